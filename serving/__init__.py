@@ -1,0 +1,1 @@
+"""A model leaves the study: SavedModels for TF Serving."""

@@ -1,0 +1,62 @@
+"""What every command of the project shares: flags in, one line of error out.
+
+Heavy imports (TensorFlow, Keras) belong inside the `main` of a command, so that `--help` and a mistyped
+flag answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from absl import app, flags
+
+
+class InputError(Exception):
+    """Something that a person gave (a flag, a file, a folder) cannot be used.
+
+    The message is one line for that person: it names the flag or file, what was expected and what came.
+    """
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    """Parses the command line; answers `--help` and mistakes itself."""
+    if any(argument in ("--help", "-h", "--helpshort", "--helpfull") for argument in argv[1:]):
+        main_module = sys.modules["__main__"]
+        print((main_module.__doc__ or "").strip())
+        print(flags.FLAGS.main_module_help())
+        sys.exit(0)
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        sys.exit(_complain(" ".join(str(error).split())))
+    if len(rest) > 1:
+        sys.exit(_complain(f"Expected only flags (--name=value). Received: {rest[1]!r}"))
+    return rest
+
+
+def _complain(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+def run(main: Callable[[], int]) -> None:
+    """Runs a command and ends the process with its exit status.
+
+    `InputError` and file-system errors become one line on standard error and exit status 2; Ctrl-C and SIGTERM
+    are the command's own business (it raises `SystemExit` or returns a status).
+
+    Args:
+        main: the command; it reads `absl.flags.FLAGS` and returns the exit status.
+    """
+
+    def guarded(_: list[str]) -> int:
+        try:
+            return main()
+        except InputError as error:
+            return _complain(str(error))
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            return _complain(f"{where}{error.strerror or error}")
+
+    app.run(guarded, flags_parser=_parse_flags)

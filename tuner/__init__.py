@@ -1,0 +1,1 @@
+"""The study: which LSTM variant and which hyperparameter matter for a task."""

@@ -1,0 +1,1 @@
+"""From finished trials to statistics, figures and the report."""

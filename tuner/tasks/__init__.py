@@ -1,0 +1,1 @@
+"""Tasks: data sets with a head and a metric."""

@@ -1,0 +1,1 @@
+"""Polyphonic music: predict the next frame of a piano roll."""

@@ -1,0 +1,38 @@
+"""LSTM variants as Keras RNN cells: `keras.layers.RNN(zoo.NoForgetGateCell())`.
+
+The nine cells are those of Greff et al. 2015, *LSTM: A Search Space Odyssey*.
+"""
+
+from zoo import networks
+from zoo.cells import (
+    CoupledInputForgetGateCell,
+    FullGateRecurrenceCell,
+    NoForgetGateCell,
+    NoInputActivationCell,
+    NoInputGateCell,
+    NoOutputActivationCell,
+    NoOutputGateCell,
+    NoPeepholesCell,
+    VanillaCell,
+    VariantCell,
+)
+from zoo.registry import get_variant, list_variants, make_cell
+from zoo.variants import Variant
+
+__all__ = [
+    "CoupledInputForgetGateCell",
+    "FullGateRecurrenceCell",
+    "NoForgetGateCell",
+    "NoInputActivationCell",
+    "NoInputGateCell",
+    "NoOutputActivationCell",
+    "NoOutputGateCell",
+    "NoPeepholesCell",
+    "VanillaCell",
+    "Variant",
+    "VariantCell",
+    "get_variant",
+    "list_variants",
+    "make_cell",
+    "networks",
+]
