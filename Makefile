@@ -1,0 +1,108 @@
+# `make music` and `make test` start from nothing but Python 3.11, 3.12 or 3.13.
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+  if "$$python" -c '$(FITS)' 2>/dev/null; then echo "$$python"; break; fi; done)
+UV_VERSION := 0.13.9
+BUILDIFIER := npx --yes @bazel/buildifier@8.2.1
+# Processes that share the tests, and what else pytest is told: make test PYTEST_ARGS="-k cells"
+TEST_WORKERS ?= 2
+PYTEST_ARGS ?=
+# What else the study is told: make music MUSIC_ARGS=--variants=V,NFG
+MUSIC_ARGS ?=
+BAZEL_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+# Recipes stop at the first command that fails, also inside a pipe.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## /  make \1\t/' | expand -t 22
+
+# --- The environment ---
+
+.PHONY: .venv
+.venv: $(INSTALLED) ## the environment: every package of requirements_lock.txt, its hash checked
+
+# pip stays in the environment: the offline stand-in of rules_python reads it. uv therefore
+# installs beside it (`uv pip sync` would remove both).
+$(INSTALLED): requirements_lock.txt
+	@python="$(PYTHON)"; "$$python" -c '$(FITS)' 2>/dev/null || { \
+	  echo "error: expected Python 3.11, 3.12 or 3.13, found $$("$${python:-python3}" -V 2>&1 | tail -n 1);" \
+	    "name one: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@$(BIN)/python -c '$(FITS)' 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements_lock.txt
+	@touch $@
+
+.PHONY: lock
+lock: $(INSTALLED) ## requirements_lock.txt again, from pyproject.toml (UPGRADE=--upgrade for newest versions)
+	$(BIN)/uv pip compile pyproject.toml --extra music --extra bench --extra dev \
+	  --universal --python-version 3.11 --fork-strategy fewest \
+	  --generate-hashes --no-header --quiet $(UPGRADE) -o requirements_lock.txt
+
+# --- The study ---
+
+.PHONY: music
+music: $(INSTALLED) ## the study of real chorales in minutes: report and exported model
+	$(BIN)/python -m tuner.run --task=music --preset=quick $(MUSIC_ARGS)
+
+.PHONY: bench
+bench: $(INSTALLED) ## the benchmarks: this project and its peers in one run
+	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
+
+# --- The checks ---
+
+.PHONY: test
+test: $(INSTALLED) ## the tests, and the examples in the docstrings
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --doctest-modules tests serving tuner zoo $(PYTEST_ARGS)
+
+.PHONY: test-slow
+test-slow: $(INSTALLED) ## the tests marked slow
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m slow --timeout 3600 tests $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: lint-python lint-build ## ruff, mypy, import-linter, buildifier
+
+.PHONY: lint-python
+lint-python: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: lint-build
+lint-build:
+	@command -v npx >/dev/null || { \
+	  echo "error: npx was not found; buildifier comes from npm: install Node.js" >&2; exit 2; }
+	find . \( -name '.?*' -o -name node_modules -o -name studies -o -name venv \) -prune -o -type f \
+	  \( -name BUILD -o -name 'WORKSPACE*' -o -name MODULE.bazel -o -name '*.bzl' \) -print \
+	  | sort | xargs $(BUILDIFIER) -mode=check -lint=warn -warnings=all
+
+# Debian's Bazel 4.2, with no network: third_party/offline stands in for what Bazel would fetch.
+# A cached pass proves nothing, hence --cache_test_results=no.
+.PHONY: bazel-test
+bazel-test: $(INSTALLED) bazel-4 ## `bazel test //...` offline, with Debian's Bazel
+	export PYTHON_BIN_PATH="$$PWD/$(BIN)/python"; \
+	trap 'third_party/offline/bazel.sh shutdown' EXIT; \
+	third_party/offline/bazel.sh build //...; \
+	third_party/offline/bazel.sh test //... --cache_test_results=no $(BAZEL_ARGS)
+
+.PHONY: bazel-4
+bazel-4:
+	@if command -v bazel-4 >/dev/null; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
+	  echo "error: bazel-4 was not found; install Debian's package: apt-get install bazel-bootstrap" >&2; exit 2; \
+	fi; \
+	apt-get update -qq; \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends bazel-bootstrap
+
+.PHONY: clean
+clean: ## removes the environment and the tools' caches; studies stay
+	rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,27 @@
+"""Settings of every test process, made before the first import of TensorFlow or Keras."""
+
+import os
+import tempfile
+
+# Bazel keeps the home folder away from tests; Keras, Hypothesis and Matplotlib want to write.
+_SCRATCH = os.environ.get("TEST_TMPDIR")
+if _SCRATCH:
+    os.environ.setdefault("HOME", _SCRATCH)
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", os.path.join(_SCRATCH, "hypothesis"))
+    tempfile.tempdir = _SCRATCH
+
+# Tests run in several processes at once, on small shapes: more threads would only get in their way.
+for _variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("MPLBACKEND", "agg")
+# A keras.json in the user's home folder must not choose what is tested.
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+# Tests start commands as a user does (`python -m tuner.run`), from folders of their own.
+# abspath, not resolve: under Bazel the files are links out of the sandbox.
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_PATHS = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+if _ROOT not in _PATHS:
+    os.environ["PYTHONPATH"] = os.pathsep.join([_ROOT, *filter(None, _PATHS)])

@@ -1,0 +1,3 @@
+"""Forwards py_binary to the rule built into Bazel 4."""
+
+py_binary = native.py_binary
