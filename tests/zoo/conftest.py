@@ -1,0 +1,9 @@
+"""Settings for the tests of the zoo, which run on the TensorFlow and JAX backends."""
+
+import keras
+
+if keras.backend.backend() == "jax":
+    import jax
+
+    # The value tests compare in float64, which JAX otherwise turns into float32.
+    jax.config.update("jax_enable_x64", True)
