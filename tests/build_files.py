@@ -231,7 +231,7 @@ def external_dependencies(text: str) -> dict[str, object]:
 
 
 def disagreements(workspace: str, module: str) -> list[str]:
-    """Names the facts on which the texts of WORKSPACE and MODULE.bazel differ, or that one lacks."""
+    """Names the facts on which WORKSPACE and MODULE.bazel differ, or that one of them lacks."""
     old, new = external_dependencies(workspace), external_dependencies(module)
     expected = ("hub", "lock", "pip's python", "project", "python", "rules_python")
     return [

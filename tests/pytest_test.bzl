@@ -2,8 +2,8 @@
 
 load("@rules_python//python:defs.bzl", "py_test")
 
-def pytest_test(name, srcs, deps = [], args = [], **kwargs):
-    """Runs pytest on srcs.
+def pytest_test(name, srcs, deps = [], data = [], args = [], **kwargs):
+    """Runs pytest on srcs, with the project's pytest settings.
 
     A plain py_test of a file with no main block runs no case and passes.
 
@@ -11,6 +11,7 @@ def pytest_test(name, srcs, deps = [], args = [], **kwargs):
       name: name of the test.
       srcs: test files that pytest collects.
       deps: libraries under test.
+      data: files that the tests read.
       args: more arguments for pytest.
       **kwargs: passed to py_test.
     """
@@ -19,7 +20,12 @@ def pytest_test(name, srcs, deps = [], args = [], **kwargs):
         name = name,
         srcs = srcs + [runner],
         args = ["$(rootpath %s)" % src for src in srcs] + args,
+        data = data + ["//:pyproject.toml"],
         main = runner,
-        deps = deps + ["@pypi//pytest"],
+        deps = deps + [
+            "//tests:conftest",
+            "@pypi//pytest",
+            "@pypi//pytest_timeout",
+        ],
         **kwargs
     )
