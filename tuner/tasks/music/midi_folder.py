@@ -1,0 +1,121 @@
+"""A folder of somebody's own MIDI files as a corpus with splits."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import os
+from pathlib import Path
+
+from tuner.tasks.music.midi_file import Unsuitable, read_midi
+from tuner.tasks.music.piano_rolls import PianoRolls, Roll
+from tuner.tasks.music.problems import one_line, reason, unusable
+
+SUFFIXES = (".mid", ".midi")
+FEWEST_FILES = 3
+LARGEST_FILE = 2**24
+
+
+@dataclasses.dataclass(frozen=True)
+class Skipped:
+    """A file that was left out.
+
+    Attributes:
+        path: which.
+        reason: why.
+    """
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return one_line(f"skipped {self.path}: {self.reason}")
+
+
+@dataclasses.dataclass(frozen=True)
+class MidiFolder:
+    """What became of a folder.
+
+    Attributes:
+        rolls: the three splits; None if fewer than 3 files could be used.
+        used: files that could be used.
+        skipped: files that could not.
+    """
+
+    rolls: PianoRolls | None
+    used: int
+    skipped: tuple[Skipped, ...]
+
+
+def read_folder(folder: Path) -> MidiFolder:
+    """Reads every `.mid` and `.midi` file in a folder and the folders in it.
+
+    The files are ranked by the SHA-256 of their content; the first three fifths are train, the next
+    fifth is valid, the last is test. So the splits depend on the files' content alone, not on their
+    names or places. Of files with the same content one is used.
+
+    Args:
+        folder: where to look; links to folders are not followed.
+
+    Raises:
+        InputError: if it cannot be listed, or the package mido is not installed.
+    """
+    if importlib.util.find_spec("mido") is None:
+        raise unusable(
+            folder,
+            "expected the package mido, which reads MIDI files. "
+            "Received: not installed; run `pip install lstm-odyssey[music]`",
+        )
+    skipped: list[Skipped] = []
+    rolls: dict[str, Roll] = {}
+    paths: dict[str, Path] = {}
+    for path in _midi_paths(folder, skipped):
+        try:
+            content = _content(path)
+            digest = hashlib.sha256(content).hexdigest()
+            if digest in paths:
+                raise Unsuitable(f"it has the same content as {paths[digest]}")
+            paths[digest] = path
+            rolls[digest] = read_midi(content)
+        except Unsuitable as unsuitable:
+            skipped.append(Skipped(path, str(unsuitable)))
+    ranked = tuple(rolls[digest] for digest in sorted(rolls))
+    return MidiFolder(
+        rolls=_split(ranked) if len(ranked) >= FEWEST_FILES else None,
+        used=len(ranked),
+        skipped=tuple(skipped),
+    )
+
+
+def _midi_paths(folder: Path, skipped: list[Skipped]) -> list[Path]:
+    def note_unlisted(error: OSError) -> None:
+        if Path(error.filename) == folder:
+            raise unusable(folder, f"expected a readable folder. Received: {reason(error)}")
+        skipped.append(Skipped(Path(error.filename), reason(error)))
+
+    return sorted(
+        Path(parent) / name
+        for parent, _, names in os.walk(folder, onerror=note_unlisted)
+        for name in names
+        if name.lower().endswith(SUFFIXES)
+    )
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            raise Unsuitable("it is not a file")
+        if path.stat().st_size > LARGEST_FILE:
+            raise Unsuitable(f"it is larger than {LARGEST_FILE:,} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise Unsuitable(reason(error)) from error
+
+
+def _split(rolls: tuple[Roll, ...]) -> PianoRolls:
+    fifth = max(1, round(len(rolls) / 5))
+    train = len(rolls) - 2 * fifth
+    return PianoRolls(
+        train=rolls[:train], valid=rolls[train : train + fifth], test=rolls[train + fifth :]
+    )

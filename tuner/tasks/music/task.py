@@ -1,0 +1,65 @@
+"""The music task: which notes sound in the next frame."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from tuner.tasks.music import sources
+from tuner.tasks.music.piano_rolls import PITCHES, Roll
+from tuner.tasks.sequences import Sequences
+from tuner.tasks.task import Corpus, Metric, Task
+
+
+class MusicTask(Task):
+    """Predicts polyphonic music frame by frame, as the paper does with the JSB Chorales.
+
+    From the frames x_1 .. x_t of a piano roll the network gives a probability for each of the 88
+    keys to sound in frame x_{t+1}. The metric is the negative log-likelihood, summed over the keys,
+    averaged over the frames.
+
+    Source: Greff et al. (2015), section IV.A; data of Boulanger-Lewandowski, Bengio and Vincent
+        (2012).
+
+    Example:
+        >>> MusicTask().metric.unit
+        'nats per frame'
+    """
+
+    name: ClassVar[str] = "music"
+    inputs: ClassVar[int] = PITCHES
+    outputs: ClassVar[int] = PITCHES
+    head: ClassVar[str] = "bernoulli"
+    bidirectional: ClassVar[bool] = False
+    metric: ClassVar[Metric] = Metric("NLL", "nats per frame")
+
+    def load(self, data: str) -> Corpus:
+        """Loads piano rolls.
+
+        Args:
+            data: `auto`, `canonical`, `music21`, or the path of a `.mat`, `.pickle`, `.json` or
+                `.npz` file or of a folder of MIDI files; see `sources.find`.
+
+        Returns:
+            For a roll of T frames inputs x_1 .. x_{T-1} and targets x_2 .. x_T, float32 [T - 1, 88]
+            of zeros and ones. The two are views of one array: do not write to them.
+
+        Raises:
+            InputError: if the data cannot be used; one line names the file and what is wrong with
+                it.
+        """
+        rolls, edition = sources.find(data)
+        return Corpus(
+            edition=edition,
+            train=_sequences(rolls.train),
+            validation=_sequences(rolls.valid),
+            test=_sequences(rolls.test),
+        )
+
+
+def _sequences(rolls: tuple[Roll, ...]) -> Sequences:
+    frames = [roll.astype(np.float32) for roll in rolls]
+    return Sequences(
+        inputs=tuple(roll[:-1] for roll in frames), targets=tuple(roll[1:] for roll in frames)
+    )
