@@ -1,22 +1,32 @@
 """What every command of the project shares: flags in, one line of error out.
 
-Heavy imports (TensorFlow, Keras) belong inside the `main` of a command, so that `--help` and a mistyped
-flag answer at once.
+Heavy imports (TensorFlow, Keras) belong inside the `main` of a command, so that `--help` and a
+mistyped flag answer at once.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
-from absl import app, flags
+from absl import app, flags, logging
 
 
 class InputError(Exception):
     """Something that a person gave (a flag, a file, a folder) cannot be used.
 
-    The message is one line for that person: it names the flag or file, what was expected and what came.
+    The message is one line for that person: it names the flag or file, what was expected and what
+    came.
     """
+
+
+def quiet_tensorflow() -> None:
+    """Keeps TensorFlow's start-up messages off the screen; to be called before it is imported.
+
+    On a machine without a GPU they look like errors; what goes wrong later is raised in Python.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
@@ -43,14 +53,16 @@ def _complain(message: str) -> int:
 def run(main: Callable[[], int]) -> None:
     """Runs a command and ends the process with its exit status.
 
-    `InputError` and file-system errors become one line on standard error and exit status 2; Ctrl-C and SIGTERM
-    are the command's own business (it raises `SystemExit` or returns a status).
+    `InputError` and file-system errors become one line on standard error and exit status 2; Ctrl-C
+    and SIGTERM are the command's own business (it raises `SystemExit` or returns a status).
 
     Args:
         main: the command; it reads `absl.flags.FLAGS` and returns the exit status.
     """
 
     def guarded(_: list[str]) -> int:
+        # TensorFlow logs every file that it writes.
+        logging.set_verbosity(logging.WARNING)
         try:
             return main()
         except InputError as error:

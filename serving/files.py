@@ -28,12 +28,13 @@ def write_file(path: Path, write: Callable[[Path], None]) -> None:
 
     Args:
         path: where the file shall be; its folder must exist.
-        write: fills the file whose (temporary) path it is given; the suffix is that of `path`.
+        write: fills the file whose (temporary) path it is given, whose name ends like that of
+            `path`.
 
     Raises:
         OSError: if the disk is full or the folder is read-only; `path` is then as it was.
     """
-    descriptor, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=".tmp-", suffix=f"-{path.name}", dir=path.parent)
     os.close(descriptor)
     temporary = Path(name)
     try:

@@ -1,8 +1,8 @@
 """The nine LSTM cells for `keras.layers.RNN`, driven by one step function.
 
 They run on every Keras backend (only `keras.ops` is used) and take the arguments of
-`keras.layers.LSTMCell`, from which they inherit the dropout masks that `keras.layers.RNN` keeps for a whole
-sequence.
+`keras.layers.LSTMCell`, from which they inherit the dropout masks that `keras.layers.RNN` keeps for
+a whole sequence.
 """
 
 from __future__ import annotations
@@ -44,14 +44,16 @@ def step(
 
     Args:
         variant: what to compute.
-        net: for each of `variant.gates` what reaches it through matrices and bias, `(batch, units)`.
+        net: for each of `variant.gates` what reaches it through matrices and bias, `(batch,
+            units)`.
         c: previous cell, `(batch, units)`.
         peephole: for each of `variant.peephole_gates` its diagonal weights, `(units,)`.
         activation: g and h, where the variant has them.
         recurrent_activation: σ.
 
     Returns:
-        The block output h', the cell c', and the activations of the gates i, f, o that have weights.
+        The block output h', the cell c', and the activations of the gates i, f, o that have
+        weights.
     """
 
     def gate(name: str, seen: Tensor) -> Tensor:
@@ -89,8 +91,8 @@ class VariantCell(keras.layers.LSTMCell):
 
     Args:
         units: Positive integer, dimensionality of the output space. Defaults to 100.
-        activation: Activation of the block input (g) and of the cell on its way out (h), where the variant
-            has them. Default: hyperbolic tangent. `None` applies none.
+        activation: Activation of the block input (g) and of the cell on its way out (h), where the
+            variant has them. Default: hyperbolic tangent. `None` applies none.
         recurrent_activation: Activation of the gates (σ). Default: `sigmoid`.
         use_bias: Boolean, whether the cell has biases. Defaults to `True`.
         kernel_initializer: Initializer for `kernel`, which transforms the inputs. Default:
@@ -98,20 +100,22 @@ class VariantCell(keras.layers.LSTMCell):
         recurrent_initializer: Initializer for `recurrent_kernel` (and, in full gate recurrence, for
             `gate_recurrent_kernel`), which transforms the state. Default: `"orthogonal"`.
         bias_initializer: Initializer for `bias`. Default: `"zeros"`.
-        peephole_initializer: Initializer for `peephole`, the diagonal weights through which the gates see
-            the cell. Default: `"glorot_uniform"`.
-        unit_forget_bias: Boolean (default `True`). If `True`, the bias of a forget gate with weights of its
-            own starts at 1. The paper's networks have `False`.
+        peephole_initializer: Initializer for `peephole`, the diagonal weights through which the
+            gates see the cell. Default: `"glorot_uniform"`.
+        unit_forget_bias: Boolean (default `True`). If `True`, the bias of a forget gate with
+            weights of its own starts at 1. The paper's networks have `False`.
         kernel_regularizer: Regularizer for `kernel`. Default: `None`.
-        recurrent_regularizer: Regularizer for `recurrent_kernel` and `gate_recurrent_kernel`. Default: `None`.
+        recurrent_regularizer: Regularizer for `recurrent_kernel` and `gate_recurrent_kernel`.
+            Default: `None`.
         bias_regularizer: Regularizer for `bias`. Default: `None`.
         peephole_regularizer: Regularizer for `peephole`. Default: `None`.
         kernel_constraint: Constraint on `kernel`. Default: `None`.
-        recurrent_constraint: Constraint on `recurrent_kernel` and `gate_recurrent_kernel`. Default: `None`.
+        recurrent_constraint: Constraint on `recurrent_kernel` and `gate_recurrent_kernel`. Default:
+            `None`.
         bias_constraint: Constraint on `bias`. Default: `None`.
         peephole_constraint: Constraint on `peephole`. Default: `None`.
-        dropout: Float in [0, 1), fraction of the inputs to drop. The same inputs are dropped at every
-            time step and for every gate. Defaults to 0.
+        dropout: Float in [0, 1), fraction of the inputs to drop. The same inputs are dropped at
+            every time step and for every gate. Defaults to 0.
         recurrent_dropout: Float in [0, 1), fraction of the previous block output to drop, likewise.
             Defaults to 0.
         seed: Random seed for dropout.
@@ -119,14 +123,16 @@ class VariantCell(keras.layers.LSTMCell):
 
     Call arguments:
         inputs: A 2D tensor, with shape `(batch, features)`.
-        states: The tensors of the previous time step, `[h, c]` with shapes `(batch, units)`; in full gate
-            recurrence `[h, c, gates]`, `gates` with shape `(batch, 3 * units)` the activations of input,
-            forget and output gate side by side.
+        states: The tensors of the previous time step, `[h, c]` with shapes `(batch, units)`; in
+            full gate recurrence `[h, c, gates]`, `gates` with shape `(batch, 3 * units)` the
+            activations of input, forget and output gate side by side.
         training: Python boolean; only relevant when `dropout` or `recurrent_dropout` is used.
 
-    Weights, gates in the order i f z o without those that the variant lacks (G of them; P peepholes):
+    Weights, gates in the order i f z o without those that the variant lacks (G of them; P
+    peepholes):
         kernel `(features, G * units)`, recurrent_kernel `(units, G * units)`, bias `(G * units,)`,
-        peephole `(P * units,)`, gate_recurrent_kernel `(3 * units, 3 * units)`, from gate (row) to gate.
+        peephole `(P * units,)`, gate_recurrent_kernel `(3 * units, 3 * units)`, from gate (row) to
+        gate.
 
     Masking:
         As `keras.layers.RNN` does it: a masked step leaves all states as they were.
@@ -377,8 +383,8 @@ class NoInputActivationCell(VariantCell):
 
     Example:
         >>> import numpy as np, keras, zoo
-        >>> tuple(keras.layers.RNN(zoo.NoInputActivationCell(4))(np.zeros((2, 7, 3), "float32")).shape)
-        (2, 4)
+        >>> tuple(keras.layers.RNN(zoo.NoInputActivationCell(4))(np.zeros((2, 7, 3),
+        "float32")).shape) (2, 4)
     """
 
     variant = VARIANTS["NIAF"]
@@ -392,8 +398,8 @@ class NoOutputActivationCell(VariantCell):
 
     Example:
         >>> import numpy as np, keras, zoo
-        >>> tuple(keras.layers.RNN(zoo.NoOutputActivationCell(4))(np.zeros((2, 7, 3), "float32")).shape)
-        (2, 4)
+        >>> tuple(keras.layers.RNN(zoo.NoOutputActivationCell(4))(np.zeros((2, 7, 3),
+        "float32")).shape) (2, 4)
     """
 
     variant = VARIANTS["NOAF"]
@@ -432,7 +438,7 @@ class NoPeepholesCell(VariantCell):
 
 @_register
 class FullGateRecurrenceCell(VariantCell):
-    """FGR: every gate also sees all gates of the previous step (the LSTM of 1997 had these weights).
+    """FGR: every gate also sees all gates of the previous step, as in the LSTM of 1997.
 
         net_i += R_ii i_{t-1} + R_fi f_{t-1} + R_oi o_{t-1}, and so for f and o
 

@@ -16,8 +16,8 @@ def next_step(cell: keras.layers.Layer, inputs: int, outputs: int) -> keras.Mode
 
         h_t = cell(x_t, h_{t-1}),  logits_t = h_t K + b
 
-    Section 4.3 of the paper (JSB Chorales): one hidden layer, unidirectional, a sigmoid output layer. The
-    network returns logits, so that the sigmoid can be taken together with the loss.
+    Section 4.3 of the paper (JSB Chorales): one hidden layer, unidirectional, a sigmoid output
+    layer. The network returns logits, so that the sigmoid can be taken together with the loss.
 
     Args:
         cell: a cell for `keras.layers.RNN`.
@@ -25,8 +25,9 @@ def next_step(cell: keras.layers.Layer, inputs: int, outputs: int) -> keras.Mode
         outputs: outputs a frame.
 
     Returns:
-        A functional model, sequences `(batch, time, inputs)` to logits `(batch, time, outputs)`. Its weights
-        are the cell's in the order in which the cell makes them, then kernel and bias of the output layer.
+        A functional model, sequences `(batch, time, inputs)` to logits `(batch, time, outputs)`.
+        Its weights are the cell's in the order in which the cell makes them, then kernel and bias
+        of the output layer.
 
     Example:
         >>> import zoo

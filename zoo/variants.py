@@ -1,14 +1,14 @@
 """The nine LSTM variants as data: the one place that says what each of them has.
 
-Equations, for an input x and N units (section 3 and appendix A of Greff et al. 2015, *LSTM: A Search Space
-Odyssey*, https://arxiv.org/abs/1503.04069):
+Equations, for an input x and N units (section 3 and appendix A of Greff et al. 2015, *LSTM: A
+Search Space Odyssey*, https://arxiv.org/abs/1503.04069):
 
     i_t = σ(W_i x_t + R_i h_{t-1} + p_i ⊙ c_{t-1} + b_i)        input gate
     f_t = σ(W_f x_t + R_f h_{t-1} + p_f ⊙ c_{t-1} + b_f)        forget gate
     z_t = g(W_z x_t + R_z h_{t-1} + b_z)                        block input
     c_t = z_t ⊙ i_t + c_{t-1} ⊙ f_t                             cell
-    o_t = σ(W_o x_t + R_o h_{t-1} + p_o ⊙ c_t + b_o)            output gate; its peephole sees the new cell
-    h_t = h(c_t) ⊙ o_t                                          block output
+    o_t = σ(W_o x_t + R_o h_{t-1} + p_o ⊙ c_t + b_o)            output gate; its peephole sees the
+    new cell h_t = h(c_t) ⊙ o_t                                          block output
 
 with σ the logistic function and g = h = tanh. Every other variant changes exactly one thing.
 """
@@ -32,8 +32,8 @@ class Variant:
         code: the paper's abbreviation, such as `NIG`.
         name: the same in words, such as `no_input_gate`.
         input_gate: whether i_t is computed; without it i_t = 1.
-        forget_gate: whether f_t is computed from weights of its own; without it f_t = 1, or 1 - i_t if
-            `coupled`.
+        forget_gate: whether f_t is computed from weights of its own; without it f_t = 1, or 1 - i_t
+            if `coupled`.
         output_gate: whether o_t is computed; without it o_t = 1.
         coupled: whether f_t = 1 - i_t.
         input_activation: whether z_t passes through g; without it g(x) = x.

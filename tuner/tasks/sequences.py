@@ -29,7 +29,8 @@ class Sequences:
 
     Attributes:
         inputs: one float32 array [T, inputs] a sequence.
-        targets: one array a sequence; for a `bernoulli` head float32 [T, outputs] of zeros and ones.
+        targets: one array a sequence; for a `bernoulli` head float32 [T, outputs] of zeros and
+            ones.
 
     Example:
         >>> import numpy as np

@@ -31,7 +31,8 @@ class Edition:
 
     Attributes:
         name: what the data may be called.
-        sha256: hash of the data's canonical form: equal data have equal hashes, whatever file they came in.
+        sha256: hash of the data's canonical form: equal data have equal hashes, whatever file they
+            came in.
         detail: a sentence: where it came from, how much it is.
     """
 
@@ -90,7 +91,8 @@ class Task(abc.ABC):
             data: `auto` for the best data at hand that needs no licence, or a path.
 
         Raises:
-            InputError: if the data cannot be used; one line names the file and what is wrong with it.
+            InputError: if the data cannot be used; one line names the file and what is wrong with
+                it.
         """
 
 
@@ -124,5 +126,7 @@ def find_task(name: str) -> Task:
     except (ImportError, AttributeError) as error:
         raise InputError(f"--task: cannot import {path!r}: {error}") from error
     if not (isinstance(task_class, type) and issubclass(task_class, Task)):
-        raise InputError(f"--task: expected a subclass of tuner.tasks.task.Task. Received: {path!r}")
+        raise InputError(
+            f"--task: expected a subclass of tuner.tasks.task.Task. Received: {path!r}"
+        )
     return task_class()

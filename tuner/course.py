@@ -1,0 +1,159 @@
+"""The course of a trial: which epoch is best, when to stop, how to go on after an interruption.
+
+The rules are the same for every engine; an engine only trains, measures and reports here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from serving import files
+from tuner.protocol import Epoch, Protocol, Score, Trial
+
+Weights = tuple[np.ndarray, ...]
+
+
+@dataclasses.dataclass
+class Course:
+    """Where a trial stands.
+
+    Attributes:
+        best_epoch: epoch with the best validation score so far.
+        best_score: that score.
+        best_weights: the weights after that epoch.
+        curve: all epochs so far, the untrained network first.
+        diverged: whether a loss or score was not finite.
+        seconds: time spent so far.
+    """
+
+    best_epoch: int
+    best_score: Score
+    best_weights: Weights
+    curve: list[Epoch]
+    diverged: bool = False
+    seconds: float = 0.0
+
+    @classmethod
+    def begin(cls, score: Score, weights: Weights) -> Course:
+        """Starts with the untrained network, which is the best until an epoch beats it.
+
+        Args:
+            score: its validation score.
+            weights: its weights.
+        """
+        return cls(0, score, weights, [Epoch(0, None, score.frame_mean)])
+
+    @property
+    def epoch(self) -> int:
+        """The last finished epoch."""
+        return self.curve[-1].epoch
+
+    def record(self, loss: float, score: Score, weights: Weights) -> None:
+        """Takes note of a finished epoch.
+
+        Args:
+            loss: training loss a frame during the epoch.
+            score: validation score after it.
+            weights: the weights after it.
+        """
+        if not (np.isfinite(loss) and score.finite):
+            self.diverged = True
+            return
+        self.curve.append(Epoch(self.epoch + 1, loss, score.frame_mean))
+        if score.frame_mean < self.best_score.frame_mean:
+            self.best_epoch, self.best_score, self.best_weights = self.epoch, score, weights
+
+    def over(self, protocol: Protocol) -> bool:
+        """Whether the trial has had its epochs, has stopped improving, or has diverged."""
+        return (
+            self.diverged
+            or self.epoch >= protocol.max_epochs
+            or self.epoch - self.best_epoch >= protocol.patience
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A running trial on disk: everything that the rest of its curve depends on.
+
+    Attributes:
+        trial: which trial.
+        course: where it stands.
+        visited: sequences of the unfinished epoch that have been trained on.
+        engine_state: arrays that belong to the engine (weights, optimizer, running loss).
+    """
+
+    trial: Trial
+    course: Course
+    visited: int
+    engine_state: Weights
+
+    def save(self, path: Path) -> None:
+        """Writes the checkpoint; a crash leaves the earlier one.
+
+        Raises:
+            OSError: if the disk is full or the folder read-only.
+        """
+        course = self.course
+        facts = {
+            "trial": dataclasses.asdict(self.trial),
+            "visited": self.visited,
+            "best_epoch": course.best_epoch,
+            "best_score": dataclasses.asdict(course.best_score),
+            "curve": [dataclasses.asdict(epoch) for epoch in course.curve],
+            "diverged": course.diverged,
+            "seconds": course.seconds,
+        }
+        arrays: dict[str, Any] = {"facts": np.array(json.dumps(facts))}
+        arrays |= {f"best_{index}": array for index, array in enumerate(course.best_weights)}
+        arrays |= {f"state_{index}": array for index, array in enumerate(self.engine_state)}
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:
+                np.savez(file, **arrays)
+
+        files.write_file(path, write)
+
+    @classmethod
+    def load(cls, path: Path, trial: Trial) -> Checkpoint | None:
+        """Reads the checkpoint of a trial.
+
+        Args:
+            path: the file; it need not exist.
+            trial: which trial is wanted.
+
+        Returns:
+            The checkpoint, or None if there is none, it is damaged or it is another trial's: the
+            trial then starts again, which changes no number.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                facts = json.loads(str(arrays["facts"]))
+                best = _numbered(arrays, "best_")
+                state = _numbered(arrays, "state_")
+        except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+        if facts["trial"] != dataclasses.asdict(trial):
+            return None
+        course = Course(
+            best_epoch=facts["best_epoch"],
+            best_score=Score(**facts["best_score"]),
+            best_weights=best,
+            curve=[Epoch(**epoch) for epoch in facts["curve"]],
+            diverged=facts["diverged"],
+            seconds=facts["seconds"],
+        )
+        return cls(trial, course, facts["visited"], state)
+
+
+def _numbered(arrays: Any, prefix: str) -> Weights:
+    """Picks the arrays prefix0, prefix1, … in order."""
+    names: Sequence[str] = [name for name in arrays.files if name.startswith(prefix)]
+    return tuple(arrays[f"{prefix}{index}"] for index in range(len(names)))

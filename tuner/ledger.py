@@ -1,0 +1,169 @@
+"""The record of finished trials: one JSON line each, appended and synced, never rewritten."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from serving.command_line import InputError
+from tuner.protocol import Epoch, Outcome, Result, Score, Trial
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A finished trial as the ledger keeps it: without weights."""
+
+    trial: Trial
+    result: Result
+
+
+def to_json(entry: Entry) -> str:
+    """Writes an entry as one line of JSON (without the line end).
+
+    The keys are `trial, variant, hyperparameters, seed, best_epoch, validation, test,
+    validation_per_sequence, test_per_sequence, curve, diverged, seconds, parameters, engine`;
+    `validation` and `test` are means over frames in the task's metric.
+    """
+    trial, result = entry.trial, entry.result
+    fields = {
+        "trial": trial.index,
+        "variant": trial.variant,
+        "hyperparameters": {
+            "units": trial.units,
+            "learning_rate": trial.learning_rate,
+            "momentum": trial.momentum,
+            "noise_std": trial.noise_std,
+        },
+        "seed": trial.seed,
+        "best_epoch": result.best_epoch,
+        "validation": result.validation.frame_mean,
+        "test": result.test.frame_mean,
+        "validation_per_sequence": result.validation.sequence_mean,
+        "test_per_sequence": result.test.sequence_mean,
+        "curve": [dataclasses.asdict(epoch) for epoch in result.curve],
+        "diverged": result.diverged,
+        "seconds": result.seconds,
+        "parameters": result.parameters,
+        "engine": result.engine,
+    }
+    return json.dumps(fields, allow_nan=False)
+
+
+def from_json(line: str) -> Entry:
+    """Reads an entry.
+
+    Raises:
+        ValueError: if the line is not an entry.
+    """
+    try:
+        fields: dict[str, Any] = json.loads(line)
+        trial = Trial(
+            index=fields["trial"],
+            variant=fields["variant"],
+            seed=fields["seed"],
+            **fields["hyperparameters"],
+        )
+        result = Result(
+            best_epoch=fields["best_epoch"],
+            validation=Score(fields["validation"], fields["validation_per_sequence"]),
+            test=Score(fields["test"], fields["test_per_sequence"]),
+            curve=tuple(Epoch(**epoch) for epoch in fields["curve"]),
+            diverged=fields["diverged"],
+            seconds=fields["seconds"],
+            parameters=fields["parameters"],
+            engine=fields["engine"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no entry of a ledger ({error})") from error
+    return Entry(trial, result)
+
+
+def best_first(entries: Iterable[Entry]) -> list[Entry]:
+    """Sorts trials by validation score, the earlier trial first among equals."""
+    return sorted(
+        entries, key=lambda entry: (entry.result.validation.frame_mean, entry.trial.index)
+    )
+
+
+class Ledger:
+    """The finished trials of one variant of a study.
+
+    Example:
+        >>> ledger = Ledger(Path("no_such_file.jsonl"))
+        >>> ledger.entries()
+        ()
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Names the file; it need not exist yet.
+
+        Args:
+            path: `trials/<code>.jsonl` of a study directory.
+        """
+        self.path = path
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Reads all finished trials in the order in which they finished.
+
+        A last line that was being written when the process died is left out; `repair` removes it.
+
+        Raises:
+            InputError: if any other line is not an entry; the message names file and line.
+        """
+        return tuple(entry for entry, _ in self._read())
+
+    def _read(self) -> Iterator[tuple[Entry, int]]:
+        """Yields each entry with the position of its end in the file."""
+        if not self.path.exists():
+            return
+        content = self.path.read_bytes()
+        position = 0
+        for number, line in enumerate(content.splitlines(keepends=True), start=1):
+            position += len(line)
+            try:
+                entry = from_json(line.decode())
+            except ValueError as error:
+                if not line.endswith(b"\n"):
+                    return
+                raise InputError(f"{self.path}: line {number} is {error}") from error
+            yield entry, position
+
+    def repair(self) -> None:
+        """Removes a torn last line, or ends a whole one that lacks only its line end."""
+        if not self.path.exists():
+            return
+        end = max((position for _, position in self._read()), default=0)
+        with self.path.open("rb+") as file:
+            file.truncate(end)
+            if end:
+                file.seek(end - 1)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def append(self, outcome: Outcome) -> Entry:
+        """Adds a finished trial; when this returns, the line is on disk.
+
+        Raises:
+            OSError: if it could not be written; the file is then as it was.
+        """
+        entry = Entry(outcome.trial, outcome.result)
+        line = (to_json(entry) + "\n").encode()
+        with self.path.open("ab", buffering=0) as file:
+            size = file.tell()
+            try:
+                written = file.write(line)
+                if written != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+                os.fsync(file.fileno())
+            except OSError as error:
+                file.truncate(size)
+                error.filename = error.filename or str(self.path)
+                raise
+        return entry

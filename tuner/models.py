@@ -1,0 +1,144 @@
+"""Trained models of a study on disk: the weights of the best trials, and `best/<code>`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from serving import files
+from tuner import reference
+from tuner.course import Weights
+from tuner.ledger import Entry, best_first
+from tuner.protocol import Protocol
+from tuner.tasks.task import Corpus, Task
+
+KEPT = 10
+"""Of how many trials of a variant the weights are kept."""
+
+MODEL, CARD = "model.keras", "card.json"
+"""The two files of `best/<code>`."""
+
+
+def card(entry: Entry, task: Task, corpus: Corpus) -> dict[str, Any]:
+    """Describes a model: what it is, what it takes, how good it is and on which data.
+
+    Args:
+        entry: the trial that made it.
+        task: what it does.
+        corpus: for the edition of the data.
+    """
+    trial, result = entry.trial, entry.result
+    return {
+        "task": task.name,
+        "inputs": task.inputs,
+        "outputs": task.outputs,
+        "head": task.head,
+        "metric": dataclasses.asdict(task.metric),
+        "data": dataclasses.asdict(corpus.edition),
+        "variant": trial.variant,
+        "trial": trial.index,
+        "hyperparameters": {
+            "units": trial.units,
+            "learning_rate": trial.learning_rate,
+            "momentum": trial.momentum,
+            "noise_std": trial.noise_std,
+        },
+        "seed": trial.seed,
+        "best_epoch": result.best_epoch,
+        "validation": result.validation.frame_mean,
+        "test": result.test.frame_mean,
+        "validation_per_sequence": result.validation.sequence_mean,
+        "test_per_sequence": result.test.sequence_mean,
+        "parameters": result.parameters,
+    }
+
+
+class Models:
+    """The models of one variant of a study.
+
+    The weights of a trial are written before its line in the ledger, and `best/<code>` after it; so
+    whatever a crash leaves out can be restored by `repair`.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        corpus: Corpus,
+        protocol: Protocol,
+        best_folder: Path,
+        weights_path: Callable[[int], Path],
+    ) -> None:
+        """Names the places.
+
+        Args:
+            task: what the models do.
+            corpus: the data they were trained on.
+            protocol: the rules they were trained by.
+            best_folder: `best/<code>` of the study directory.
+            weights_path: where the weights of a trial are, by its index.
+        """
+        self._task = task
+        self._corpus = corpus
+        self._protocol = protocol
+        self._best_folder = best_folder
+        self._weights_path = weights_path
+
+    def _network(self, entry: Entry) -> keras.Model:
+        trial = entry.trial
+        return reference.build_network(
+            self._task, trial.variant, trial.units, self._protocol.weight_std
+        )
+
+    def save_weights(self, entry: Entry, weights: Weights) -> None:
+        """Writes the weights of a trial's best epoch where KerasTuner finds them."""
+        model = self._network(entry)
+        model.set_weights(weights)
+        files.write_file(self._weights_path(entry.trial.index), model.save_weights)
+
+    def update(self, entries: Iterable[Entry]) -> None:
+        """Brings `best/<code>` up to date and drops weights that are no longer among the best.
+
+        Args:
+            entries: all finished trials of the variant.
+
+        Raises:
+            OSError: if the disk is full or the folder read-only.
+        """
+        ranked = best_first(entries)
+        if not ranked:
+            return
+        for entry in ranked[KEPT:]:
+            self._weights_path(entry.trial.index).unlink(missing_ok=True)
+        best = ranked[0]
+        wanted = card(best, self._task, self._corpus)
+        weights = self._weights_path(best.trial.index)
+        if self._saved_card() != wanted:
+            if weights.exists():
+                self._save_best(best, wanted, weights)
+        elif not weights.exists():
+            model = keras.models.load_model(self._best_folder / MODEL)
+            files.write_file(weights, model.save_weights)
+
+    def _saved_card(self) -> dict[str, Any] | None:
+        try:
+            saved: dict[str, Any] = json.loads(
+                (self._best_folder / CARD).read_text(encoding="utf-8")
+            )
+        except (FileNotFoundError, ValueError):
+            return None
+        return saved if (self._best_folder / MODEL).exists() else None
+
+    def _save_best(self, entry: Entry, described: dict[str, Any], weights: Path) -> None:
+        model = self._network(entry)
+        model.load_weights(weights)
+
+        def write(folder: Path) -> None:
+            model.save(folder / MODEL)
+            (folder / CARD).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+
+        files.write_folder(self._best_folder, write)

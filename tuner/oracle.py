@@ -1,0 +1,96 @@
+"""KerasTuner's random-search oracle, serving rows that were drawn beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras_tuner
+
+from tuner.design import Row, Space
+from tuner.hypermodel import OBJECTIVE
+from tuner.ledger import Entry
+
+# KerasTuner keeps its names of a trial's state to itself.
+_RUNNING, _COMPLETED, _STOPPED = "RUNNING", "COMPLETED", "STOPPED"
+
+
+class DesignOracle(keras_tuner.oracles.RandomSearchOracle):
+    """Gives trial k the k-th row of a design, and takes finished trials back from a ledger.
+
+    What KerasTuner's own oracle would do otherwise is designed out: rows do not depend on its seed,
+    no number of failed trials in a row stops the search, and a trial that was interrupted is served
+    again.
+
+    Args:
+        space: ranges of the hyperparameters.
+        rows: the design; its length is the number of trials.
+    """
+
+    def __init__(self, space: Space, rows: Sequence[Row]) -> None:
+        hyperparameters = keras_tuner.HyperParameters()
+        space.declare(hyperparameters)
+        super().__init__(
+            objective=OBJECTIVE,
+            max_trials=len(rows),
+            hyperparameters=hyperparameters,
+            allow_new_entries=False,
+            tune_new_entries=False,
+            # Never used for drawing; 0 would mean "at random".
+            seed=1,
+            max_consecutive_failed_trials=len(rows) + 1,
+        )
+        self._rows = tuple(rows)
+
+    def trial_id(self, index: int) -> str:
+        """KerasTuner's name of the trial with a row of the design."""
+        return f"{index:0{len(str(self.max_trials))}d}"
+
+    def row(self, trial_id: str) -> Row:
+        """The row of the design that a trial was given."""
+        return self._rows[int(trial_id)]
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Returns the values of a trial's row; see `keras_tuner.Oracle.populate_space`."""
+        if int(trial_id) >= len(self._rows):
+            return {"status": _STOPPED, "values": None}
+        return {"status": _RUNNING, "values": dict(self.row(trial_id).values)}
+
+    def restore(self, entries: Iterable[Entry]) -> None:
+        """Takes finished trials as if they had just been run.
+
+        A trial that is missing before the last finished one is put where KerasTuner itself puts
+        interrupted trials, so that it is served next.
+
+        Args:
+            entries: finished trials of this design.
+        """
+        finished = {entry.trial.index: entry for entry in entries}
+        for index in range(max(finished, default=-1) + 1):
+            hyperparameters = self.get_space()
+            hyperparameters.values = dict(self._rows[index].values)
+            trial = keras_tuner.engine.trial.Trial(
+                hyperparameters=hyperparameters,
+                trial_id=self.trial_id(index),
+                status=_RUNNING,
+            )
+            self.trials[trial.trial_id] = trial
+            if index in finished:
+                result = finished[index].result
+                for name, score in (("validation", result.validation), ("test", result.test)):
+                    trial.metrics.register(name, direction="min")
+                    trial.metrics.update(name, score.frame_mean, step=result.best_epoch)
+                trial.status = _COMPLETED
+                self.score_trial(trial)
+        missing = [
+            self.trial_id(index) for index in range(len(self.trials)) if index not in finished
+        ]
+        self.set_state(
+            {
+                **self.get_state(),
+                "start_order": [self.trial_id(index) for index in range(len(self.trials))],
+                "end_order": [self.trial_id(index) for index in finished],
+                # Served from the end.
+                "retry_queue": missing[::-1],
+            }
+        )

@@ -1,0 +1,161 @@
+"""Runs a study: which LSTM variant and which hyperparameters suit a task?
+
+    python -m tuner.run --task=music                 # the paper's study
+    python -m tuner.run --task=music --preset=quick  # the same path in minutes
+
+The same command goes on with an interrupted study. At the end the report is in the study directory,
+and the best model is exported for TF Serving.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from serving import command_line
+from serving.command_line import InputError
+
+if TYPE_CHECKING:
+    from tuner.study import Plan
+    from tuner.tasks.task import Corpus, Task
+
+_TASK = flags.DEFINE_string(
+    "task", "music", "What to learn: music, or package.module:TaskClass of your own."
+)
+_PRESET = flags.DEFINE_enum("preset", "paper", ["paper", "quick"], "Size of the study.")
+_VARIANTS = flags.DEFINE_list("variants", ["all"], "Codes of the variants, or all.")
+_TRIALS = flags.DEFINE_integer("trials", None, "Trials of each variant [preset's].", lower_bound=1)
+_MAX_EPOCHS = flags.DEFINE_integer(
+    "max_epochs", None, "Most epochs of a trial [preset's].", lower_bound=1
+)
+_PATIENCE = flags.DEFINE_integer(
+    "patience",
+    None,
+    "Epochs without a better validation score after which a trial stops [preset's].",
+    lower_bound=1,
+)
+_SEED = flags.DEFINE_integer("seed", 1, "Seed of designs, weights, order and noise.", lower_bound=0)
+_STUDY_DIR = flags.DEFINE_string(
+    "study_dir", None, "Directory of the study [studies/TASK; studies/TASK-quick]."
+)
+_DATA = flags.DEFINE_string("data", "auto", "The task's data: auto, or a path.")
+_ENGINE = flags.DEFINE_enum(
+    "engine", "auto", ["auto", "keras"], "What trains: keras is model.fit; auto is keras."
+)
+_MODEL_BASE_PATH = flags.DEFINE_string(
+    "model_base_path", None, "Where to export the best model [STUDY_DIR/export]."
+)
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the plan and stop.")
+
+
+def _plan() -> Plan:
+    """Makes the plan that the flags ask for."""
+    from tuner.presets import PRESETS
+    from tuner.protocol import Protocol
+    from tuner.study import Plan
+    from zoo.registry import get_variant
+    from zoo.variants import VARIANTS
+
+    preset = PRESETS[_PRESET.value]
+    if _VARIANTS.value == ["all"]:
+        codes = list(VARIANTS)
+    else:
+        try:
+            codes = [get_variant(code.strip()).code for code in _VARIANTS.value]
+        except ValueError as error:
+            raise InputError(f"--variants: {error}") from error
+    if not codes:
+        raise InputError("--variants: expected codes such as V,NFG or all. Received: nothing")
+    return Plan(
+        # Each once, in the paper's order, whatever order they were typed in.
+        variants=tuple(code for code in VARIANTS if code in codes),
+        trials=_TRIALS.value or preset.trials,
+        protocol=Protocol(
+            max_epochs=_MAX_EPOCHS.value or preset.max_epochs,
+            patience=_PATIENCE.value or preset.patience,
+            order_seed=_SEED.value,
+        ),
+        space=preset.space,
+        seed=_SEED.value,
+    )
+
+
+def _study_directory(task: Task) -> Path:
+    suffix = "" if _PRESET.value == "paper" else f"-{_PRESET.value}"
+    return Path(_STUDY_DIR.value or Path("studies") / f"{task.name}{suffix}")
+
+
+def _print_plan(plan: Plan, task: Task, corpus: Corpus, directory: Path) -> None:
+    from tuner import estimate
+    from tuner.progress import duration
+
+    space = plan.space
+    low, high = (
+        choose(estimate.parameters(task, variant, units) for variant in plan.variants)
+        for choose, units in zip((min, max), space.units, strict=True)
+    )
+    print(
+        f"plan: {len(plan.variants) * plan.trials} trials, {plan.trials} of each of "
+        f"{', '.join(plan.variants)}; at most {plan.protocol.max_epochs} epochs, patience "
+        f"{plan.protocol.patience}; seed {plan.seed}"
+    )
+    print(
+        f"space: units {space.units[0]}-{space.units[1]} ({low:,}-{high:,} parameters), learning "
+        f"rate {space.learning_rate[0]:g}-{space.learning_rate[1]:g}, 1 - momentum "
+        f"{space.one_minus_momentum[0]:g}-{space.one_minus_momentum[1]:g}, noise "
+        f"{space.noise_std[0]:g}-{space.noise_std[1]:g}"
+    )
+    seconds = estimate.seconds(plan, task, corpus)
+    print(f"estimate: at most {duration(seconds)} on one core, if no trial stops early")
+    print(f"study directory: {directory}")
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Runs the command."""
+    command_line.quiet_tensorflow()
+    from tuner.tasks.task import find_task
+
+    task = find_task(_TASK.value)
+    corpus = task.load(_DATA.value)
+    print(f"data: {corpus.edition}")
+    plan = _plan()
+    directory = _study_directory(task)
+    _print_plan(plan, task, corpus, directory)
+    if _DRY_RUN.value:
+        return 0
+
+    from tuner import reference
+    from tuner.progress import Progress
+    from tuner.study import Study
+
+    reference.use_one_thread()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with Progress(plan.protocol, task.metric) as progress:
+            Study(directory, plan, task, corpus).run(progress)
+    except KeyboardInterrupt:
+        command = shlex.join(["python", "-m", "tuner.run", *sys.argv[1:]])
+        print(f"\nstopped; nothing finished is lost. To go on: {command}", file=sys.stderr)
+        return 130
+
+    from serving import versions
+    from tuner.analysis import report
+    from zoo.variants import VARIANTS
+
+    print(f"report: {report.write(directory, list(VARIANTS))}")
+    base = Path(_MODEL_BASE_PATH.value or directory / "export" / task.name)
+    print(f"model for TF Serving: {versions.publish(versions.find_best(directory), base)}")
+    return 0
+
+
+if __name__ == "__main__":
+    command_line.run(main)
