@@ -59,9 +59,12 @@ bench: $(INSTALLED) ## the benchmarks: this project and its peers in one run
 
 # --- The checks ---
 
+# Only files with examples: two commands in one process would both define --study_dir.
+EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' serving tuner zoo)
+
 .PHONY: test
 test: $(INSTALLED) ## the tests, and the examples in the docstrings
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --doctest-modules tests serving tuner zoo $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --doctest-modules tests $(EXAMPLES) $(PYTEST_ARGS)
 
 .PHONY: test-slow
 test-slow: $(INSTALLED) ## the tests marked slow
