@@ -91,13 +91,13 @@ def _in_time_order(tracks: Iterable[Iterable[Any]]) -> list[tuple[int, Any]]:
 
 
 def _notes(messages: list[tuple[int, Any]]) -> list[Note]:
-    """Pairs the messages that strike and release a note, first struck first released.
+    """Pairs the messages that strike and release a note.
 
-    A note that is never released sounds until the end of the file.
+    Where a pitch is struck twice before it is released, it sounds until it is released twice; which
+    release belongs to which note makes no difference to a roll. A note that is never released
+    sounds until the end of the file.
     """
-    sounding: dict[tuple[int, int], collections.deque[int]] = collections.defaultdict(
-        collections.deque
-    )
+    sounding: dict[tuple[int, int], list[int]] = collections.defaultdict(list)
     notes = []
     for tick, message in messages:
         if message.type not in ("note_on", "note_off") or message.channel == _DRUM_CHANNEL:
@@ -106,7 +106,7 @@ def _notes(messages: list[tuple[int, Any]]) -> list[Note]:
         if message.type == "note_on" and message.velocity > 0:
             starts.append(tick)
         elif starts:
-            notes.append(Note(message.note, starts.popleft(), tick))
+            notes.append(Note(message.note, starts.pop(), tick))
     end = messages[-1][0] if messages else 0
     for (_, pitch), starts in sounding.items():
         notes += [Note(pitch, start, end) for start in starts]

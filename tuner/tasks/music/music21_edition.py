@@ -188,8 +188,7 @@ def _sample(voices: list[Any]) -> npt.NDArray[np.int16]:
     grid = np.zeros((len(voices), columns), np.int16)
     for voice, part in enumerate(voices):
         for note in part.flatten().notes:
-            if note.duration.isGrace:
-                continue
+            # A grace note has no length, and so fills no column.
             start = _column(float(note.offset))
             end = _column(float(note.offset) + float(note.quarterLength))
             grid[voice, start:end] = max(pitch.midi for pitch in note.pitches)

@@ -103,6 +103,11 @@ def test_a_cell_array_that_lies_about_its_size_is_refused():
         parse("x.mat", bytes(content))
 
 
+def test_a_file_that_is_cut_short_says_so():
+    with pytest.raises(InputError, match=r"an element of [\d,]+ bytes where [\d,]+ are left"):
+        parse("x.mat", saved(**GOOD)[:-1])
+
+
 def test_other_versions_are_refused_with_a_reason():
     hdf = saved(**GOOD)[:124] + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n" * 9
     with pytest.raises(InputError, match=r"MATLAB 7\.3; save it with -v7"):

@@ -85,9 +85,15 @@ def test_overlapping_notes_of_two_tracks_on_one_channel_both_sound_to_their_end(
 
 
 def test_the_same_pitch_on_two_channels_does_not_end_the_other():
-    content = midi([on(0, 60), on(0, 60, channel=1), off(480, 60, channel=1), off(1440, 60)])
+    content = midi([on(0, 60), off(480, 60, channel=1), off(1440, 60)])
 
     assert chords(read_midi(content)) == [[60]] * 3
+
+
+def test_a_note_may_be_released_in_another_track():
+    content = midi([off(960, 60), on(1440, 62), off(1920, 62)], [on(0, 60)])
+
+    assert chords(read_midi(content)) == [[60], [60], [], [62]]
 
 
 def test_note_that_is_never_released_sounds_to_the_end():

@@ -57,7 +57,8 @@ def test_numpy_scalars_of_python_2_are_read():
         b"I0\ntbS'<\\x00\\x00\\x00\\x00\\x00\\x00\\x00'\ntR"
     )
     piece = b"((" + scalar + b"t(I62\ntl"
-    content = b"(dS'train'\n(" + piece + b"lsS'valid'\n(" + piece + b"lsS'test'\n(" + piece + b"ls."
+    content = b"(dS'train'\n(" + piece + b"lsS'valid'\n(" + piece + b"lsS'test'\n(" + piece + b"ls"
+    content += b"U\x05titleU\x07Chor\xe4les."
 
     rolls = read_pickle("x.pickle", content)
 
