@@ -125,7 +125,7 @@ def music21_file() -> tuple[PianoRolls, str]:
     except InputError:
         pass  # Not there or damaged: it is made below.
     music21_edition.corpus_folder()
-    _tell("Building the JSB Chorales from the scores in music21; once, less than a minute ...")
+    _tell("Building the JSB Chorales from the scores in music21; once, about a minute ...")
     rolls = music21_edition.build_edition()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

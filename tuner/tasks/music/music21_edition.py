@@ -153,7 +153,7 @@ def build(rows: Iterable[MapRow], corpus: Path) -> dict[str, list[Roll]]:
 
 
 def build_edition() -> PianoRolls:
-    """Builds all 374 chorales, 22,531 frames; less than a minute on one core.
+    """Builds all 374 chorales, 22,531 frames; 40 to 60 s on one core.
 
     Raises:
         InputError: if music21 is not installed or its scores are not those of the map.
