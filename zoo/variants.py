@@ -7,8 +7,8 @@ Search Space Odyssey*, https://arxiv.org/abs/1503.04069):
     f_t = σ(W_f x_t + R_f h_{t-1} + p_f ⊙ c_{t-1} + b_f)        forget gate
     z_t = g(W_z x_t + R_z h_{t-1} + b_z)                        block input
     c_t = z_t ⊙ i_t + c_{t-1} ⊙ f_t                             cell
-    o_t = σ(W_o x_t + R_o h_{t-1} + p_o ⊙ c_t + b_o)            output gate; its peephole sees the
-    new cell h_t = h(c_t) ⊙ o_t                                          block output
+    o_t = σ(W_o x_t + R_o h_{t-1} + p_o ⊙ c_t + b_o)            output gate; sees the new cell
+    h_t = h(c_t) ⊙ o_t                                          block output
 
 with σ the logistic function and g = h = tanh. Every other variant changes exactly one thing.
 """
