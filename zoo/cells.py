@@ -383,8 +383,9 @@ class NoInputActivationCell(VariantCell):
 
     Example:
         >>> import numpy as np, keras, zoo
-        >>> tuple(keras.layers.RNN(zoo.NoInputActivationCell(4))(np.zeros((2, 7, 3),
-        "float32")).shape) (2, 4)
+        >>> layer = keras.layers.RNN(zoo.NoInputActivationCell(4))
+        >>> tuple(layer(np.zeros((2, 7, 3), "float32")).shape)
+        (2, 4)
     """
 
     variant = VARIANTS["NIAF"]
@@ -398,8 +399,9 @@ class NoOutputActivationCell(VariantCell):
 
     Example:
         >>> import numpy as np, keras, zoo
-        >>> tuple(keras.layers.RNN(zoo.NoOutputActivationCell(4))(np.zeros((2, 7, 3),
-        "float32")).shape) (2, 4)
+        >>> layer = keras.layers.RNN(zoo.NoOutputActivationCell(4))
+        >>> tuple(layer(np.zeros((2, 7, 3), "float32")).shape)
+        (2, 4)
     """
 
     variant = VARIANTS["NOAF"]
