@@ -64,11 +64,11 @@ EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' serving tuner zoo)
 
 .PHONY: test
 test: $(INSTALLED) ## the tests, and the examples in the docstrings
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --doctest-modules tests $(EXAMPLES) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal --doctest-modules tests $(EXAMPLES) $(PYTEST_ARGS)
 
 .PHONY: test-slow
 test-slow: $(INSTALLED) ## the tests marked slow
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m slow --timeout 3600 tests $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal -m slow --timeout 3600 tests $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: lint-python lint-build ## ruff, mypy, import-linter, buildifier
