@@ -6,6 +6,7 @@ Runs on the TensorFlow and JAX backends; the backend-specific part is `Different
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 import subprocess
@@ -43,8 +44,8 @@ BATCH, TIME, FEATURES, UNITS = 2, 5, 3, 4
 class Problem:
     """Random weights, inputs and initial states of one variant, and a random linear loss.
 
-    Every number differs from every other (equal weights would hide exchanged gates) and no state starts at
-    zero (a zero state would hide recurrent weights, forget gate and peepholes).
+    Every number differs from every other (equal weights would hide exchanged gates) and no state
+    starts at zero (a zero state would hide recurrent weights, forget gate and peepholes).
 
     Attributes:
         code: the variant.
@@ -75,10 +76,11 @@ class Problem:
             loss = loss + (final * slopes).sum()
         return loss
 
-    def reference_loss(self, point: Mapping[str, np.ndarray]) -> Any:
-        """The loss at `point` by the NumPy reference."""
+    def reference_loss(self, point: Mapping[str, np.ndarray], **arguments: Any) -> Any:
+        """The loss at `point` by the NumPy reference, which gets the arguments too."""
         states = [point[f"state {index}"] for index in range(len(self.states))]
-        return self.loss(*reference.forward(self.code, point, point["inputs"], states))
+        results = reference.forward(self.code, point, point["inputs"], states, **arguments)
+        return self.loss(*results)
 
 
 def make_problem(
@@ -128,6 +130,13 @@ def float64_arguments(dtype: str) -> dict[str, Any]:
     return {"activation": _tanh} if on_jax and dtype == "float64" else {}
 
 
+@functools.cache
+def exact_gradient(code: str) -> dict[str, np.ndarray]:
+    """The gradient of `make_problem(code)` by the reference, which takes its time."""
+    problem = make_problem(code)
+    return reference.gradient(problem.reference_loss, problem.point)
+
+
 def set_weights(cell: keras.layers.Layer, weights: Mapping[str, np.ndarray]) -> None:
     """Gives a built cell its weights by name, and checks that it has these and no others."""
     names = [variable.name for variable in cell.trainable_variables]
@@ -139,9 +148,7 @@ def set_weights(cell: keras.layers.Layer, weights: Mapping[str, np.ndarray]) -> 
 def make_cell(problem: Problem, dtype: str = "float64", **arguments: Any) -> zoo.VariantCell:
     """Makes the cell of a problem, with its weights."""
     units = problem.states[0].shape[-1]
-    cell = CELLS[problem.code](
-        units, dtype=dtype, **{**float64_arguments(dtype), **arguments}
-    )
+    cell = CELLS[problem.code](units, dtype=dtype, **{**float64_arguments(dtype), **arguments})
     cell.build((None, problem.inputs.shape[-1]))
     set_weights(cell, problem.weights)
     return cell
@@ -165,7 +172,7 @@ def numpy_of(tensors: Any) -> Any:
     """Takes tensors, nested as they may be, to NumPy."""
     if isinstance(tensors, list | tuple):
         return [numpy_of(tensor) for tensor in tensors]
-    return np.asarray(keras.ops.convert_to_numpy(tensors))
+    return np.asarray(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(tensors)))
 
 
 def run(
@@ -180,9 +187,7 @@ def run(
 
 def assert_close(actual: Any, expected: Any, tolerance: float, name: str = "") -> None:
     """Compares arrays by absolute and, above 1, relative difference."""
-    np.testing.assert_allclose(
-        actual, expected, rtol=tolerance, atol=tolerance, err_msg=name
-    )
+    np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance, err_msg=name)
 
 
 def assert_all_close(
@@ -196,16 +201,21 @@ def assert_all_close(
 
 
 class Differentiable:
-    """The loss of a problem as a compiled function of `problem.point` on the backend in use.
+    """The loss of a problem as a function of `problem.point` on the backend in use.
 
     Args:
         problem: gives the point and the loss.
         layer: of `make_layer`, or with the same call, weights and results.
         dtype: of the point and of the sum that makes the loss.
+        **arguments: of the call of the layer.
     """
 
     def __init__(
-        self, problem: Problem, layer: keras.layers.RNN, dtype: str = "float64"
+        self,
+        problem: Problem,
+        layer: keras.layers.RNN,
+        dtype: str = "float64",
+        **arguments: Any,
     ) -> None:
         # The states of the cell's random generator, needed to call it, but unused here.
         others = [variable.value for variable in layer.non_trainable_variables]
@@ -217,7 +227,7 @@ class Differentiable:
             states = [point[f"state {index}"] for index in range(len(problem.states))]
             weights = [point[name] for name in names]
             results, _ = layer.stateless_call(
-                weights, others, point["inputs"], initial_state=states
+                weights, others, point["inputs"], initial_state=states, **arguments
             )
             pairs = zip(results, slopes, strict=True)
             return sum(keras.ops.sum(keras.ops.cast(r, dtype) * slope) for r, slope in pairs)
@@ -233,7 +243,7 @@ class Differentiable:
 
 
 def _compile(loss: Callable[[dict[str, Any]], Any]) -> tuple[Callable, Callable]:
-    """Compiles a function and its gradient on the backend in use."""
+    """Makes a fast function and its gradient on the backend in use."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -247,14 +257,15 @@ def _compile(loss: Callable[[dict[str, Any]], Any]) -> tuple[Callable, Callable]
             value = loss(point)
         return tape.gradient(value, point)
 
-    return tf.function(loss), tf.function(gradient)
+    # The loss is called once per entry of the point, the gradient once: tracing would cost more.
+    return tf.function(loss), gradient
 
 
 def run_python(*arguments: str, folder: pathlib.Path = ROOT, **environment: str) -> str:
     """Runs a fresh Python process that can import `zoo`, and returns what it printed.
 
     Raises:
-        AssertionError: if it failed; the message ends with its last lines.
+        AssertionError: if it failed; the message ends with the end of what it printed.
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     environment = {

@@ -1,4 +1,4 @@
-"""Where two variants meet: the same function for chosen weights, values and gradients, in float64."""
+"""Where two variants meet: for some weights they have the same values and gradients."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def join(parts: Mapping[str, np.ndarray], gates: str) -> np.ndarray:
 def add_gate(
     problem: harness.Problem, gate: str, make: Callable[[np.ndarray, dict], np.ndarray]
 ) -> harness.Problem:
-    """Makes a vanilla problem from one without `gate`, whose blocks `make(like, others)` invents."""
+    """Makes a vanilla problem of one without `gate`; `make(like, others)` invents its blocks."""
     weights = {}
     for name, array in problem.weights.items():
         gates, wanted = reference.GATES[problem.code], reference.GATES["V"]

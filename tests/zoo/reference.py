@@ -1,8 +1,9 @@
 """The nine LSTMs in NumPy, written out one by one from the equations of Greff et al. 2015.
 
-The yardstick of the tests, so it shares nothing with `zoo`: no flags, no common step. Vectors and matrices
-are those of the paper (`W @ x` for one sequence, one time step); only `unpack` knows how Keras stores them.
-All of it also runs on complex numbers, which is how `gradient` differentiates it to machine precision.
+The yardstick of the tests, so it shares nothing with `zoo`: no flags, no common step. Vectors and
+matrices are those of the paper (`W @ x` for one sequence, one time step); only `unpack` knows how
+Keras stores them. All of it also runs on complex numbers, which is how `gradient` differentiates it
+to machine precision.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def unpack(
         recurrent_activation: sigma.
 
     Returns:
-        W_i, R_i, b_i, p_i, ... for every gate that has them, R_ab (from gate a to gate b), and g, h, sigma.
+        W_i, R_i, b_i, p_i, ... for every gate that has them, R_ab (from gate a to gate b), and g,
+        h, sigma.
     """
     symbols: dict[str, Any] = {"g": activation, "h": activation, "sigma": recurrent_activation}
     for gate, block in blocks(weights["kernel"], GATES[code]).items():
@@ -206,8 +208,8 @@ def forward(
         weights: as `unpack` takes them.
         inputs: `(batch, time, features)`.
         states: the initial states, each `(batch, size)`.
-        mask: `(batch, time)`; a step where it is False keeps the states and repeats the last output,
-            which before the first step is 0 (what `keras.layers.RNN` documents and does).
+        mask: `(batch, time)`; a step where it is False keeps the states and repeats the last
+            output, which before the first step is 0 (what `keras.layers.RNN` does).
         input_dropout: `(batch, features)`, multiplies the inputs of every step.
         recurrent_dropout: `(batch, units)`, multiplies the block output on its way back.
         **activations: as `unpack` takes them.

@@ -1,0 +1,57 @@
+"""Bad arguments are refused with the argument's name, what was expected and what came."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.zoo import harness, reference
+
+POSITIVE = "expected a positive integer"
+RATE = r"expected a float in \[0, 1\)"
+
+BAD = [
+    ("units", 0, POSITIVE),
+    ("units", -3, POSITIVE),
+    ("units", 2.5, POSITIVE),
+    ("units", "four", POSITIVE),
+    ("units", None, POSITIVE),
+    ("units", True, POSITIVE),
+    ("dropout", -0.1, RATE),
+    ("dropout", 1.0, RATE),
+    ("dropout", "half", RATE),
+    ("dropout", None, RATE),
+    ("dropout", float("nan"), RATE),
+    ("recurrent_dropout", 1.5, RATE),
+    ("recurrent_dropout", True, RATE),
+    ("implementation", 1, "one implementation"),
+]
+
+
+@pytest.mark.parametrize("code", reference.CODES)
+@pytest.mark.parametrize(("name", "value", "expectation"), BAD)
+def test_bad_argument(code: str, name: str, value: Any, expectation: str) -> None:
+    with pytest.raises(ValueError, match=expectation) as caught:
+        harness.CELLS[code](**{name: value})
+    assert f"`{name}`" in str(caught.value)
+    assert f"ot {value!r}" in str(caught.value)  # "got" or "Got".
+
+
+@pytest.mark.parametrize("code", reference.CODES)
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("activation", "tanhh", "tanhh"),
+        ("recurrent_activation", "sigmoidal", "sigmoidal"),
+        ("kernel_initializer", "gloroot", "gloroot"),
+        ("peephole_initializer", "gloroot", "gloroot"),
+        ("peephole_regularizer", "l3", "l3"),
+        ("peephole_constraint", "min_norm", "min_norm"),
+        ("peepholes", True, "peepholes"),
+        ("unit", 4, "unit"),
+    ],
+)
+def test_what_keras_refuses(code: str, name: str, value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        harness.CELLS[code](**{name: value})
