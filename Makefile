@@ -31,14 +31,16 @@ help: ## this list
 .venv: $(INSTALLED) ## the environment: every package of requirements_lock.txt, its hash checked
 
 # pip stays in the environment: the offline stand-in of rules_python reads it. uv therefore
-# installs beside it (`uv pip sync` would remove both).
+# installs beside it (`uv pip sync` would remove both). Compiled here once, TensorFlow starts in a
+# third of the time wherever Python may not write bytecode itself.
 $(INSTALLED): requirements_lock.txt
 	@python="$(PYTHON)"; "$$python" -c '$(FITS)' 2>/dev/null || { \
 	  echo "error: expected Python 3.11, 3.12 or 3.13, found $$("$${python:-python3}" -V 2>&1 | tail -n 1);" \
 	    "name one: make PYTHON=python3.12 ..." >&2; exit 2; }
 	@$(BIN)/python -c '$(FITS)' 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements_lock.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python \
+	  --require-hashes -r requirements_lock.txt
 	@touch $@
 
 .PHONY: lock

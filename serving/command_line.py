@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 
 from absl import app, flags, logging
@@ -21,12 +22,30 @@ class InputError(Exception):
     """
 
 
-def quiet_tensorflow() -> None:
-    """Keeps TensorFlow's start-up messages off the screen; to be called before it is imported.
+def start_tensorflow() -> None:
+    """Imports TensorFlow without its start-up messages.
 
-    On a machine without a GPU they look like errors; what goes wrong later is raised in Python.
+    On a machine without a GPU they look like errors. They are shown if the import fails, and if the
+    environment sets `TF_CPP_MIN_LOG_LEVEL` below 2.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1"):
+        return
+    sys.stderr.flush()
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as messages:
+        # The messages come from C++, which writes to the descriptor.
+        os.dup2(messages.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        except BaseException:
+            messages.seek(0)
+            os.write(screen, messages.read())
+            raise
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
 
 
 def _parse_flags(argv: list[str]) -> list[str]:

@@ -31,7 +31,7 @@ def main() -> int:
     if study_directory is None or model_base_path is None:
         missing = "study_dir" if study_directory is None else "model_base_path"
         raise InputError(f"--{missing}: expected a folder. Received: nothing")
-    command_line.quiet_tensorflow()
+    command_line.start_tensorflow()
     from serving import versions
 
     folder = versions.find_best(Path(study_directory), _VARIANT.value)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+_UNFINISHED, _REPLACED = ".tmp-", ".old-"
+"""How names begin that a killed process may leave behind."""
+
+_FULL = 2**20
+"""A disk with fewer free bytes than these is full when something could not be written."""
 
 
 def sync_folder(folder: Path) -> None:
@@ -23,22 +32,58 @@ def _sync_file(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def write_file(path: Path, write: Callable[[Path], None]) -> None:
+@contextmanager
+def _one_error(path: Path) -> Iterator[None]:
+    """Makes a plain `OSError` of what libraries raise and print when a disk is full.
+
+    h5py raises an `OSError` of many lines and complains once more for every object that it then
+    cannot close; TensorFlow raises an error of its own.
+    """
+    failure = None
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda _: None
+    try:
+        try:
+            yield
+        except Exception as error:
+            number = error.errno if isinstance(error, OSError) else None
+            if number is None and shutil.disk_usage(path.parent).free < _FULL:
+                number = errno.ENOSPC
+            if number is None:
+                raise
+            failure = OSError(number, os.strerror(number), str(path))
+        # Only now are the library's objects gone, and with them their complaints.
+        if failure is not None:
+            raise failure
+    finally:
+        sys.unraisablehook = hook
+
+
+def _require(path: Path, size: int) -> None:
+    """Refuses to begin what a disk cannot hold: HDF5 crashes the process when it fills up."""
+    if shutil.disk_usage(path.parent).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def write_file(path: Path, write: Callable[[Path], None], *, size: int = 0) -> None:
     """Writes one file so that `path` never holds half of it.
 
     Args:
         path: where the file shall be; its folder must exist.
         write: fills the file whose (temporary) path it is given, whose name ends like that of
             `path`.
+        size: bytes that must be free before anything is written.
 
     Raises:
         OSError: if the disk is full or the folder is read-only; `path` is then as it was.
     """
-    descriptor, name = tempfile.mkstemp(prefix=".tmp-", suffix=f"-{path.name}", dir=path.parent)
+    _require(path, size)
+    descriptor, name = tempfile.mkstemp(prefix=_UNFINISHED, suffix=f"-{path.name}", dir=path.parent)
     os.close(descriptor)
     temporary = Path(name)
     try:
-        write(temporary)
+        with _one_error(path):
+            write(temporary)
         _sync_file(temporary)
         temporary.chmod(0o644)
         temporary.replace(path)
@@ -61,19 +106,22 @@ def _write_bytes(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def write_folder(path: Path, write: Callable[[Path], None]) -> None:
+def write_folder(path: Path, write: Callable[[Path], None], *, size: int = 0) -> None:
     """Writes a whole folder so that `path` never holds half of it.
 
     Args:
         path: where the folder shall be; an existing one there is replaced, its parent must exist.
         write: fills the (temporary) folder whose path it is given.
+        size: bytes that must be free before anything is written.
 
     Raises:
         OSError: if the disk is full or the parent is read-only; `path` is then as it was.
     """
-    temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=path.parent))
+    _require(path, size)
+    temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=path.parent))
     try:
-        write(temporary)
+        with _one_error(path):
+            write(temporary)
         for entry in [temporary, *temporary.rglob("*")]:
             if entry.is_dir():
                 entry.chmod(0o755)
@@ -83,7 +131,7 @@ def write_folder(path: Path, write: Callable[[Path], None]) -> None:
                 entry.chmod(0o644)
         if path.exists():
             # A folder cannot replace a full one in one step: the old one steps aside first.
-            old = Path(tempfile.mkdtemp(prefix=".old-", dir=path.parent))
+            old = Path(tempfile.mkdtemp(prefix=_REPLACED, dir=path.parent))
             path.rename(old / path.name)
             temporary.rename(path)
             shutil.rmtree(old)
@@ -92,3 +140,10 @@ def write_folder(path: Path, write: Callable[[Path], None]) -> None:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     sync_folder(path.parent)
+
+
+def sweep(folder: Path) -> None:
+    """Removes what killed processes have left in a folder; nobody may be writing there."""
+    for entry in folder.iterdir():
+        if entry.name.startswith((_UNFINISHED, _REPLACED)):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()

@@ -9,6 +9,9 @@ from typing import Any
 from serving import files, signatures
 from serving.command_line import InputError
 
+MODEL = "model.keras"
+"""The model in `best/<code>`."""
+
 CARD = "card.json"
 """What the model is; beside the model in `best/<code>` and in `assets.extra` of an export."""
 
@@ -27,7 +30,9 @@ def find_best(study_directory: Path, variant: str = "best") -> Path:
         InputError: if there is no such model yet.
     """
     folder = study_directory / "best"
-    cards = {path.parent.name: _read_card(path.parent) for path in sorted(folder.glob(f"*/{CARD}"))}
+    # Names with a dot are folders that are being written.
+    paths = [path for path in sorted(folder.glob(f"[!.]*/{CARD}"))]
+    cards = {path.parent.name: _read_card(path.parent) for path in paths}
     if not cards:
         raise InputError(
             "--study_dir: expected a study with a finished trial (best/CODE/card.json). "
@@ -84,10 +89,12 @@ def publish(model_folder: Path, model_base_path: Path) -> Path:
     version = model_base_path / str(present[-1] + 1 if present else 1)
 
     def write(folder: Path) -> None:
-        signatures.write_saved_model(model_folder / "model.keras", folder)
+        signatures.write_saved_model(model_folder / MODEL, folder)
         extra = folder / "assets.extra"
         extra.mkdir()
         (extra / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
-    files.write_folder(version, write)
+    # The graph is no larger than some hundred kilobytes.
+    size = 2**21 + 2 * (model_folder / MODEL).stat().st_size
+    files.write_folder(version, write, size=size)
     return version

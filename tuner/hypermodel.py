@@ -20,7 +20,7 @@ import keras
 import keras_tuner
 import numpy as np
 
-from tuner import reference
+from tuner import network, reference
 from tuner.design import Space, trial_of
 from tuner.protocol import Protocol
 from tuner.tasks.task import Corpus, Task
@@ -39,7 +39,7 @@ class _Validation(keras.callbacks.Callback):
         self._worst = np.inf
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._measure = reference.Scorer(self.model, self._task)
+        self._measure = network.Scorer(self.model, self._task)
         self._worst = self._measure(self._corpus.validation).frame_mean
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -98,10 +98,10 @@ class VariantHyperModel(keras_tuner.HyperModel):
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Makes the compiled, untrained network for the values in `hp`."""
         trial = trial_of(self._space.declare(hp), self._variant)
-        model = reference.build_network(
+        model = network.build_network(
             self._task, self._variant, trial.units, self._protocol.weight_std
         )
-        reference.compile_network(model, self._task, trial)
+        network.compile_network(model, self._task, trial)
         return model
 
     def fit(

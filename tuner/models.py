@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from serving import files
-from tuner import reference
+from tuner import network
 from tuner.course import Weights
 from tuner.ledger import Entry, best_first
 from tuner.protocol import Protocol
@@ -90,7 +90,7 @@ class Models:
 
     def _network(self, entry: Entry) -> keras.Model:
         trial = entry.trial
-        return reference.build_network(
+        return network.build_network(
             self._task, trial.variant, trial.units, self._protocol.weight_std
         )
 
@@ -98,7 +98,7 @@ class Models:
         """Writes the weights of a trial's best epoch where KerasTuner finds them."""
         model = self._network(entry)
         model.set_weights(weights)
-        files.write_file(self._weights_path(entry.trial.index), model.save_weights)
+        _save_weights(self._weights_path(entry.trial.index), model)
 
     def update(self, entries: Iterable[Entry]) -> None:
         """Brings `best/<code>` up to date and drops weights that are no longer among the best.
@@ -122,7 +122,7 @@ class Models:
                 self._save_best(best, wanted, weights)
         elif not weights.exists():
             model = keras.models.load_model(self._best_folder / MODEL)
-            files.write_file(weights, model.save_weights)
+            _save_weights(weights, model)
 
     def _saved_card(self) -> dict[str, Any] | None:
         try:
@@ -141,4 +141,13 @@ class Models:
             model.save(folder / MODEL)
             (folder / CARD).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
-        files.write_folder(self._best_folder, write)
+        files.write_folder(self._best_folder, write, size=_size(model))
+
+
+def _save_weights(path: Path, model: keras.Model) -> None:
+    files.write_file(path, model.save_weights, size=_size(model))
+
+
+def _size(model: keras.Model) -> int:
+    """More bytes than a file of the model's weights has."""
+    return 2**20 + 8 * int(model.count_params())

@@ -19,6 +19,7 @@ def main() -> int:
     """Runs the command."""
     if _STUDY_DIR.value is None:
         raise InputError("--study_dir: expected a study directory. Received: nothing")
+    command_line.start_tensorflow()
     from tuner.analysis import report
     from zoo.variants import VARIANTS
 

@@ -121,12 +121,12 @@ def _interrupt(*_: Any) -> None:
 
 def main() -> int:
     """Runs the command."""
-    command_line.quiet_tensorflow()
     from tuner.tasks.task import find_task
 
     task = find_task(_TASK.value)
     corpus = task.load(_DATA.value)
     print(f"data: {corpus.edition}")
+    command_line.start_tensorflow()
     plan = _plan()
     directory = _study_directory(task)
     _print_plan(plan, task, corpus, directory)

@@ -34,6 +34,7 @@ from tuner.protocol import Outcome, Protocol, Trial
 from tuner.search import StudyTuner
 from tuner.tasks.task import Corpus, Task
 
+_FOLDERS = ("designs", "trials", "running", "keras_tuner", "best")
 _VERSIONED = ("keras", "keras-tuner", "numpy", "tensorflow")
 
 
@@ -125,7 +126,7 @@ class Study:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        for folder in ("designs", "trials", "running", "keras_tuner", "best"):
+        for folder in _FOLDERS:
             (self.directory / folder).mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.directory / "study.lock")
         try:
@@ -136,6 +137,8 @@ class Study:
                 "wait for it or choose another --study_dir"
             ) from error
         try:
+            for folder in (".", *_FOLDERS):
+                files.sweep(self.directory / folder)
             yield
         finally:
             lock.release()

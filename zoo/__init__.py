@@ -14,9 +14,9 @@ from zoo.cells import (
     NoOutputGateCell,
     NoPeepholesCell,
     VanillaCell,
-    VariantCell,
 )
 from zoo.registry import get_variant, list_variants, make_cell
+from zoo.variant_cell import VariantCell
 from zoo.variants import Variant
 
 __all__ = [

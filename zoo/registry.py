@@ -6,9 +6,10 @@ import difflib
 from typing import Any
 
 from zoo import cells
+from zoo.variant_cell import VariantCell
 from zoo.variants import VARIANTS, Variant
 
-_CELLS: dict[str, type[cells.VariantCell]] = {
+_CELLS: dict[str, type[VariantCell]] = {
     cell.variant.code: cell
     for cell in (
         cells.VanillaCell,
@@ -58,7 +59,7 @@ def get_variant(code: str) -> Variant:
     )
 
 
-def make_cell(code: str, **arguments: Any) -> cells.VariantCell:
+def make_cell(code: str, **arguments: Any) -> VariantCell:
     """Makes a cell by its variant's code or name.
 
     Args:

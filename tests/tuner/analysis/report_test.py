@@ -1,0 +1,157 @@
+"""The report against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import csv
+import html.parser
+import json
+import pathlib
+import xml.etree.ElementTree
+
+import pytest
+
+import zoo
+from serving.command_line import InputError
+from tests.tuner.ledger_test import make_outcome
+from tuner import design
+from tuner.analysis import report, statistics
+from tuner.design import Space
+from tuner.ledger import Entry, Ledger
+
+VALIDATIONS = {
+    "V": [9.0, 8.0, 8.5, 8.25, 9.5, 9.75, 8.75, 10.0, 10.5, 11.0, 12.0],
+    "NFG": [9.25, 9.125],
+}
+
+
+@pytest.fixture
+def study(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A study directory with made-up trials; the test score is always 0.2 above validation."""
+    for folder in ("designs", "trials"):
+        (tmp_path / folder).mkdir()
+    facts = {
+        "task": "music",
+        "metric": {"name": "NLL", "unit": "nats per frame"},
+        "data": {"name": "<b>Bach & sons</b>", "sha256": "c0ffee", "detail": "made up"},
+        "protocol": {"max_epochs": 150, "patience": 15, "weight_std": 0.1, "order_seed": 1},
+        "space": {
+            "units": [20, 200],
+            "learning_rate": [1e-6, 1e-2],
+            "one_minus_momentum": [0.01, 1.0],
+            "noise_std": [0.0, 1.0],
+        },
+        "seed": 1,
+        "versions": {"keras": "3.15.1"},
+    }
+    (tmp_path / "study.json").write_text(json.dumps(facts))
+    for code, validations in VALIDATIONS.items():
+        design.save(
+            tmp_path / "designs" / f"{code}.csv", design.draw(Space(), 1, "music", code, 12)
+        )
+        ledger = Ledger(tmp_path / "trials" / f"{code}.jsonl")
+        for index, validation in enumerate(validations):
+            ledger.append(make_outcome(index, validation, diverged=index == 1))
+    # Planned, but not begun.
+    design.save(tmp_path / "designs" / "NP.csv", design.draw(Space(), 1, "music", "NP", 12))
+    return tmp_path
+
+
+class Text(html.parser.HTMLParser):
+    """The cells of a page's tables, its tags and its words."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.words: list[str] = []
+        self.addresses: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data.strip()
+
+
+def test_the_table_has_the_numbers(study: pathlib.Path) -> None:
+    page = report.write(study, zoo.list_variants())
+    text = Text(page.read_text())
+    by_variant = {row[0]: row[1:] for row in text.rows[1:]}
+    # The best two of eleven by validation are 8.0 and 8.25: median test 8.325.
+    assert by_variant["V"][:5] == ["11/12", "8.000", "8.200", "8.325 (2)", "1"]
+    assert by_variant["NFG"][:5] == ["2/12", "9.125", "9.325", "9.325 (1)", "1"]
+    assert list(by_variant) == ["V", "NFG"]
+    words = " ".join(text.words)
+    assert "13 of 36 planned trials are finished" in words
+    assert "not the paper's study" in words
+
+
+def test_the_page_needs_no_network_and_escapes_what_it_is_given(study: pathlib.Path) -> None:
+    content = report.write(study, zoo.list_variants()).read_text()
+    assert "&lt;b&gt;Bach &amp; sons&lt;/b&gt;" in content and "<b>Bach" not in content
+    for address in Text(content).addresses:
+        assert address.startswith("#") or (study / "report" / address).is_file(), address
+    assert "@import" not in content and "url(http" not in content
+
+
+def test_csv_tables_give_back_the_ledger(study: pathlib.Path) -> None:
+    report.write(study, zoo.list_variants())
+    tables = {
+        path.stem: list(csv.DictReader(path.open()))
+        for path in (study / "report" / "tables").glob("*.csv")
+    }
+    assert [float(row["validation"]) for row in tables["trials"]] == [
+        *VALIDATIONS["V"],
+        *VALIDATIONS["NFG"],
+    ]
+    assert {row["learning_rate"] for row in tables["trials"]} == {repr(1e-3 / 3)}
+    assert len(tables["curves"]) == 2 * 13
+    assert tables["curves"][0] == {
+        "variant": "NFG",
+        "trial": "0",
+        "epoch": "0",
+        "loss": "",
+        "validation": "61.0",
+    }
+    assert [row["best_trial"] for row in tables["variants"]] == ["1", "1"]
+
+
+def test_the_figure_is_an_svg_with_every_variant(study: pathlib.Path) -> None:
+    report.write(study, zoo.list_variants())
+    path = study / "report" / "figures" / "learning_curves.svg"
+    words = [element.text for element in xml.etree.ElementTree.parse(path).iter() if element.text]
+    assert {"V", "NFG", "epoch"} <= {word.strip() for word in words}
+    first = path.read_text()
+    report.write(study, zoo.list_variants())
+    assert path.read_text() == first
+
+
+def test_a_study_without_a_finished_trial_has_a_report(study: pathlib.Path) -> None:
+    for path in (study / "trials").iterdir():
+        path.unlink()
+    assert "No trial is finished yet" in report.write(study, zoo.list_variants()).read_text()
+
+
+def test_no_study_is_one_line(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(InputError, match=r"study\.json"):
+        report.write(tmp_path, zoo.list_variants())
+
+
+def test_the_best_tenth_is_rounded_up() -> None:
+    def entries(count: int) -> list[Entry]:
+        outcomes = [make_outcome(index, 8.0 + index) for index in range(count)]
+        return [Entry(outcome.trial, outcome.result) for outcome in outcomes]
+
+    sizes = {
+        count: statistics.summarize("V", entries(count), 200).top_tenth for count in (1, 10, 11)
+    }
+    assert sizes == {1: 1, 10: 1, 11: 2}
+    assert statistics.summarize("V", entries(200), 200).top_tenth_median_test == pytest.approx(
+        8.0 + 9.5 + 0.2
+    )

@@ -1,0 +1,126 @@
+import errno
+import json
+import os
+import pathlib
+
+import pytest
+
+from serving.command_line import InputError
+from tuner.ledger import Entry, Ledger, best_first, from_json, to_json
+from tuner.protocol import Epoch, Outcome, Result, Score, Trial
+
+
+def make_outcome(index: int, validation: float = 8.5, diverged: bool = False) -> Outcome:
+    result = Result(
+        best_epoch=1,
+        validation=Score(validation, validation + 0.1),
+        test=Score(validation + 0.2, validation + 0.3),
+        curve=(Epoch(0, None, 61.0), Epoch(1, 12.25, validation)),
+        diverged=diverged,
+        seconds=1.5,
+        parameters=121,
+        engine="keras",
+    )
+    trial = Trial(index, "NFG", 60, 1e-3 / 3, 0.7, 0.1, seed=2**62 + 1)
+    return Outcome(trial, result, weights=())
+
+
+@pytest.fixture
+def ledger(tmp_path: pathlib.Path) -> Ledger:
+    return Ledger(tmp_path / "NFG.jsonl")
+
+
+def test_a_line_has_the_documented_fields() -> None:
+    outcome = make_outcome(3)
+    fields = json.loads(to_json(Entry(outcome.trial, outcome.result)))
+    assert fields == {
+        "trial": 3,
+        "variant": "NFG",
+        "hyperparameters": {
+            "units": 60,
+            "learning_rate": 1e-3 / 3,
+            "momentum": 0.7,
+            "noise_std": 0.1,
+        },
+        "seed": 2**62 + 1,
+        "best_epoch": 1,
+        "validation": 8.5,
+        "test": 8.7,
+        "validation_per_sequence": 8.6,
+        "test_per_sequence": 8.8,
+        "curve": [
+            {"epoch": 0, "loss": None, "validation": 61.0},
+            {"epoch": 1, "loss": 12.25, "validation": 8.5},
+        ],
+        "diverged": False,
+        "seconds": 1.5,
+        "parameters": 121,
+        "engine": "keras",
+    }
+
+
+def test_entries_come_back_as_they_were(ledger: Ledger) -> None:
+    outcomes = [make_outcome(index, 9 - index) for index in range(3)]
+    entries = [ledger.append(outcome) for outcome in outcomes]
+    assert ledger.entries() == tuple(entries)
+    assert entries[1] == Entry(outcomes[1].trial, outcomes[1].result)
+    assert from_json(to_json(entries[2])) == entries[2]
+
+
+@pytest.mark.parametrize("kept", [0, 1, 40, -2, -1])
+def test_a_torn_last_line_is_repaired(ledger: Ledger, kept: int) -> None:
+    first = ledger.append(make_outcome(0))
+    whole = ledger.path.read_bytes()
+    second = ledger.append(make_outcome(1))
+    torn = ledger.path.read_bytes()[len(whole) :][:kept]
+    ledger.path.write_bytes(whole + torn)
+
+    ledger.repair()
+    third = ledger.append(make_outcome(2))
+    # All but the line end was on disk: the trial was finished.
+    expected = (first, second, third) if kept == -1 else (first, third)
+    assert ledger.entries() == expected
+    assert ledger.path.read_bytes().count(b"\n") == len(expected)
+
+
+def test_a_damaged_line_in_the_middle_is_named(ledger: Ledger) -> None:
+    for index in range(3):
+        ledger.append(make_outcome(index))
+    lines = ledger.path.read_text().splitlines(keepends=True)
+    ledger.path.write_text(lines[0] + lines[1][:50] + "\n" + lines[2])
+    with pytest.raises(InputError, match="line 2") as caught:
+        ledger.entries()
+    assert str(ledger.path) in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="line 2"):
+        ledger.repair()
+
+
+def test_a_full_disk_leaves_the_ledger_as_it_was(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = ledger.append(make_outcome(0))
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left") as caught:
+            ledger.append(make_outcome(1))
+    assert caught.value.filename == str(ledger.path)
+    assert ledger.entries() == (entry,)
+    assert ledger.path.read_bytes().endswith(b"\n")
+
+
+def test_numbers_that_are_not_finite_never_get_in(ledger: Ledger) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        ledger.append(make_outcome(0, float("nan")))
+    assert ledger.entries() == ()
+
+
+def test_best_first_breaks_ties_by_index() -> None:
+    entries = [
+        Entry(outcome.trial, outcome.result)
+        for outcome in (make_outcome(0, 9.0), make_outcome(1, 8.0), make_outcome(2, 8.0))
+    ]
+    assert [entry.trial.index for entry in best_first(reversed(entries))] == [1, 2, 0]

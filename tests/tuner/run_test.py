@@ -1,0 +1,136 @@
+"""The command line as a person meets it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.tuner import tiny
+from tests.tuner.tiny import study_command
+
+QUICK = ("--data=a", "--preset=quick", "--variants=CIFG", "--trials=2", "--max_epochs=2")
+
+
+@pytest.mark.parametrize("module", ["tuner.run", "tuner.report", "serving.export"])
+def test_help_is_quick_and_says_what_the_command_does(module: str) -> None:
+    done = tiny.run(tiny.command(module, "--help"))
+    assert done.returncode == 0
+    assert "--study_dir" in done.stdout and "python -m " + module in done.stdout
+    # What takes seconds to import must wait until the flags are right.
+    heavy = {"tensorflow", "keras", "numpy"}
+    code = f"import sys, {module}; print(sorted(set(sys.modules) & {heavy}))"
+    assert tiny.run([sys.executable, "-c", code]).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--trails=3"], "trails"),
+        (["--trials=0"], "trials"),
+        (["--trials=many"], "trials"),
+        (["--preset=huge"], "preset"),
+        (["--variants=V,CIG"], "CIFG"),
+        (["--variants="], "--variants"),
+        (["--task=musik"], "'music'"),
+        (["--task=no.such.module:Task"], "no.such.module"),
+        (["--task=tests.tuner.tiny_task:np"], "Task"),
+        (["--seed=-1"], "seed"),
+        (["music"], "'music'"),
+        (["--study_dir=/dev/null/study"], "/dev/null/study"),
+    ],
+)
+def test_wrong_input_is_one_line_and_status_2(arguments: list[str], named: str) -> None:
+    command = tiny.command("tuner.run", "--task=tests.tuner.tiny_task:TinyTask", *arguments)
+    done = tiny.run(command)
+    assert done.returncode == 2, done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: ") and named in lines[0], done.stderr
+
+
+def test_a_study_from_the_command_line(tmp_path: pathlib.Path) -> None:
+    directory = tmp_path / "study"
+    planned = tiny.run(study_command(directory, *QUICK, "--dry_run"))
+    assert planned.returncode == 0
+    assert "2 trials, 2 of each of CIFG; at most 2 epochs" in planned.stdout
+    assert "parameters" in planned.stdout and "estimate: " in planned.stdout
+    assert not directory.exists()
+
+    done = tiny.run(study_command(directory, *QUICK))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    # Plain lines where there is no terminal.
+    assert "\x1b" not in done.stdout
+    assert "[1/2] CIFG 0 (units " in done.stdout and "[2/2] CIFG 1 (units " in done.stdout
+    assert "tiny music [sha256 a" in done.stdout
+    assert (directory / "report" / "index.html").exists()
+    assert (directory / "export" / "tiny" / "1" / "saved_model.pb").exists()
+
+    again = tiny.run(study_command(directory, *QUICK))
+    assert "2 of 2 trials are already done" in again.stdout
+    # The best model is the same: there is nothing new to serve.
+    assert [path.name for path in (directory / "export" / "tiny").iterdir()] == ["1"]
+
+    other = tiny.run(study_command(directory, *QUICK, "--patience=3"))
+    assert other.returncode == 2
+    assert len(other.stderr.strip().splitlines()) == 1 and '"patience": 3' in other.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_and_says_how_to_go_on(tmp_path: pathlib.Path, number: int) -> None:
+    directory = tmp_path / "study"
+    # More than can be done while the test waits.
+    flags = (*QUICK[:3], "--trials=200", "--max_epochs=2")
+    ledger = directory / "trials" / "CIFG.jsonl"
+    output = tiny.kill_when(
+        study_command(directory, *flags),
+        lambda: ledger.exists() and ledger.stat().st_size > 0,
+        number,
+    )
+    assert "Traceback" not in output, output
+    assert "To go on: python -m tuner.run --task=tests.tuner.tiny_task:TinyTask" in output
+    assert json.loads(ledger.read_text().splitlines()[0])["trial"] == 0
+
+
+# Says that a disk has 100 kB free, then runs the command: a real disk of that size cannot be had
+# without being the superuser.
+ALMOST_FULL = """
+import collections, runpy, shutil, sys
+usage = collections.namedtuple("usage", "total used free")
+shutil.disk_usage = lambda path: usage(10**9, 10**9 - 10**5, 10**5)
+runpy.run_module("tuner.run", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_a_full_disk_is_one_line(tmp_path: pathlib.Path) -> None:
+    directory = tmp_path / "study"
+    command = study_command(directory, *QUICK)
+    done = tiny.run([command[0], "-c", ALMOST_FULL, *command[3:]])
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "No space left on device" in done.stderr and str(directory) in done.stderr
+
+
+def test_a_read_only_directory_is_one_line(tmp_path: pathlib.Path) -> None:
+    # Not even the superuser may write there.
+    done = tiny.run(study_command(pathlib.Path("/proc/self/study"), *QUICK))
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1 and "/proc/self/study" in done.stderr
+
+
+def test_the_report_can_be_written_again(tmp_path: pathlib.Path) -> None:
+    missing = tiny.run(tiny.command("tuner.report", f"--study_dir={tmp_path}"))
+    assert missing.returncode == 2 and str(tmp_path) in missing.stderr
+    nothing = tiny.run(tiny.command("tuner.report"))
+    assert nothing.returncode == 2 and "--study_dir" in nothing.stderr
+
+
+def test_commands_can_be_imported_together() -> None:
+    code = "import tuner.run; from serving import versions; from tuner.analysis import report"
+    assert subprocess.run([sys.executable, "-c", code], cwd=tiny.ROOT, check=False).returncode == 0
+    assert importlib.import_module("tuner.run").main

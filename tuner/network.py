@@ -1,0 +1,129 @@
+"""The network of a task: built, compiled by the protocol, measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import zoo
+from tuner.protocol import Score, Trial
+from tuner.tasks.heads import HEADS
+from tuner.tasks.sequences import Sequences
+from tuner.tasks.task import Task
+
+
+@keras.saving.register_keras_serializable(package="lstm_odyssey")
+class SummedLoss(keras.losses.Loss):
+    """The paper's loss: the negative log-likelihood, summed over time, outputs and the batch.
+
+    Keras' means would make the gradient of a music sequence about 5,000 times smaller and the
+    paper's range of learning rates useless.
+
+    Args:
+        head: name of the task's head, see `tuner.tasks.heads.HEADS`.
+        name: name of the loss.
+
+    Example:
+        >>> import numpy as np
+        >>> loss = SummedLoss("bernoulli")
+        >>> round(float(loss(np.ones((1, 10, 88), "float32"), np.zeros((1, 10, 88), "float32"))), 2)
+        609.97
+    """
+
+    def __init__(self, head: str, name: str = "negative_log_likelihood") -> None:
+        super().__init__(name=name, reduction="sum")
+        self.head = head
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Computes the loss of every frame, `(batch, time)`; the reduction sums."""
+        return HEADS[self.head].loss(y_true, y_pred)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return {"head": self.head, "name": self.name}
+
+
+def build_network(task: Task, variant: str, units: int, weight_std: float) -> keras.Model:
+    """Makes the untrained network of a task; every weight and bias starts as N(0, weight_std²).
+
+    Args:
+        task: inputs, outputs and direction.
+        variant: code of the LSTM variant.
+        units: LSTM blocks.
+        weight_std: standard deviation of the initial weights.
+
+    Returns:
+        A model from sequences `(batch, time, inputs)` to logits `(batch, time, outputs)`.
+    """
+
+    def normal() -> keras.initializers.Initializer:
+        return keras.initializers.RandomNormal(stddev=weight_std)
+
+    cell = zoo.make_cell(
+        variant,
+        units=units,
+        kernel_initializer=normal(),
+        recurrent_initializer=normal(),
+        bias_initializer=normal(),
+        peephole_initializer=normal(),
+        unit_forget_bias=False,
+    )
+    model = zoo.networks.next_step(cell, task.inputs, task.outputs)
+    output = model.get_layer(zoo.networks.LOGITS)
+    output.set_weights([normal()(weight.shape) for weight in output.weights])
+    return model
+
+
+def compile_network(model: keras.Model, task: Task, trial: Trial) -> None:
+    """Gives a network the protocol's loss and optimizer.
+
+    Args:
+        model: what `build_network` made.
+        task: for its head.
+        trial: for learning rate and momentum.
+    """
+    model.compile(
+        optimizer=keras.optimizers.SGD(
+            learning_rate=trial.learning_rate * (1.0 - trial.momentum),
+            momentum=trial.momentum,
+            nesterov=True,
+        ),
+        loss=SummedLoss(task.head),
+        # Sequences have many lengths, and XLA would compile the step again for each.
+        jit_compile=False,
+    )
+
+
+class Scorer:
+    """Measures one network, as often as wanted, with one traced forward pass."""
+
+    def __init__(self, model: keras.Model, task: Task) -> None:
+        """Traces the forward pass.
+
+        Args:
+            model: a network of `build_network`; later changes of its weights are seen.
+            task: for its head.
+        """
+        self._head = HEADS[task.head]
+        # One signature for all shapes: the same graph, so the same rounding, in every run.
+        self._forward = tf.function(
+            lambda inputs: model(inputs, training=False),
+            input_signature=[tf.TensorSpec((None, None, task.inputs), tf.float32)],
+        )
+
+    def __call__(self, split: Sequences) -> Score:
+        """Measures the network on a split; scores are float64."""
+        totals = np.zeros(len(split))
+        for batch in split.batches():
+            logits = self._forward(batch.inputs).numpy()
+            for row, index in enumerate(batch.indices):
+                length = batch.lengths[row]
+                totals[index] = self._head.score(split.targets[index], logits[row, :length])
+        lengths = split.lengths
+        return Score(
+            frame_mean=float(totals.sum() / lengths.sum()),
+            sequence_mean=float(np.mean(totals / lengths)),
+        )

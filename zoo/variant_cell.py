@@ -1,0 +1,312 @@
+"""The step of every LSTM variant and the Keras cell around it.
+
+The cells run on every Keras backend (only `keras.ops` is used) and take the arguments of
+`keras.layers.LSTMCell`, from which they inherit the dropout masks that `keras.layers.RNN` keeps for
+a whole sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+
+from zoo.variants import Variant
+
+Tensor = Any
+"""A tensor of the Keras backend in use."""
+
+Activation = Callable[[Tensor], Tensor]
+
+
+def _identity(x: Tensor) -> Tensor:
+    return x
+
+
+def step(
+    variant: Variant,
+    net: Mapping[str, Tensor],
+    c: Tensor,
+    peephole: Mapping[str, Tensor],
+    activation: Activation,
+    recurrent_activation: Activation,
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Computes the pointwise part of one time step of any variant.
+
+        i = σ(net_i + p_i ⊙ c),  f = σ(net_f + p_f ⊙ c),  z = g(net_z)
+        c' = z ⊙ i + c ⊙ f,      o = σ(net_o + p_o ⊙ c'), h' = h(c') ⊙ o
+
+    A gate that the variant lacks is 1; a coupled forget gate is 1 - i.
+
+    Args:
+        variant: what to compute.
+        net: for each of `variant.gates` what reaches it through matrices and bias, `(batch,
+            units)`.
+        c: previous cell, `(batch, units)`.
+        peephole: for each of `variant.peephole_gates` its diagonal weights, `(units,)`.
+        activation: g and h, where the variant has them.
+        recurrent_activation: σ.
+
+    Returns:
+        The block output h', the cell c', and the activations of the gates i, f, o that have
+        weights.
+    """
+
+    def gate(name: str, seen: Tensor) -> Tensor:
+        inside = net[name]
+        if name in peephole:
+            inside = inside + peephole[name] * seen
+        return recurrent_activation(inside)
+
+    input_activation = activation if variant.input_activation else _identity
+    output_activation = activation if variant.output_activation else _identity
+    gates = []
+
+    z = input_activation(net["z"])
+    if variant.input_gate:
+        i = gate("i", c)
+        gates.append(i)
+        z = z * i
+    if variant.forget_gate:
+        f = gate("f", c)
+        gates.append(f)
+        c = c * f
+    elif variant.coupled:
+        c = c * (1.0 - i)
+    c = z + c
+    h = output_activation(c)
+    if variant.output_gate:
+        o = gate("o", c)
+        gates.append(o)
+        h = h * o
+    return h, c, gates
+
+
+class VariantCell(keras.layers.LSTMCell):
+    """Base of the nine cells: weights and matrix products; `step` does the rest.
+
+    Args:
+        units: Positive integer, dimensionality of the output space. Defaults to 100.
+        activation: Activation of the block input (g) and of the cell on its way out (h), where the
+            variant has them. Default: hyperbolic tangent. `None` applies none.
+        recurrent_activation: Activation of the gates (σ). Default: `sigmoid`.
+        use_bias: Boolean, whether the cell has biases. Defaults to `True`.
+        kernel_initializer: Initializer for `kernel`, which transforms the inputs. Default:
+            `"glorot_uniform"`.
+        recurrent_initializer: Initializer for `recurrent_kernel` (and, in full gate recurrence, for
+            `gate_recurrent_kernel`), which transforms the state. Default: `"orthogonal"`.
+        bias_initializer: Initializer for `bias`. Default: `"zeros"`.
+        peephole_initializer: Initializer for `peephole`, the diagonal weights through which the
+            gates see the cell. Default: `"glorot_uniform"`.
+        unit_forget_bias: Boolean (default `True`). If `True`, the bias of a forget gate with
+            weights of its own starts at 1. The paper's networks have `False`.
+        kernel_regularizer: Regularizer for `kernel`. Default: `None`.
+        recurrent_regularizer: Regularizer for `recurrent_kernel` and `gate_recurrent_kernel`.
+            Default: `None`.
+        bias_regularizer: Regularizer for `bias`. Default: `None`.
+        peephole_regularizer: Regularizer for `peephole`. Default: `None`.
+        kernel_constraint: Constraint on `kernel`. Default: `None`.
+        recurrent_constraint: Constraint on `recurrent_kernel` and `gate_recurrent_kernel`. Default:
+            `None`.
+        bias_constraint: Constraint on `bias`. Default: `None`.
+        peephole_constraint: Constraint on `peephole`. Default: `None`.
+        dropout: Float in [0, 1), fraction of the inputs to drop. The same inputs are dropped at
+            every time step and for every gate. Defaults to 0.
+        recurrent_dropout: Float in [0, 1), fraction of the previous block output to drop, likewise.
+            Defaults to 0.
+        seed: Random seed for dropout.
+        **kwargs: `name`, `dtype`, `trainable` as for any Keras layer.
+
+    Call arguments:
+        inputs: A 2D tensor, with shape `(batch, features)`.
+        states: The tensors of the previous time step, `[h, c]` with shapes `(batch, units)`; in
+            full gate recurrence `[h, c, gates]`, `gates` with shape `(batch, 3 * units)` the
+            activations of input, forget and output gate side by side.
+        training: Python boolean; only relevant when `dropout` or `recurrent_dropout` is used.
+
+    Weights, gates in the order i f z o without those that the variant lacks (G of them; P
+    peepholes):
+        kernel `(features, G * units)`, recurrent_kernel `(units, G * units)`, bias `(G * units,)`,
+        peephole `(P * units,)`, gate_recurrent_kernel `(3 * units, 3 * units)`, from gate (row) to
+        gate.
+
+    Masking:
+        As `keras.layers.RNN` does it: a masked step leaves all states as they were.
+
+    Raises:
+        ValueError: if `units` is not a positive integer, or a dropout is outside [0, 1).
+    """
+
+    variant: ClassVar[Variant]
+
+    def __init__(
+        self,
+        units: int = 100,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        peephole_initializer: Any = "glorot_uniform",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        peephole_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        peephole_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(units, bool) or not isinstance(units, int) or units <= 0:
+            raise ValueError(
+                "Received an invalid value for argument `units`, "
+                f"expected a positive integer, got {units!r}."
+            )
+        for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
+            if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
+                raise ValueError(
+                    f"Received an invalid value for argument `{name}`, "
+                    f"expected a float in [0, 1), got {rate!r}."
+                )
+        if "implementation" in kwargs:
+            raise ValueError(
+                "Received an unexpected argument `implementation`: the cells of the zoo have one "
+                f"implementation. Got {kwargs['implementation']!r}."
+            )
+        super().__init__(
+            units,
+            activation=activation,
+            recurrent_activation=recurrent_activation,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer,
+            unit_forget_bias=unit_forget_bias,
+            kernel_regularizer=kernel_regularizer,
+            recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint,
+            bias_constraint=bias_constraint,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            seed=seed,
+            **kwargs,
+        )
+        # With recurrent dropout the parent asks for one mask a gate; all gates share one here.
+        self.dropout_mask_count = None
+        self.peephole_initializer = keras.initializers.get(peephole_initializer)
+        self.peephole_regularizer = keras.regularizers.get(peephole_regularizer)
+        self.peephole_constraint = keras.constraints.get(peephole_constraint)
+        if self.variant.recurrent_gates:
+            self.state_size = [units, units, len(self.variant.recurrent_gates) * units]
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        units, gates = self.units, self.variant.gates
+        self.kernel = self.add_weight(
+            shape=(input_shape[-1], len(gates) * units),
+            name="kernel",
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        self.recurrent_kernel = self.add_weight(
+            shape=(units, len(gates) * units),
+            name="recurrent_kernel",
+            initializer=self.recurrent_initializer,
+            regularizer=self.recurrent_regularizer,
+            constraint=self.recurrent_constraint,
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                shape=(len(gates) * units,),
+                name="bias",
+                initializer=self._initial_bias,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+        self.peephole = None
+        if self.variant.peephole_gates:
+            self.peephole = self.add_weight(
+                shape=(len(self.variant.peephole_gates) * units,),
+                name="peephole",
+                initializer=self.peephole_initializer,
+                regularizer=self.peephole_regularizer,
+                constraint=self.peephole_constraint,
+            )
+        self.gate_recurrent_kernel = None
+        if self.variant.recurrent_gates:
+            width = len(self.variant.recurrent_gates) * units
+            self.gate_recurrent_kernel = self.add_weight(
+                shape=(width, width),
+                name="gate_recurrent_kernel",
+                initializer=self.recurrent_initializer,
+                regularizer=self.recurrent_regularizer,
+                constraint=self.recurrent_constraint,
+            )
+        self.built = True
+
+    def _initial_bias(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
+        """Fills the bias: `bias_initializer`, but 1 for the forget gate if so wished."""
+        if not (self.unit_forget_bias and self.variant.forget_gate):
+            return self.bias_initializer(shape, dtype=dtype)
+        before = self.variant.gates.index("f")
+        after = len(self.variant.gates) - before - 1
+        blocks = [
+            self.bias_initializer((before * self.units,), dtype=dtype),
+            ops.ones((self.units,), dtype=dtype),
+            self.bias_initializer((after * self.units,), dtype=dtype),
+        ]
+        return ops.concatenate(blocks)
+
+    def _by_gate(self, tensor: Tensor, gates: str) -> dict[str, Tensor]:
+        """Cuts the last axis into the blocks of `gates`."""
+        return dict(zip(gates, ops.split(tensor, len(gates), axis=-1), strict=True))
+
+    def call(
+        self, inputs: Tensor, states: Sequence[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        h, c, *previous_gates = states
+        if training and self.dropout > 0:
+            inputs = inputs * self.get_dropout_mask(inputs)
+        if training and self.recurrent_dropout > 0:
+            h = h * self.get_recurrent_dropout_mask(h)
+
+        net = ops.matmul(inputs, self.kernel) + ops.matmul(h, self.recurrent_kernel)
+        if self.bias is not None:
+            net = net + self.bias
+        net = self._by_gate(net, self.variant.gates)
+        if previous_gates:
+            seen = ops.matmul(previous_gates[0], self.gate_recurrent_kernel)
+            for gate, extra in self._by_gate(seen, self.variant.recurrent_gates).items():
+                net[gate] = net[gate] + extra
+        peephole = {}
+        if self.peephole is not None:
+            # Not the variable itself: only a tensor of the compute dtype can be split.
+            peephole = self._by_gate(
+                ops.convert_to_tensor(self.peephole), self.variant.peephole_gates
+            )
+
+        h, c, gates = step(
+            self.variant, net, c, peephole, self.activation, self.recurrent_activation
+        )
+        if previous_gates:
+            return h, [h, c, ops.concatenate(gates, axis=-1)]
+        return h, [h, c]
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "peephole_initializer": keras.initializers.serialize(self.peephole_initializer),
+            "peephole_regularizer": keras.regularizers.serialize(self.peephole_regularizer),
+            "peephole_constraint": keras.constraints.serialize(self.peephole_constraint),
+        }
