@@ -1,0 +1,86 @@
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+COMMAND = """
+\"\"\"A command of a test.\"\"\"
+import sys
+from absl import flags
+from serving import command_line
+FLAG = flags.DEFINE_integer("number", 3, "A number.", lower_bound=0)
+
+def main():
+    {body}
+
+command_line.run(main)
+"""
+
+
+def run(body: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    code = COMMAND.format(body=textwrap.indent(body, "    ").strip())
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], text=True, capture_output=True, check=False
+    )
+
+
+def test_the_status_is_the_commands() -> None:
+    done = run("print(FLAG.value); return 5", "--number=8")
+    assert (done.returncode, done.stdout, done.stderr) == (5, "8\n", "")
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("raise command_line.InputError('--x: expected y')", "--x: expected y"),
+        ("open('/no/such/file')", "/no/such/file: No such file or directory"),
+        ("raise OSError('odd')", "odd"),
+    ],
+)
+def test_a_persons_error_is_one_line_and_status_2(body: str, line: str) -> None:
+    done = run(body)
+    assert (done.returncode, done.stderr) == (2, f"error: {line}\n")
+
+
+def test_a_mistake_of_ours_keeps_its_traceback() -> None:
+    done = run("1 / 0")
+    assert done.returncode == 1 and "ZeroDivisionError" in done.stderr
+
+
+@pytest.mark.parametrize("argument", ["--nubmer=3", "--number=x", "--number=-1", "stray"])
+def test_a_mistyped_flag_is_one_line_and_status_2(argument: str) -> None:
+    done = run("return 0", argument)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_tensorflows_messages_are_kept_back_but_not_its_errors() -> None:
+    code = """
+        import os, sys
+        from serving import command_line
+        command_line.start_tensorflow()
+        os.write(2, b"after")
+        print(sys.modules["tensorflow"].__name__)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], text=True, capture_output=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("tensorflow\n", "after")
+
+    broken = """
+        import os, sys
+        class Broken:
+            def find_spec(self, name, path=None, target=None):
+                if name == "tensorflow":
+                    os.write(2, b"why it is broken")
+                    raise ImportError("broken")
+        sys.meta_path.insert(0, Broken())
+        from serving import command_line
+        command_line.start_tensorflow()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(broken)], text=True, capture_output=True, check=False
+    )
+    assert done.stderr.startswith("why it is broken") and "ImportError: broken" in done.stderr
