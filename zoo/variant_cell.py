@@ -7,6 +7,7 @@ a whole sequence.
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -23,6 +24,11 @@ Activation = Callable[[Tensor], Tensor]
 
 def _identity(x: Tensor) -> Tensor:
     return x
+
+
+def _is_positive_integer(value: object) -> bool:
+    """Whether a value counts units; NumPy's integers do, True does not."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value > 0
 
 
 def step(
@@ -137,6 +143,7 @@ class VariantCell(keras.layers.LSTMCell):
 
     Raises:
         ValueError: if `units` is not a positive integer, or a dropout is outside [0, 1).
+        TypeError: if the base class itself is to be made.
     """
 
     variant: ClassVar[Variant]
@@ -165,7 +172,11 @@ class VariantCell(keras.layers.LSTMCell):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        if isinstance(units, bool) or not isinstance(units, int) or units <= 0:
+        if type(self) is VariantCell:
+            raise TypeError(
+                "VariantCell is the base of the cells: use one of them or zoo.make_cell"
+            )
+        if not _is_positive_integer(units):
             raise ValueError(
                 "Received an invalid value for argument `units`, "
                 f"expected a positive integer, got {units!r}."
@@ -182,7 +193,7 @@ class VariantCell(keras.layers.LSTMCell):
                 f"implementation. Got {kwargs['implementation']!r}."
             )
         super().__init__(
-            units,
+            int(units),
             activation=activation,
             recurrent_activation=recurrent_activation,
             use_bias=use_bias,
@@ -207,7 +218,7 @@ class VariantCell(keras.layers.LSTMCell):
         self.peephole_regularizer = keras.regularizers.get(peephole_regularizer)
         self.peephole_constraint = keras.constraints.get(peephole_constraint)
         if self.variant.recurrent_gates:
-            self.state_size = [units, units, len(self.variant.recurrent_gates) * units]
+            self.state_size.append(len(self.variant.recurrent_gates) * self.units)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         units, gates = self.units, self.variant.gates

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.zoo import harness, reference
@@ -55,3 +56,13 @@ def test_bad_argument(code: str, name: str, value: Any, expectation: str) -> Non
 def test_what_keras_refuses(code: str, name: str, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         harness.CELLS[code](**{name: value})
+
+
+def test_units_may_be_a_numpy_integer() -> None:
+    cell = zoo.VanillaCell(np.int64(4))
+    assert cell.units == 4 and type(cell.get_config()["units"]) is int
+
+
+def test_the_base_class_is_no_cell() -> None:
+    with pytest.raises(TypeError, match="use one of them"):
+        zoo.VariantCell(4)
