@@ -3,8 +3,8 @@
     python -m benchmarks.yardstick --data=PATH/JSB_Chorales.mat
 
 Vanilla LSTM, 60 units, learning rate 0.01, momentum 0.5, noise 0.1, at most 150 epochs, patience
-15. On the canonical JSB Chorales an implementation in NumPy alone gets a test NLL of 8.45 to 8.56 nats
-per frame.
+15. On the canonical JSB Chorales an implementation in NumPy alone gets a test NLL of 8.45 to 8.56
+nats per frame.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def _identity(x: Tensor) -> Tensor:
 
 def _is_positive_integer(value: object) -> bool:
     """Whether a value counts units; NumPy's integers do, True does not."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value > 0
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) > 0
 
 
 def step(

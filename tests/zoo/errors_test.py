@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import zoo
 from tests.zoo import harness, reference
 
 POSITIVE = "expected a positive integer"
