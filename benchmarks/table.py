@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import importlib.metadata
 import io
-import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from serving import files
 
@@ -18,7 +19,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def machine() -> str:
-    """Names processor, cores and system."""
+    """Names processor, cores, memory and system."""
     model = platform.machine()
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -28,7 +29,8 @@ def machine() -> str:
     except OSError:
         # Not Linux: the architecture has to do.
         pass
-    return f"{model}, {os.cpu_count()} cores, {platform.system()}"
+    memory = psutil.virtual_memory().total / 2**30
+    return f"{model}, {psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}"
 
 
 def versions(packages: Sequence[str]) -> str:

@@ -1,0 +1,51 @@
+"""The code in README and docs runs as it stands."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def code_blocks(name: str) -> list[str]:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def run(arguments: list[str], folder: pathlib.Path) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_ten_lines_of_the_readme_run(tmp_path: pathlib.Path) -> None:
+    ten_lines = code_blocks("README.md")[0]
+    assert "zoo.NoForgetGateCell" in ten_lines
+    assert "loss" in run(["-c", ten_lines], tmp_path)
+
+
+def test_a_task_of_ones_own_and_kerastuner_on_it(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task of docs/data.md, and the KerasTuner lines of the README on a study of it."""
+    (own_task,) = code_blocks("docs/data.md")
+    (tmp_path / "own.py").write_text(own_task, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}", prepend=":")
+    flags = ["--preset=quick", "--variants=V", "--trials=1", "--max_epochs=1"]
+    run(
+        ["-m", "tuner.run", "--task=own:Switches", "--study_dir=studies/music-quick", *flags],
+        tmp_path,
+    )
+
+    lines = code_blocks("README.md")[1]
+    assert "Hyperband" in lines
+    lines = lines.replace('find_task("music")', 'find_task("own:Switches")')
+    printed = run(["-c", lines.replace("max_epochs=9", "max_epochs=2")], tmp_path)
+    assert "Score: " in printed
