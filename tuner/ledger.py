@@ -33,12 +33,7 @@ def to_json(entry: Entry) -> str:
     fields = {
         "trial": trial.index,
         "variant": trial.variant,
-        "hyperparameters": {
-            "units": trial.units,
-            "learning_rate": trial.learning_rate,
-            "momentum": trial.momentum,
-            "noise_std": trial.noise_std,
-        },
+        "hyperparameters": trial.hyperparameters,
         "seed": trial.seed,
         "best_epoch": result.best_epoch,
         "validation": result.validation.frame_mean,

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from serving import files
+from serving.versions import CARD, MODEL
 from tuner import network
 from tuner.course import Weights
 from tuner.ledger import Entry, best_first
@@ -19,9 +20,6 @@ from tuner.tasks.task import Corpus, Task
 
 KEPT = 10
 """Of how many trials of a variant the weights are kept."""
-
-MODEL, CARD = "model.keras", "card.json"
-"""The two files of `best/<code>`."""
 
 
 def card(entry: Entry, task: Task, corpus: Corpus) -> dict[str, Any]:
@@ -39,15 +37,11 @@ def card(entry: Entry, task: Task, corpus: Corpus) -> dict[str, Any]:
         "outputs": task.outputs,
         "head": task.head,
         "metric": dataclasses.asdict(task.metric),
-        "data": dataclasses.asdict(corpus.edition),
+        # Not its detail: that names a path, and the same data may come from another.
+        "data": {"name": corpus.edition.name, "sha256": corpus.edition.sha256},
         "variant": trial.variant,
         "trial": trial.index,
-        "hyperparameters": {
-            "units": trial.units,
-            "learning_rate": trial.learning_rate,
-            "momentum": trial.momentum,
-            "noise_std": trial.noise_std,
-        },
+        "hyperparameters": trial.hyperparameters,
         "seed": trial.seed,
         "best_epoch": result.best_epoch,
         "validation": result.validation.frame_mean,

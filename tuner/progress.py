@@ -145,7 +145,14 @@ class Progress:
             title_justify="left",
             caption_justify="left",
         )
-        for heading in ("variant", "trials", "best validation", "its test", "units", "rate"):
+        for heading in (
+            "variant",
+            "trials",
+            "best validation",
+            "its test",
+            "units",
+            "learning rate",
+        ):
             table.add_column(heading, justify="left" if heading == "variant" else "right")
         for code, entry in self._best.items():
             table.add_row(

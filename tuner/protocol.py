@@ -57,6 +57,16 @@ class Trial:
     noise_std: float
     seed: int
 
+    @property
+    def hyperparameters(self) -> dict[str, int | float]:
+        """What was varied, by name."""
+        return {
+            "units": self.units,
+            "learning_rate": self.learning_rate,
+            "momentum": self.momentum,
+            "noise_std": self.noise_std,
+        }
+
 
 @dataclasses.dataclass(frozen=True)
 class Score:

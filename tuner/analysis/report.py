@@ -113,10 +113,7 @@ def _tables(
             {
                 "variant": entry.trial.variant,
                 "trial": entry.trial.index,
-                "units": entry.trial.units,
-                "learning_rate": entry.trial.learning_rate,
-                "momentum": entry.trial.momentum,
-                "noise_std": entry.trial.noise_std,
+                **entry.trial.hyperparameters,
                 "seed": entry.trial.seed,
                 "best_epoch": entry.result.best_epoch,
                 "validation": entry.result.validation.frame_mean,
