@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.figure
 import matplotlib.ticker
+import numpy as np
 
 from tuner.ledger import Entry, best_first
+from tuner.protocol import Epoch
 from tuner.tasks.task import Metric
 
 # Okabe and Ito's colours, which colour-blind readers tell apart, and grey for the ninth variant.
@@ -37,12 +39,11 @@ def learning_curves(entries: Mapping[str, Sequence[Entry]], metric: Metric) -> s
     """
     figure = matplotlib.figure.Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.subplots()
-    finals = []
+    low, high = _limits([point for trials in entries.values() for point in _points(trials)])
     for colour, (variant, trials) in zip(_COLOURS, entries.items(), strict=False):
         for rank, entry in enumerate(best_first(trials)):
-            # Epoch 0, the untrained network, is far off and would flatten all else.
-            curve = [point for point in entry.result.curve if point.epoch > 0]
-            finals += [point.validation for point in curve]
+            curve = _trained(entry)
+            above = all(point.validation > high for point in curve)
             axes.plot(
                 [point.epoch for point in curve],
                 [point.validation for point in curve],
@@ -51,19 +52,37 @@ def learning_curves(entries: Mapping[str, Sequence[Entry]], metric: Metric) -> s
                 linewidth=1.8 if rank == 0 else 0.6,
                 alpha=1.0 if rank == 0 else 0.35,
                 zorder=2 if rank == 0 else 1,
-                label=variant if rank == 0 else None,
+                label=f"{variant}{' (above)' * above}" if rank == 0 else None,
             )
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"validation {metric.name} ({metric.unit})")
-    if finals:
-        low, high = min(finals), sorted(finals)[int(0.95 * (len(finals) - 1))]
-        margin = 0.05 * (high - low) or 0.1
-        axes.set_ylim(low - margin, high + margin)
+    axes.set_ylim(low, high)
+    if entries:
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.5)
     return _svg(figure)
+
+
+def _trained(entry: Entry) -> list[Epoch]:
+    """The epochs of a trial without the untrained network, which is far off."""
+    return [point for point in entry.result.curve if point.epoch > 0]
+
+
+def _points(trials: Sequence[Entry]) -> list[float]:
+    return [point.validation for entry in trials for point in _trained(entry)]
+
+
+def _limits(values: Sequence[float]) -> tuple[float, float]:
+    """Ends of the axis: all that is not far above the rest, as Tukey's box plots draw the line."""
+    if not values:
+        return 0.0, 1.0
+    quarter, three_quarters = np.quantile(values, [0.25, 0.75])
+    fence = three_quarters + 1.5 * (three_quarters - quarter)
+    lowest, highest = min(values), max(value for value in values if value <= fence)
+    margin = 0.05 * (highest - lowest) or 0.1
+    return lowest - margin, highest + margin
 
 
 def _svg(figure: matplotlib.figure.Figure) -> str:

@@ -132,6 +132,19 @@ def test_the_figure_is_an_svg_with_every_variant(study: pathlib.Path) -> None:
     assert path.read_text() == first
 
 
+def test_a_variant_far_above_the_rest_does_not_flatten_the_others(study: pathlib.Path) -> None:
+    ledger = Ledger(study / "trials" / "NP.jsonl")
+    ledger.append(make_outcome(0, 1200.0))
+    report.write(study, zoo.list_variants())
+    path = study / "report" / "figures" / "learning_curves.svg"
+    words = [element.text for element in xml.etree.ElementTree.parse(path).iter() if element.text]
+    words = [word.strip() for word in words]
+    assert "NP (above)" in words and "V" in words
+    # The numbers on the axis: 8 to 12, not 0 to 1200.
+    ticks = [float(word) for word in words if word.replace(".", "").isdigit()]
+    assert max(ticks) < 20
+
+
 def test_a_study_without_a_finished_trial_has_a_report(study: pathlib.Path) -> None:
     for path in (study / "trials").iterdir():
         path.unlink()
