@@ -45,7 +45,8 @@ def test_a_terminal_shows_the_best_of_each_variant() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (90, "1.5 min"), (36000, "10.0 h")]
+    ("seconds", "text"),
+    [(0.4, "0 s"), (89, "89 s"), (90, "1.5 min"), (36000, "10.0 h"), (1e6, "11.6 days")],
 )
 def test_durations_are_for_people(seconds: float, text: str) -> None:
     assert duration(seconds) == text
