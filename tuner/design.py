@@ -104,8 +104,8 @@ def trial_of(values: dict[str, Any], variant: str, *, index: int = 0, seed: int 
         seed: seed of weights and noise.
 
     Example:
-        >>> trial_of({"units": 60, "learning_rate": 0.01, "one_minus_momentum": 0.5, "noise_std":
-        0.1}, ...          "V").momentum
+        >>> values = {"units": 60, "learning_rate": 0.01, "one_minus_momentum": 0.5, "noise_std": 0}
+        >>> trial_of(values, "V").momentum
         0.5
     """
     return Trial(

@@ -6,8 +6,8 @@ Example:
     ```python
     task = find_task("music")
     hypermodel = VariantHyperModel(task, "CIFG", corpus=task.load("auto"))
-    tuner = keras_tuner.Hyperband(hypermodel, objective=OBJECTIVE, max_epochs=30,
-    directory="search") tuner.search()
+    tuner = keras_tuner.Hyperband(hypermodel, OBJECTIVE, max_epochs=30, directory="search")
+    tuner.search()
     ```
 """
 
