@@ -67,6 +67,8 @@ def kill_when(arguments: list[str], seen: Callable[[], bool], number: int = sign
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        # What a shell starts in the background ignores SIGINT, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while process.poll() is None and not seen():
         time.sleep(0.01)
