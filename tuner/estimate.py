@@ -9,7 +9,7 @@ from zoo.variants import VARIANTS
 # Fitted to benchmarks/results/epoch.csv (keras engine, one thread of a 2.4 GHz EPYC core): seconds
 # a frame of training data and epoch, validation included, and more of it for every weight.
 _SECONDS_PER_FRAME = 1.5e-4
-_SECONDS_PER_FRAME_AND_PARAMETER = 5.3e-9
+_SECONDS_PER_FRAME_AND_PARAMETER = 4.3e-9
 # Tracing the graphs of a trial's network.
 _SECONDS_PER_TRIAL = 4.0
 
