@@ -94,16 +94,16 @@ def write_file(path: Path, write: Callable[[Path], None], *, size: int = 0) -> N
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes `content` to `path` as `write_file` does."""
-    write_file(path, lambda temporary: _write_bytes(temporary, content))
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    write_file(path, write)
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes `text` to `path` in UTF-8 as `write_file` does."""
     write_bytes(path, text.encode())
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
 
 
 def write_folder(path: Path, write: Callable[[Path], None], *, size: int = 0) -> None:

@@ -31,7 +31,7 @@ def find_best(study_directory: Path, variant: str = "best") -> Path:
     """
     folder = study_directory / "best"
     # Names with a dot are folders that are being written.
-    paths = [path for path in sorted(folder.glob(f"[!.]*/{CARD}"))]
+    paths = sorted(folder.glob(f"[!.]*/{CARD}"))
     cards = {path.parent.name: _read_card(path.parent) for path in paths}
     if not cards:
         raise InputError(
@@ -82,8 +82,8 @@ def publish(model_folder: Path, model_base_path: Path) -> Path:
     present = versions(model_base_path)
     if present:
         latest = model_base_path / str(present[-1])
-        exported = latest / "assets.extra" / CARD
-        if exported.exists() and json.loads(exported.read_text(encoding="utf-8")) == card:
+        extra = latest / "assets.extra"
+        if (extra / CARD).exists() and _read_card(extra) == card:
             return latest
     model_base_path.mkdir(parents=True, exist_ok=True)
     version = model_base_path / str(present[-1] + 1 if present else 1)

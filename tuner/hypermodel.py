@@ -52,17 +52,6 @@ class _Validation(keras.callbacks.Callback):
             logs["validation"] = score.frame_mean
 
 
-class _FeedEpoch(keras.callbacks.Callback):
-    """Tells the feed which epoch comes next."""
-
-    def __init__(self, feed: reference.Feed) -> None:
-        super().__init__()
-        self._feed = feed
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._feed.epoch = epoch + 1
-
-
 class VariantHyperModel(keras_tuner.HyperModel):
     """Builds and fits the network of one variant for the hyperparameters that a tuner chooses.
 
@@ -137,6 +126,6 @@ class VariantHyperModel(keras_tuner.HyperModel):
         patience = keras.callbacks.EarlyStopping(
             "validation", mode="min", patience=self._protocol.patience
         )
-        own = [_FeedEpoch(feed), _Validation(self._task, self._corpus), patience]
+        own = [reference.FeedEpoch(feed), _Validation(self._task, self._corpus), patience]
         options = {"epochs": self._protocol.max_epochs, "shuffle": False, **kwargs}
         return model.fit(feed.dataset(), *args, callbacks=[*own, *callbacks], **options)

@@ -87,6 +87,23 @@ class Feed:
         return dataset.apply(count).prefetch(2)
 
 
+class FeedEpoch(keras.callbacks.Callback):
+    """Tells a feed which epoch `model.fit` is about to begin."""
+
+    def __init__(self, feed: Feed) -> None:
+        """Names the feed.
+
+        Args:
+            feed: what the data set of the fit comes from.
+        """
+        super().__init__()
+        self._feed = feed
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Sets the feed's epoch; Keras counts from 0."""
+        self._feed.epoch = epoch + 1
+
+
 class _Trainer(keras.callbacks.Callback):
     """Runs the protocol around `model.fit`: feeding, measuring, stopping, checkpoints."""
 
@@ -115,7 +132,6 @@ class _Trainer(keras.callbacks.Callback):
         self._clock = self._saved = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._feed.epoch = epoch + 1
         self._visited = self._feed.start
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -259,7 +275,7 @@ def _train_one(
             initial_epoch=course.epoch,
             epochs=last,
             shuffle=False,
-            callbacks=[trainer, *(restored if feed.start else [])],
+            callbacks=[FeedEpoch(feed), trainer, *(restored if feed.start else [])],
             verbose=0,
         )
         feed.start = 0

@@ -113,12 +113,16 @@ class Study:
         with self._locked():
             self._check_facts()
             designs = {variant: self._check_design(variant) for variant in self._plan.variants}
+            done: list[Entry] = []
             for variant in self._plan.variants:
-                self._ledger(variant).repair()
-            done = [entry for code in self._plan.variants for entry in self._ledger(code).entries()]
+                ledger = self._ledger(variant)
+                ledger.repair()
+                done += ledger.entries()
+            finished = {(entry.trial.variant, entry.trial.index) for entry in done}
             remaining = sum(
-                len({row.trial for row in rows[: self._plan.trials]} - self._finished(variant))
+                (variant, row.trial) not in finished
                 for variant, rows in designs.items()
+                for row in rows[: self._plan.trials]
             )
             observer.begin(done, remaining)
             for variant, rows in designs.items():
@@ -197,9 +201,6 @@ class Study:
 
     def _ledger(self, variant: str) -> Ledger:
         return Ledger(self.directory / "trials" / f"{variant}.jsonl")
-
-    def _finished(self, variant: str) -> set[int]:
-        return {entry.trial.index for entry in self._ledger(variant).entries()}
 
     def _checkpoint_path(self, trial: Trial) -> Path:
         return self.directory / "running" / f"{trial.variant}-{trial.index}.npz"
