@@ -48,7 +48,7 @@ class Course:
             score: its validation score.
             weights: its weights.
         """
-        return cls(0, score, weights, [Epoch(0, None, score.frame_mean)])
+        return cls(0, score, weights, [Epoch(0, None, score.mean)])
 
     @property
     def epoch(self) -> int:
@@ -66,8 +66,8 @@ class Course:
         if not (np.isfinite(loss) and score.finite):
             self.diverged = True
             return
-        self.curve.append(Epoch(self.epoch + 1, loss, score.frame_mean))
-        if score.frame_mean < self.best_score.frame_mean:
+        self.curve.append(Epoch(self.epoch + 1, loss, score.mean))
+        if score.mean < self.best_score.mean:
             self.best_epoch, self.best_score, self.best_weights = self.epoch, score, weights
 
     def over(self, protocol: Protocol) -> bool:

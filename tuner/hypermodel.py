@@ -40,7 +40,7 @@ class _Validation(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._measure = network.Scorer(self.model, self._task)
-        self._worst = self._measure(self._corpus.validation).frame_mean
+        self._worst = self._measure(self._corpus.validation).mean
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         score = self._measure(self._corpus.validation)
@@ -49,7 +49,7 @@ class _Validation(keras.callbacks.Callback):
             logs["validation"] = self._worst
             self.model.stop_training = True
         else:
-            logs["validation"] = score.frame_mean
+            logs["validation"] = score.mean
 
 
 class VariantHyperModel(keras_tuner.HyperModel):

@@ -36,8 +36,8 @@ def to_json(entry: Entry) -> str:
         "hyperparameters": trial.hyperparameters,
         "seed": trial.seed,
         "best_epoch": result.best_epoch,
-        "validation": result.validation.frame_mean,
-        "test": result.test.frame_mean,
+        "validation": result.validation.mean,
+        "test": result.test.mean,
         "validation_per_sequence": result.validation.sequence_mean,
         "test_per_sequence": result.test.sequence_mean,
         "curve": [dataclasses.asdict(epoch) for epoch in result.curve],
@@ -81,7 +81,7 @@ def from_json(line: str) -> Entry:
 def best_first(entries: Iterable[Entry]) -> list[Entry]:
     """Sorts trials by validation score, the earlier trial first among equals."""
     return sorted(
-        entries, key=lambda entry: (entry.result.validation.frame_mean, entry.trial.index)
+        entries, key=lambda entry: (entry.result.validation.mean, entry.trial.index)
     )
 
 

@@ -124,6 +124,6 @@ class Scorer:
                 totals[index] = self._head.score(split.targets[index], logits[row, :length])
         lengths = split.lengths
         return Score(
-            frame_mean=float(totals.sum() / lengths.sum()),
+            mean=float(totals.sum() / lengths.sum()),
             sequence_mean=float(np.mean(totals / lengths)),
         )

@@ -79,7 +79,7 @@ class DesignOracle(keras_tuner.oracles.RandomSearchOracle):
                 result = finished[index].result
                 for name, score in (("validation", result.validation), ("test", result.test)):
                     trial.metrics.register(name, direction="min")
-                    trial.metrics.update(name, score.frame_mean, step=result.best_epoch)
+                    trial.metrics.update(name, score.mean, step=result.best_epoch)
                 trial.status = _COMPLETED
                 self.score_trial(trial)
         missing = [

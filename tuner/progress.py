@@ -104,7 +104,7 @@ class Progress:
         """Shows the trial underway."""
         self._underway = (
             f"{describe(trial)}: epoch {course.epoch} of at most {self._protocol.max_epochs}, "
-            f"validation {course.curve[-1].validation:.3f}, best {course.best_score.frame_mean:.3f}"
+            f"validation {course.curve[-1].validation:.3f}, best {course.best_score.mean:.3f}"
         )
 
     def finish(self, entry: Entry) -> None:
@@ -115,7 +115,7 @@ class Progress:
         result = entry.result
         self._say(
             f"[{self._done}/{self._total}] {describe(entry.trial)}: "
-            f"validation {result.validation.frame_mean:.3f}, test {result.test.frame_mean:.3f} "
+            f"validation {result.validation.mean:.3f}, test {result.test.mean:.3f} "
             f"{self._metric.unit} at epoch {result.best_epoch}, {duration(result.seconds)}"
             + (", diverged" if result.diverged else "")
         )
@@ -130,7 +130,7 @@ class Progress:
         self._done += 1
         self._counts[code] = self._counts.get(code, 0) + 1
         best = self._best.get(code)
-        if best is None or entry.result.validation.frame_mean < best.result.validation.frame_mean:
+        if best is None or entry.result.validation.mean < best.result.validation.mean:
             self._best[code] = entry
 
     def _view(self) -> rich.table.Table:
@@ -160,8 +160,8 @@ class Progress:
             table.add_row(
                 code,
                 str(self._counts[code]),
-                f"{entry.result.validation.frame_mean:.3f}",
-                f"{entry.result.test.frame_mean:.3f}",
+                f"{entry.result.validation.mean:.3f}",
+                f"{entry.result.test.mean:.3f}",
                 str(entry.trial.units),
                 f"{entry.trial.learning_rate:.2g}",
             )

@@ -73,17 +73,18 @@ class Score:
     """The task's metric on one split.
 
     Attributes:
-        frame_mean: total over the split divided by its number of frames; what the study compares.
+        mean: total over the split divided by its size (frames; for transcriptions characters);
+            what the study compares.
         sequence_mean: mean over sequences of each sequence's own mean, which some papers report.
     """
 
-    frame_mean: float
+    mean: float
     sequence_mean: float
 
     @property
     def finite(self) -> bool:
         """Whether both means are finite."""
-        return bool(np.isfinite(self.frame_mean) and np.isfinite(self.sequence_mean))
+        return bool(np.isfinite(self.mean) and np.isfinite(self.sequence_mean))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -102,6 +102,6 @@ class StudyTuner(keras_tuner.Tuner):
         except Exception as error:
             raise keras_tuner.errors.FatalError(str(error)) from error
         return {
-            "validation": entry.result.validation.frame_mean,
-            "test": entry.result.test.frame_mean,
+            "validation": entry.result.validation.mean,
+            "test": entry.result.test.mean,
         }

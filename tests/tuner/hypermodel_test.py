@@ -46,7 +46,7 @@ def test_stock_tuners_search_it(tmp_path: pathlib.Path, tuner_class: type, optio
     assert SPACE.units[0] <= values["units"] <= SPACE.units[1]
     # The saved weights are those of the best epoch: they give the score that was reported.
     model = tuner.get_best_models()[0]
-    measured = network.Scorer(model, TASK)(CORPUS.validation).frame_mean
+    measured = network.Scorer(model, TASK)(CORPUS.validation).mean
     assert measured == pytest.approx(trials[0].score, rel=1e-5)
 
 

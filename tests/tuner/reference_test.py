@@ -84,13 +84,13 @@ def test_training_follows_the_protocol() -> None:
     result = train_one(TRIAL, protocol).result
     expected = train_in_numpy(TRIAL, protocol)
     # float32 against float64 over 24 updates.
-    for epoch, (loss, frame_mean, _) in zip(result.curve[1:], expected, strict=True):
+    for epoch, (loss, mean, _) in zip(result.curve[1:], expected, strict=True):
         assert epoch.loss == pytest.approx(loss, rel=2e-6)
-        assert epoch.validation == pytest.approx(frame_mean, rel=2e-6)
+        assert epoch.validation == pytest.approx(mean, rel=2e-6)
     # It does learn, so the last epoch is the best one and all numbers above matter.
     assert result.best_epoch == 3
     assert result.curve[3].validation < 0.97 * result.curve[0].validation
-    assert result.validation.frame_mean == result.curve[3].validation
+    assert result.validation.mean == result.curve[3].validation
     assert result.validation.sequence_mean == pytest.approx(expected[-1][2], rel=2e-6)
     assert result.parameters == sum(
         np.prod(shape) for shape in [(5, 12), (3, 12), (12,), (9,), (3, 5), (5,)]
@@ -104,13 +104,13 @@ def test_the_test_score_is_that_of_the_best_epochs_weights() -> None:
     result = outcome.result
     validations = [epoch.validation for epoch in result.curve]
     assert 0 < result.best_epoch < 12
-    assert result.validation.frame_mean == min(validations) == validations[result.best_epoch]
+    assert result.validation.mean == min(validations) == validations[result.best_epoch]
 
     names = (*CELL_WEIGHTS, "output_kernel", "output_bias")
     point = {name: part.astype(float) for name, part in zip(names, outcome.weights, strict=True)}
     for score, split in ((result.test, CORPUS.test), (result.validation, CORPUS.validation)):
-        frame_mean, sequence_mean = score_in_numpy(point, split)
-        assert score.frame_mean == pytest.approx(frame_mean, rel=1e-6)
+        mean, sequence_mean = score_in_numpy(point, split)
+        assert score.mean == pytest.approx(mean, rel=1e-6)
         assert score.sequence_mean == pytest.approx(sequence_mean, rel=1e-6)
 
 
@@ -170,7 +170,7 @@ def test_a_diverging_trial_ends_with_finite_scores() -> None:
     assert result.diverged
     assert result.best_epoch == 0 and len(result.curve) == 1
     assert result.validation.finite and result.test.finite
-    assert result.validation.frame_mean == result.curve[0].validation
+    assert result.validation.mean == result.curve[0].validation
     assert len(seen) == 1
 
 

@@ -97,7 +97,7 @@ def test_kerastuner_alone_opens_the_project(
     finished: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     entries = Ledger(finished / "trials" / "FGR.jsonl").entries()
-    best = min(entries, key=lambda entry: entry.result.validation.frame_mean)
+    best = min(entries, key=lambda entry: entry.result.validation.mean)
     tuner = open_with_kerastuner(finished, "FGR")
     assert tuner.remaining_trials == 10 - 3
 
@@ -107,14 +107,14 @@ def test_kerastuner_alone_opens_the_project(
         best.trial.learning_rate,
     )
     models = tuner.get_best_models(num_models=3)
-    scores = [network.Scorer(model, TASK)(TASK.load("a").validation).frame_mean for model in models]
-    expected = sorted(entry.result.validation.frame_mean for entry in entries)
+    scores = [network.Scorer(model, TASK)(TASK.load("a").validation).mean for model in models]
+    expected = sorted(entry.result.validation.mean for entry in entries)
     np.testing.assert_allclose(scores, expected, rtol=1e-12)
 
     capsys.readouterr()
     tuner.results_summary()
     printed = capsys.readouterr().out
-    assert f"Score: {best.result.validation.frame_mean}" in printed
+    assert f"Score: {best.result.validation.mean}" in printed
     assert "one_minus_momentum" in printed
 
 
@@ -124,7 +124,7 @@ def test_the_best_model_and_its_card_say_the_same(finished: pathlib.Path) -> Non
     card = json.loads((finished / "best" / "V" / "card.json").read_text())
     model = keras.models.load_model(finished / "best" / "V" / "model.keras")
     score = network.Scorer(model, TASK)(TASK.load("a").test)
-    assert score.frame_mean == card["test"] and score.sequence_mean == card["test_per_sequence"]
+    assert score.mean == card["test"] and score.sequence_mean == card["test_per_sequence"]
     assert card["validation"] == min(line["validation"] for line in lines(finished)["V"])
     assert card["data"]["name"] == "tiny music" and card["variant"] == "V"
 
@@ -215,7 +215,7 @@ def test_a_damaged_kerastuner_project_is_rebuilt(copied: pathlib.Path, damage: o
     card = json.loads((copied / "best" / "V" / "card.json").read_text())
     assert tuner.oracle.get_best_trials()[0].score == card["validation"]
     score = network.Scorer(tuner.get_best_models()[0], TASK)(TASK.load("a").validation)
-    assert score.frame_mean == card["validation"]
+    assert score.mean == card["validation"]
 
 
 @pytest.mark.parametrize("name", ["card.json", "model.keras", ""])

@@ -66,7 +66,7 @@ def _render(
     environment.filters["duration"] = duration
     template = environment.from_string(source.read_text(encoding="utf-8"))
     best = min(
-        summaries, key=lambda summary: summary.best.result.validation.frame_mean, default=None
+        summaries, key=lambda summary: summary.best.result.validation.mean, default=None
     )
     return template.render(
         facts=study.facts,
@@ -100,8 +100,8 @@ def _tables(
                 "finished": summary.finished,
                 "planned": summary.planned,
                 "best_trial": summary.best.trial.index,
-                "best_validation": summary.best.result.validation.frame_mean,
-                "its_test": summary.best.result.test.frame_mean,
+                "best_validation": summary.best.result.validation.mean,
+                "its_test": summary.best.result.test.mean,
                 "top_tenth_trials": summary.top_tenth,
                 "top_tenth_median_test": summary.top_tenth_median_test,
                 "diverged": summary.diverged,
@@ -116,8 +116,8 @@ def _tables(
                 **entry.trial.hyperparameters,
                 "seed": entry.trial.seed,
                 "best_epoch": entry.result.best_epoch,
-                "validation": entry.result.validation.frame_mean,
-                "test": entry.result.test.frame_mean,
+                "validation": entry.result.validation.mean,
+                "test": entry.result.test.mean,
                 "validation_per_sequence": entry.result.validation.sequence_mean,
                 "test_per_sequence": entry.result.test.sequence_mean,
                 "diverged": entry.result.diverged,

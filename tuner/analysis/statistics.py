@@ -54,7 +54,7 @@ def summarize(variant: str, entries: Sequence[Entry], planned: int) -> VariantSu
         planned=planned,
         best=ranked[0],
         top_tenth=len(top),
-        top_tenth_median_test=statistics.median(entry.result.test.frame_mean for entry in top),
+        top_tenth_median_test=statistics.median(entry.result.test.mean for entry in top),
         diverged=sum(entry.result.diverged for entry in ranked),
         seconds=sum(entry.result.seconds for entry in ranked),
     )
