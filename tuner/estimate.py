@@ -27,7 +27,9 @@ def parameters(task: Task, variant: str, units: int) -> int:
         >>> parameters(find_task("music"), "FGR", 100)
         174788
     """
-    return VARIANTS[variant].parameters(task.inputs, units) + (units + 1) * task.outputs
+    directions = 2 if task.bidirectional else 1
+    cells = directions * VARIANTS[variant].parameters(task.inputs, units)
+    return cells + (directions * units + 1) * task.outputs
 
 
 def seconds(plan: Plan, task: Task, corpus: Corpus) -> float:

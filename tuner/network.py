@@ -19,6 +19,9 @@ from tuner.tasks.task import Task
 class SummedLoss(keras.losses.Loss):
     """The paper's loss: the negative log-likelihood, summed over time, outputs and the batch.
 
+    Sequences of a batch must be equally long, since padding would be learnt as well; the protocol
+    takes them one by one.
+
     Keras' means would make the gradient of a music sequence about 5,000 times smaller and the
     paper's range of learning rates useless.
 
@@ -38,7 +41,7 @@ class SummedLoss(keras.losses.Loss):
         self.head = head
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Computes the loss of every frame, `(batch, time)`; the reduction sums."""
+        """Computes the loss of every frame or sequence; the reduction sums."""
         return HEADS[self.head].loss(y_true, y_pred)
 
     def get_config(self) -> dict[str, Any]:
@@ -49,8 +52,13 @@ class SummedLoss(keras.losses.Loss):
 def build_network(task: Task, variant: str, units: int, weight_std: float) -> keras.Model:
     """Makes the untrained network of a task; every weight and bias starts as N(0, weight_std²).
 
+    The order of its weights, on which every engine relies, is that of the cell - kernel, recurrent
+    kernel, bias, then peepholes and the kernel of the gate recurrence where the variant has them -
+    of a bidirectional network once more for the backward cell; then kernel and bias of the output
+    layer, whose first rows are those of the forward units.
+
     Args:
-        task: inputs, outputs and direction.
+        task: inputs, outputs, head and direction.
         variant: code of the LSTM variant.
         units: LSTM blocks.
         weight_std: standard deviation of the initial weights.
@@ -71,10 +79,18 @@ def build_network(task: Task, variant: str, units: int, weight_std: float) -> ke
         peephole_initializer=normal(),
         unit_forget_bias=False,
     )
-    model = zoo.networks.next_step(cell, task.inputs, task.outputs)
+    model = _arrange(cell, task)
     output = model.get_layer(zoo.networks.LOGITS)
     output.set_weights([normal()(weight.shape) for weight in output.weights])
     return model
+
+
+def _arrange(cell: keras.layers.Layer, task: Task) -> keras.Model:
+    """Puts a cell into the kind of network that the task's head and direction ask for."""
+    if task.head == "bernoulli" and not task.bidirectional:
+        return zoo.networks.next_step(cell, task.inputs, task.outputs)
+    make = zoo.networks.transcription if task.head == "ctc" else zoo.networks.framewise
+    return make(cell, task.inputs, task.outputs, bidirectional=task.bidirectional)
 
 
 def compile_network(model: keras.Model, task: Task, trial: Trial) -> None:
@@ -105,25 +121,35 @@ class Scorer:
 
         Args:
             model: a network of `build_network`; later changes of its weights are seen.
-            task: for its head.
+            task: for its head and direction.
         """
         self._head = HEADS[task.head]
+
+        def forward(inputs: Any, lengths: Any) -> Any:
+            # Reading forward alone, a mask would only cost time: padding comes last.
+            if not task.bidirectional:
+                return model(inputs, training=False)
+            return zoo.networks.padded_logits(model, inputs, lengths)
+
         # One signature for all shapes: the same graph, so the same rounding, in every run.
         self._forward = tf.function(
-            lambda inputs: model(inputs, training=False),
-            input_signature=[tf.TensorSpec((None, None, task.inputs), tf.float32)],
+            forward,
+            input_signature=[
+                tf.TensorSpec((None, None, task.inputs), tf.float32),
+                tf.TensorSpec((None,), tf.int32),
+            ],
         )
 
     def __call__(self, split: Sequences) -> Score:
         """Measures the network on a split; scores are float64."""
         totals = np.zeros(len(split))
+        sizes = np.array([self._head.size(targets) for targets in split.targets])
         for batch in split.batches():
-            logits = self._forward(batch.inputs).numpy()
+            logits = self._forward(batch.inputs, batch.lengths).numpy()
             for row, index in enumerate(batch.indices):
                 length = batch.lengths[row]
                 totals[index] = self._head.score(split.targets[index], logits[row, :length])
-        lengths = split.lengths
         return Score(
-            mean=float(totals.sum() / lengths.sum()),
-            sequence_mean=float(np.mean(totals / lengths)),
+            mean=float(totals.sum() / sizes.sum()),
+            sequence_mean=float(np.mean(totals / sizes)),
         )

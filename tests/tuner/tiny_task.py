@@ -1,4 +1,4 @@
-"""A task so small that whole studies fit into a test."""
+"""Tasks so small that whole studies fit into a test, one for each head."""
 
 from __future__ import annotations
 
@@ -37,4 +37,70 @@ class TinyTask(Task):
             train=_split(1, (4, 9, 6, 3, 7, 5, 8, 6)),
             validation=_split(2, (5, 8, 6)),
             test=_split(3, (7, 4)),
+        )
+
+
+def _speech(seed: int, lengths: tuple[int, ...]) -> Sequences:
+    """Four classes; a frame shows its own class and, more clearly, that of the next frame."""
+    generator = np.random.default_rng(seed)
+    inputs, targets = [], []
+    for length in lengths:
+        classes = np.sort(generator.integers(4, size=length))
+        shown = np.eye(4, 3)[classes] + 2 * np.eye(4, 3)[np.append(classes[1:], 0)]
+        inputs.append((shown + 0.3 * generator.normal(size=(length, 3))).astype(np.float32))
+        targets.append(classes.astype(np.int32))
+    return Sequences(tuple(inputs), tuple(targets))
+
+
+class TinySpeech(Task):
+    """Every frame has one of four classes."""
+
+    name = "tiny speech"
+    inputs = 3
+    outputs = 4
+    head = "softmax"
+    bidirectional = True
+    metric = Metric("frame error", "%")
+
+    def load(self, data: str) -> Corpus:
+        return Corpus(
+            edition=Edition("tiny speech", f"{data:0<64}", f"data {data}"),
+            train=_speech(4, (5, 8, 3, 6, 7, 4)),
+            validation=_speech(5, (4, 7, 6)),
+            test=_speech(6, (8, 5)),
+        )
+
+
+def _handwriting(seed: int, counts: tuple[int, ...]) -> Sequences:
+    """Three characters; each shows for one to three frames and is followed by a pause."""
+    generator = np.random.default_rng(seed)
+    inputs, targets = [], []
+    for count in counts:
+        labels = generator.integers(3, size=count)
+        shown: list[np.ndarray] = []
+        for label in labels:
+            shown += [3 * np.eye(3, 5)[label]] * generator.integers(1, 4)
+            shown.append(3 * np.eye(5)[3])
+        frames = np.array(shown) + 0.2 * generator.normal(size=(len(shown), 5))
+        inputs.append(frames.astype(np.float32))
+        targets.append(labels.astype(np.int32))
+    return Sequences(tuple(inputs), tuple(targets))
+
+
+class TinyHandwriting(Task):
+    """Lines of three characters, to be transcribed; the fourth output is the blank."""
+
+    name = "tiny handwriting"
+    inputs = 5
+    outputs = 4
+    head = "ctc"
+    bidirectional = True
+    metric = Metric("CER", "%")
+
+    def load(self, data: str) -> Corpus:
+        return Corpus(
+            edition=Edition("tiny handwriting", f"{data:0<64}", f"data {data}"),
+            train=_handwriting(7, (2, 4, 1, 3, 5)),
+            validation=_handwriting(8, (3, 2, 4)),
+            test=_handwriting(9, (2, 3)),
         )

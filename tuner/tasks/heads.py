@@ -6,33 +6,66 @@ import abc
 from typing import Any
 
 import numpy as np
+from rapidfuzz.distance import Levenshtein
 
 
 class Head(abc.ABC):
-    """Gives logits a meaning: a distribution over targets."""
+    """Gives logits a meaning: a distribution over targets.
+
+    A task names its head; `HEADS` has them all.
+    """
 
     @abc.abstractmethod
     def loss(self, targets: Any, logits: Any) -> Any:
-        """Computes the negative log-likelihood of each frame with `keras.ops`.
+        """Computes negative log-likelihoods with `keras.ops`, of sequences without padding.
 
         Args:
-            targets: tensor `(batch, time, ...)`.
+            targets: tensor `(batch, ...)` of the targets that `check` describes; any dtype that
+                holds them exactly, since `keras.losses.Loss` makes all targets floats.
             logits: tensor `(batch, time, outputs)`.
 
         Returns:
-            Tensor `(batch, time)`, nats, summed over the outputs of a frame.
+            Tensor of nats, `(batch, time)` where frames are independent of each other, else
+            `(batch,)`.
         """
 
-    @abc.abstractmethod
     def score(self, targets: np.ndarray, logits: np.ndarray) -> float:
-        """Computes the negative log-likelihood of one sequence in float64.
+        """Computes the task's metric in float64, summed over one sequence.
 
         Args:
-            targets: array `[time, ...]`.
+            targets: the targets of the sequence.
             logits: array `[time, outputs]`.
 
         Returns:
-            Nats, summed over frames and outputs; not finite if a logit is not.
+            The sum; divided by `size` it is the metric. NaN if a logit is not finite.
+        """
+        if not np.all(np.isfinite(logits)):
+            return float("nan")
+        return self._score(targets, logits.astype(np.float64))
+
+    @abc.abstractmethod
+    def _score(self, targets: np.ndarray, logits: np.ndarray) -> float:
+        """Computes the score from finite float64 logits."""
+
+    def size(self, targets: np.ndarray) -> int:
+        """Counts what the metric is a mean over: frames, or for transcriptions characters.
+
+        Args:
+            targets: the targets of one sequence.
+        """
+        return len(targets)
+
+    @abc.abstractmethod
+    def check(self, targets: np.ndarray, frames: int, outputs: int) -> None:
+        """Checks the targets of one sequence.
+
+        Args:
+            targets: an array.
+            frames: frames of the sequence's input.
+            outputs: outputs of the network.
+
+        Raises:
+            ValueError: if the head cannot train on them; one line says what was expected.
         """
 
 
@@ -40,26 +73,145 @@ class Bernoulli(Head):
     """Independent probabilities p = σ(logit), one for each output.
 
     -log p(y | a) = log(1 + e^a) - y a = max(a, 0) - y a + log(1 + e^-|a|), summed over outputs; the
-    last form overflows for no logit.
+    last form overflows for no logit. Targets are float32 `[time, outputs]` of zeros and ones; the
+    metric is the negative log-likelihood, nats a frame.
     """
 
     def loss(self, targets: Any, logits: Any) -> Any:
-        """Computes the negative log-likelihood of each frame; see `Head.loss`."""
+        """Computes the negative log-likelihood of each frame, `(batch, time)`; see `Head.loss`."""
         from keras import ops
 
         return ops.sum(ops.softplus(logits) - targets * logits, axis=-1)
 
-    def score(self, targets: np.ndarray, logits: np.ndarray) -> float:
-        """Computes the negative log-likelihood of one sequence; see `Head.score`.
+    def _score(self, targets: np.ndarray, logits: np.ndarray) -> float:
+        """Computes the negative log-likelihood of one sequence, nats.
 
         Example:
             >>> float(Bernoulli().score(np.array([[1.0, 0.0]]), np.array([[0.0, 0.0]])))
             1.3862943611198906
         """
-        activation = logits.astype(np.float64)
-        with np.errstate(invalid="ignore"):
-            return float(np.sum(np.logaddexp(0.0, activation) - targets * activation))
+        return float(np.sum(np.logaddexp(0.0, logits) - targets * logits))
+
+    def check(self, targets: np.ndarray, frames: int, outputs: int) -> None:
+        """Checks for float32 zeros and ones; see `Head.check`."""
+        _check_array(targets, np.float32, (frames, outputs))
+        if not np.all((targets == 0) | (targets == 1)):
+            raise ValueError("expected targets of 0 and 1")
 
 
-HEADS: dict[str, Head] = {"bernoulli": Bernoulli()}
+class Softmax(Head):
+    """One class a frame, p = softmax(logits).
+
+    -log p(k | a) = log Σ_j e^{a_j} - a_k. Targets are int32 `[time]`, the classes, from 0 to
+    outputs - 1; the metric is the percentage of frames whose largest logit (the first of equals) is
+    another class's.
+    """
+
+    def loss(self, targets: Any, logits: Any) -> Any:
+        """Computes the cross-entropy of each frame, `(batch, time)`; see `Head.loss`."""
+        from keras import ops
+
+        return ops.sparse_categorical_crossentropy(
+            ops.cast(targets, "int32"), logits, from_logits=True
+        )
+
+    def _score(self, targets: np.ndarray, logits: np.ndarray) -> float:
+        """Computes 100 times the number of wrong frames.
+
+        Example:
+            >>> Softmax().score(np.array([1, 1]), np.array([[0.0, 2.0], [3.0, 2.0]]))
+            100.0
+        """
+        return 100.0 * int(np.sum(np.argmax(logits, axis=-1) != targets))
+
+    def check(self, targets: np.ndarray, frames: int, outputs: int) -> None:
+        """Checks for one class a frame; see `Head.check`."""
+        _check_array(targets, np.int32, (frames,))
+        _check_range(targets, outputs)
+
+
+class CTC(Head):
+    """A label sequence of unknown alignment: connectionist temporal classification.
+
+    The last output is the blank. p(labels | logits) is the sum over all paths - one output a frame,
+    p = softmax(logits) - that become the labels when repeats are merged and then blanks dropped
+    (Graves et al. 2006, https://www.cs.toronto.edu/~graves/icml_2006.pdf). Targets are int32
+    `[labels]`, at least one, from 0 to outputs - 2; the metric is the label error rate in percent:
+    100 times the edit distance between the targets and the best path, a label.
+
+    `keras.ops.ctc_loss` is good to float32 rounding but, on TensorFlow, takes time and memory that
+    grow with the square of the number of labels.
+    """
+
+    def loss(self, targets: Any, logits: Any) -> Any:
+        """Computes -log p(labels | logits) of each sequence, `(batch,)`; see `Head.loss`."""
+        from keras import ops
+
+        batch, frames, outputs = ops.shape(logits)
+        every = ops.ones((batch,), "int32")
+        return ops.ctc_loss(
+            ops.cast(targets, "int32"),
+            logits,
+            every * ops.shape(targets)[1],
+            every * frames,
+            mask_index=outputs - 1,
+        )
+
+    def _score(self, targets: np.ndarray, logits: np.ndarray) -> float:
+        """Computes 100 times the edit distance to the best path's labels.
+
+        Example:
+            >>> path = np.eye(4)[[0, 0, 3, 0, 2]]  # 0 0 blank 0 2
+            >>> CTC().score(np.array([0, 1]), path)  # 0 0 2 is one deletion, one replacement away
+            200.0
+        """
+        decoded = best_path(logits).tolist()
+        return 100.0 * Levenshtein.distance(targets.tolist(), decoded)
+
+    def check(self, targets: np.ndarray, frames: int, outputs: int) -> None:
+        """Checks that there are labels and that they fit into the frames; see `Head.check`."""
+        _check_array(targets, np.int32, (len(targets),))
+        if not len(targets):
+            raise ValueError("expected at least one label")
+        _check_range(targets, outputs - 1)
+        # Between equal labels a path needs a blank.
+        needed = len(targets) + int(np.sum(targets[1:] == targets[:-1]))
+        if needed > frames:
+            raise ValueError(
+                f"expected at least {needed} frames for its {len(targets)} labels. "
+                f"Received: {frames} frames"
+            )
+
+
+def best_path(logits: np.ndarray) -> np.ndarray:
+    """Decodes the labels of the most probable path of a CTC network, int64 [labels].
+
+    Args:
+        logits: array `[time, outputs]`; the last output is the blank.
+
+    Example:
+        >>> best_path(np.eye(4)[[3, 1, 1, 3, 1, 0]])
+        array([1, 1, 0])
+    """
+    path = np.argmax(logits, axis=-1)
+    starts = np.concatenate([[True], path[1:] != path[:-1]])
+    merged: np.ndarray = path[starts]
+    return merged[merged != logits.shape[-1] - 1]
+
+
+def _check_array(targets: np.ndarray, dtype: type, shape: tuple[int, ...]) -> None:
+    if targets.dtype != dtype or targets.shape != shape:
+        raise ValueError(
+            f"expected targets of dtype {np.dtype(dtype)} and shape {list(shape)}. "
+            f"Received: {targets.dtype} {list(targets.shape)}"
+        )
+
+
+def _check_range(targets: np.ndarray, labels: int) -> None:
+    wrong = targets[(targets < 0) | (targets >= labels)]
+    if len(wrong):
+        raise ValueError(f"expected targets from 0 to {labels - 1}. Received: {wrong[0]}")
+
+
+HEADS: dict[str, Head] = {"bernoulli": Bernoulli(), "softmax": Softmax(), "ctc": CTC()}
 """The heads by the name that a task gives."""

@@ -29,8 +29,9 @@ class Sequences:
 
     Attributes:
         inputs: one float32 array [T, inputs] a sequence.
-        targets: one array a sequence; for a `bernoulli` head float32 [T, outputs] of zeros and
-            ones.
+        targets: one array a sequence. Head `bernoulli`: float32 [T, outputs] of zeros and ones;
+            `softmax`: int32 [T], the class of each frame; `ctc`: int32 [L], the labels, L >= 1. See
+            `tuner.tasks.heads`.
 
     Example:
         >>> import numpy as np

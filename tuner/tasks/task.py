@@ -8,7 +8,10 @@ import difflib
 import importlib
 from typing import ClassVar
 
+import numpy as np
+
 from serving.command_line import InputError
+from tuner.tasks.heads import HEADS
 from tuner.tasks.sequences import Sequences
 
 
@@ -70,8 +73,9 @@ class Task(abc.ABC):
     Attributes:
         name: short name; part of the seeds of a study.
         inputs: features a frame.
-        outputs: outputs a frame.
-        head: what the outputs mean; `bernoulli`: independent probabilities, one logit each.
+        outputs: outputs a frame; head `ctc` counts the blank, which is the last.
+        head: what the outputs mean, a name of `tuner.tasks.heads.HEADS`: `bernoulli` independent
+            probabilities, `softmax` one class a frame, `ctc` labels of unknown alignment.
         bidirectional: whether the network also reads the sequence backwards.
         metric: what is measured.
     """
@@ -94,6 +98,44 @@ class Task(abc.ABC):
             InputError: if the data cannot be used; one line names the file and what is wrong with
                 it.
         """
+
+
+def load_corpus(task: Task, data: str) -> Corpus:
+    """Loads the data of a task and checks that the task's network can be trained on them.
+
+    Args:
+        task: whose data.
+        data: as for `Task.load`.
+
+    Raises:
+        InputError: if the data cannot be used; one line names the split and the sequence.
+    """
+    corpus = task.load(data)
+    for name in ("train", "validation", "test"):
+        split: Sequences = getattr(corpus, name)
+        if not len(split):
+            raise InputError(f"task {task.name}: expected sequences in {name}. Received: none")
+        for index, (inputs, targets) in enumerate(zip(split.inputs, split.targets, strict=True)):
+            try:
+                _check_inputs(inputs, task.inputs)
+                HEADS[task.head].check(targets, len(inputs), task.outputs)
+            except ValueError as error:
+                raise InputError(
+                    f"task {task.name}, sequence {index} of {name}: {error}"
+                ) from error
+    return corpus
+
+
+def _check_inputs(inputs: np.ndarray, features: int) -> None:
+    if inputs.dtype != np.float32 or inputs.ndim != 2 or inputs.shape[1] != features:
+        raise ValueError(
+            f"expected inputs of dtype float32 and shape [frames, {features}]. "
+            f"Received: {inputs.dtype} {list(inputs.shape)}"
+        )
+    if not len(inputs):
+        raise ValueError("expected at least one frame")
+    if not np.all(np.isfinite(inputs)):
+        raise ValueError("expected finite inputs")
 
 
 # Values are "module:class" so that naming a task does not import the others.
