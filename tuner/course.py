@@ -85,12 +85,14 @@ class Checkpoint:
 
     Attributes:
         trial: which trial.
+        engine: which engine is training it; no other can go on from here.
         course: where it stands.
         visited: sequences of the unfinished epoch that have been trained on.
         engine_state: arrays that belong to the engine (weights, optimizer, running loss).
     """
 
     trial: Trial
+    engine: str
     course: Course
     visited: int
     engine_state: Weights
@@ -104,6 +106,7 @@ class Checkpoint:
         course = self.course
         facts = {
             "trial": dataclasses.asdict(self.trial),
+            "engine": self.engine,
             "visited": self.visited,
             "best_epoch": course.best_epoch,
             "best_score": dataclasses.asdict(course.best_score),
@@ -122,16 +125,17 @@ class Checkpoint:
         files.write_file(path, write)
 
     @classmethod
-    def load(cls, path: Path, trial: Trial) -> Checkpoint | None:
+    def load(cls, path: Path, trial: Trial, engine: str) -> Checkpoint | None:
         """Reads the checkpoint of a trial.
 
         Args:
             path: the file; it need not exist.
             trial: which trial is wanted.
+            engine: which engine wants to go on with it.
 
         Returns:
-            The checkpoint, or None if there is none, it is damaged or it is another trial's: the
-            trial then starts again, which changes no number.
+            The checkpoint, or None if there is none, it is damaged or it is another trial's or
+            engine's: the trial then starts again, which changes no number.
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
@@ -140,7 +144,7 @@ class Checkpoint:
                 state = _numbered(arrays, "state_")
         except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
-        if facts["trial"] != dataclasses.asdict(trial):
+        if (facts["trial"], facts.get("engine")) != (dataclasses.asdict(trial), engine):
             return None
         course = Course(
             best_epoch=facts["best_epoch"],
@@ -150,7 +154,7 @@ class Checkpoint:
             diverged=facts["diverged"],
             seconds=facts["seconds"],
         )
-        return cls(trial, course, facts["visited"], state)
+        return cls(trial, engine, course, facts["visited"], state)
 
 
 def _numbered(arrays: Any, prefix: str) -> Weights:

@@ -24,6 +24,8 @@ from tuner.protocol import Outcome, Protocol, Result, Score, Trial
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Corpus, Task
 
+_ENGINE = "keras"
+
 Observer = Callable[[Trial, Course], None]
 """Is told of every finished epoch."""
 
@@ -242,7 +244,7 @@ def _train_one(
     model.optimizer.build(model.trainable_variables)
     measure = Scorer(model, task)
 
-    checkpoint = Checkpoint.load(path, trial) if path else None
+    checkpoint = Checkpoint.load(path, trial, _ENGINE) if path else None
     restored: list[keras.callbacks.Callback] = []
     feed = Feed(trial, protocol, corpus.train)
     if checkpoint is None:
@@ -255,7 +257,7 @@ def _train_one(
 
     def save(course: Course, visited: int) -> None:
         if path is not None:
-            Checkpoint(trial, course, visited, _get_state(model)).save(path)
+            Checkpoint(trial, _ENGINE, course, visited, _get_state(model)).save(path)
 
     trainer = _Trainer(
         feed,
@@ -293,7 +295,7 @@ def _train_one(
             diverged=course.diverged,
             seconds=course.seconds + time.monotonic() - started,
             parameters=model.count_params(),
-            engine="keras",
+            engine=_ENGINE,
         ),
         weights=course.best_weights,
     )

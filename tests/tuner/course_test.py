@@ -75,8 +75,8 @@ def test_a_checkpoint_comes_back_whole(tmp_path: pathlib.Path) -> None:
     course.seconds = 12.5
     state = (np.arange(3.0), np.array(7, np.int64), np.ones((2, 2), np.float32))
     path = tmp_path / "V-0.npz"
-    Checkpoint(TRIAL, course, visited=4, engine_state=state).save(path)
-    loaded = Checkpoint.load(path, TRIAL)
+    Checkpoint(TRIAL, "native", course, visited=4, engine_state=state).save(path)
+    loaded = Checkpoint.load(path, TRIAL, "native")
     assert loaded is not None and loaded.visited == 4
     assert dataclasses.replace(loaded.course, best_weights=()) == dataclasses.replace(
         course, best_weights=()
@@ -92,10 +92,12 @@ def test_a_checkpoint_comes_back_whole(tmp_path: pathlib.Path) -> None:
 
 def test_a_missing_torn_or_foreign_checkpoint_is_none(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "V-0.npz"
-    assert Checkpoint.load(path, TRIAL) is None
-    Checkpoint(TRIAL, follow([9.0, 7.0], Protocol()), 0, (np.ones(2),)).save(path)
+    assert Checkpoint.load(path, TRIAL, "native") is None
+    Checkpoint(TRIAL, "native", follow([9.0, 7.0], Protocol()), 0, (np.ones(2),)).save(path)
     content = path.read_bytes()
-    assert Checkpoint.load(path, dataclasses.replace(TRIAL, seed=12)) is None
+    assert Checkpoint.load(path, dataclasses.replace(TRIAL, seed=12), "native") is None
+    # What an engine keeps for itself means nothing to another.
+    assert Checkpoint.load(path, TRIAL, "keras") is None
     for size in range(0, len(content), 97):
         path.write_bytes(content[:size])
-        assert Checkpoint.load(path, TRIAL) is None
+        assert Checkpoint.load(path, TRIAL, "native") is None
