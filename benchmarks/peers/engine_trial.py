@@ -1,0 +1,79 @@
+"""This project's engines, `native` and `keras`, as `tuner.run` uses them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from typing import Any
+
+import numpy as np
+
+from benchmarks.work import Pass, Work
+from tuner import engines, streams
+from tuner.course import Course
+from tuner.protocol import Protocol, Trial
+from tuner.tasks.sequences import Sequences
+from tuner.tasks.task import Corpus, Edition, find_task
+
+
+class EngineTrial:
+    """Trains one trial, one sequence an update."""
+
+    def __init__(self, engine: str, seconds: float = 0.0) -> None:
+        """Chooses the engine.
+
+        Args:
+            engine: `native` or `keras`.
+            seconds: time that a pass shall fill, as far as the pass before it can tell.
+        """
+        self._seconds = seconds
+        os.environ["KERAS_BACKEND"] = engines.KERAS_BACKENDS[engine]
+        self._train = engines.load(engine)
+
+    def prepare(self, path: str) -> None:
+        """Reads a work; the engine's first epoch visits its sequences in their order."""
+        work = Work.load(path)
+        self._epochs = 1
+        order = streams.order(Protocol().order_seed, 1, len(work.inputs))
+        visited = np.argsort(order)
+        train = Sequences(
+            inputs=tuple(work.inputs[index] for index in visited),
+            targets=tuple(work.targets[index] for index in visited),
+        )
+        # The protocol measures after every epoch, the peers do not: one short sequence.
+        shortest = int(np.argmin(train.lengths))
+        measured = Sequences(inputs=(train.inputs[shortest],), targets=(train.targets[shortest],))
+        self._corpus = Corpus(Edition("benchmark", "", ""), train, measured, measured)
+        self._trial = Trial(
+            index=0,
+            variant=work.variant,
+            units=work.units,
+            learning_rate=work.learning_rate,
+            momentum=work.momentum,
+            noise_std=work.noise_std,
+            seed=work.seed,
+        )
+
+    def run(self) -> dict[str, Any]:
+        """Trains a new trial for some epochs.
+
+        Returns:
+            A `Pass`: the mean time of the epochs after the first, which may compile, and the loss
+            of the first.
+        """
+        clock: list[float] = []
+
+        def observe(trial: Trial, course: Course) -> None:
+            clock.append(time.perf_counter())
+
+        protocol = Protocol(max_epochs=1 + self._epochs, patience=2 + self._epochs)
+        (outcome,) = self._train(
+            find_task("music"), self._corpus, [self._trial], protocol, observe=observe
+        )
+        result = outcome.result
+        if len(clock) != protocol.max_epochs or result.diverged or result.curve[1].loss is None:
+            raise ValueError(f"Expected {protocol.max_epochs} epochs. Received: {result}")
+        seconds = (clock[-1] - clock[0]) / self._epochs
+        self._epochs = max(1, round(self._seconds / seconds))
+        return dataclasses.asdict(Pass(seconds, result.curve[1].loss))
