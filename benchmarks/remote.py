@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -86,6 +87,7 @@ class Remote:
         *,
         python: str = sys.executable,
         core: int | None = None,
+        environment: Mapping[str, str] | None = None,
         **arguments: Any,
     ) -> None:
         """Starts the process; the object is made in it before its first call.
@@ -94,6 +96,7 @@ class Remote:
             target: `module:Class`.
             python: the interpreter, see `interpreter`.
             core: the only core that the process may use; the default is the last.
+            environment: further environment variables.
             **arguments: of the constructor.
         """
         self._target = target
@@ -106,7 +109,7 @@ class Remote:
             stderr=self._messages,
             text=True,
             cwd=ROOT,
-            env={**os.environ, **_ONE_THREAD},
+            env={**os.environ, **_ONE_THREAD, **(environment or {})},
         )
         self._send(arguments)
         self._waiting = 1

@@ -1,6 +1,8 @@
 """Runs all benchmarks, one after the other; results are in benchmarks/results.
 
-python -m benchmarks.run --data=auto
+python -m benchmarks.run --data=auto --study_dir=studies/benchmark
+
+The last step writes them into docs/performance.md. Timings want a machine that does nothing else.
 """
 
 from __future__ import annotations

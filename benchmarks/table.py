@@ -39,6 +39,28 @@ def versions(packages: Sequence[str]) -> str:
     return ", ".join([f"python {platform.python_version()}", *named])
 
 
+def show(rows: Sequence[dict[str, Any]]) -> None:
+    """Prints rows as a table.
+
+    Args:
+        rows: measurements, all with the same keys.
+
+    Example:
+        >>> show([{"units": 32, "name": "V"}, {"units": 200, "name": "FGR"}])
+        units  name
+           32  V
+          200  FGR
+    """
+    for line in [list(rows[0]), *(list(row.values()) for row in rows)]:
+        cells = []
+        for place, (name, value) in enumerate(zip(rows[0], line, strict=True)):
+            column = [name, *(str(list(row.values())[place]) for row in rows)]
+            width = max(map(len, column))
+            text = isinstance(rows[0][name], str)
+            cells.append(str(value).ljust(width) if text else str(value).rjust(width))
+        print("  ".join(cells).rstrip(), flush=True)
+
+
 def save(name: str, rows: Sequence[dict[str, Any]]) -> Path:
     """Writes rows to `results/<name>.csv`, machine and versions in the last columns.
 

@@ -16,18 +16,17 @@ from __future__ import annotations
 import statistics
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from benchmarks import table
 from benchmarks.implementations import IMPLEMENTATIONS, NATIVE, Implementation
 from benchmarks.remote import Missing, Remote
-from benchmarks.work import operations
-from benchmarks.work_files import WorkFiles
 from serving import command_line
-from tuner.tasks.task import Task, find_task
-from zoo.variants import VARIANTS
+
+if TYPE_CHECKING:
+    from benchmarks.work_files import WorkFiles
 
 _DATA = flags.DEFINE_string("data", "auto", "Data of the music task.")
 _UNITS = flags.DEFINE_list("units", ["32", "64", "128", "200"], "Sizes to measure.")
@@ -101,21 +100,13 @@ def _measure(running: Running, sgemm: Remote, units: int, files: WorkFiles) -> R
     return medians
 
 
-def _rows(medians: Row, units: int, files: WorkFiles, task: Task) -> list[Row]:
+def _rows(medians: Row, units: int, files: WorkFiles) -> list[Row]:
     """Makes the table of one size."""
     rate = medians.pop(_SGEMM)
     ours = {entry.variant: value for entry, value in medians.items() if entry.name == NATIVE}
     rows = []
     for entry, value in medians.items():
-        variant = VARIANTS[entry.variant]
-        count = operations(
-            files.mean_length,
-            task.inputs,
-            task.outputs,
-            units,
-            len(variant.gates),
-            len(variant.recurrent_gates),
-        )
+        count = files.operations("corpus", entry.variant, units) / files.sequences("corpus")
         rows.append(
             {
                 "implementation": entry.name,
@@ -131,19 +122,13 @@ def _rows(medians: Row, units: int, files: WorkFiles, task: Task) -> list[Row]:
     return rows
 
 
-def _print_rows(rows: list[Row]) -> None:
-    _print(f"{'implementation':36}{'':4}{'units':>6}{'ms':>10}{'x native':>10}{'of sgemm':>10}")
-    for row in rows:
-        _print(
-            f"{row['implementation']:36}{row['variant']:4}{row['units']:6d}"
-            f"{row['milliseconds']:10.3f}{row['times_native']:>10}{row['sgemm_share']:10.1%}"
-        )
-
-
 def main() -> int:
     """Runs the command."""
-    task = find_task("music")
-    corpus = task.load(_DATA.value)
+    command_line.start_tensorflow()
+    from benchmarks.work_files import WorkFiles
+    from tuner.tasks.task import find_task
+
+    corpus = find_task("music").load(_DATA.value)
     _print(f"data: {corpus.edition}")
     chosen = [
         entry
@@ -160,8 +145,8 @@ def main() -> int:
             _check(running, files)
             for units in map(int, _UNITS.value):
                 medians = _measure(running, sgemm, units, files)
-                rows += _rows(medians, units, files, task)
-                _print_rows(rows[-len(running) :])
+                rows += _rows(medians, units, files)
+                table.show(rows[-len(running) :])
         finally:
             for remote in (sgemm, *running.values()):
                 remote.close()

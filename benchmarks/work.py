@@ -74,7 +74,8 @@ class Work:
                 arrays |= {f"{field.name}_{index}": array for index, array in enumerate(value)}
             else:
                 facts[field.name] = value
-        np.savez(path, facts=np.array(json.dumps(facts)), **arrays)
+        # Piano rolls are mostly zeros.
+        np.savez_compressed(path, facts=np.array(json.dumps(facts)), **arrays)
 
     @classmethod
     def load(cls, path: str) -> Work:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.work import Work, bucket_lengths
+from benchmarks.work import Work, bucket_lengths, operations
 from tuner import streams
 from tuner.protocol import Protocol
 from tuner.tasks.sequences import Sequences
@@ -69,25 +69,41 @@ class WorkFiles:
     def _exactly(self, length: int) -> np.ndarray:
         return np.resize(np.flatnonzero(self._train.lengths == length), _EACH)
 
+    def sequences(self, kind: str) -> int:
+        """Counts the sequences of a kind of work."""
+        return len(self._indices[kind])
+
     def frames(self, kind: str) -> int:
         """Counts the frames of a kind of work."""
         return int(self._train.lengths[self._indices[kind]].sum())
 
-    def path(self, kind: str, variant: str, units: int) -> str:
+    def operations(self, kind: str, variant: str, units: int) -> float:
+        """Counts the operations of a pass over a kind of work; see `benchmarks.work.operations`."""
+        return operations(
+            self.frames(kind),
+            self._train.inputs[0].shape[1],
+            self._train.targets[0].shape[1],
+            units,
+            len(VARIANTS[variant].gates),
+            len(VARIANTS[variant].recurrent_gates),
+        )
+
+    def path(self, kind: str, variant: str, units: int, longer: int = 1) -> str:
         """Writes a file of work.
 
         Args:
             kind: which sequences.
             variant: code of a variant.
             units: LSTM blocks.
+            longer: how often every sequence is repeated to make a longer one.
         """
-        path = self._folder / f"{kind}-{variant}-{units}.npz"
+        path = self._folder / f"{kind}-{variant}-{units}-{longer}.npz"
         if path.exists():
             return str(path)
         shape = VARIANTS[variant]
         indices = self._indices[kind]
-        inputs = tuple(self._train.inputs[index] for index in indices)
-        targets = tuple(self._train.targets[index] for index in indices)
+        inputs = tuple(np.tile(self._train.inputs[index], (longer, 1)) for index in indices)
+        targets = tuple(np.tile(self._train.targets[index], (longer, 1)) for index in indices)
         shapes = _shapes(shape, inputs[0].shape[1], units, targets[0].shape[1])
         Work(
             variant=variant,

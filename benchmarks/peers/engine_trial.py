@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import numpy as np
+import psutil
 
 from benchmarks.work import Pass, Work
 from tuner import engines, streams
@@ -54,6 +55,25 @@ class EngineTrial:
             noise_std=work.noise_std,
             seed=work.seed,
         )
+
+    def change(self, variant: str, units: int, seed: int) -> None:
+        """Goes on with another trial on the same sequences.
+
+        Args:
+            variant: code of a variant.
+            units: LSTM blocks.
+            seed: seed of its weights and noise.
+        """
+        self._trial = dataclasses.replace(self._trial, variant=variant, units=units, seed=seed)
+
+    def memory(self) -> dict[str, float]:
+        """Measures the memory of this process in MiB.
+
+        Returns:
+            `resident`: all of it; `unique`: what is not shared with other processes.
+        """
+        used = psutil.Process().memory_full_info()
+        return {"resident": round(used.rss / 2**20, 1), "unique": round(used.uss / 2**20, 1)}
 
     def run(self) -> dict[str, Any]:
         """Trains a new trial for some epochs.
