@@ -16,6 +16,7 @@ from tuner import reference
 from tuner.design import Space
 from tuner.protocol import Outcome, Protocol, Trial
 from tuner.study import Plan
+from tuner.tasks.task import Task
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -32,9 +33,14 @@ def plan(variants: tuple[str, ...] = ("V",), trials: int = 3, **changes: object)
     )
 
 
-def train_one(trial: Trial = TRIAL, protocol: Protocol = PROTOCOL, **options: object) -> Outcome:
+def train_one(
+    trial: Trial = TRIAL,
+    protocol: Protocol = PROTOCOL,
+    task: Task | None = None,
+    **options: object,
+) -> Outcome:
     """Trains one trial with the `keras` engine."""
-    task = TinyTask()
+    task = task or TinyTask()
     (outcome,) = reference.train(task, task.load("a"), [trial], protocol, **options)
     return outcome
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
+from tuner.tasks import ctc
+
 
 class Head(abc.ABC):
     """Gives logits a meaning: a distribution over targets.
@@ -133,29 +135,14 @@ class Softmax(Head):
 class CTC(Head):
     """A label sequence of unknown alignment: connectionist temporal classification.
 
-    The last output is the blank. p(labels | logits) is the sum over all paths - one output a frame,
-    p = softmax(logits) - that become the labels when repeats are merged and then blanks dropped
-    (Graves et al. 2006, https://www.cs.toronto.edu/~graves/icml_2006.pdf). Targets are int32
-    `[labels]`, at least one, from 0 to outputs - 2; the metric is the label error rate in percent:
-    100 times the edit distance between the targets and the best path, a label.
-
-    `keras.ops.ctc_loss` is good to float32 rounding but, on TensorFlow, takes time and memory that
-    grow with the square of the number of labels.
+    The last output is the blank; see `tuner.tasks.ctc`. Targets are int32 `[labels]`, at least one,
+    from 0 to outputs - 2; the metric is the label error rate in percent: 100 times the edit
+    distance between the targets and the best path, a label.
     """
 
     def loss(self, targets: Any, logits: Any) -> Any:
         """Computes -log p(labels | logits) of each sequence, `(batch,)`; see `Head.loss`."""
-        from keras import ops
-
-        batch, frames, outputs = ops.shape(logits)
-        every = ops.ones((batch,), "int32")
-        return ops.ctc_loss(
-            ops.cast(targets, "int32"),
-            logits,
-            every * ops.shape(targets)[1],
-            every * frames,
-            mask_index=outputs - 1,
-        )
+        return ctc.loss(targets, logits)
 
     def _score(self, targets: np.ndarray, logits: np.ndarray) -> float:
         """Computes 100 times the edit distance to the best path's labels.
@@ -165,7 +152,7 @@ class CTC(Head):
             >>> CTC().score(np.array([0, 1]), path)  # 0 0 2 is one deletion, one replacement away
             200.0
         """
-        decoded = best_path(logits).tolist()
+        decoded = ctc.best_path(logits).tolist()
         return 100.0 * Levenshtein.distance(targets.tolist(), decoded)
 
     def check(self, targets: np.ndarray, frames: int, outputs: int) -> None:
@@ -174,29 +161,12 @@ class CTC(Head):
         if not len(targets):
             raise ValueError("expected at least one label")
         _check_range(targets, outputs - 1)
-        # Between equal labels a path needs a blank.
-        needed = len(targets) + int(np.sum(targets[1:] == targets[:-1]))
+        needed = ctc.frames_needed(targets)
         if needed > frames:
             raise ValueError(
                 f"expected at least {needed} frames for its {len(targets)} labels. "
                 f"Received: {frames} frames"
             )
-
-
-def best_path(logits: np.ndarray) -> np.ndarray:
-    """Decodes the labels of the most probable path of a CTC network, int64 [labels].
-
-    Args:
-        logits: array `[time, outputs]`; the last output is the blank.
-
-    Example:
-        >>> best_path(np.eye(4)[[3, 1, 1, 3, 1, 0]])
-        array([1, 1, 0])
-    """
-    path = np.argmax(logits, axis=-1)
-    starts = np.concatenate([[True], path[1:] != path[:-1]])
-    merged: np.ndarray = path[starts]
-    return merged[merged != logits.shape[-1] - 1]
 
 
 def _check_array(targets: np.ndarray, dtype: type, shape: tuple[int, ...]) -> None:
