@@ -13,6 +13,7 @@ BAZEL_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH_VENV := .venv-bench
 INSTALLED := $(VENV)/installed
 
 # Recipes stop at the first command that fails, also inside a pipe.
@@ -58,6 +59,12 @@ music: $(INSTALLED) ## the study of real chorales in minutes: report and exporte
 .PHONY: bench
 bench: $(INSTALLED) ## the benchmarks: this project and its peers in one run
 	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
+
+# PyTorch stays out of the lock: it is large, and nothing but the benchmarks needs it.
+.PHONY: bench-peers
+bench-peers: ## PyTorch for the benchmarks, in an environment of its own
+	"$(PYTHON)" -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 numpy
 
 # --- The checks ---
 
@@ -109,5 +116,5 @@ bazel-4:
 
 .PHONY: clean
 clean: ## removes the environment and the tools' caches; studies stay
-	rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) $(BENCH_VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

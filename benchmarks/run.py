@@ -15,12 +15,19 @@ from absl import flags
 from serving import command_line
 
 _DATA = flags.DEFINE_string("data", "auto", "Data of the music task.")
+_STUDY_DIR = flags.DEFINE_string("study_dir", "studies/benchmark", "Where the study is kept.")
+
+_BENCHMARKS = ("trial_throughput", "scaling", "layer", "footprint", "study", "epoch", "yardstick")
 
 
 def main() -> int:
     """Runs the command."""
-    for benchmark in ("epoch", "yardstick"):
-        command = [sys.executable, "-m", f"benchmarks.{benchmark}", f"--data={_DATA.value}"]
+    commands = {name: [f"--data={_DATA.value}"] for name in _BENCHMARKS}
+    commands["layer"] = []
+    commands["study"].append(f"--study_dir={_STUDY_DIR.value}")
+    commands["report"] = []
+    for name, arguments in commands.items():
+        command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
         status = subprocess.run(command, check=False).returncode
         if status:
             return status

@@ -1,0 +1,178 @@
+"""What the project wants to reach, beside what was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+Rows = Sequence[Mapping[str, str]]
+Results = Mapping[str, Rows]
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A ratio or an amount that shall be reached.
+
+    Attributes:
+        work: what is compared.
+        wanted: the bound, in words.
+        measure: computes it from the results; the tables that it reads may be missing (`KeyError`)
+            or lack what it needs (`ValueError` of an empty sequence).
+        bound: the bound.
+        at_most: whether the bound is an upper one.
+        unit: behind the measured number.
+    """
+
+    work: str
+    wanted: str
+    measure: Callable[[Results], float]
+    bound: float
+    at_most: bool = False
+    unit: str = "×"
+
+    def reached(self, value: float) -> bool:
+        """Whether a measured value is on the right side of the bound."""
+        return value <= self.bound if self.at_most else value >= self.bound
+
+
+def _peer(name: str, units: Sequence[str] = ()) -> Callable[[Results], float]:
+    """The least factor by which the native engine is faster than the best peer of a name."""
+
+    def measure(results: Results) -> float:
+        rows = results["trial_throughput"]
+        return min(
+            float(row["times_native"])
+            for row in rows
+            if row["implementation"].startswith(name) and (not units or row["units"] in units)
+        )
+
+    return measure
+
+
+def _exactly(name: str, units: str) -> Callable[[Results], float]:
+    def measure(results: Results) -> float:
+        return min(
+            float(row["times_native"])
+            for row in results["trial_throughput"]
+            if row["implementation"] == name and row["units"] == units
+        )
+
+    return measure
+
+
+def _sgemm_share(results: Results) -> float:
+    return 100 * min(
+        float(row["sgemm_share"])
+        for row in results["scaling"]
+        if row["variant"] == "V" and int(row["units"]) >= 64
+    )
+
+
+def _excess_of_variants(results: Results) -> float:
+    return 100 * max(
+        float(row["time_to_vanilla"]) / float(row["arithmetic_to_vanilla"]) - 1.0
+        for row in results["scaling"]
+    )
+
+
+def _two_workers(results: Results) -> float:
+    gains = sorted(float(row["gain"]) for row in results["scaling"] if row["processes"] == "2")
+    if not gains:
+        raise ValueError("measured on one core")
+    return gains[len(gains) // 2]
+
+
+def _layer(peer: str, variants: Sequence[str]) -> Callable[[Results], float]:
+    """The least factor by which `zoo.RNN` is faster than a peer that is compiled alike."""
+
+    def measure(results: Results) -> float:
+        rows = results["layer"]
+        ours = {
+            (row["shape"], row["variant"], row["compiled"]): float(row["milliseconds"])
+            for row in rows
+            if row["layer"] == "zoo.RNN"
+        }
+        peers = {
+            (row["shape"], row["variant"], row["compiled"]): float(row["milliseconds"])
+            for row in rows
+            if row["layer"] == peer
+        }
+        return min(
+            peers[key if key in peers else (key[0], "NP", key[2])] / milliseconds
+            for key, milliseconds in ours.items()
+            if key[1] in variants
+        )
+
+    return measure
+
+
+TARGETS = (
+    Target(
+        "trial throughput against `keras.layers.RNN(cell)` under `fit`, 64 units",
+        "55×",
+        _exactly("keras.layers.RNN(cell)", "64"),
+        55,
+    ),
+    Target(
+        "the same with `jit_compile=True`",
+        "18×",
+        _exactly("keras.layers.RNN(cell), jit_compile", "64"),
+        18,
+    ),
+    Target(
+        "against JAX `vmap` + `lax.scan` at its best K, least of all sizes",
+        "1.8×",
+        _peer("JAX"),
+        1.8,
+    ),
+    Target(
+        "against PyTorch `nn.LSTM` (no peepholes), 32 units",
+        "6×",
+        _peer("torch.nn", ["32"]),
+        6,
+    ),
+    Target("the same, 64 units", "3.5×", _peer("torch.nn", ["64"]), 3.5),
+    Target(
+        "against a PyTorch peephole cell, the faster of eager and compiled, 64 units",
+        "45×",
+        _peer("PyTorch peephole", ["64"]),
+        45,
+    ),
+    Target(
+        "share of the core's sgemm rate, V, least of all sizes from 64 units",
+        "60 % (75 % is the aim)",
+        _sgemm_share,
+        60,
+        unit=" %",
+    ),
+    Target(
+        "other variants: time to V's above arithmetic to V's, most of all variants and sizes",
+        "15 %",
+        _excess_of_variants,
+        15,
+        at_most=True,
+        unit=" %",
+    ),
+    Target(
+        "`zoo.RNN` against `keras.layers.RNN(cell)`, compiled alike, least of all shapes",
+        "3×",
+        _layer("keras.layers.RNN(cell)", ["V"]),
+        3,
+    ),
+    Target(
+        "`zoo.RNN` with V and NP against `keras.layers.LSTM`, least of all shapes",
+        "1×",
+        _layer("keras.layers.LSTM", ["V", "NP"]),
+        1,
+    ),
+    Target("two workers against one, median of variants and sizes", "1.9×", _two_workers, 1.9),
+    Target(
+        "the paper's study of music, 1,800 trials, extrapolated by the cost model",
+        "5 h (3.5 h is the aim)",
+        lambda results: float(results["study"][0]["hours_by_model"]),
+        5,
+        at_most=True,
+        unit=" h",
+    ),
+)
+"""In the order of the table."""
