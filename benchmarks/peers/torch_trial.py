@@ -112,6 +112,7 @@ class TorchTrial:
             lr=work.rate,
             momentum=work.momentum,
             nesterov=True,
+            fused=True,
         )
         self._noise_std = work.noise_std
         self._frames = work.frames
