@@ -8,16 +8,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from serving import files
-from tuner.protocol import Epoch, Protocol, Score, Trial
+from tuner.protocol import Epoch, Outcome, Protocol, Result, Score, Trial
 
 Weights = tuple[np.ndarray, ...]
+
+Observer = Callable[[Trial, "Course"], None]
+"""Is told of every finished epoch."""
 
 
 @dataclasses.dataclass
@@ -76,6 +79,30 @@ class Course:
             self.diverged
             or self.epoch >= protocol.max_epochs
             or self.epoch - self.best_epoch >= protocol.patience
+        )
+
+    def outcome(self, trial: Trial, test: Score, parameters: int, engine: str) -> Outcome:
+        """Says what came of a trial that is over.
+
+        Args:
+            trial: what was tried.
+            test: test score of the best weights.
+            parameters: trainable weights.
+            engine: which engine trained it.
+        """
+        return Outcome(
+            trial=trial,
+            result=Result(
+                best_epoch=self.best_epoch,
+                validation=self.best_score,
+                test=test,
+                curve=tuple(self.curve),
+                diverged=self.diverged,
+                seconds=self.seconds,
+                parameters=parameters,
+                engine=engine,
+            ),
+            weights=self.best_weights,
         )
 
 

@@ -149,7 +149,4 @@ class Scorer:
             for row, index in enumerate(batch.indices):
                 length = batch.lengths[row]
                 totals[index] = self._head.score(split.targets[index], logits[row, :length])
-        return Score(
-            mean=float(totals.sum() / sizes.sum()),
-            sequence_mean=float(np.mean(totals / sizes)),
-        )
+        return Score.of(totals, sizes)

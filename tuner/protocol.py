@@ -81,6 +81,22 @@ class Score:
     mean: float
     sequence_mean: float
 
+    @classmethod
+    def of(cls, totals: np.ndarray, sizes: np.ndarray) -> Score:
+        """Averages the metric of the sequences of a split.
+
+        Args:
+            totals: the metric summed over each sequence, float64.
+            sizes: what each sequence's own mean is over.
+
+        Example:
+            >>> Score.of(np.array([1.0, 6.0]), np.array([1, 3]))
+            Score(mean=1.75, sequence_mean=1.5)
+        """
+        return cls(
+            mean=float(totals.sum() / sizes.sum()), sequence_mean=float(np.mean(totals / sizes))
+        )
+
     @property
     def finite(self) -> bool:
         """Whether both means are finite."""
@@ -142,3 +158,18 @@ class Outcome:
     trial: Trial
     result: Result
     weights: tuple[np.ndarray, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A trial that could not be finished.
+
+    Attributes:
+        trial: what was tried.
+        reason: why there is no result; one line for a person.
+        engine: which engine trained it.
+    """
+
+    trial: Trial
+    reason: str
+    engine: str

@@ -18,16 +18,13 @@ import numpy as np
 import tensorflow as tf
 
 from tuner import streams
-from tuner.course import Checkpoint, Course
+from tuner.course import Checkpoint, Course, Observer
 from tuner.network import Scorer, build_network, compile_network
-from tuner.protocol import Outcome, Protocol, Result, Score, Trial
+from tuner.protocol import Outcome, Protocol, Score, Trial
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Corpus, Task
 
 _ENGINE = "keras"
-
-Observer = Callable[[Trial, Course], None]
-"""Is told of every finished epoch."""
 
 
 def use_one_thread() -> None:
@@ -285,20 +282,8 @@ def _train_one(
     started = time.monotonic()
     model.set_weights(course.best_weights)
     test = measure(corpus.test)
-    return Outcome(
-        trial=trial,
-        result=Result(
-            best_epoch=course.best_epoch,
-            validation=course.best_score,
-            test=test,
-            curve=tuple(course.curve),
-            diverged=course.diverged,
-            seconds=course.seconds + time.monotonic() - started,
-            parameters=model.count_params(),
-            engine=_ENGINE,
-        ),
-        weights=course.best_weights,
-    )
+    course.seconds += time.monotonic() - started
+    return course.outcome(trial, test, model.count_params(), _ENGINE)
 
 
 def _get_state(model: keras.Model) -> tuple[np.ndarray, ...]:

@@ -1,26 +1,36 @@
 """Random numbers of a study, the same for every engine, on every device, after every interruption.
 
-They are drawn on the host. Every stream is a NumPy generator seeded by what it is for; two streams
-never share a state.
+They are drawn on the host. Every stream is a generator seeded by what it is for - NumPy's, and for
+the noise, which every engine needs fast and from any sequence of an epoch on, that of
+`tuner.normals`; two streams never share a state.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from tuner import normals
+
+
+def _seeds(purpose: str, *keys: int | str) -> np.random.SeedSequence:
+    """Makes the seeds of one purpose; texts count through 64 bits of their SHA-256."""
+    return np.random.SeedSequence(
+        [
+            int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
+            if isinstance(key, str)
+            else key
+            for key in (purpose, *keys)
+        ]
+    )
+
 
 def _generator(purpose: str, *keys: int | str) -> np.random.Generator:
-    """Makes the generator of one purpose; texts count through 64 bits of their SHA-256."""
-    entropy = [
-        int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
-        if isinstance(key, str)
-        else key
-        for key in (purpose, *keys)
-    ]
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
+    """Makes the generator of one purpose."""
+    return np.random.Generator(np.random.PCG64(_seeds(purpose, *keys)))
 
 
 def design(seed: int, task: str, variant: str) -> np.random.Generator:
@@ -51,6 +61,17 @@ def order(order_seed: int, epoch: int, count: int) -> np.ndarray:
     return _generator("order", order_seed, epoch).permutation(count)
 
 
+def noise_key(seed: int, epoch: int) -> tuple[int, int]:
+    """Returns the two 32-bit words that name the noise of an epoch; see `tuner.normals`.
+
+    Args:
+        seed: the trial's seed.
+        epoch: which epoch, from 1.
+    """
+    low, high = _seeds("noise", seed, epoch).generate_state(2, np.uint32)
+    return int(low), int(high)
+
+
 def noise(
     seed: int, epoch: int, shapes: Sequence[tuple[int, ...]], start: int
 ) -> Iterator[np.ndarray]:
@@ -60,13 +81,11 @@ def noise(
         seed: the trial's seed.
         epoch: which epoch, from 1.
         shapes: shape of every sequence in the order of the visits.
-        start: first visit whose noise is wanted; earlier draws are made and dropped.
+        start: first visit whose noise is wanted.
 
     Yields:
         One float32 array for each of `shapes[start:]`.
     """
-    generator = _generator("noise", seed, epoch)
-    for visit, shape in enumerate(shapes):
-        drawn = generator.standard_normal(shape, dtype=np.float32)
-        if visit >= start:
-            yield drawn
+    key = noise_key(seed, epoch)
+    for visit, shape in enumerate(shapes[start:], start):
+        yield normals.standard_normal(key, visit, math.prod(shape)).reshape(shape)

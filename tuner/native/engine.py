@@ -1,0 +1,231 @@
+"""Engine `native`: one trial after the other in compiled code, on one core."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from tuner import streams
+from tuner.course import Checkpoint, Course, Observer, Weights
+from tuner.native import heads, layout, training
+from tuner.native.recurrence import room_for
+from tuner.protocol import Outcome, Protocol, Score, Trial
+from tuner.tasks.sequences import Sequences
+from tuner.tasks.task import Corpus, Task
+
+_ENGINE = "native"
+"""The engine's name in ledgers and checkpoints."""
+
+# Multiply-adds between two looks at the clock and at signals: some tenths of a second.
+_CHUNK = 5e9
+
+
+class _Network:
+    """The network of one trial: weights, velocities and room for the longest sequence."""
+
+    def __init__(self, task: Task, corpus: Corpus, trial: Trial, protocol: Protocol) -> None:
+        self.shape = layout.shape_of(task, trial.variant, trial.units)
+        self.sizes = layout.keras_shapes(self.shape)
+        self._trial = trial
+        self._rate = np.float32(trial.learning_rate * (1.0 - trial.momentum))
+        self._momentum = np.float32(trial.momentum)
+        splits = (corpus.train, corpus.validation, corpus.test)
+        self._frames = max(int(split.lengths.max()) for split in splits)
+        labels = max(len(target) for split in splits for target in split.targets)
+        head = self.shape.head
+        self._activity = room_for(self.shape, self._frames)
+        self._paths = heads.room_for_paths(head, self._frames, labels, task.outputs)
+        self._noise = np.zeros(self._frames * task.inputs + 4, np.float32)
+        weights = streams.initial_weights(trial.seed, self.sizes, protocol.weight_std)
+        self._parameters = layout.pack(self.shape, weights)
+        self._velocities = layout.empty(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return sum(int(np.prod(size)) for size in self.sizes)
+
+    @property
+    def weights(self) -> Weights:
+        """The weights in Keras' order."""
+        return layout.unpack(self.shape, self._parameters)
+
+    @weights.setter
+    def weights(self, weights: Weights) -> None:
+        self._parameters = layout.pack(self.shape, weights)
+
+    @property
+    def state(self) -> Weights:
+        """Weights and velocities."""
+        return (*self.weights, *layout.unpack(self.shape, self._velocities))
+
+    @state.setter
+    def state(self, state: Weights) -> None:
+        count = len(self.sizes)
+        self.weights = state[:count]
+        self._velocities = layout.pack(self.shape, state[count:])
+
+    def train(
+        self,
+        split: training.Split,
+        order: np.ndarray,
+        epoch: int,
+        visits: range,
+        losses: np.ndarray,
+    ) -> bool:
+        """Trains on some visits of an epoch; False if a loss was not finite."""
+        low, high = streams.noise_key(self._trial.seed, epoch)
+        stopped = training.train(
+            self.shape,
+            self._parameters,
+            self._velocities,
+            self._activity,
+            self._paths,
+            self._frames,
+            split,
+            order,
+            visits.start,
+            visits.stop,
+            (np.uint32(low), np.uint32(high)),
+            self._noise,
+            np.float32(self._trial.noise_std),
+            self._momentum,
+            self._rate,
+            losses,
+        )
+        return bool(stopped == visits.stop)
+
+    def measure(self, split: training.Split) -> Score:
+        """Measures the network on a split."""
+        scores = np.zeros(len(split.lengths))
+        training.measure(
+            self.shape, self._parameters, self._activity, self._paths, self._frames, split, scores
+        )
+        return Score.of(scores, split.targets.counts)
+
+
+@dataclasses.dataclass
+class _Run:
+    """A trial underway.
+
+    Attributes:
+        trial: what is tried.
+        protocol: the rules.
+        network: what is trained.
+        course: where it stands.
+        losses: loss of each visit of the epoch underway, float64.
+        visited: visits of that epoch that are done.
+        path: where the checkpoint is; None keeps none.
+        checkpoint_seconds: least time between two checkpoints.
+    """
+
+    trial: Trial
+    protocol: Protocol
+    network: _Network
+    course: Course
+    losses: np.ndarray
+    visited: int
+    path: Path | None
+    checkpoint_seconds: float
+
+    def __post_init__(self) -> None:
+        self._clock = self._saved = time.monotonic()
+
+    def epoch(self, train: training.Split, validation: training.Split) -> None:
+        """Trains to the end of the epoch and measures, unless a loss is not finite."""
+        epoch, count = self.course.epoch + 1, len(train.lengths)
+        order = streams.order(self.protocol.order_seed, epoch, count)
+        work = np.cumsum(train.lengths[order]) * self.network.size
+        while self.visited < count:
+            done = work[self.visited - 1] if self.visited else 0
+            stop = max(int(np.searchsorted(work, done + _CHUNK)), self.visited + 1)
+            stop = min(stop, count)
+            visits = range(self.visited, stop)
+            if not self.network.train(train, order, epoch, visits, self.losses):
+                self.course.diverged = True
+                break
+            self.visited = stop
+            # After the last sequence the epoch still has to be measured.
+            if self.visited < count and self._due():
+                self._checkpoint()
+        self.visited = 0
+        if not self.course.diverged:
+            loss = float(self.losses.sum() / train.lengths.sum())
+            self.course.record(loss, self.network.measure(validation), self.network.weights)
+        self.tick()
+        if self._due() and not self.course.over(self.protocol):
+            self._checkpoint()
+
+    def tick(self) -> None:
+        """Adds the time since the last call to the course."""
+        now = time.monotonic()
+        self.course.seconds += now - self._clock
+        self._clock = now
+
+    def _due(self) -> bool:
+        return time.monotonic() - self._saved > self.checkpoint_seconds
+
+    def _checkpoint(self) -> None:
+        self.tick()
+        if self.path is not None:
+            state = (*self.network.state, self.losses)
+            Checkpoint(self.trial, _ENGINE, self.course, self.visited, state).save(self.path)
+        self._saved = time.monotonic()
+
+
+def train(
+    task: Task,
+    corpus: Corpus,
+    trials: Iterable[Trial],
+    protocol: Protocol,
+    *,
+    checkpoint_path: Callable[[Trial], Path] | None = None,
+    checkpoint_seconds: float = 30.0,
+    observe: Observer = lambda trial, course: None,
+) -> Iterator[Outcome]:
+    """Trains trials one after the other in compiled code.
+
+    Arguments, results and promises are those of `tuner.reference.train`; the numbers are the same
+    up to rounding. Nothing of it needs Keras or TensorFlow.
+
+    Args:
+        task: what is learnt.
+        corpus: its data.
+        trials: what to try.
+        protocol: the rules.
+        checkpoint_path: where a running trial's checkpoint is; None keeps none.
+        checkpoint_seconds: least time between two checkpoints.
+        observe: called after every epoch.
+
+    Yields:
+        The outcome of each trial in the order of `trials`.
+    """
+    head = layout.HEADS.index(task.head)
+    train_split, validation, test = (
+        training.split_of(split, head) for split in (corpus.train, corpus.validation, corpus.test)
+    )
+    for trial in trials:
+        started = time.monotonic()
+        network = _Network(task, corpus, trial, protocol)
+        path = checkpoint_path(trial) if checkpoint_path else None
+        checkpoint = Checkpoint.load(path, trial, _ENGINE) if path else None
+        if checkpoint is None:
+            course, visited = Course.begin(network.measure(validation), network.weights), 0
+            losses = np.zeros(len(corpus.train))
+        else:
+            course, visited = checkpoint.course, checkpoint.visited
+            *state, losses = checkpoint.engine_state
+            network.state = tuple(state)
+        course.seconds += time.monotonic() - started
+        run = _Run(trial, protocol, network, course, losses, visited, path, checkpoint_seconds)
+        while not course.over(protocol):
+            run.epoch(train_split, validation)
+            observe(trial, course)
+        network.weights = course.best_weights
+        score = network.measure(test)
+        run.tick()
+        yield course.outcome(trial, score, network.size, _ENGINE)

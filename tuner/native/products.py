@@ -1,0 +1,125 @@
+"""Products of matrices and vectors, cut into tiles that stay in registers.
+
+A matrix is a flat float32 array with an offset and strides, all in elements, so that one routine
+serves a matrix, its transpose and a sequence that is read backwards. Nothing is copied, packed or
+allocated: at the sizes of a trial (60 frames, 100 units) a library's general product spends a third
+of its time on that, and its result would be written out only for the optimizer to read it again.
+
+Numbers of columns are multiples of `LANES`; `tuner.native.layout` pads with zeros.
+"""
+
+from __future__ import annotations
+
+from tuner.native.compiling import compiled
+
+from tuner.native.tiles import LANES, add_dots, add_tile, assign_tile, descend_tile
+
+# 6 x 2 sums, 2 vectors of B and one element of A fill the 16 registers of AVX2; the smaller tiles
+# are for what is left at the edges.
+_assign_6x2, _assign_3x2, _assign_1x2 = (assign_tile(rows, 2) for rows in (6, 3, 1))
+_assign_6x1, _assign_3x1, _assign_1x1 = (assign_tile(rows, 1) for rows in (6, 3, 1))
+_descend_6x2, _descend_3x2, _descend_1x2 = (descend_tile(rows, 2) for rows in (6, 3, 1))
+_descend_6x1, _descend_3x1, _descend_1x1 = (descend_tile(rows, 1) for rows in (6, 3, 1))
+_add_1x8, _add_1x4, _add_1x2, _add_1x1 = (add_tile(1, vectors) for vectors in (8, 4, 2, 1))
+
+
+@compiled
+def assign_product(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, rows, columns, count):  # type: ignore[no-untyped-def]
+    """Computes C[r, n] = Σ_k A[r, k] B[k, n].
+
+    Args:
+        c: result; element (r, n) at `c_at + r c_row + n`.
+        c_at: see `c`.
+        c_row: see `c`.
+        a: left factor; element (r, k) at `a_at + r a_row + k a_step`.
+        a_at: see `a`.
+        a_row: see `a`.
+        a_step: see `a`.
+        b: right factor; element (k, n) at `b_at + k b_step + n`.
+        b_at: see `b`.
+        b_step: see `b`.
+        rows: rows of A and C.
+        columns: columns of B and C, a multiple of `LANES`.
+        count: columns of A and rows of B.
+    """
+    n = 0
+    while n < columns:
+        to, by = c_at + n, b_at + n
+        r = 0
+        if columns - n >= 2 * LANES:
+            while r + 6 <= rows:
+                _assign_6x2(c, to + r * c_row, c_row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
+                r += 6
+            if r + 3 <= rows:
+                _assign_3x2(c, to + r * c_row, c_row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
+                r += 3
+            while r < rows:
+                _assign_1x2(c, to + r * c_row, c_row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
+                r += 1
+            n += 2 * LANES
+        else:
+            while r + 6 <= rows:
+                _assign_6x1(c, to + r * c_row, c_row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
+                r += 6
+            if r + 3 <= rows:
+                _assign_3x1(c, to + r * c_row, c_row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
+                r += 3
+            while r < rows:
+                _assign_1x1(c, to + r * c_row, c_row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
+                r += 1
+            n += LANES
+
+
+@compiled
+def descend_product(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, rows, columns, count):  # type: ignore[no-untyped-def] # noqa: E501
+    """Takes A B as a gradient and moves weights: v <- m v - r A B, w <- w + m v - r A B."""
+    n = 0
+    while n < columns:
+        to, by = at + n, b_at + n
+        r = 0
+        if columns - n >= 2 * LANES:
+            while r + 6 <= rows:
+                _descend_6x2(w, v, momentum, rate, to + r * row, row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
+                r += 6
+            if r + 3 <= rows:
+                _descend_3x2(w, v, momentum, rate, to + r * row, row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
+                r += 3
+            while r < rows:
+                _descend_1x2(w, v, momentum, rate, to + r * row, row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
+                r += 1
+            n += 2 * LANES
+        else:
+            while r + 6 <= rows:
+                _descend_6x1(w, v, momentum, rate, to + r * row, row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
+                r += 6
+            if r + 3 <= rows:
+                _descend_3x1(w, v, momentum, rate, to + r * row, row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
+                r += 3
+            while r < rows:
+                _descend_1x1(w, v, momentum, rate, to + r * row, row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
+                r += 1
+            n += LANES
+
+
+@compiled
+def add_row_product(c, c_at, a, a_at, b, b_at, b_step, columns, count):  # type: ignore[no-untyped-def]
+    """Computes c[n] += Σ_k a[k] B[k, n], as many columns at a time as registers hold."""
+    n = 0
+    while columns - n >= 8 * LANES:
+        _add_1x8(c, c_at + n, 0, a, a_at, 0, 1, b, b_at + n, b_step, count)
+        n += 8 * LANES
+    if columns - n >= 4 * LANES:
+        _add_1x4(c, c_at + n, 0, a, a_at, 0, 1, b, b_at + n, b_step, count)
+        n += 4 * LANES
+    if columns - n >= 2 * LANES:
+        _add_1x2(c, c_at + n, 0, a, a_at, 0, 1, b, b_at + n, b_step, count)
+        n += 2 * LANES
+    if columns - n >= LANES:
+        _add_1x1(c, c_at + n, 0, a, a_at, 0, 1, b, b_at + n, b_step, count)
+
+
+@compiled
+def add_column_product(c, c_at, a, a_at, a_row, b, b_at, rows, count):  # type: ignore[no-untyped-def]
+    """Computes c[r] += Σ_k A[r, k] b[k]; `rows` and `count` are multiples of `LANES`."""
+    for r in range(0, rows, LANES):
+        add_dots(c, c_at + r, a, a_at + r * a_row, a_row, b, b_at, count // LANES)

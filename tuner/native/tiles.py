@@ -1,0 +1,233 @@
+"""Tiles of a matrix product in registers, as LLVM vector code: what `products` is made of.
+
+A tile stays in registers while the inner dimension is walked through,
+
+    tile[r, c] = Σ_k A[r, k] B[k, c],
+
+with B read along its rows, eight columns a vector, and A one element at a time. The makers below
+differ only in what then happens to the tile. A compiler that is left alone writes the sums to
+memory at every k, which halves the rate.
+
+Every matrix is a flat float32 array with an offset and strides, in elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+LANES = 8
+"""float32 numbers a vector: one AVX register; LLVM splits it for SSE and NEON."""
+
+_VECTOR = ir.VectorType(ir.FloatType(), LANES)
+_UNDEFINED = ir.Constant(_VECTOR, ir.Undefined)
+_ZERO = ir.Constant(_VECTOR, None)
+_INDEX = ir.IntType(64)
+_MASK = ir.VectorType(ir.IntType(32), LANES)
+
+
+def _data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
+    return context.make_array(array_type)(context, builder, array).data
+
+
+def _pointer(builder: Any, data: Any, index: Any) -> Any:
+    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
+
+
+def _load(builder: Any, data: Any, index: Any) -> Any:
+    # Offsets are arbitrary: no more alignment than a float's can be promised.
+    return builder.load(_pointer(builder, data, index), align=4)
+
+
+def _store(builder: Any, vector: Any, data: Any, index: Any) -> None:
+    builder.store(vector, _pointer(builder, data, index), align=4)
+
+
+def _broadcast(builder: Any, scalar: Any) -> Any:
+    first = builder.insert_element(_UNDEFINED, scalar, _INDEX(0))
+    return builder.shuffle_vector(first, _UNDEFINED, ir.Constant(_MASK, None))
+
+
+def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """Computes a b + c, fused where the processor does that in one instruction."""
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), f"llvm.fmuladd.v{LANES}f32"
+    )
+    return builder.call(function, [a, b, c])
+
+
+def _products(
+    context: Any, builder: Any, rows: int, vectors: int, types_: Sequence[Any], values: Sequence[Any]
+) -> list[Any]:
+    """Computes a tile from (a, a_at, a_row, a_step, b, b_at, b_step, count), row by row."""
+    a, b = (_data(context, builder, types_[place], values[place]) for place in (0, 4))
+    a_at, a_row, a_step = values[1:4]
+    b_at, b_step, count = values[5:8]
+    sums = [cgutils.alloca_once_value(builder, _ZERO) for _ in range(rows * vectors)]
+    for one in sums:
+        # The slots are made once a function; every tile starts at zero.
+        builder.store(_ZERO, one)
+    with cgutils.for_range(builder, count) as loop:
+        a_k = builder.add(a_at, builder.mul(loop.index, a_step))
+        b_k = builder.add(b_at, builder.mul(loop.index, b_step))
+        right = [
+            _load(builder, b, builder.add(b_k, _INDEX(LANES * vector))) for vector in range(vectors)
+        ]
+        for row in range(rows):
+            place = builder.add(a_k, builder.mul(a_row, _INDEX(row)))
+            left = _broadcast(builder, builder.load(builder.gep(a, [place])))
+            for vector in range(vectors):
+                slot = sums[row * vectors + vector]
+                builder.store(
+                    _multiply_add(builder, left, right[vector], builder.load(slot)), slot
+                )
+    return [builder.load(slot) for slot in sums]
+
+
+def _places(builder: Any, rows: int, vectors: int, at: Any, row_stride: Any) -> Iterator[Any]:
+    """Yields where the vectors of a tile belong, in the order of `_products`."""
+    for row in range(rows):
+        start = builder.add(at, builder.mul(row_stride, _INDEX(row)))
+        for vector in range(vectors):
+            yield builder.add(start, _INDEX(LANES * vector))
+
+
+def assign_tile(rows: int, vectors: int) -> Any:
+    """Makes the routine C = A B for a tile of `rows` rows and `vectors` times `LANES` columns."""
+
+    @intrinsic
+    def tile(typingctx, c, at, stride, a, a_at, a_row, a_step, b, b_at, b_step, count):  # type: ignore[no-untyped-def]
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            sums = _products(context, builder, rows, vectors, signature.args[3:], values[3:])
+            data = _data(context, builder, signature.args[0], values[0])
+            for place, vector in zip(
+                _places(builder, rows, vectors, *values[1:3]), sums, strict=True
+            ):
+                _store(builder, vector, data, place)
+            return context.get_dummy_value()
+
+        index = types.intp
+        return types.void(
+            c, index, index, a, index, index, index, b, index, index, index
+        ), generate
+
+    return tile
+
+
+def add_tile(rows: int, vectors: int) -> Any:
+    """Makes the routine C += A B for a tile, as `assign_tile`."""
+
+    @intrinsic
+    def tile(typingctx, c, at, stride, a, a_at, a_row, a_step, b, b_at, b_step, count):  # type: ignore[no-untyped-def]
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            sums = _products(context, builder, rows, vectors, signature.args[3:], values[3:])
+            data = _data(context, builder, signature.args[0], values[0])
+            for place, vector in zip(
+                _places(builder, rows, vectors, *values[1:3]), sums, strict=True
+            ):
+                _store(builder, builder.fadd(_load(builder, data, place), vector), data, place)
+            return context.get_dummy_value()
+
+        index = types.intp
+        return types.void(
+            c, index, index, a, index, index, index, b, index, index, index
+        ), generate
+
+    return tile
+
+
+def descend_tile(rows: int, vectors: int) -> Any:
+    """Makes the routine that takes A B as a gradient and moves weights and velocities.
+
+        v ← momentum v - rate A B,   w ← w + momentum v - rate A B
+
+    Nesterov's momentum as Keras has it; see `tuner.native.descent`.
+    """
+
+    @intrinsic
+    def tile(typingctx, w, v, momentum, rate, at, stride, a, a_at, a_row, a_step, b, b_at, b_step, count):  # type: ignore[no-untyped-def] # noqa: E501
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            sums = _products(context, builder, rows, vectors, signature.args[6:], values[6:])
+            weights, velocities = (
+                _data(context, builder, signature.args[place], values[place]) for place in (0, 1)
+            )
+            factor = _broadcast(builder, values[2])
+            down = _broadcast(builder, builder.fneg(values[3]))
+            for place, gradient in zip(
+                _places(builder, rows, vectors, *values[4:6]), sums, strict=True
+            ):
+                change = builder.fmul(down, gradient)
+                velocity = _multiply_add(
+                    builder, factor, _load(builder, velocities, place), change
+                )
+                _store(builder, velocity, velocities, place)
+                moved = builder.fadd(_load(builder, weights, place), change)
+                _store(
+                    builder, _multiply_add(builder, factor, velocity, moved), weights, place
+                )
+            return context.get_dummy_value()
+
+        index, scalar = types.intp, types.float32
+        return types.void(
+            w, v, scalar, scalar, index, index, a, index, index, index, b, index, index, index
+        ), generate
+
+    return tile
+
+
+@intrinsic
+def add_dots(typingctx, y, at, a, a_at, a_row, b, b_at, vectors):  # type: ignore[no-untyped-def]
+    """Adds the dot products of `LANES` rows of A with a vector: y[r] += Σ_k A[r, k] b[k].
+
+    Args:
+        typingctx: Numba's.
+        y: where the sums go.
+        at: place of the first sum in `y`.
+        a: holds the rows.
+        a_at: place of the first row.
+        a_row: stride between rows.
+        b: holds the vector.
+        b_at: its place.
+        vectors: length of the rows, in vectors of `LANES`.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        out, left, right = (
+            _data(context, builder, signature.args[place], values[place]) for place in (0, 2, 5)
+        )
+        sums = [cgutils.alloca_once_value(builder, _ZERO) for _ in range(LANES)]
+        for one in sums:
+            builder.store(_ZERO, one)
+        with cgutils.for_range(builder, values[7]) as loop:
+            k = builder.mul(loop.index, _INDEX(LANES))
+            vector = _load(builder, right, builder.add(values[6], k))
+            for row, slot in enumerate(sums):
+                start = builder.add(values[3], builder.mul(values[4], _INDEX(row)))
+                product = _multiply_add(
+                    builder, _load(builder, left, builder.add(start, k)), vector, builder.load(slot)
+                )
+                builder.store(product, slot)
+        rows = [builder.load(slot) for slot in sums]
+        even, odd = (
+            ir.Constant(_MASK, [ir.Constant(ir.IntType(32), lane) for lane in range(first, 16, 2)])
+            for first in (0, 1)
+        )
+        # Neighbors are added three times: then lane r holds the sum of row r.
+        while len(rows) > 1:
+            rows = [
+                builder.fadd(
+                    builder.shuffle_vector(rows[pair], rows[pair + 1], even),
+                    builder.shuffle_vector(rows[pair], rows[pair + 1], odd),
+                )
+                for pair in range(0, len(rows), 2)
+            ]
+        _store(builder, builder.fadd(_load(builder, out, values[1]), rows[0]), out, values[1])
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.void(y, index, a, index, index, b, index, index), generate

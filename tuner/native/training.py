@@ -1,0 +1,157 @@
+"""Training and measuring a network on the sequences of a split: the loops that Python calls."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tuner.native import heads
+from tuner.native.compiling import compiled, entry
+from tuner.native.heads import Targets
+from tuner.native.noise import standard_normal
+from tuner.native.products import assign_product, descend_product
+from tuner.native.recurrence import backward, descend, forward
+from tuner.tasks.sequences import Sequences
+
+# As arguments, literal numbers would make Numba compile a function once more for them.
+_START = np.int64(0)
+_NEXT = np.int64(1)
+
+
+class Split(NamedTuple):
+    """One split of a task, sequences one behind the other.
+
+    Attributes:
+        inputs: float32 [frames of all sequences * inputs].
+        starts: int64 [sequences], first frame of each sequence.
+        lengths: int64 [sequences], frames.
+        targets: what is to be learnt.
+    """
+
+    inputs: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
+    targets: Targets
+
+
+def split_of(sequences: Sequences, head: int) -> Split:
+    """Puts a split's sequences one behind the other."""
+    lengths = sequences.lengths
+    inputs = np.concatenate(sequences.inputs).astype(np.float32).reshape(-1)
+    return Split(
+        inputs, np.cumsum(lengths) - lengths, lengths, heads.targets_of(sequences, head)
+    )
+
+
+@compiled
+def _read(shape, activity, split, sequence):  # type: ignore[no-untyped-def]
+    """Copies a sequence into the network's inputs."""
+    inputs = shape.inputs
+    start = split.starts[sequence] * inputs
+    for frame in range(split.lengths[sequence]):
+        row = activity.inputs[frame * (inputs + 1) : frame * (inputs + 1) + inputs]
+        clean = split.inputs[start + frame * inputs : start + (frame + 1) * inputs]
+        for feature in range(inputs):
+            row[feature] = clean[feature]
+
+
+@compiled
+def _add_noise(shape, activity, length, noise, std):  # type: ignore[no-untyped-def]
+    """Adds `std` times the drawn normals to the network's inputs."""
+    inputs = shape.inputs
+    for frame in range(length):
+        row = activity.inputs[frame * (inputs + 1) : frame * (inputs + 1) + inputs]
+        drawn = noise[frame * inputs : (frame + 1) * inputs]
+        for feature in range(inputs):
+            row[feature] += std * drawn[feature]
+
+
+@compiled
+def _predict(shape, parameters, activity, frames, length):  # type: ignore[no-untyped-def]
+    """Computes the logits of the sequence in the network's inputs: all directions, then h K + b."""
+    for direction in range(shape.directions):
+        forward(shape, parameters, activity, direction, frames, length)
+    row = shape.directions * shape.width + 1
+    assign_product(
+        activity.logits, _START, shape.output_width, activity.hidden, _START, row, _NEXT,
+        parameters.output_kernel, _START, shape.output_width, length, shape.output_width, row,
+    )  # fmt: skip
+
+
+@compiled
+def _learn(shape, parameters, velocities, activity, frames, length, momentum, rate):  # type: ignore[no-untyped-def]
+    """Moves all weights by the gradient of the loss whose slope is in the logits' place."""
+    hidden, outputs = shape.directions * shape.width, shape.output_width
+    for row in range(hidden):
+        for column in range(outputs):
+            activity.transposed[column * hidden + row] = parameters.output_kernel[
+                row * outputs + column
+            ]
+    assign_product(
+        activity.hidden_slopes, _START, hidden, activity.logits, _START, outputs, _NEXT,
+        activity.transposed, _START, hidden, length, hidden, outputs,
+    )  # fmt: skip
+    descend_product(
+        parameters.output_kernel, velocities.output_kernel, momentum, rate, _START,
+        outputs, activity.hidden, _START, _NEXT, hidden + 1, activity.logits, _START, outputs,
+        hidden + 1, outputs, length,
+    )  # fmt: skip
+    for direction in range(shape.directions):
+        backward(shape, parameters, activity, direction, frames, length)
+        descend(
+            shape, parameters, velocities, activity, direction, frames, length, momentum, rate
+        )
+
+
+@entry
+def train(shape, parameters, velocities, activity, paths, frames, split, order, start, stop, key, noise, noise_std, momentum, rate, losses):  # type: ignore[no-untyped-def] # noqa: E501
+    """Trains on some visits of an epoch, one update a sequence.
+
+    Args:
+        shape: sizes and switches of the network.
+        parameters: weights; they are moved.
+        velocities: of the weights; they are moved.
+        activity: room.
+        paths: room.
+        frames: the length that there is room for.
+        split: training sequences.
+        order: sequences in the order of the visits.
+        start: first visit.
+        stop: visit before which to stop.
+        key: two words that name the epoch's noise.
+        noise: room for the noise of a sequence.
+        noise_std: standard deviation of the noise.
+        momentum: Nesterov momentum.
+        rate: learning rate, with the protocol's factor (1 - momentum).
+        losses: float64 [visits]; the loss of each visit is written.
+
+    Returns:
+        The visit before which it stopped: earlier than `stop` if a loss was not finite.
+    """
+    for visit in range(start, stop):
+        sequence = order[visit]
+        length = split.lengths[sequence]
+        _read(shape, activity, split, sequence)
+        if noise_std > 0:
+            standard_normal(key[0], key[1], visit, length * shape.inputs, noise)
+            _add_noise(shape, activity, length, noise, noise_std)
+        _predict(shape, parameters, activity, frames, length)
+        loss = heads.slope(shape, activity.logits, length, split.targets, sequence, paths)
+        losses[visit] = loss
+        if not np.isfinite(loss):
+            return visit
+        _learn(shape, parameters, velocities, activity, frames, length, momentum, rate)
+    return stop
+
+
+@entry
+def measure(shape, parameters, activity, paths, frames, split, scores):  # type: ignore[no-untyped-def]
+    """Writes the score of every sequence of a split into `scores`, float64 [sequences]."""
+    for sequence in range(len(split.lengths)):
+        length = split.lengths[sequence]
+        _read(shape, activity, split, sequence)
+        _predict(shape, parameters, activity, frames, length)
+        scores[sequence] = heads.score(
+            shape, activity.logits, length, split.targets, sequence, paths
+        )
