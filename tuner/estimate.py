@@ -2,16 +2,61 @@
 
 from __future__ import annotations
 
-from tuner.study import Plan
+import dataclasses
+from collections.abc import Iterable
+
+from tuner.protocol import Protocol, Trial
 from tuner.tasks.task import Corpus, Task
 from zoo.variants import VARIANTS
 
-# Fitted to benchmarks/results/epoch.csv (keras engine, one thread of a 2.4 GHz EPYC core): seconds
-# a frame of training data and epoch, validation included, and more of it for every weight.
-_SECONDS_PER_FRAME = 1.5e-4
-_SECONDS_PER_FRAME_AND_PARAMETER = 4.3e-9
-# Tracing the graphs of a trial's network.
-_SECONDS_PER_TRIAL = 4.0
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """How fast an engine is on one core.
+
+    Attributes:
+        trial: seconds that every trial takes, however short its epochs.
+        frame: seconds a frame of training data and epoch, validation included.
+        weight: seconds more of it for every weight.
+    """
+
+    trial: float
+    frame: float
+    weight: float
+
+
+SPEEDS = {
+    # From prototypes of the engine.
+    "native": Speed(trial=0.1, frame=2e-6, weight=1.2e-10),
+    # Fitted to benchmarks/results/epoch.csv (one thread of a 2.4 GHz EPYC core); a trial traces the
+    # graphs of its network.
+    "keras": Speed(trial=4.0, frame=1.5e-4, weight=4.3e-9),
+}
+"""The engines on a core like that of the benchmark."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What a trial costs at most.
+
+    Attributes:
+        task: what is learnt.
+        corpus: its data.
+        protocol: for the number of epochs.
+        engine: name of the engine.
+    """
+
+    task: Task
+    corpus: Corpus
+    protocol: Protocol
+    engine: str
+
+    def __call__(self, trial: Trial) -> float:
+        """Estimates the seconds of a trial that does not stop before its last epoch."""
+        speed = SPEEDS[self.engine]
+        weights = parameters(self.task, trial.variant, trial.units)
+        frames = self.protocol.max_epochs * self.corpus.train.frames
+        return speed.trial + frames * (speed.frame + speed.weight * weights)
 
 
 def parameters(task: Task, variant: str, units: int) -> int:
@@ -32,21 +77,13 @@ def parameters(task: Task, variant: str, units: int) -> int:
     return cells + (directions * units + 1) * task.outputs
 
 
-def seconds(plan: Plan, task: Task, corpus: Corpus) -> float:
-    """Estimates the time of a study if no trial stops before its last epoch.
+def seconds(trials: Iterable[Trial], cost: Cost, workers: int) -> float:
+    """Estimates the time of trials of which none stops before its last epoch.
 
     Args:
-        plan: what is to be done.
-        task: what is learnt.
-        corpus: its data.
-
-    Returns:
-        Seconds on a core like that of the benchmark.
+        trials: what is to be done.
+        cost: of one trial.
+        workers: how many are trained at a time.
     """
-    total = 0.0
-    for variant in plan.variants:
-        for row in plan.rows(task, variant):
-            weights = parameters(task, variant, row.units)
-            frame = _SECONDS_PER_FRAME + _SECONDS_PER_FRAME_AND_PARAMETER * weights
-            total += _SECONDS_PER_TRIAL + plan.protocol.max_epochs * corpus.train.frames * frame
-    return total
+    costs = [cost(trial) for trial in trials]
+    return max(sum(costs) / workers, max(costs, default=0.0))

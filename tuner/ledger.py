@@ -1,4 +1,4 @@
-"""The record of finished trials: one JSON line each, appended and synced, never rewritten."""
+"""The record of ended trials: one JSON line each, appended and synced, never rewritten."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.command_line import InputError
-from tuner.protocol import Epoch, Outcome, Result, Score, Trial
+from tuner.protocol import Epoch, Failure, Result, Score, Trial
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,19 +22,30 @@ class Entry:
     result: Result
 
 
-def to_json(entry: Entry) -> str:
-    """Writes an entry as one line of JSON (without the line end).
+def to_json(record: Entry | Failure) -> str:
+    """Writes how a trial ended as one line of JSON (without the line end).
 
-    The keys are `trial, variant, hyperparameters, seed, best_epoch, validation, test,
-    validation_per_sequence, test_per_sequence, curve, diverged, seconds, parameters, engine`;
-    `validation` and `test` are means over frames in the task's metric.
+    The keys of a finished trial are `trial, variant, hyperparameters, seed, best_epoch, validation,
+    test, validation_per_sequence, test_per_sequence, curve, diverged, seconds, parameters, engine`;
+    `validation` and `test` are means over frames in the task's metric. Those of a failed one are
+    `trial, variant, hyperparameters, seed, failed, engine`; `failed` is the reason.
     """
-    trial, result = entry.trial, entry.result
-    fields = {
+    trial = record.trial
+    fields: dict[str, Any] = {
         "trial": trial.index,
         "variant": trial.variant,
         "hyperparameters": trial.hyperparameters,
         "seed": trial.seed,
+    }
+    if isinstance(record, Failure):
+        fields |= {"failed": record.reason, "engine": record.engine}
+    else:
+        fields |= _result_fields(record.result)
+    return json.dumps(fields, allow_nan=False)
+
+
+def _result_fields(result: Result) -> dict[str, Any]:
+    return {
         "best_epoch": result.best_epoch,
         "validation": result.validation.mean,
         "test": result.test.mean,
@@ -46,11 +57,10 @@ def to_json(entry: Entry) -> str:
         "parameters": result.parameters,
         "engine": result.engine,
     }
-    return json.dumps(fields, allow_nan=False)
 
 
-def from_json(line: str) -> Entry:
-    """Reads an entry.
+def from_json(line: str) -> Entry | Failure:
+    """Reads how a trial ended.
 
     Raises:
         ValueError: if the line is not an entry.
@@ -63,6 +73,8 @@ def from_json(line: str) -> Entry:
             seed=fields["seed"],
             **fields["hyperparameters"],
         )
+        if "failed" in fields:
+            return Failure(trial, fields["failed"], fields["engine"])
         result = Result(
             best_epoch=fields["best_epoch"],
             validation=Score(fields["validation"], fields["validation_per_sequence"]),
@@ -86,7 +98,9 @@ def best_first(entries: Iterable[Entry]) -> list[Entry]:
 
 
 class Ledger:
-    """The finished trials of one variant of a study.
+    """The ended trials of one variant of a study.
+
+    To have a failed trial tried again, remove its line.
 
     Example:
         >>> ledger = Ledger(Path("no_such_file.jsonl"))
@@ -102,18 +116,26 @@ class Ledger:
         """
         self.path = path
 
-    def entries(self) -> tuple[Entry, ...]:
-        """Reads all finished trials in the order in which they finished.
+    def records(self) -> tuple[Entry | Failure, ...]:
+        """Reads all ended trials in the order in which they ended.
 
         A last line that was being written when the process died is left out; `repair` removes it.
 
         Raises:
             InputError: if any other line is not an entry; the message names file and line.
         """
-        return tuple(entry for entry, _ in self._read())
+        return tuple(record for record, _ in self._read())
 
-    def _read(self) -> Iterator[tuple[Entry, int]]:
-        """Yields each entry with the position of its end in the file."""
+    def entries(self) -> tuple[Entry, ...]:
+        """Reads all finished trials as `records` does."""
+        return tuple(record for record in self.records() if isinstance(record, Entry))
+
+    def failures(self) -> tuple[Failure, ...]:
+        """Reads all failed trials as `records` does."""
+        return tuple(record for record in self.records() if isinstance(record, Failure))
+
+    def _read(self) -> Iterator[tuple[Entry | Failure, int]]:
+        """Yields each record with the position of its end in the file."""
         if not self.path.exists():
             return
         content = self.path.read_bytes()
@@ -121,12 +143,12 @@ class Ledger:
         for number, line in enumerate(content.splitlines(keepends=True), start=1):
             position += len(line)
             try:
-                entry = from_json(line.decode())
+                record = from_json(line.decode())
             except ValueError as error:
                 if not line.endswith(b"\n"):
                     return
                 raise InputError(f"{self.path}: line {number} is {error}") from error
-            yield entry, position
+            yield record, position
 
     def repair(self) -> None:
         """Removes a torn last line, or ends a whole one that lacks only its line end."""
@@ -142,14 +164,13 @@ class Ledger:
             file.flush()
             os.fsync(file.fileno())
 
-    def append(self, outcome: Outcome) -> Entry:
-        """Adds a finished trial; when this returns, the line is on disk.
+    def append(self, record: Entry | Failure) -> None:
+        """Adds an ended trial; when this returns, the line is on disk.
 
         Raises:
             OSError: if it could not be written; the file is then as it was.
         """
-        entry = Entry(outcome.trial, outcome.result)
-        line = (to_json(entry) + "\n").encode()
+        line = (to_json(record) + "\n").encode()
         with self.path.open("ab", buffering=0) as file:
             size = file.tell()
             try:
@@ -161,4 +182,3 @@ class Ledger:
                 file.truncate(size)
                 error.filename = error.filename or str(self.path)
                 raise
-        return entry

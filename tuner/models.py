@@ -88,8 +88,19 @@ class Models:
             self._task, trial.variant, trial.units, self._protocol.weight_std
         )
 
-    def save_weights(self, entry: Entry, weights: Weights) -> None:
-        """Writes the weights of a trial's best epoch where KerasTuner finds them."""
+    def save_weights(self, entry: Entry, weights: Weights, others: Iterable[Entry]) -> None:
+        """Writes the weights of a trial's best epoch where KerasTuner finds them, if it is good.
+
+        Args:
+            entry: the trial.
+            weights: of its best epoch.
+            others: the trials of the variant that finished before.
+
+        Raises:
+            OSError: if the disk is full or the folder read-only.
+        """
+        if entry not in best_first([*others, entry])[:KEPT]:
+            return
         model = self._network(entry)
         model.set_weights(weights)
         _save_weights(self._weights_path(entry.trial.index), model)

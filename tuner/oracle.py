@@ -10,9 +10,10 @@ import keras_tuner
 from tuner.design import Row, Space
 from tuner.hypermodel import OBJECTIVE
 from tuner.ledger import Entry
+from tuner.protocol import Failure
 
 # KerasTuner keeps its names of a trial's state to itself.
-_RUNNING, _COMPLETED, _STOPPED = "RUNNING", "COMPLETED", "STOPPED"
+_RUNNING, _COMPLETED, _FAILED, _STOPPED = "RUNNING", "COMPLETED", "FAILED", "STOPPED"
 
 
 class DesignOracle(keras_tuner.oracles.RandomSearchOracle):
@@ -56,41 +57,48 @@ class DesignOracle(keras_tuner.oracles.RandomSearchOracle):
             return {"status": _STOPPED, "values": None}
         return {"status": _RUNNING, "values": dict(self.row(trial_id).values)}
 
-    def restore(self, entries: Iterable[Entry]) -> None:
-        """Takes finished trials as if they had just been run.
+    def restore(self, records: Iterable[Entry | Failure], order: Sequence[int]) -> None:
+        """Takes ended trials as if they had just been run, and sets what is served next.
 
-        A trial that is missing before the last finished one is put where KerasTuner itself puts
-        interrupted trials, so that it is served next.
+        All trials are made here, and those of `order` are put where KerasTuner itself puts
+        interrupted trials, which it serves first.
 
         Args:
-            entries: finished trials of this design.
+            records: ended trials of this design.
+            order: the other trials, as far as they are wanted, in the order in which they shall be
+                served.
         """
-        finished = {entry.trial.index: entry for entry in entries}
-        for index in range(max(finished, default=-1) + 1):
+        for index, row in enumerate(self._rows):
             hyperparameters = self.get_space()
-            hyperparameters.values = dict(self._rows[index].values)
-            trial = keras_tuner.engine.trial.Trial(
-                hyperparameters=hyperparameters,
-                trial_id=self.trial_id(index),
-                status=_RUNNING,
+            hyperparameters.values = dict(row.values)
+            trial_id = self.trial_id(index)
+            self.trials[trial_id] = keras_tuner.engine.trial.Trial(
+                hyperparameters=hyperparameters, trial_id=trial_id, status=_RUNNING
             )
-            self.trials[trial.trial_id] = trial
-            if index in finished:
-                result = finished[index].result
-                for name, score in (("validation", result.validation), ("test", result.test)):
-                    trial.metrics.register(name, direction="min")
-                    trial.metrics.update(name, score.mean, step=result.best_epoch)
-                trial.status = _COMPLETED
+        ended = {record.trial.index: record for record in records}
+        for record in ended.values():
+            trial = self.take(record)
+            if trial.status == _COMPLETED:
                 self.score_trial(trial)
-        missing = [
-            self.trial_id(index) for index in range(len(self.trials)) if index not in finished
-        ]
         self.set_state(
             {
                 **self.get_state(),
-                "start_order": [self.trial_id(index) for index in range(len(self.trials))],
-                "end_order": [self.trial_id(index) for index in finished],
+                "start_order": list(self.trials),
+                "end_order": [self.trial_id(index) for index in ended],
                 # Served from the end.
-                "retry_queue": missing[::-1],
+                "retry_queue": [self.trial_id(index) for index in reversed(order)],
             }
         )
+
+    def take(self, record: Entry | Failure) -> Any:
+        """Writes into KerasTuner's trial how it ended, and returns it for `end_trial`."""
+        trial = self.trials[self.trial_id(record.trial.index)]
+        if isinstance(record, Failure):
+            trial.status, trial.message = _FAILED, record.reason
+            return trial
+        result = record.result
+        for name, score in (("validation", result.validation), ("test", result.test)):
+            trial.metrics.register(name, direction="min")
+            trial.metrics.update(name, score.mean, step=result.best_epoch)
+        trial.status = _COMPLETED
+        return trial

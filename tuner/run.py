@@ -21,8 +21,9 @@ from serving import command_line
 from serving.command_line import InputError
 
 if TYPE_CHECKING:
-    from tuner.study import Plan
+    from tuner.plan import Plan
     from tuner.tasks.task import Corpus, Task
+    from tuner.workers import Pool
 
 _TASK = flags.DEFINE_string(
     "task", "music", "What to learn: music, or package.module:TaskClass of your own."
@@ -45,7 +46,14 @@ _STUDY_DIR = flags.DEFINE_string(
 )
 _DATA = flags.DEFINE_string("data", "auto", "The task's data: auto, or a path.")
 _ENGINE = flags.DEFINE_enum(
-    "engine", "auto", ["auto", "keras"], "What trains: keras is model.fit; auto is keras."
+    "engine",
+    "auto",
+    ["auto", "native", "keras"],
+    "What trains: native is compiled code for CPUs, keras is model.fit on any device; auto is "
+    "native on CPUs.",
+)
+_WORKERS = flags.DEFINE_string(
+    "workers", "auto", "How many trials are trained at a time, each in a process; auto: one a core."
 )
 _MODEL_BASE_PATH = flags.DEFINE_string(
     "model_base_path", None, "Where to export the best model [STUDY_DIR/export]."
@@ -55,9 +63,9 @@ _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the plan and stop.")
 
 def _plan() -> Plan:
     """Makes the plan that the flags ask for."""
+    from tuner.plan import Plan
     from tuner.presets import PRESETS
     from tuner.protocol import Protocol
-    from tuner.study import Plan
     from zoo.registry import get_variant
     from zoo.variants import VARIANTS
 
@@ -90,7 +98,19 @@ def _study_directory(task: Task) -> Path:
     return Path(_STUDY_DIR.value or Path("studies") / f"{task.name}{suffix}")
 
 
-def _print_plan(plan: Plan, task: Task, corpus: Corpus, directory: Path) -> None:
+def _pool() -> Pool:
+    """Makes what shall train, and says so where a person might have expected something else."""
+    from tuner import engines
+    from tuner.workers import WorkerPool, count
+
+    workers = count(_WORKERS.value)
+    choice = engines.choose(_ENGINE.value)
+    if choice.reason:
+        print(f"engine: {choice.engine}, because {choice.reason}")
+    return WorkerPool(choice.engine, workers)
+
+
+def _print_plan(plan: Plan, task: Task, corpus: Corpus, pool: Pool, directory: Path) -> None:
     from tuner import estimate
     from tuner.progress import duration
 
@@ -110,8 +130,12 @@ def _print_plan(plan: Plan, task: Task, corpus: Corpus, directory: Path) -> None
         f"{space.one_minus_momentum[0]:g}-{space.one_minus_momentum[1]:g}, noise "
         f"{space.noise_std[0]:g}-{space.noise_std[1]:g}"
     )
-    seconds = estimate.seconds(plan, task, corpus)
-    print(f"estimate: at most {duration(seconds)} on one core, if no trial stops early")
+    cost = estimate.Cost(task, corpus, plan.protocol, pool.engine)
+    seconds = estimate.seconds(plan.all_trials(task), cost, pool.workers)
+    print(
+        f"estimate: about {duration(seconds)} with the {pool.engine} engine and {pool.workers} "
+        f"worker{'s' if pool.workers > 1 else ''}, less if trials stop early"
+    )
     print(f"study directory: {directory}")
 
 
@@ -129,19 +153,20 @@ def main() -> int:
     command_line.start_tensorflow()
     plan = _plan()
     directory = _study_directory(task)
-    _print_plan(plan, task, corpus, directory)
+    pool = _pool()
+    _print_plan(plan, task, corpus, pool, directory)
     if _DRY_RUN.value:
         return 0
 
-    from tuner import reference
+    from tuner.estimate import Cost
     from tuner.progress import Progress
     from tuner.study import Study
 
-    reference.use_one_thread()
+    cost = Cost(task, corpus, plan.protocol, pool.engine)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with Progress(plan.protocol, task.metric) as progress:
-            Study(directory, plan, task, corpus).run(progress)
+        with Progress(plan.protocol, task.metric, cost) as progress:
+            Study(directory, plan, task, corpus).run(pool, progress)
     except KeyboardInterrupt:
         command = shlex.join(["python", "-m", "tuner.run", *sys.argv[1:]])
         print(f"\nstopped; nothing finished is lost. To go on: {command}", file=sys.stderr)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tuner.design import Row, Space
 from tuner.hypermodel import VariantHyperModel
 from tuner.ledger import Entry
 from tuner.oracle import DesignOracle
-from tuner.protocol import Trial
+from tuner.protocol import Failure, Trial
 
 _CHECKPOINT = "checkpoint.weights.h5"
 
@@ -20,7 +21,10 @@ _CHECKPOINT = "checkpoint.weights.h5"
 class StudyTuner(keras_tuner.Tuner):
     """Searches a pre-drawn design; each trial is trained and recorded by the study.
 
-    The project folder is written anew from the ledger's entries whenever the tuner is made, so that
+    KerasTuner's own loop runs one trial after the other. Here a study keeps several underway, of
+    several variants, and calls `begin` and `end`.
+
+    The project folder is written anew from the ledger's records whenever the tuner is made, so that
     a damaged or missing one costs nothing. Only the weights in it are kept: anyone can open the
     folder with KerasTuner alone afterwards.
 
@@ -42,8 +46,8 @@ class StudyTuner(keras_tuner.Tuner):
         *,
         directory: Path,
         variant: str,
-        entries: Iterable[Entry],
-        run: Callable[[Trial], Entry],
+        records: Iterable[Entry | Failure],
+        order: Sequence[int],
     ) -> None:
         """Restores what is done.
 
@@ -53,11 +57,13 @@ class StudyTuner(keras_tuner.Tuner):
             rows: the design.
             directory: `keras_tuner` of the study directory.
             variant: code of the variant; KerasTuner's project name.
-            entries: finished trials.
-            run: trains one trial and records it; what it raises ends the search.
+            records: ended trials.
+            order: rows of the trials that are to be run, in the order in which they shall begin.
         """
         oracle = DesignOracle(space, rows)
-        oracle.restore(entries)
+        oracle.restore(records, order)
+        # The study reports progress itself.
+        oracle.verbose = 0
         project = directory / variant
         for stale in [*project.glob("*.json"), *project.glob("trial_*/trial.json")]:
             stale.unlink()
@@ -67,7 +73,6 @@ class StudyTuner(keras_tuner.Tuner):
             folder.rename(project / name)
         super().__init__(oracle, hypermodel, directory=str(directory), project_name=variant)
         self._variant = variant
-        self._run = run
         self._write_trials()
 
     def _write_trials(self) -> None:
@@ -79,29 +84,23 @@ class StudyTuner(keras_tuner.Tuner):
         """Where KerasTuner looks for the weights of a trial's best epoch."""
         return Path(self.get_trial_dir(self.oracle.trial_id(index))) / _CHECKPOINT
 
-    def search(self, *args: Any, **kwargs: Any) -> None:
-        """Runs all trials that are not done; see `keras_tuner.Tuner.search`."""
-        try:
-            # The study reports progress itself.
-            super().search(*args, **{**kwargs, "verbose": 0})
-        except keras_tuner.errors.FatalError as error:
-            if error.__cause__ is None:
-                raise
-            raise error.__cause__ from None
+    def begin(self) -> Trial:
+        """Lets the oracle begin the next trial; any number may be underway."""
+        # To KerasTuner, whoever runs a trial at the same time as others is a tuner of its own.
+        names = (f"tuner{number}" for number in itertools.count())
+        free = next(name for name in names if name not in self.oracle.ongoing_trials)
+        trial = self.oracle.create_trial(free)
+        self.on_trial_begin(trial)
+        return self.oracle.row(trial.trial_id).as_trial(self._variant)
 
-    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Trains one trial; see `keras_tuner.Tuner.run_trial`.
+    def end(self, record: Entry | Failure) -> None:
+        """Lets the oracle end a trial that has begun."""
+        self.on_trial_end(self.oracle.take(record))
+
+    def search(self, *args: Any, **kwargs: Any) -> None:
+        """Refuses: the study runs the trials of all variants together.
 
         Raises:
-            keras_tuner.errors.FatalError: for any error, since KerasTuner would count any other as
-            a failed
-                trial and go on; the cause is the error itself.
+            NotImplementedError: always.
         """
-        try:
-            entry = self._run(self.oracle.row(trial.trial_id).as_trial(self._variant))
-        except Exception as error:
-            raise keras_tuner.errors.FatalError(str(error)) from error
-        return {
-            "validation": entry.result.validation.mean,
-            "test": entry.result.test.mean,
-        }
+        raise NotImplementedError("run the search with tuner.study.Study.run")

@@ -3,7 +3,7 @@
 study.json            task, data edition, protocol, space, seed, versions
 designs/<code>.csv    the drawn rows
 trials/<code>.jsonl   the ledger
-running/<code>-<n>.npz  checkpoint of the trial underway
+running/<code>-<n>.npz  checkpoints of the trials underway
 keras_tuner/<code>/   KerasTuner's own project
 best/<code>/          model and card of the best trial so far
 report/index.html     what it says
@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,54 +24,41 @@ import filelock
 
 from serving import files
 from serving.command_line import InputError
-from tuner import design, reference
-from tuner.course import Course
-from tuner.design import Row, Space
-from tuner.hypermodel import VariantHyperModel
-from tuner.ledger import Entry, Ledger
-from tuner.models import Models
-from tuner.protocol import Outcome, Protocol, Trial
-from tuner.search import StudyTuner
+from tuner import design
+from tuner.design import Row
+from tuner.estimate import Cost
+from tuner.ledger import Entry
+from tuner.messages import Advanced, Assignment, Event, Interrupted, Started
+from tuner.plan import Plan
+from tuner.protocol import Failure, Outcome, Trial
 from tuner.tasks.task import Corpus, Task
+from tuner.variant_study import VariantStudy
+from tuner.workers import Pool
 
 _FOLDERS = ("designs", "trials", "running", "keras_tuner", "best")
 _VERSIONED = ("keras", "keras-tuner", "numpy", "tensorflow")
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a study shall do.
-
-    Attributes:
-        variants: codes of the variants.
-        trials: trials of each variant.
-        protocol: training rules.
-        space: ranges of the hyperparameters.
-        seed: seed of the designs.
-    """
-
-    variants: tuple[str, ...]
-    trials: int
-    protocol: Protocol
-    space: Space
-    seed: int
-
-    def rows(self, task: Task, variant: str) -> tuple[Row, ...]:
-        """Draws the design of a variant."""
-        return design.draw(self.space, self.seed, task.name, variant, self.trials)
-
-
 class Observer(Interface):
     """Is told what happens in a study."""
 
-    def begin(self, done: Iterable[Entry], remaining: int) -> None:
-        """The study starts; `done` were finished earlier."""
+    def begin(self, done: Sequence[Entry | Failure], remaining: Sequence[Trial]) -> None:
+        """The study starts; `done` ended earlier."""
 
-    def epoch(self, trial: Trial, course: Course) -> None:
+    def start(self, trial: Trial) -> None:
+        """A trial is handed out."""
+
+    def advance(self, advanced: Advanced) -> None:
         """An epoch of a trial is finished."""
+
+    def interrupt(self, interrupted: Interrupted) -> None:
+        """The worker of a trial has died; another one goes on."""
 
     def finish(self, entry: Entry) -> None:
         """A trial is finished and recorded."""
+
+    def fail(self, failure: Failure) -> None:
+        """A trial has failed and is recorded."""
 
 
 class Study:
@@ -95,13 +82,15 @@ class Study:
         self._task = task
         self._corpus = corpus
 
-    def run(self, observer: Observer) -> None:
-        """Does all trials that are not done.
+    def run(self, pool: Pool, observer: Observer) -> None:
+        """Does all trials that have not ended, the longest first.
 
-        A finished trial is on disk before the next one starts; a trial that was underway when the
-        process died goes on from its checkpoint.
+        The trials of all variants are underway together. A finished one is on disk before anybody
+        hears of it; one that was underway when the process died goes on from its checkpoint.
 
         Args:
+            pool: trains the trials; neither its engine nor its size need be those of an earlier run
+                of the study.
             observer: is told of progress.
 
         Raises:
@@ -113,20 +102,52 @@ class Study:
         with self._locked():
             self._check_facts()
             designs = {variant: self._check_design(variant) for variant in self._plan.variants}
-            done: list[Entry] = []
-            for variant in self._plan.variants:
-                ledger = self._ledger(variant)
-                ledger.repair()
-                done += ledger.entries()
-            finished = {(entry.trial.variant, entry.trial.index) for entry in done}
-            remaining = sum(
-                (variant, row.trial) not in finished
+            cost = Cost(self._task, self._corpus, self._plan.protocol, pool.engine)
+            variants = {
+                variant: VariantStudy(
+                    self.directory, self._plan, self._task, self._corpus, variant, rows, cost
+                )
                 for variant, rows in designs.items()
-                for row in rows[: self._plan.trials]
+            }
+            remaining = [trial for variant in variants.values() for trial in variant.remaining]
+            remaining.sort(key=cost, reverse=True)
+            observer.begin(
+                [record for variant in variants.values() for record in variant.records], remaining
             )
-            observer.begin(done, remaining)
-            for variant, rows in designs.items():
-                self._search(variant, rows, observer)
+            pool.run(
+                self._task,
+                self._corpus,
+                self._plan.protocol,
+                (self._begin(variants[trial.variant]) for trial in remaining),
+                lambda event: self._take(event, variants, observer),
+            )
+
+    def _begin(self, variant: VariantStudy) -> Assignment:
+        trial = variant.begin()
+        return Assignment(trial, self._checkpoint_path(trial))
+
+    def _take(
+        self, event: Event, variants: Mapping[str, VariantStudy], observer: Observer
+    ) -> None:
+        """Records what has ended and tells the observer."""
+        match event:
+            case Started(trial):
+                observer.start(trial)
+            case Advanced():
+                observer.advance(event)
+            case Interrupted():
+                observer.interrupt(event)
+            case Outcome(trial):
+                entry = variants[trial.variant].finish(event)
+                self._checkpoint_path(trial).unlink(missing_ok=True)
+                observer.finish(entry)
+            case Failure(trial):
+                variants[trial.variant].fail(event)
+                self._checkpoint_path(trial).unlink(missing_ok=True)
+                observer.fail(event)
+
+    def _checkpoint_path(self, trial: Trial) -> Path:
+        return self.directory / "running" / f"{trial.variant}-{trial.index}.npz"
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -198,66 +219,6 @@ class Study:
                 return rows
         design.save(path, rows)
         return rows
-
-    def _ledger(self, variant: str) -> Ledger:
-        return Ledger(self.directory / "trials" / f"{variant}.jsonl")
-
-    def _checkpoint_path(self, trial: Trial) -> Path:
-        return self.directory / "running" / f"{trial.variant}-{trial.index}.npz"
-
-    def _search(self, variant: str, rows: tuple[Row, ...], observer: Observer) -> None:
-        ledger = self._ledger(variant)
-        entries = ledger.entries()
-        for entry in entries:
-            if entry.trial.index >= len(rows) or entry.trial != rows[entry.trial.index].as_trial(
-                variant
-            ):
-                raise InputError(
-                    f"{ledger.path}: trial {entry.trial.index} is not that of the design"
-                )
-        wanted = max([self._plan.trials, *(entry.trial.index + 1 for entry in entries)])
-
-        def run(trial: Trial) -> Entry:
-            return self._run_trial(trial, ledger, models, observer)
-
-        tuner = StudyTuner(
-            VariantHyperModel(
-                self._task, variant, self._corpus, self._plan.protocol, self._plan.space
-            ),
-            self._plan.space,
-            rows[:wanted],
-            directory=self.directory / "keras_tuner",
-            variant=variant,
-            entries=entries,
-            run=run,
-        )
-        models = Models(
-            self._task,
-            self._corpus,
-            self._plan.protocol,
-            self.directory / "best" / variant,
-            tuner.weights_path,
-        )
-        models.update(entries)
-        tuner.search()
-
-    def _run_trial(self, trial: Trial, ledger: Ledger, models: Models, observer: Observer) -> Entry:
-        outcome: Outcome = next(
-            reference.train(
-                self._task,
-                self._corpus,
-                [trial],
-                self._plan.protocol,
-                checkpoint_path=self._checkpoint_path,
-                observe=observer.epoch,
-            )
-        )
-        models.save_weights(Entry(trial, outcome.result), outcome.weights)
-        entry = ledger.append(outcome)
-        models.update(ledger.entries())
-        self._checkpoint_path(trial).unlink(missing_ok=True)
-        observer.finish(entry)
-        return entry
 
 
 def _short(value: Any, other: Any) -> str:

@@ -7,10 +7,10 @@ import pytest
 
 from serving.command_line import InputError
 from tuner.ledger import Entry, Ledger, best_first, from_json, to_json
-from tuner.protocol import Epoch, Outcome, Result, Score, Trial
+from tuner.protocol import Epoch, Failure, Result, Score, Trial
 
 
-def make_outcome(index: int, validation: float = 8.5, diverged: bool = False) -> Outcome:
+def make_entry(index: int, validation: float = 8.5, diverged: bool = False) -> Entry:
     result = Result(
         best_epoch=1,
         validation=Score(validation, validation + 0.1),
@@ -22,7 +22,7 @@ def make_outcome(index: int, validation: float = 8.5, diverged: bool = False) ->
         engine="keras",
     )
     trial = Trial(index, "NFG", 60, 1e-3 / 3, 0.7, 0.1, seed=2**62 + 1)
-    return Outcome(trial, result, weights=())
+    return Entry(trial, result)
 
 
 @pytest.fixture
@@ -31,8 +31,7 @@ def ledger(tmp_path: pathlib.Path) -> Ledger:
 
 
 def test_a_line_has_the_documented_fields() -> None:
-    outcome = make_outcome(3)
-    fields = json.loads(to_json(Entry(outcome.trial, outcome.result)))
+    fields = json.loads(to_json(make_entry(3)))
     assert fields == {
         "trial": 3,
         "variant": "NFG",
@@ -60,23 +59,33 @@ def test_a_line_has_the_documented_fields() -> None:
 
 
 def test_entries_come_back_as_they_were(ledger: Ledger) -> None:
-    outcomes = [make_outcome(index, 9 - index) for index in range(3)]
-    entries = [ledger.append(outcome) for outcome in outcomes]
-    assert ledger.entries() == tuple(entries)
-    assert entries[1] == Entry(outcomes[1].trial, outcomes[1].result)
+    entries = [make_entry(index, 9 - index) for index in range(3)]
+    failure = Failure(entries[1].trial, "its process was killed by SIGKILL", "native")
+    for record in (entries[0], failure, entries[2]):
+        ledger.append(record)
+    assert ledger.records() == (entries[0], failure, entries[2])
+    assert ledger.entries() == (entries[0], entries[2])
+    assert ledger.failures() == (failure,)
     assert from_json(to_json(entries[2])) == entries[2]
+
+
+def test_a_failed_trial_has_the_documented_fields() -> None:
+    fields = json.loads(to_json(Failure(make_entry(3).trial, "no memory", "native")))
+    assert list(fields) == ["trial", "variant", "hyperparameters", "seed", "failed", "engine"]
+    assert (fields["trial"], fields["failed"], fields["engine"]) == (3, "no memory", "native")
 
 
 @pytest.mark.parametrize("kept", [0, 1, 40, -2, -1])
 def test_a_torn_last_line_is_repaired(ledger: Ledger, kept: int) -> None:
-    first = ledger.append(make_outcome(0))
+    first, second, third = map(make_entry, range(3))
+    ledger.append(first)
     whole = ledger.path.read_bytes()
-    second = ledger.append(make_outcome(1))
+    ledger.append(second)
     torn = ledger.path.read_bytes()[len(whole) :][:kept]
     ledger.path.write_bytes(whole + torn)
 
     ledger.repair()
-    third = ledger.append(make_outcome(2))
+    ledger.append(third)
     # All but the line end was on disk: the trial was finished.
     expected = (first, second, third) if kept == -1 else (first, third)
     assert ledger.entries() == expected
@@ -85,7 +94,7 @@ def test_a_torn_last_line_is_repaired(ledger: Ledger, kept: int) -> None:
 
 def test_a_damaged_line_in_the_middle_is_named(ledger: Ledger) -> None:
     for index in range(3):
-        ledger.append(make_outcome(index))
+        ledger.append(make_entry(index))
     lines = ledger.path.read_text().splitlines(keepends=True)
     ledger.path.write_text(lines[0] + lines[1][:50] + "\n" + lines[2])
     with pytest.raises(InputError, match="line 2") as caught:
@@ -98,7 +107,8 @@ def test_a_damaged_line_in_the_middle_is_named(ledger: Ledger) -> None:
 def test_a_full_disk_leaves_the_ledger_as_it_was(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry = ledger.append(make_outcome(0))
+    entry = make_entry(0)
+    ledger.append(entry)
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -106,7 +116,7 @@ def test_a_full_disk_leaves_the_ledger_as_it_was(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left") as caught:
-            ledger.append(make_outcome(1))
+            ledger.append(make_entry(1))
     assert caught.value.filename == str(ledger.path)
     assert ledger.entries() == (entry,)
     assert ledger.path.read_bytes().endswith(b"\n")
@@ -114,13 +124,10 @@ def test_a_full_disk_leaves_the_ledger_as_it_was(
 
 def test_numbers_that_are_not_finite_never_get_in(ledger: Ledger) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        ledger.append(make_outcome(0, float("nan")))
+        ledger.append(make_entry(0, float("nan")))
     assert ledger.entries() == ()
 
 
 def test_best_first_breaks_ties_by_index() -> None:
-    entries = [
-        Entry(outcome.trial, outcome.result)
-        for outcome in (make_outcome(0, 9.0), make_outcome(1, 8.0), make_outcome(2, 8.0))
-    ]
+    entries = [make_entry(0, 9.0), make_entry(1, 8.0), make_entry(2, 8.0)]
     assert [entry.trial.index for entry in best_first(reversed(entries))] == [1, 2, 0]

@@ -16,11 +16,14 @@ import pytest
 from serving.command_line import InputError
 from tests.tuner import tiny
 from tests.tuner.tiny import SPACE, TinyTask
-from tuner import network
+from tuner import network, reference
 from tuner.hypermodel import OBJECTIVE, VariantHyperModel
 from tuner.ledger import Entry, Ledger
-from tuner.protocol import Protocol
-from tuner.study import Plan, Study
+from tuner.messages import Advanced, Interrupted
+from tuner.plan import Plan
+from tuner.protocol import Failure, Protocol, Trial
+from tuner.study import Study
+from tuner.workers import InProcess, Pool
 
 TASK = TinyTask()
 
@@ -29,33 +32,51 @@ class Silence:
     """An observer that counts."""
 
     def __init__(self) -> None:
-        self.done: list[Entry] = []
+        self.done: list[Entry | Failure] = []
+        self.remaining: list[Trial] = []
+        self.started: list[Trial] = []
         self.finished: list[Entry] = []
-        self.remaining = -1
+        self.failed: list[Failure] = []
+        self.interrupted: list[Interrupted] = []
 
-    def begin(self, done: list[Entry], remaining: int) -> None:
-        self.done, self.remaining = list(done), remaining
+    def begin(self, done: list[Entry | Failure], remaining: list[Trial]) -> None:
+        self.done, self.remaining = list(done), list(remaining)
 
-    def epoch(self, trial: object, course: object) -> None:
+    def start(self, trial: Trial) -> None:
+        self.started.append(trial)
+
+    def advance(self, advanced: Advanced) -> None:
         pass
+
+    def interrupt(self, interrupted: Interrupted) -> None:
+        self.interrupted.append(interrupted)
 
     def finish(self, entry: Entry) -> None:
         self.finished.append(entry)
 
+    def fail(self, failure: Failure) -> None:
+        self.failed.append(failure)
 
-def run(directory: pathlib.Path, plan: Plan, data: str = "a") -> Silence:
+
+HERE = InProcess(reference.train)
+
+
+def run(directory: pathlib.Path, plan: Plan, data: str = "a", pool: Pool = HERE) -> Silence:
     observer = Silence()
-    Study(directory, plan, TASK, TASK.load(data)).run(observer)
+    Study(directory, plan, TASK, TASK.load(data)).run(pool, observer)
     return observer
 
 
 def lines(directory: pathlib.Path) -> dict[str, list[dict]]:
-    """All ledgers without the time that trials took."""
+    """All ledgers in the order of their trials, without the time that these took."""
     return {
-        path.stem: [
-            {key: value for key, value in json.loads(line).items() if key != "seconds"}
-            for line in path.read_text().splitlines()
-        ]
+        path.stem: sorted(
+            (
+                {key: value for key, value in json.loads(line).items() if key != "seconds"}
+                for line in path.read_text().splitlines()
+            ),
+            key=lambda line: line["trial"],
+        )
         for path in sorted((directory / "trials").glob("*.jsonl"))
     }
 
@@ -65,7 +86,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A finished study of two variants with three trials each; not to be changed."""
     directory = tmp_path_factory.mktemp("study") / "tiny"
     observer = run(directory, tiny.plan(("V", "FGR")))
-    assert len(observer.finished) == observer.remaining == 6
+    assert len(observer.finished) == len(observer.remaining) == 6
     return directory
 
 
@@ -89,7 +110,8 @@ def test_every_trial_of_the_design_is_in_the_ledger(finished: pathlib.Path) -> N
     for variant in ("V", "FGR"):
         entries = Ledger(finished / "trials" / f"{variant}.jsonl").entries()
         rows = plan.rows(TASK, variant)
-        assert [entry.trial for entry in entries] == [row.as_trial(variant) for row in rows]
+        by_index = sorted((entry.trial for entry in entries), key=lambda trial: trial.index)
+        assert by_index == [row.as_trial(variant) for row in rows]
     assert not list((finished / "running").iterdir())
 
 
@@ -132,13 +154,13 @@ def test_the_best_model_and_its_card_say_the_same(finished: pathlib.Path) -> Non
 def test_a_finished_study_has_nothing_to_do(copied: pathlib.Path) -> None:
     before = lines(copied)
     observer = run(copied, tiny.plan(("V", "FGR")))
-    assert (observer.remaining, observer.finished, len(observer.done)) == (0, [], 6)
+    assert (observer.remaining, observer.finished, len(observer.done)) == ([], [], 6)
     assert lines(copied) == before
 
 
 def test_more_trials_and_variants_can_be_added(copied: pathlib.Path) -> None:
     observer = run(copied, tiny.plan(("V",), trials=11))
-    assert (observer.remaining, len(observer.done)) == (8, 3)
+    assert (len(observer.remaining), len(observer.done)) == (8, 3)
     run(copied, tiny.plan(("NP",), trials=1))
     ledger = lines(copied)
     assert [line["trial"] for line in ledger["V"]] == list(range(11))
@@ -236,8 +258,9 @@ def test_a_line_that_was_removed_is_run_again(copied: pathlib.Path) -> None:
     path = copied / "trials" / "V.jsonl"
     content = path.read_text().splitlines(keepends=True)
     path.write_text(content[0] + content[2])
-    assert [entry.trial.index for entry in run(copied, tiny.plan()).finished] == [1]
-    assert lines(copied)["V"] == [before[0], before[2], before[1]]
+    removed = json.loads(content[1])["trial"]
+    assert [entry.trial.index for entry in run(copied, tiny.plan()).finished] == [removed]
+    assert lines(copied)["V"] == before
 
 
 def test_a_second_process_is_refused(copied: pathlib.Path) -> None:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from tests.tuner.tiny_task import TinyTask
 from tuner import reference
 from tuner.design import Space
+from tuner.plan import Plan
 from tuner.protocol import Outcome, Protocol, Trial
-from tuner.study import Plan
 from tuner.tasks.task import Task
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

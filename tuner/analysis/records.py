@@ -10,6 +10,7 @@ from typing import Any
 from serving.command_line import InputError
 from tuner import design
 from tuner.ledger import Entry, Ledger
+from tuner.protocol import Failure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,13 +20,15 @@ class Records:
     Attributes:
         directory: where it is.
         facts: `study.json`.
-        entries: finished trials by variant, in the order in which the study runs the variants.
+        entries: finished trials by variant, in the order of the tables and of their index.
+        failures: failed trials by variant, in the same order.
         planned: rows of each variant's design.
     """
 
     directory: Path
     facts: dict[str, Any]
     entries: dict[str, tuple[Entry, ...]]
+    failures: dict[str, tuple[Failure, ...]]
     planned: dict[str, int]
 
     @property
@@ -55,9 +58,24 @@ def load(directory: Path, order: list[str]) -> Records:
         raise InputError(f"{path}: expected JSON: {error}") from error
     designs = {file.stem: file for file in (directory / "designs").glob("*.csv")}
     codes = [code for code in order if code in designs]
+    records = {
+        # Trials end in any order.
+        code: sorted(
+            Ledger(directory / "trials" / f"{code}.jsonl").records(),
+            key=lambda record: record.trial.index,
+        )
+        for code in codes
+    }
     return Records(
         directory=directory,
         facts=facts,
-        entries={code: Ledger(directory / "trials" / f"{code}.jsonl").entries() for code in codes},
+        entries={
+            code: tuple(record for record in ended if isinstance(record, Entry))
+            for code, ended in records.items()
+        },
+        failures={
+            code: tuple(record for record in ended if isinstance(record, Failure))
+            for code, ended in records.items()
+        },
         planned={code: len(design.load(designs[code])) for code in codes},
     )

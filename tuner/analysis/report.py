@@ -77,6 +77,7 @@ def _render(
         # Drawn by matplotlib from numbers and codes; the XML head has no place inside HTML.
         curves=markupsafe.Markup(curves[curves.index("<svg") :]),
         finished=study.finished,
+        failures=[failure for failures in study.failures.values() for failure in failures],
         planned=sum(study.planned.values()),
     )
 
@@ -98,6 +99,7 @@ def _tables(
             {
                 "variant": summary.variant,
                 "finished": summary.finished,
+                "failed": len(study.failures[summary.variant]),
                 "planned": summary.planned,
                 "best_trial": summary.best.trial.index,
                 "best_validation": summary.best.result.validation.mean,
@@ -126,6 +128,18 @@ def _tables(
                 "engine": entry.result.engine,
             }
             for entry in entries
+        ],
+        "failures": [
+            {
+                "variant": failure.trial.variant,
+                "trial": failure.trial.index,
+                **failure.trial.hyperparameters,
+                "seed": failure.trial.seed,
+                "reason": failure.reason,
+                "engine": failure.engine,
+            }
+            for failures in study.failures.values()
+            for failure in failures
         ],
         "curves": [
             {

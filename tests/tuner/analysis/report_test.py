@@ -12,7 +12,7 @@ import pytest
 
 import zoo
 from serving.command_line import InputError
-from tests.tuner.ledger_test import make_outcome
+from tests.tuner.ledger_test import make_entry
 from tuner import design
 from tuner.analysis import report, statistics
 from tuner.design import Space
@@ -50,7 +50,7 @@ def study(tmp_path: pathlib.Path) -> pathlib.Path:
         )
         ledger = Ledger(tmp_path / "trials" / f"{code}.jsonl")
         for index, validation in enumerate(validations):
-            ledger.append(make_outcome(index, validation, diverged=index == 1))
+            ledger.append(make_entry(index, validation, diverged=index == 1))
     # Planned, but not begun.
     design.save(tmp_path / "designs" / "NP.csv", design.draw(Space(), 1, "music", "NP", 12))
     return tmp_path
@@ -134,7 +134,7 @@ def test_the_figure_is_an_svg_with_every_variant(study: pathlib.Path) -> None:
 
 def test_a_variant_far_above_the_rest_does_not_flatten_the_others(study: pathlib.Path) -> None:
     ledger = Ledger(study / "trials" / "NP.jsonl")
-    ledger.append(make_outcome(0, 1200.0))
+    ledger.append(make_entry(0, 1200.0))
     report.write(study, zoo.list_variants())
     path = study / "report" / "figures" / "learning_curves.svg"
     words = [element.text for element in xml.etree.ElementTree.parse(path).iter() if element.text]
@@ -158,7 +158,7 @@ def test_no_study_is_one_line(tmp_path: pathlib.Path) -> None:
 
 def test_the_best_tenth_is_rounded_up() -> None:
     def entries(count: int) -> list[Entry]:
-        outcomes = [make_outcome(index, 8.0 + index) for index in range(count)]
+        outcomes = [make_entry(index, 8.0 + index) for index in range(count)]
         return [Entry(outcome.trial, outcome.result) for outcome in outcomes]
 
     sizes = {
