@@ -98,12 +98,11 @@ def _study_directory(task: Task) -> Path:
     return Path(_STUDY_DIR.value or Path("studies") / f"{task.name}{suffix}")
 
 
-def _pool() -> Pool:
+def _pool(workers: int) -> Pool:
     """Makes what shall train, and says so where a person might have expected something else."""
     from tuner import engines
-    from tuner.workers import WorkerPool, count
+    from tuner.workers import WorkerPool
 
-    workers = count(_WORKERS.value)
     choice = engines.choose(_ENGINE.value)
     if choice.reason:
         print(f"engine: {choice.engine}, because {choice.reason}")
@@ -146,14 +145,16 @@ def _interrupt(*_: Any) -> None:
 def main() -> int:
     """Runs the command."""
     from tuner.tasks.task import find_task
+    from tuner.workers import count
 
+    workers = count(_WORKERS.value)
     task = find_task(_TASK.value)
     corpus = task.load(_DATA.value)
     print(f"data: {corpus.edition}")
     command_line.start_tensorflow()
     plan = _plan()
     directory = _study_directory(task)
-    pool = _pool()
+    pool = _pool(workers)
     _print_plan(plan, task, corpus, pool, directory)
     if _DRY_RUN.value:
         return 0

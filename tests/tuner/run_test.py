@@ -43,7 +43,6 @@ def test_help_is_quick_and_says_what_the_command_does(module: str) -> None:
         (["--task=no.such.module:Task"], "no.such.module"),
         (["--task=tests.tuner.tiny_task:np"], "Task"),
         (["--seed=-1"], "seed"),
-        (["--workers=0"], "--workers"),
         (["--workers=all"], "--workers"),
         (["--engine=fast"], "engine"),
         (["music"], "'music'"),
