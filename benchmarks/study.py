@@ -105,8 +105,12 @@ def _watch(directory: Path) -> list[Row]:
     return [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
 
 
-def _seconds(samples: Sequence[Row]) -> float:
-    """Adds up the runs, each until its last trial was finished."""
+def clock_seconds(samples: Sequence[Row]) -> float:
+    """Adds up the time of all runs, each until its last trial was finished.
+
+    Args:
+        samples: `run`, `elapsed` and `finished` of all runs, in order.
+    """
     total = 0.0
     for run in sorted({sample["run"] for sample in samples}):
         mine = [sample for sample in samples if sample["run"] == run]
@@ -130,7 +134,7 @@ def _summary(entries: Sequence[Entry], samples: Sequence[Row]) -> Row:
     trials = plan.all_trials(find_task("music"))
     model = CostModel(entries)
     epochs = [epochs_of(entry) for entry in entries]
-    wall = _seconds(samples)
+    wall = clock_seconds(samples)
     busy = sum(entry.result.seconds for entry in entries)
     # What a second of the clock gets done, of seconds that workers count.
     speed = busy / wall

@@ -64,7 +64,8 @@ def _check(running: Running, files: WorkFiles) -> None:
             remote.call("prepare", path=files.path("check", entry.variant, _CHECKED_UNITS))
             loss = remote.call("run")["loss"]
         except Missing as error:
-            _print(f"{entry.name}: {error}: skipped; `make bench-peers` installs PyTorch")
+            hint = "; `make bench-peers` installs it" if entry.library == "torch" else ""
+            _print(f"{entry.name}: {entry.library}: not importable, skipped ({error}){hint}")
             running.pop(entry).close()
             continue
         wanted = expected[entry.variant]

@@ -1,0 +1,68 @@
+"""The cost model of the study's benchmark."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.cost_model import CostModel, epochs_of
+from benchmarks.study import clock_seconds
+from tuner import estimate
+from tuner.ledger import Entry
+from tuner.protocol import Epoch, Result, Score, Trial
+from tuner.tasks.task import find_task
+from zoo.variants import VARIANTS
+
+
+def entry(variant: str, units: int, learning_rate: float, epochs: int) -> Entry:
+    trial = Trial(0, variant, units, learning_rate, 0.5, 0.1, 1)
+    weights = estimate.parameters(find_task("music"), variant, units)
+    seconds = epochs * (0.01 + 2e-5 * len(VARIANTS[variant].gates) * units + 3e-7 * weights)
+    curve = tuple(Epoch(epoch, 1.0, 1.0) for epoch in range(epochs + 1))
+    score = Score(1.0, 1.0)
+    return Entry(trial, Result(1, score, score, curve, False, seconds, weights, "native"))
+
+
+ENTRIES = [
+    entry("V", 20, 2e-6, 150),
+    entry("V", 190, 2e-3, 30),
+    entry("FGR", 60, 3e-3, 50),
+    entry("NIG", 110, 4e-6, 150),
+    entry("CIFG", 150, 5e-5, 120),
+]
+
+
+def test_fit_recovers_the_law_that_made_the_trials() -> None:
+    model = CostModel(ENTRIES)
+    assert model.coefficients == pytest.approx((0.01, 2e-5, 3e-7), rel=1e-6)
+    assert model.error < 1e-9
+
+
+def test_epochs_are_those_of_the_same_decade() -> None:
+    model = CostModel(ENTRIES)
+    other = entry("NOG", 80, 7e-3, 1)
+    alone = other.result.seconds
+    assert model.trial_seconds(other.trial) == pytest.approx(40 * alone)
+    unseen = entry("NOG", 80, 7e-4, 1).trial
+    assert model.trial_seconds(unseen) == pytest.approx(100 * alone)
+
+
+def test_an_epoch_that_diverged_counts() -> None:
+    assert epochs_of(ENTRIES[0]) == 150
+
+
+def test_runs_of_an_interrupted_study_add_up() -> None:
+    samples = [
+        {"run": run, "elapsed": elapsed, "finished": finished}
+        for run, elapsed, finished in [
+            (1, 0.0, 0),
+            (1, 9.0, 1),
+            (1, 12.0, 3),
+            (1, 15.0, 3),
+            (2, 0.0, 3),
+            (2, 8.0, 5),
+            (2, 30.0, 5),
+            (3, 0.0, 5),
+            (3, 4.0, 5),
+        ]
+    ]
+    assert clock_seconds(samples) == 20.0
