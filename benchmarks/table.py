@@ -6,16 +6,21 @@ import csv
 import importlib.metadata
 import io
 import platform
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from benchmarks.remote import interpreter
 from serving import files
 
 RESULTS = Path(__file__).parent / "results"
 """Where committed results are."""
+
+
+_VERSION = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
 
 
 def machine() -> str:
@@ -34,9 +39,17 @@ def machine() -> str:
 
 
 def versions(packages: Sequence[str]) -> str:
-    """Names the versions of Python and some packages."""
-    named = [f"{name} {importlib.metadata.version(name)}" for name in packages]
-    return ", ".join([f"python {platform.python_version()}", *named])
+    """Names the versions of Python and some packages, of those that are installed."""
+    named = [f"python {platform.python_version()}"]
+    for name in packages:
+        try:
+            named.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            command = [interpreter(name), "-c", _VERSION, name]
+            done = subprocess.run(command, check=False, text=True, capture_output=True)
+            if not done.returncode:
+                named.append(f"{name} {done.stdout.strip()}")
+    return ", ".join(named)
 
 
 def show(rows: Sequence[dict[str, Any]]) -> None:
@@ -73,7 +86,9 @@ def save(name: str, rows: Sequence[dict[str, Any]]) -> Path:
     """
     facts = {
         "machine": machine(),
-        "versions": versions(("tensorflow", "keras", "keras-tuner", "numpy")),
+        "versions": versions(
+            ("tensorflow", "keras", "keras-tuner", "numpy", "numba", "jax", "torch")
+        ),
     }
     text = io.StringIO()
     writer = csv.DictWriter(text, [*rows[0], *facts], lineterminator="\n")
