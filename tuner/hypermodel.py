@@ -20,7 +20,7 @@ import keras
 import keras_tuner
 import numpy as np
 
-from tuner import network, reference
+from tuner import network, placement, reference
 from tuner.design import Space, trial_of
 from tuner.protocol import Protocol
 from tuner.tasks.task import Corpus, Task
@@ -128,4 +128,5 @@ class VariantHyperModel(keras_tuner.HyperModel):
         )
         own = [reference.FeedEpoch(feed), _Validation(self._task, self._corpus), patience]
         options = {"epochs": self._protocol.max_epochs, "shuffle": False, **kwargs}
-        return model.fit(feed.dataset(), *args, callbacks=[*own, *callbacks], **options)
+        dataset = placement.replicate(feed.dataset(), model.distribute_strategy)
+        return model.fit(dataset, *args, callbacks=[*own, *callbacks], **options)

@@ -120,12 +120,15 @@ class Scorer:
         """Traces the forward pass.
 
         Args:
-            model: a network of `build_network`; later changes of its weights are seen.
+            model: a network of `build_network`; later changes of its weights are seen. It is run
+                where its distribution strategy put it.
             task: for its head and direction.
         """
         self._head = HEADS[task.head]
 
-        def forward(inputs: Any, lengths: Any) -> Any:
+        self._strategy = model.distribute_strategy
+
+        def compute(inputs: Any, lengths: Any) -> Any:
             # Reading forward alone, a mask would only cost time: padding comes last.
             if not task.bidirectional:
                 return model(inputs, training=False)
@@ -133,7 +136,7 @@ class Scorer:
 
         # One signature for all shapes: the same graph, so the same rounding, in every run.
         self._forward = tf.function(
-            forward,
+            lambda inputs, lengths: self._strategy.run(compute, (inputs, lengths)),
             input_signature=[
                 tf.TensorSpec((None, None, task.inputs), tf.float32),
                 tf.TensorSpec((None,), tf.int32),
@@ -145,7 +148,8 @@ class Scorer:
         totals = np.zeros(len(split))
         sizes = np.array([self._head.size(targets) for targets in split.targets])
         for batch in split.batches():
-            logits = self._forward(batch.inputs, batch.lengths).numpy()
+            replicas = self._forward(batch.inputs, batch.lengths)
+            logits = self._strategy.experimental_local_results(replicas)[0].numpy()
             for row, index in enumerate(batch.indices):
                 length = batch.lengths[row]
                 totals[index] = self._head.score(split.targets[index], logits[row, :length])

@@ -8,6 +8,7 @@ draws on the device (ours is drawn on the host by `tuner.streams`).
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tuner import streams
+from tuner import placement, streams
 from tuner.course import Checkpoint, Course, Observer
 from tuner.network import Scorer, build_network, compile_network
 from tuner.protocol import Outcome, Protocol, Score, Trial
@@ -114,8 +115,9 @@ class _Trainer(keras.callbacks.Callback):
         measure: Callable[[], Score],
         train: Sequences,
         report: Callable[[Course], None],
-        save: Callable[[Course, int], None],
+        save: Callable[[Course, int, float], None],
         checkpoint_seconds: float,
+        resumed_loss: float,
     ) -> None:
         super().__init__()
         self._feed = feed
@@ -127,15 +129,22 @@ class _Trainer(keras.callbacks.Callback):
         self._report = report
         self._save = save
         self._checkpoint_seconds = checkpoint_seconds
+        self._resumed_loss = resumed_loss
         self._visited = 0
+        self._loss = 0.0
         self._clock = self._saved = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._visited = self._feed.start
+        self._loss = self._resumed_loss if self._feed.start else 0.0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        # Keras would keep a mean over the epoch in float32, in variables that a strategy shares
+        # out in ways of its own; so each logged loss is that of one sequence.
+        self.model.reset_metrics()
         self._visited += 1
-        if not np.isfinite(logs["loss"]):
+        self._loss += float(logs["loss"])
+        if not np.isfinite(self._loss):
             self.course.diverged = True
             self.model.stop_training = True
         elif self._visited < self._sequences and self._due():
@@ -144,8 +153,7 @@ class _Trainer(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if not self.course.diverged:
-            # Keras keeps the mean over the epoch's sequences.
-            loss = logs["loss"] * self._visited / self._frames
+            loss = self._loss / self._frames
             self.course.record(loss, self._measure(), tuple(self.model.get_weights()))
         self._tick()
         if self.course.over(self._protocol):
@@ -164,30 +172,8 @@ class _Trainer(keras.callbacks.Callback):
 
     def _checkpoint(self, visited: int) -> None:
         self._tick()
-        self._save(self.course, visited)
+        self._save(self.course, visited, self._loss)
         self._saved = time.monotonic()
-
-
-def _loss_state(model: keras.Model) -> list[Any]:
-    """The variables in which Keras keeps the running mean of the loss."""
-    return [
-        variable
-        for metric in model.metrics
-        if metric.name == "loss"
-        for variable in metric.variables
-    ]
-
-
-class _RestoredLoss(keras.callbacks.Callback):
-    """Puts the running mean of an interrupted epoch's loss back after Keras has reset it."""
-
-    def __init__(self, values: tuple[np.ndarray, ...]) -> None:
-        super().__init__()
-        self._values = values
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        for variable, value in zip(_loss_state(self.model), self._values, strict=True):
-            variable.assign(value)
 
 
 def train(
@@ -199,6 +185,7 @@ def train(
     checkpoint_path: Callable[[Trial], Path] | None = None,
     checkpoint_seconds: float = 30.0,
     observe: Observer = lambda trial, course: None,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> Iterator[Outcome]:
     """Trains trials one after the other with `model.fit`.
 
@@ -214,6 +201,7 @@ def train(
             checkpoint is left to the caller, who removes it when the outcome is safe.
         checkpoint_seconds: least time between two checkpoints.
         observe: called after every epoch.
+        strategy: where to train, see `tuner.placement`; by default on one device.
 
     Yields:
         The outcome of each trial in the order of `trials`.
@@ -221,7 +209,9 @@ def train(
     for trial in trials:
         keras.utils.clear_session(free_memory=True)
         path = checkpoint_path(trial) if checkpoint_path else None
-        yield _train_one(task, corpus, trial, protocol, path, checkpoint_seconds, observe)
+        with (strategy or tf.distribute.get_strategy()).scope():
+            outcome = _train_one(task, corpus, trial, protocol, path, checkpoint_seconds, observe)
+        yield outcome
 
 
 def _train_one(
@@ -239,22 +229,26 @@ def _train_one(
     model.set_weights(streams.initial_weights(trial.seed, shapes, protocol.weight_std))
     compile_network(model, task, trial)
     model.optimizer.build(model.trainable_variables)
-    measure = Scorer(model, task)
+    strategy, scorer = model.distribute_strategy, Scorer(model, task)
+
+    def measure(split: Sequences) -> Score:
+        score = scorer(split)
+        return Score(*placement.of_chief(np.array(dataclasses.astuple(score)), strategy).tolist())
 
     checkpoint = Checkpoint.load(path, trial, _ENGINE) if path else None
-    restored: list[keras.callbacks.Callback] = []
+    resumed_loss = 0.0
     feed = Feed(trial, protocol, corpus.train)
     if checkpoint is None:
         course = Course.begin(measure(corpus.validation), tuple(model.get_weights()))
     else:
         course = checkpoint.course
         feed.start = checkpoint.visited
-        restored = [_RestoredLoss(_set_state(model, checkpoint.engine_state))]
+        resumed_loss = _set_state(model, checkpoint.engine_state)
     course.seconds += time.monotonic() - started
 
-    def save(course: Course, visited: int) -> None:
+    def save(course: Course, visited: int, loss: float) -> None:
         if path is not None:
-            Checkpoint(trial, _ENGINE, course, visited, _get_state(model)).save(path)
+            Checkpoint(trial, _ENGINE, course, visited, _get_state(model, loss)).save(path)
 
     trainer = _Trainer(
         feed,
@@ -265,16 +259,17 @@ def _train_one(
         report=lambda course: observe(trial, course),
         save=save,
         checkpoint_seconds=checkpoint_seconds,
+        resumed_loss=resumed_loss,
     )
     while not course.over(protocol):
         # An epoch that was interrupted is finished by itself: the data set is shorter.
         last = course.epoch + 1 if feed.start else protocol.max_epochs
         model.fit(
-            feed.dataset(),
+            placement.replicate(feed.dataset(), strategy),
             initial_epoch=course.epoch,
             epochs=last,
             shuffle=False,
-            callbacks=[FeedEpoch(feed), trainer, *(restored if feed.start else [])],
+            callbacks=[FeedEpoch(feed), trainer],
             verbose=0,
         )
         feed.start = 0
@@ -286,15 +281,16 @@ def _train_one(
     return course.outcome(trial, test, model.count_params(), _ENGINE)
 
 
-def _get_state(model: keras.Model) -> tuple[np.ndarray, ...]:
-    """Weights, optimizer variables and running loss, as `_set_state` takes them."""
-    variables = [*model.weights, *model.optimizer.variables, *_loss_state(model)]
-    return tuple(np.asarray(variable) for variable in variables)
-
-
-def _set_state(model: keras.Model, state: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-    """Restores weights and optimizer; returns the running loss, which `fit` would reset."""
+def _get_state(model: keras.Model, loss: float) -> tuple[np.ndarray, ...]:
+    """Weights, optimizer variables and the loss of the epoch so far, as `_set_state` takes them."""
     variables = [*model.weights, *model.optimizer.variables]
-    for variable, value in zip(variables, state, strict=False):
+    return (*(np.asarray(variable) for variable in variables), np.array(loss))
+
+
+def _set_state(model: keras.Model, state: tuple[np.ndarray, ...]) -> float:
+    """Restores weights and optimizer; returns the loss of the epoch so far."""
+    *values, loss = state
+    variables = [*model.weights, *model.optimizer.variables]
+    for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-    return state[len(variables) :]
+    return float(loss)

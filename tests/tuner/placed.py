@@ -1,0 +1,111 @@
+"""Trains the tiny tasks under a strategy; prints JSON.
+
+Run as `python placed.py mirrored 2` (logical CPUs), or in processes with TF_CONFIG as
+`python placed.py multiworker`. The chief prints curve, test score and weights of every trial.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import sys
+import tempfile
+from typing import Any
+
+import tensorflow as tf
+
+from tests.tuner.tiny import PROTOCOL, TRIAL, train_one
+from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask
+from tuner import cluster, placement, reference
+from tuner.messages import Assignment
+from tuner.protocol import Outcome, Trial
+from tuner.tasks.task import Task
+
+CASES: list[tuple[Task, Trial]] = [
+    (TinyTask(), TRIAL),
+    (TinySpeech(), dataclasses.replace(TRIAL, variant="FGR")),
+    (TinyHandwriting(), dataclasses.replace(TRIAL, variant="CIFG")),
+]
+
+
+class Killed(Exception):
+    """In place of the death of the process."""
+
+
+def numbers(outcome: Outcome) -> dict[str, Any]:
+    """What must not depend on the strategy."""
+    result = outcome.result
+    return {
+        "curve": [[epoch.loss, epoch.validation] for epoch in result.curve],
+        "test": [result.test.mean, result.test.sequence_mean],
+        "weights": [weight.ravel().tolist() for weight in outcome.weights],
+    }
+
+
+def interrupt(path: pathlib.Path, after: int, **options: Any) -> None:
+    """Trains until a checkpoint was written so many times, in the middle of an epoch."""
+    save = reference.Checkpoint.save
+    count = 0
+
+    def save_and_die(self: reference.Checkpoint, to: pathlib.Path) -> None:
+        nonlocal count
+        save(self, to)
+        count += 1
+        if count == after:
+            raise Killed
+
+    reference.Checkpoint.save = save_and_die
+    try:
+        train_one(checkpoint_path=lambda trial: path, checkpoint_seconds=0.0, **options)
+    except Killed:
+        pass
+    finally:
+        reference.Checkpoint.save = save
+
+
+def run_mirrored(devices: int) -> list[dict[str, Any]]:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(
+        cpu, devices * [tf.config.LogicalDeviceConfiguration()]
+    )
+    strategy = placement.make_strategy("mirrored")
+    assert strategy.num_replicas_in_sync == devices
+    print(placement.describe(strategy))
+    outcomes = [train_one(trial, task=task, strategy=strategy) for task, trial in CASES]
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "checkpoint.npz"
+        interrupt(path, 5, strategy=strategy)
+        options = {"checkpoint_path": lambda trial: path}
+        outcomes.append(train_one(strategy=strategy, **options))
+    return [numbers(outcome) for outcome in outcomes]
+
+
+def run_multiworker() -> list[dict[str, Any]]:
+    strategy = placement.make_strategy("multiworker")
+    task = TinyTask()
+    corpus = task.load("a")
+    if not placement.is_chief(strategy):
+        cluster.follow(strategy, task, corpus, PROTOCOL)
+        return []
+    outcomes = []
+    with tempfile.TemporaryDirectory() as folder:
+        trials = [TRIAL, dataclasses.replace(TRIAL, index=1, variant="FGR")]
+        assignments = [
+            Assignment(trial, pathlib.Path(folder) / f"{trial.index}.npz") for trial in trials
+        ]
+        interrupt(assignments[0].checkpoint, 5)
+        cluster.Chief(strategy).run(task, corpus, PROTOCOL, iter(assignments), outcomes.append)
+    return [numbers(outcome) for outcome in outcomes if isinstance(outcome, Outcome)]
+
+
+def main() -> None:
+    if sys.argv[1] == "mirrored":
+        report = run_mirrored(int(sys.argv[2]))
+    else:
+        report = run_multiworker()
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

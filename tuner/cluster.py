@@ -1,0 +1,124 @@
+"""A study on the processes of a cluster: the chief runs it, the others train in step with it.
+
+Only the chief reads and writes the study directory. Before each trial it tells the others which one
+comes and gives them its checkpoint, so nothing needs to be shared but the data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from serving.command_line import InputError
+from tuner import placement, reference
+from tuner.messages import Assignment, Event
+from tuner.protocol import Protocol, Trial
+from tuner.tasks.task import Corpus, Task
+from tuner.workers import InProcess
+
+
+@dataclasses.dataclass(frozen=True)
+class Chief:
+    """Trains one trial at a time together with the other processes; a `tuner.workers.Pool`.
+
+    Attributes:
+        strategy: of the cluster.
+        engine: name of the engine.
+    """
+
+    strategy: tf.distribute.Strategy
+    engine: str = "keras"
+
+    @property
+    def workers(self) -> int:
+        """One trial at a time."""
+        return 1
+
+    def run(
+        self,
+        task: Task,
+        corpus: Corpus,
+        protocol: Protocol,
+        assignments: Iterator[Assignment],
+        tell: Callable[[Event], None],
+    ) -> None:
+        """Trains all trials one after the other; see `tuner.workers.Pool.run`."""
+        rules = _rules(task, corpus, protocol)
+
+        def announced() -> Iterator[Assignment]:
+            for assignment in assignments:
+                trial = dataclasses.asdict(assignment.trial)
+                _share(json.dumps({"trial": trial, "rules": rules}).encode(), self.strategy)
+                path = assignment.checkpoint
+                _share(path.read_bytes() if path.exists() else b"", self.strategy)
+                yield assignment
+            _share(b"", self.strategy)
+
+        train = functools.partial(reference.train, strategy=self.strategy)
+        InProcess(train, self.engine).run(task, corpus, protocol, announced(), tell)
+
+
+def follow(
+    strategy: tf.distribute.Strategy, task: Task, corpus: Corpus, protocol: Protocol
+) -> None:
+    """Trains what the chief trains until it has no more trials.
+
+    Args:
+        strategy: of the cluster.
+        task: what is learnt.
+        corpus: its data.
+        protocol: training rules.
+
+    Raises:
+        InputError: if the chief has another task, other data or rules.
+    """
+    own = _rules(task, corpus, protocol)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Path(folder) / "checkpoint.npz"
+        while message := _share(b"", strategy):
+            announced: dict[str, Any] = json.loads(message)
+            checkpoint.write_bytes(_share(b"", strategy))
+            if announced["rules"] != own:
+                raise InputError(
+                    "--strategy=multiworker: expected the chief's task, data and flags. Received: "
+                    f"{json.dumps(own)} where the chief has {json.dumps(announced['rules'])}"
+                )
+            trials = [Trial(**announced["trial"])]
+            for _ in reference.train(
+                task,
+                corpus,
+                trials,
+                protocol,
+                checkpoint_path=lambda trial: checkpoint,
+                strategy=strategy,
+            ):
+                pass
+
+
+def _rules(task: Task, corpus: Corpus, protocol: Protocol) -> dict[str, Any]:
+    """What all processes must agree on."""
+    return {
+        "task": task.name,
+        "data": corpus.edition.sha256,
+        "protocol": dataclasses.asdict(protocol),
+    }
+
+
+def _share(message: bytes, strategy: tf.distribute.Strategy) -> bytes:
+    """Returns the chief's message in all processes; that of the others is not looked at."""
+    length = int(placement.of_chief(np.array([len(message)], np.float64), strategy)[0])
+    if not length:
+        # Collectives of nothing end the process.
+        return b""
+    content = np.zeros(length)
+    if placement.is_chief(strategy):
+        content[:] = np.frombuffer(message, np.uint8)
+    return placement.of_chief(content, strategy).astype(np.uint8).tobytes()
