@@ -93,8 +93,6 @@ def _native_obstacle() -> str:
         importlib.import_module("numba")
     except ImportError as error:
         return f"needs Numba, which cannot be imported ({error})"
-    if not hasattr(importlib.import_module(_MODULES["native"]), "train"):
-        return "is not complete"
     return ""
 
 
@@ -127,26 +125,34 @@ def carry_out(
     task: Task,
     corpus: Corpus,
     protocol: Protocol,
-    assignment: Assignment,
+    assignments: Iterator[Assignment],
     tell: Callable[[Event], None],
 ) -> None:
-    """Trains one trial.
+    """Trains trials one after the other.
 
     Args:
         train: the engine.
         task: what is learnt.
         corpus: its data.
         protocol: training rules.
-        assignment: the trial.
-        tell: is told of its start, its epochs and its outcome.
+        assignments: the trials; the next one is taken when the one before has been told of.
+        tell: is told of starts, epochs and outcomes.
     """
-    tell(Started(assignment.trial))
-    (outcome,) = train(
+    checkpoints: dict[Trial, Path] = {}
+
+    def trials() -> Iterator[Trial]:
+        for assignment in assignments:
+            checkpoints[assignment.trial] = assignment.checkpoint
+            tell(Started(assignment.trial))
+            yield assignment.trial
+
+    # One call for all of them: an engine may prepare the corpus once.
+    for outcome in train(
         task,
         corpus,
-        [assignment.trial],
+        trials(),
         protocol,
-        checkpoint_path=lambda trial: assignment.checkpoint,
+        checkpoint_path=checkpoints.__getitem__,
         observe=lambda trial, course: tell(Advanced.to(trial, course)),
-    )
-    tell(outcome)
+    ):
+        tell(outcome)

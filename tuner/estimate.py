@@ -15,11 +15,13 @@ class Speed:
     """How fast an engine is on one core.
 
     Attributes:
+        start: seconds that a worker needs before its first trial.
         trial: seconds that every trial takes, however short its epochs.
         frame: seconds a frame of training data and epoch, validation included.
         weight: seconds more of it for every weight.
     """
 
+    start: float
     trial: float
     frame: float
     weight: float
@@ -27,10 +29,10 @@ class Speed:
 
 SPEEDS = {
     # From prototypes of the engine.
-    "native": Speed(trial=0.1, frame=2e-6, weight=1.2e-10),
+    "native": Speed(start=3.0, trial=0.1, frame=2e-6, weight=1.2e-10),
     # Fitted to benchmarks/results/epoch.csv (one thread of a 2.4 GHz EPYC core); a trial traces the
     # graphs of its network.
-    "keras": Speed(trial=4.0, frame=1.5e-4, weight=4.3e-9),
+    "keras": Speed(start=6.0, trial=4.0, frame=1.5e-4, weight=4.3e-9),
 }
 """The engines on a core like that of the benchmark."""
 
@@ -86,4 +88,4 @@ def seconds(trials: Iterable[Trial], cost: Cost, workers: int) -> float:
         workers: how many are trained at a time.
     """
     costs = [cost(trial) for trial in trials]
-    return max(sum(costs) / workers, max(costs, default=0.0))
+    return SPEEDS[cost.engine].start + max(sum(costs) / workers, max(costs, default=0.0))

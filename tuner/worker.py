@@ -10,6 +10,7 @@ SIGKILL, its end of the channel closes.
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import queue
@@ -59,9 +60,9 @@ def _work(channel: Connection, inbox: queue.SimpleQueue[bytes], corpus_descripto
     corpus = sharing.load(corpus_descriptor)
     train = engines.load(setup.engine)
     channel.send(Ready())
-    while True:
-        assignment = pickle.loads(inbox.get())
-        engines.carry_out(train, setup.task, corpus, setup.protocol, assignment, channel.send)
+    # Endless: the process ends when the channel closes.
+    assignments = (pickle.loads(inbox.get()) for _ in itertools.repeat(None))
+    engines.carry_out(train, setup.task, corpus, setup.protocol, assignments, channel.send)
 
 
 def _portable(error: Exception) -> Exception:

@@ -85,8 +85,7 @@ class InProcess:
         tell: Callable[[Event], None],
     ) -> None:
         """Trains all trials one after the other; see `Pool.run`."""
-        for assignment in assignments:
-            engines.carry_out(self.train, task, corpus, protocol, assignment, tell)
+        engines.carry_out(self.train, task, corpus, protocol, assignments, tell)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 import random
 import shutil
+import signal
+import subprocess
 
 import filelock
 import keras_tuner
 import numpy as np
 import pytest
 
+from serving import versions
 from serving.command_line import InputError
-from tests.tuner import tiny
+from tests.tuner import fake_worker, tiny
 from tests.tuner.tiny import SPACE, TinyTask
 from tuner import network, reference
+from tuner.analysis import report
+from tuner.estimate import parameters
 from tuner.hypermodel import OBJECTIVE, VariantHyperModel
 from tuner.ledger import Entry, Ledger
 from tuner.messages import Advanced, Interrupted
 from tuner.plan import Plan
 from tuner.protocol import Failure, Protocol, Trial
 from tuner.study import Study
-from tuner.workers import InProcess, Pool
+from tuner.workers import InProcess, Pool, WorkerPool
 
 TASK = TinyTask()
 
@@ -87,6 +93,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     directory = tmp_path_factory.mktemp("study") / "tiny"
     observer = run(directory, tiny.plan(("V", "FGR")))
     assert len(observer.finished) == len(observer.remaining) == 6
+    # The longest first, whatever its variant.
+    weights = [parameters(TASK, trial.variant, trial.units) for trial in observer.started]
+    assert weights == sorted(weights, reverse=True) and len(set(weights)) > 3
     return directory
 
 
@@ -271,6 +280,64 @@ def test_a_second_process_is_refused(copied: pathlib.Path) -> None:
         run(copied, tiny.plan())
 
 
+def children() -> list[int]:
+    """The workers of this process."""
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    )
+    rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
+    return [int(pid) for pid, parent, args in rows if int(parent) == os.getpid() and "-m" in args]
+
+
+class Murderer(Silence):
+    """Kills every worker once, in the middle of trials."""
+
+    def advance(self, advanced: Advanced) -> None:
+        if not self.interrupted and advanced.epoch == 1:
+            for pid in children():
+                os.kill(pid, signal.SIGKILL)
+
+
+def test_neither_workers_nor_their_deaths_change_a_number(
+    finished: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    directory = tmp_path / "study"
+    observer = Murderer()
+    study = Study(directory, tiny.plan(("V", "FGR")), TASK, TASK.load("a"))
+    study.run(WorkerPool("keras", workers=2), observer)
+    assert observer.interrupted and not observer.failed
+    assert lines(directory) == lines(finished)
+    for name in ("best/V/card.json", "best/FGR/card.json"):
+        assert (directory / name).read_text() == (finished / name).read_text()
+
+
+def test_a_failed_trial_is_recorded_and_the_study_goes_on(
+    copied: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = lines(copied)["V"]
+    monkeypatch.setenv("FAKE_BEHAVIOR", '{"4": "dies"}')
+    # Another engine may go on with a study.
+    pool = WorkerPool("native", workers=2, command=fake_worker.COMMAND)
+    observer = run(copied, tiny.plan(("V",), trials=6), pool=pool)
+    assert [failure.trial.index for failure in observer.failed] == [4]
+    assert sorted(entry.trial.index for entry in observer.finished) == [3, 5]
+    after = lines(copied)["V"]
+    assert after[:3] == before and "SIGSEGV" in after[4]["failed"]
+    assert not list((copied / "running").iterdir())
+
+    again = run(copied, tiny.plan(("V",), trials=6), pool=pool)
+    assert again.remaining == [] and again.done.count(observer.failed[0]) == 1
+    trials = open_with_kerastuner(copied, "V").oracle.trials
+    assert {trial_id: trial.status for trial_id, trial in trials.items()} == {
+        **dict.fromkeys("01235", "COMPLETED"),
+        "4": "FAILED",
+    }
+    assert "SIGSEGV" in trials["4"].message
+    page = report.write(copied, ["V", "FGR"]).read_text()
+    assert "8 of 9 planned trials are finished, 1 failed" in page and "SIGSEGV" in page
+    assert versions.find_best(copied).name in ("V", "FGR")
+
+
 def test_an_error_in_a_trial_ends_the_study_as_it_is(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,7 +349,7 @@ def test_an_error_in_a_trial_ends_the_study_as_it_is(
         run(tmp_path / "study", tiny.plan(trials=1))
 
 
-FLAGS = ("--data=a", "--preset=quick", "--variants=V,NIG", "--trials=2", "--max_epochs=4")
+FLAGS = ("--data=a", "--engine=keras", "--preset=quick", "--variants=V,NIG", "--trials=2")
 
 
 class SomeTimeAfterATrial:
@@ -306,13 +373,13 @@ class SomeTimeAfterATrial:
 def test_kill_9_loses_no_finished_trial(tmp_path: pathlib.Path) -> None:
     """Kills the command at random moments, several times, then lets it finish."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    done = tiny.run(tiny.study_command(whole, *FLAGS))
+    done = tiny.run(tiny.study_command(whole, *FLAGS, "--workers=1"))
     assert done.returncode == 0, done.stdout + done.stderr
 
     chance = random.Random(1)
     for _ in range(4):
         moment = SomeTimeAfterATrial(killed, polls=chance.randrange(60))
-        tiny.kill_when(tiny.study_command(killed, *FLAGS), moment)
+        tiny.kill_when(tiny.study_command(killed, *FLAGS, "--workers=2"), moment)
     resumed = tiny.run(tiny.study_command(killed, *FLAGS))
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert lines(killed) == lines(whole)

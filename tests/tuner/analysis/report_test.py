@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import html.parser
 import json
 import pathlib
@@ -17,6 +18,7 @@ from tuner import design
 from tuner.analysis import report, statistics
 from tuner.design import Space
 from tuner.ledger import Entry, Ledger
+from tuner.protocol import Failure
 
 VALIDATIONS = {
     "V": [9.0, 8.0, 8.5, 8.25, 9.5, 9.75, 8.75, 10.0, 10.5, 11.0, 12.0],
@@ -49,10 +51,15 @@ def study(tmp_path: pathlib.Path) -> pathlib.Path:
             tmp_path / "designs" / f"{code}.csv", design.draw(Space(), 1, "music", code, 12)
         )
         ledger = Ledger(tmp_path / "trials" / f"{code}.jsonl")
-        for index, validation in enumerate(validations):
+        # Trials end in any order.
+        for index, validation in reversed(list(enumerate(validations))):
             ledger.append(make_entry(index, validation, diverged=index == 1))
-    # Planned, but not begun.
+    # Planned, but without a result.
     design.save(tmp_path / "designs" / "NP.csv", design.draw(Space(), 1, "music", "NP", 12))
+    for code, index in (("NP", 5), ("NFG", 2)):
+        trial = dataclasses.replace(make_entry(index).trial, variant=code)
+        ledger = Ledger(tmp_path / "trials" / f"{code}.jsonl")
+        ledger.append(Failure(trial, "killed by <SIGKILL>", "native"))
     return tmp_path
 
 
@@ -82,13 +89,18 @@ class Text(html.parser.HTMLParser):
 def test_the_table_has_the_numbers(study: pathlib.Path) -> None:
     page = report.write(study, zoo.list_variants())
     text = Text(page.read_text())
-    by_variant = {row[0]: row[1:] for row in text.rows[1:]}
+    by_variant = {row[0]: row[1:] for row in text.rows[1:3]}
     # The best two of eleven by validation are 8.0 and 8.25: median test 8.325.
     assert by_variant["V"][:5] == ["11/12", "8.000", "8.200", "8.325 (2)", "1"]
     assert by_variant["NFG"][:5] == ["2/12", "9.125", "9.325", "9.325 (1)", "1"]
     assert list(by_variant) == ["V", "NFG"]
     words = " ".join(text.words)
-    assert "13 of 36 planned trials are finished" in words
+    assert "13 of 36 planned trials are finished, 2 failed; data" in words
+    failures = [(*row[:4], row[4][:19]) for row in text.rows[-2:]]
+    assert failures == [
+        ("NFG", "2", "60", "0.000333", "killed by <SIGKILL>"),
+        ("NP", "5", "60", "0.000333", "killed by <SIGKILL>"),
+    ]
     assert "not the paper's study" in words
 
 
@@ -120,6 +132,11 @@ def test_csv_tables_give_back_the_ledger(study: pathlib.Path) -> None:
         "validation": "61.0",
     }
     assert [row["best_trial"] for row in tables["variants"]] == ["1", "1"]
+    assert [row["failed"] for row in tables["variants"]] == ["0", "1"]
+    assert [(row["variant"], row["trial"]) for row in tables["failures"]] == [
+        ("NFG", "2"),
+        ("NP", "5"),
+    ]
 
 
 def test_the_figure_is_an_svg_with_every_variant(study: pathlib.Path) -> None:
