@@ -78,7 +78,9 @@ class _Job:
 class _Worker:
     """A worker process as the parent sees it."""
 
-    def __init__(self, command: Sequence[str], setup: Setup, corpus: BinaryIO) -> None:
+    def __init__(
+        self, command: Sequence[str], setup: Setup, corpus: BinaryIO, job: _Job
+    ) -> None:
         self.channel, theirs = Pipe()
         # Nothing that is printed in a worker disturbs the view of the study's progress.
         self._output = tempfile.TemporaryFile()
@@ -93,8 +95,8 @@ class _Worker:
                 pass_fds=descriptors,
             )
         self.ready = False
-        self.job: _Job | None = None
         self._send(setup)
+        self.take(job)
 
     def take(self, job: _Job) -> None:
         """Hands a job out."""
@@ -198,9 +200,7 @@ class Crew:
             self._workers.pop().bury()
 
     def _hire(self, job: _Job) -> None:
-        worker = _Worker(self._command, self._setup, self._corpus)
-        self._workers.append(worker)
-        worker.take(job)
+        self._workers.append(_Worker(self._command, self._setup, self._corpus, job))
 
     def _attend(self, worker: _Worker, message: Any) -> None:
         match message:

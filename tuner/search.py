@@ -89,9 +89,10 @@ class StudyTuner(keras_tuner.Tuner):
         # To KerasTuner, whoever runs a trial at the same time as others is a tuner of its own.
         names = (f"tuner{number}" for number in itertools.count())
         free = next(name for name in names if name not in self.oracle.ongoing_trials)
-        trial = self.oracle.create_trial(free)
-        self.on_trial_begin(trial)
-        return self.oracle.row(trial.trial_id).as_trial(self._variant)
+        begun = self.oracle.create_trial(free)
+        self.on_trial_begin(begun)
+        trial: Trial = self.oracle.row(begun.trial_id).as_trial(self._variant)
+        return trial
 
     def end(self, record: Entry | Failure) -> None:
         """Lets the oracle end a trial that has begun."""
