@@ -35,7 +35,7 @@ _STUDY_DIR = flags.DEFINE_string("study_dir", None, "Where the study is kept [no
 _TRIALS = flags.DEFINE_integer("trials", 7, "Trials of each variant.", lower_bound=1)
 _MAX_EPOCHS = flags.DEFINE_integer("max_epochs", 150, "Most epochs of a trial.", lower_bound=1)
 _WORKERS = flags.DEFINE_string("workers", "auto", "As for tuner.run.")
-_ENGINE = flags.DEFINE_string("engine", "native", "As for tuner.run.")
+_ENGINE = flags.DEFINE_string("engine", "auto", "As for tuner.run.")
 _SAVE = flags.DEFINE_bool("save", True, "Write the results to benchmarks/results.")
 
 _SAMPLE_SECONDS = 2.0

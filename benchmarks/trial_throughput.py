@@ -37,7 +37,6 @@ _ONLY = flags.DEFINE_list(
 
 _TOLERANCE = 1e-3
 _CHECKED_UNITS = 24
-_SGEMM = "sgemm"
 _SGEMM_SIZES = (512, 768, 1024)
 
 Running = dict[Implementation, Remote]
@@ -74,13 +73,15 @@ def _check(running: Running, files: WorkFiles) -> None:
             raise RuntimeError(f"{entry.name} does other work than the keras engine")
 
 
-def milliseconds(entry: Implementation, done: dict[str, Any], files: WorkFiles) -> float:
+def _milliseconds(entry: Implementation, done: dict[str, Any], files: WorkFiles) -> float:
     """Converts a pass into milliseconds a sequence of mean length and trial."""
     frames = files.frames(entry.sequences) * done["trials"]
     return float(1e3 * done["seconds"] / frames * files.mean_length)
 
 
-def _measure(running: Running, sgemm: Remote, units: int, files: WorkFiles) -> Row:
+def _measure(
+    running: Running, sgemm: Remote, units: int, files: WorkFiles
+) -> tuple[dict[Implementation, float], float]:
     """Times everything at one size.
 
     Returns:
@@ -89,21 +90,21 @@ def _measure(running: Running, sgemm: Remote, units: int, files: WorkFiles) -> R
     for entry, remote in running.items():
         remote.call("prepare", path=files.path(entry.sequences, entry.variant, units))
         remote.call("run")
-    times: dict[Any, list[float]] = {entry: [] for entry in running}
+    times: dict[Implementation, list[float]] = {entry: [] for entry in running}
     rates: dict[int, list[float]] = {size: [] for size in _SGEMM_SIZES}
     for _ in range(_REPEATS.value):
         for size, measured in rates.items():
             measured.append(sgemm.call("gigaflops", size=size))
         for entry, remote in running.items():
-            times[entry].append(milliseconds(entry, remote.call("run"), files))
-    medians: Row = {entry: statistics.median(measured) for entry, measured in times.items()}
-    medians[_SGEMM] = max(statistics.median(measured) for measured in rates.values())
-    return medians
+            times[entry].append(_milliseconds(entry, remote.call("run"), files))
+    medians = {entry: statistics.median(measured) for entry, measured in times.items()}
+    return medians, max(statistics.median(measured) for measured in rates.values())
 
 
-def _rows(medians: Row, units: int, files: WorkFiles) -> list[Row]:
+def _rows(
+    medians: dict[Implementation, float], rate: float, units: int, files: WorkFiles
+) -> list[Row]:
     """Makes the table of one size."""
-    rate = medians.pop(_SGEMM)
     ours = {entry.variant: value for entry, value in medians.items() if entry.name == NATIVE}
     rows = []
     for entry, value in medians.items():
@@ -145,8 +146,8 @@ def main() -> int:
             running |= {entry: entry.start() for entry in chosen}
             _check(running, files)
             for units in map(int, _UNITS.value):
-                medians = _measure(running, sgemm, units, files)
-                rows += _rows(medians, units, files)
+                medians, rate = _measure(running, sgemm, units, files)
+                rows += _rows(medians, rate, units, files)
                 table.show(rows[-len(running) :])
         finally:
             for remote in (sgemm, *running.values()):

@@ -67,7 +67,7 @@ class Work:
     def save(self, path: Path) -> None:
         """Writes the work to an `.npz` file."""
         facts: dict[str, Any] = {}
-        arrays: dict[str, np.ndarray] = {}
+        arrays: dict[str, Any] = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.name in ("inputs", "targets", "weights"):

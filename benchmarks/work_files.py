@@ -64,7 +64,8 @@ class WorkFiles:
         lower = max((bucket for bucket in self._buckets if bucket < length), default=0)
         lengths = self._train.lengths[ascending]
         members = ascending[(lengths > lower) & (lengths <= upper)]
-        return members[np.linspace(0, len(members) - 1, _EACH).round().astype(int)]
+        places = np.linspace(0, len(members) - 1, _EACH).round().astype(int)
+        return np.asarray(members[places])
 
     def _exactly(self, length: int) -> np.ndarray:
         return np.resize(np.flatnonzero(self._train.lengths == length), _EACH)
