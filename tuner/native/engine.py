@@ -12,9 +12,8 @@ import numpy as np
 from tuner import streams
 from tuner.course import Checkpoint, Course, Observer, Weights
 from tuner.native import heads, layout, training
-from tuner.native.recurrence import room_for
+from tuner.native.activity import room_for
 from tuner.protocol import Outcome, Protocol, Score, Trial
-from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Corpus, Task
 
 _ENGINE = "native"
@@ -36,9 +35,8 @@ class _Network:
         splits = (corpus.train, corpus.validation, corpus.test)
         self._frames = max(int(split.lengths.max()) for split in splits)
         labels = max(len(target) for split in splits for target in split.targets)
-        head = self.shape.head
         self._activity = room_for(self.shape, self._frames)
-        self._paths = heads.room_for_paths(head, self._frames, labels, task.outputs)
+        self._room = heads.room_for_targets(self.shape, self._frames, labels)
         self._noise = np.zeros(self._frames * task.inputs + 4, np.float32)
         weights = streams.initial_weights(trial.seed, self.sizes, protocol.weight_std)
         self._parameters = layout.pack(self.shape, weights)
@@ -84,7 +82,7 @@ class _Network:
             self._parameters,
             self._velocities,
             self._activity,
-            self._paths,
+            self._room,
             self._frames,
             split,
             order,
@@ -103,7 +101,7 @@ class _Network:
         """Measures the network on a split."""
         scores = np.zeros(len(split.lengths))
         training.measure(
-            self.shape, self._parameters, self._activity, self._paths, self._frames, split, scores
+            self.shape, self._parameters, self._activity, self._room, self._frames, split, scores
         )
         return Score.of(scores, split.targets.counts)
 
@@ -204,9 +202,10 @@ def train(
     Yields:
         The outcome of each trial in the order of `trials`.
     """
-    head = layout.HEADS.index(task.head)
+    # Targets are laid out alike for every variant and number of units.
+    shape = layout.shape_of(task, "V", 1)
     train_split, validation, test = (
-        training.split_of(split, head) for split in (corpus.train, corpus.validation, corpus.test)
+        training.split_of(split, shape) for split in (corpus.train, corpus.validation, corpus.test)
     )
     for trial in trials:
         started = time.monotonic()

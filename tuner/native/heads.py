@@ -14,18 +14,20 @@ import numpy as np
 
 from tuner.native.compiling import compiled
 from tuner.native.functions import exp, sigmoid, softplus
-from tuner.native.layout import HEADS
+from tuner.native.layout import HEADS, Shape, zeros
+from tuner.native.products import START
+from tuner.native.vectors import LANES, load, spread, store
 from tuner.tasks.sequences import Sequences
 
 _BERNOULLI, _SOFTMAX, _CTC = range(len(HEADS))
-_ZERO = np.float32(0)
+_ZERO, _ONE = np.float32(0), np.float32(1)
 
 
 class Targets(NamedTuple):
     """The targets of a split, one behind the other.
 
     Attributes:
-        rows: float32 [frames of all sequences * outputs] for `bernoulli`, else empty.
+        rows: float32 [frames of all sequences, output_width] for `bernoulli`, else empty.
         indices: int32 classes or labels of all sequences, for `bernoulli` empty.
         starts: int64 [sequences], where each sequence's first frame or label is.
         counts: int64 [sequences], its frames or labels.
@@ -37,10 +39,11 @@ class Targets(NamedTuple):
     counts: np.ndarray
 
 
-class Paths(NamedTuple):
-    """Room for the sums over the paths of CTC and for edit distances, float64.
+class Room(NamedTuple):
+    """Room for sums over outputs, over the paths of CTC, and for edit distances.
 
     Attributes:
+        columns: one number an output, float32 [output_width].
         log_probabilities: [frames, outputs].
         ahead: log of the sum over the paths that begin alike, [frames, 2 labels + 1].
         behind: log of the sum over the paths that end alike, two rows of [2 labels + 1].
@@ -48,6 +51,7 @@ class Paths(NamedTuple):
         decoded: int64, best path [frames].
     """
 
+    columns: np.ndarray
     log_probabilities: np.ndarray
     ahead: np.ndarray
     behind: np.ndarray
@@ -55,23 +59,26 @@ class Paths(NamedTuple):
     decoded: np.ndarray
 
 
-def targets_of(split: Sequences, head: int) -> Targets:
+def targets_of(split: Sequences, shape: Shape) -> Targets:
     """Puts the targets of a split one behind the other."""
     counts = np.array([len(target) for target in split.targets], np.int64)
     starts = np.cumsum(counts) - counts
     joined = np.concatenate(split.targets)
-    if head == _BERNOULLI:
-        return Targets(joined.astype(np.float32).reshape(-1), np.zeros(0, np.int32), starts, counts)
-    return Targets(np.zeros(0, np.float32), joined.astype(np.int32), starts, counts)
+    if shape.head != _BERNOULLI:
+        return Targets(np.zeros(0, np.float32), joined.astype(np.int32), starts, counts)
+    rows = np.zeros((len(joined), shape.output_width), np.float32)
+    rows[:, : shape.outputs] = joined
+    return Targets(rows.reshape(-1), np.zeros(0, np.int32), starts, counts)
 
 
-def room_for_paths(head: int, frames: int, labels: int, outputs: int) -> Paths:
+def room_for_targets(shape: Shape, frames: int, labels: int) -> Room:
     """Makes room for sequences of up to `frames` frames and `labels` labels."""
-    if head != _CTC:
+    if shape.head != _CTC:
         frames = labels = 0
     states = 2 * labels + 1
-    return Paths(
-        np.zeros(frames * outputs),
+    return Room(
+        zeros(shape.output_width),
+        np.zeros(frames * shape.outputs),
         np.zeros(frames * states),
         np.zeros(2 * states),
         np.zeros(frames + 1),
@@ -80,47 +87,58 @@ def room_for_paths(head: int, frames: int, labels: int, outputs: int) -> Paths:
 
 
 @compiled
-def _bernoulli_slope(logits, target):  # type: ignore[no-untyped-def]
-    """-log p = Σ softplus(a) - y a; its slope is σ(a) - y. Returns the loss of a frame."""
-    loss = _ZERO
-    for place in range(len(target)):
-        a, y = logits[place], target[place]
-        loss += softplus(a) - y * a
-    for place in range(len(target)):
-        logits[place] = sigmoid(logits[place]) - target[place]
-    return np.float64(loss)
+def _bernoulli_loss(shape, logits, length, targets, sequence, room):  # type: ignore[no-untyped-def]
+    """Returns -log p = Σ softplus(a) - y a of a sequence, summed over the frames of an output first."""
+    width, columns = shape.output_width, room.columns
+    first = targets.starts[sequence] * width
+    for place in range(0, width, LANES):
+        total = spread(_ZERO)
+        for row in range(place, length * width, width):
+            a, y = load(logits, row), load(targets.rows, first + row)
+            total = total + (softplus(a) - y * a)
+        store(columns, place, total)
+    return _sum(columns, shape.outputs)
 
 
 @compiled
-def _bernoulli_score(logits, target):  # type: ignore[no-untyped-def]
-    """-log p of a frame."""
-    loss = _ZERO
-    for place in range(len(target)):
-        a, y = logits[place], target[place]
-        loss += softplus(a) - y * a
-    return np.float64(loss)
+def _bernoulli_slope(shape, logits, length, targets, sequence):  # type: ignore[no-untyped-def]
+    """Replaces the logits of a sequence by σ(a) - y."""
+    first = targets.starts[sequence] * shape.output_width
+    for place in range(0, length * shape.output_width, LANES):
+        store(logits, place, sigmoid(load(logits, place)) - load(targets.rows, first + place))
 
 
 @compiled
-def _log_sum_exp(logits):  # type: ignore[no-untyped-def]
-    """log Σ eᵃ, the largest taken out of the sum."""
-    largest = logits[0]
-    for a in logits:
-        largest = max(largest, a)
+def _sum(columns, count):  # type: ignore[no-untyped-def]
+    """Sums in float64."""
     total = 0.0
-    for a in logits:
-        total += np.float64(exp(a - largest))
-    return np.float64(largest) + math.log(total)
+    for place in range(count):
+        total += np.float64(columns[place])
+    return total
 
 
 @compiled
-def _softmax_slope(logits, target):  # type: ignore[no-untyped-def]
+def _exp_minus(logits, at, width, number, out, to):  # type: ignore[no-untyped-def]
+    """Writes eᵃ⁻ⁿ of a frame."""
+    for place in range(0, width, LANES):
+        store(out, to + place, exp(load(logits, at + place) - spread(number)))
+
+
+@compiled
+def _log_sum_exp(shape, logits, at, room):  # type: ignore[no-untyped-def]
+    """log Σ eᵃ of a frame, the largest taken out of the sum."""
+    largest = logits[at + _largest(logits[at : at + shape.outputs])]
+    _exp_minus(logits, at, shape.output_width, largest, room.columns, START)
+    return np.float64(largest) + math.log(_sum(room.columns, shape.outputs))
+
+
+@compiled
+def _softmax_slope(shape, logits, at, target, room):  # type: ignore[no-untyped-def]
     """-log p = log Σ eᵃ - a_k; its slope is softmax(a) - onehot(k). Returns the loss of a frame."""
-    normalizer = _log_sum_exp(logits)
-    loss = normalizer - np.float64(logits[target])
-    for place in range(len(logits)):
-        logits[place] = exp(np.float32(np.float64(logits[place]) - normalizer))
-    logits[target] -= np.float32(1)
+    normalizer = _log_sum_exp(shape, logits, at, room)
+    loss = normalizer - np.float64(logits[at + target])
+    _exp_minus(logits, at, shape.output_width, np.float32(normalizer), logits, at)
+    logits[at + target] -= _ONE
     return loss
 
 
@@ -140,7 +158,7 @@ def _may_skip(labels, state):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _ctc_slope(logits, width, outputs, length, labels, paths):  # type: ignore[no-untyped-def]
+def _ctc_slope(shape, logits, length, labels, room):  # type: ignore[no-untyped-def]
     """Sums over all paths that are the labels, in log space (Graves et al. 2006, section 4.1).
 
     State s of 2 L + 1 is label s // 2 if s is odd, else a blank. With α the sum over beginnings and
@@ -149,23 +167,22 @@ def _ctc_slope(logits, width, outputs, length, labels, paths):  # type: ignore[n
         ∂loss/∂a_t(k) = y_t(k) - Σ_{s of k} α_t(s) β_t(s) / (y_t(s) p)
 
     Args:
-        logits: [length, width]; replaced by the slope.
-        width: stride of a frame.
-        outputs: outputs of a frame; the last is the blank.
+        shape: outputs; the last is the blank.
+        logits: [length, output_width]; replaced by the slope.
         length: frames.
         labels: int32 [L].
-        paths: room.
+        room: room.
 
     Returns:
         -log p(labels).
     """
+    width, outputs = shape.output_width, shape.outputs
     states, blank = 2 * len(labels) + 1, outputs - 1
-    log_p, ahead = paths.log_probabilities, paths.ahead
+    log_p, ahead = room.log_probabilities, room.ahead
     for t in range(length):
-        frame = logits[t * width : t * width + outputs]
-        normalizer = _log_sum_exp(frame)
+        normalizer = _log_sum_exp(shape, logits, t * width, room)
         for k in range(outputs):
-            log_p[t * outputs + k] = np.float64(frame[k]) - normalizer
+            log_p[t * outputs + k] = np.float64(logits[t * width + k]) - normalizer
 
     for t in range(length):
         row = t * states
@@ -185,7 +202,7 @@ def _ctc_slope(logits, width, outputs, length, labels, paths):  # type: ignore[n
     log_likelihood = _log_add(ahead[last + states - 1], ahead[last + states - 2])
 
     # `behind` leaves out y_t(s), so that α β is the sum over the paths through s at t.
-    now, then = paths.behind[:states], paths.behind[states : 2 * states]
+    now, then = room.behind[:states], room.behind[states : 2 * states]
     for t in range(length - 1, -1, -1):
         for s in range(states):
             if t == length - 1:
@@ -220,23 +237,23 @@ def _largest(logits):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _label_errors(logits, width, outputs, length, labels, paths):  # type: ignore[no-untyped-def]
+def _label_errors(logits, width, outputs, length, labels, room):  # type: ignore[no-untyped-def]
     """Edit distance between the labels and the best path without repeats and blanks."""
     count, previous = 0, outputs - 1
     for t in range(length):
         k = _largest(logits[t * width : t * width + outputs])
         if k not in (previous, outputs - 1):
-            paths.decoded[count] = k
+            room.decoded[count] = k
             count += 1
         previous = k
-    row = paths.distances
+    row = room.distances
     for place in range(count + 1):
         row[place] = place
     for number, label in enumerate(labels):
         diagonal = row[0]
         row[0] = number + 1
         for place in range(count):
-            replaced = diagonal + (0.0 if paths.decoded[place] == label else 1.0)
+            replaced = diagonal + (0.0 if room.decoded[place] == label else 1.0)
             diagonal = row[place + 1]
             row[place + 1] = min(replaced, diagonal + 1.0, row[place] + 1.0)
     return row[count]
@@ -253,7 +270,7 @@ def _finite(logits, width, outputs, length):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def slope(shape, logits, length, targets, sequence, paths):  # type: ignore[no-untyped-def]
+def slope(shape, logits, length, targets, sequence, room):  # type: ignore[no-untyped-def]
     """Replaces the logits of a sequence by ∂loss/∂logits.
 
     Args:
@@ -262,7 +279,7 @@ def slope(shape, logits, length, targets, sequence, paths):  # type: ignore[no-u
         length: frames of the sequence.
         targets: the split's.
         sequence: which of its sequences.
-        paths: room for CTC.
+        room: room.
 
     Returns:
         The loss of the sequence, nats, float64.
@@ -270,17 +287,14 @@ def slope(shape, logits, length, targets, sequence, paths):  # type: ignore[no-u
     width, outputs = shape.output_width, shape.outputs
     start, count = targets.starts[sequence], targets.counts[sequence]
     loss = 0.0
-    if shape.head == _CTC:
-        labels = targets.indices[start : start + count]
-        loss = _ctc_slope(logits, width, outputs, length, labels, paths)
-    else:
+    if shape.head == _BERNOULLI:
+        loss = _bernoulli_loss(shape, logits, length, targets, sequence, room)
+        _bernoulli_slope(shape, logits, length, targets, sequence)
+    elif shape.head == _SOFTMAX:
         for t in range(length):
-            frame = logits[t * width : t * width + outputs]
-            if shape.head == _BERNOULLI:
-                row = (start + t) * outputs
-                loss += _bernoulli_slope(frame, targets.rows[row : row + outputs])
-            else:
-                loss += _softmax_slope(frame, targets.indices[start + t])
+            loss += _softmax_slope(shape, logits, t * width, targets.indices[start + t], room)
+    else:
+        loss = _ctc_slope(shape, logits, length, targets.indices[start : start + count], room)
     # A padded output has no part in the loss.
     for t in range(length):
         logits[t * width + outputs : (t + 1) * width] = _ZERO
@@ -288,7 +302,7 @@ def slope(shape, logits, length, targets, sequence, paths):  # type: ignore[no-u
 
 
 @compiled
-def score(shape, logits, length, targets, sequence, paths):  # type: ignore[no-untyped-def]
+def score(shape, logits, length, targets, sequence, room):  # type: ignore[no-untyped-def]
     """Measures the logits of a sequence; arguments as for `slope`.
 
     Returns:
@@ -298,15 +312,15 @@ def score(shape, logits, length, targets, sequence, paths):  # type: ignore[no-u
     start, count = targets.starts[sequence], targets.counts[sequence]
     if not _finite(logits, width, outputs, length):
         return np.nan
-    if shape.head == _CTC:
+    if shape.head == _BERNOULLI:
+        return _bernoulli_loss(shape, logits, length, targets, sequence, room)
+    errors = 0.0
+    if shape.head == _SOFTMAX:
+        for t in range(length):
+            frame = logits[t * width : t * width + outputs]
+            if _largest(frame) != targets.indices[start + t]:
+                errors += 1.0
+    else:
         labels = targets.indices[start : start + count]
-        return 100.0 * _label_errors(logits, width, outputs, length, labels, paths)
-    total = 0.0
-    for t in range(length):
-        frame = logits[t * width : t * width + outputs]
-        if shape.head == _BERNOULLI:
-            row = (start + t) * outputs
-            total += _bernoulli_score(frame, targets.rows[row : row + outputs])
-        elif _largest(frame) != targets.indices[start + t]:
-            total += 100.0
-    return total
+        errors = _label_errors(logits, width, outputs, length, labels, room)
+    return 100.0 * errors

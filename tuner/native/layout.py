@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tuner.course import Weights
-from tuner.native.tiles import LANES
+from tuner.native.vectors import LANES
 from tuner.tasks.task import Task
 from zoo.variants import VARIANTS, Variant
 
@@ -33,6 +33,7 @@ class Shape(NamedTuple):
         directions: 1, or 2 if the network also reads backwards.
         width: units, padded.
         gates: blocks of a kernel.
+        row: stride between the rows of kernels and of gate activations.
         output_width: outputs, padded.
         input_gate: place of the input gate's block in a kernel, in units of `width`; -1 without.
         forget_gate: likewise.
@@ -55,6 +56,7 @@ class Shape(NamedTuple):
     directions: int
     width: int
     gates: int
+    row: int
     output_width: int
     input_gate: int
     forget_gate: int
@@ -74,8 +76,8 @@ class Parameters(NamedTuple):
     """Weights of a network (or their velocities), those of the second direction behind the first's.
 
     Attributes:
-        kernel: [directions, inputs + 1, gates, width], the biases last.
-        recurrent_kernel: [directions, width, gates, width].
+        kernel: [directions, inputs + 1, row], the biases last; a row is [gates, width] and a gap.
+        recurrent_kernel: [directions, width, row].
         peephole: [directions, peepholes, width].
         gate_recurrent_kernel: [directions, 3, width, 3, width], or empty.
         output_kernel: [directions * width + 1, output_width], the biases last.
@@ -90,6 +92,22 @@ class Parameters(NamedTuple):
 
 def _padded(size: int) -> int:
     return -(-size // LANES) * LANES
+
+
+def _stride(columns: int) -> int:
+    """Returns a stride of an odd number of cache lines (of 16 numbers) for rows of `columns`.
+
+    With a power of 2, the lines of a column would all claim the same few places of the cache.
+    """
+    lines = -(-columns // 16)
+    return 16 * (lines + 1 - lines % 2)
+
+
+def zeros(size: int) -> np.ndarray:
+    """Makes zeros, float32 [size], that begin with a cache line."""
+    room = np.zeros(size + 16, np.float32)
+    start = -room.ctypes.data // 4 % 16
+    return room[start : start + size]
 
 
 def shape_of(task: Task, variant: str, units: int) -> Shape:
@@ -109,6 +127,7 @@ def shape_of(task: Task, variant: str, units: int) -> Shape:
         directions=2 if task.bidirectional else 1,
         width=_padded(units),
         gates=len(traits.gates),
+        row=_stride(len(traits.gates) * _padded(units)),
         output_width=_padded(task.outputs),
         input_gate=traits.gates.find("i"),
         forget_gate=traits.gates.find("f"),
@@ -139,22 +158,33 @@ def keras_shapes(shape: Shape) -> list[tuple[int, ...]]:
 
 def empty(shape: Shape) -> Parameters:
     """Makes parameters that are all zero."""
-    directions, width, gates = shape.directions, shape.width, shape.gates
+    directions, width = shape.directions, shape.width
     sizes = (
-        directions * (shape.inputs + 1) * gates * width,
-        directions * width * gates * width,
+        directions * (shape.inputs + 1) * shape.row,
+        directions * width * shape.row,
         directions * shape.peepholes * width,
         directions * (shape.recurrent_gates * width) ** 2,
         (directions * width + 1) * shape.output_width,
     )
-    return Parameters(*(np.zeros(size, np.float32) for size in sizes))
+    return Parameters(*(zeros(size) for size in sizes))
 
 
 def _views(shape: Shape, parameters: Parameters) -> list[np.ndarray]:
     """Cuts the padding off: views of the parameters, each with the number of elements of Keras'."""
     directions, width, units, gates = shape.directions, shape.width, shape.units, shape.gates
-    kernel = parameters.kernel.reshape(directions, shape.inputs + 1, gates, width)[..., :units]
-    recurrent = parameters.recurrent_kernel.reshape(directions, width, gates, width)
+
+    def by_gate(rows: np.ndarray, count: int) -> np.ndarray:
+        """[directions, count, gates, units] of rows with gaps."""
+        matrix = rows.reshape(directions, count, shape.row)[..., : gates * width]
+        # A view: the last axis is cut in two.
+        return np.lib.stride_tricks.as_strided(
+            matrix,
+            (directions, count, gates, units),
+            (*matrix.strides[:2], width * matrix.itemsize, matrix.itemsize),
+        )
+
+    kernel = by_gate(parameters.kernel, shape.inputs + 1)
+    recurrent = by_gate(parameters.recurrent_kernel, width)
     peephole = parameters.peephole.reshape(directions, shape.peepholes, width)[..., :units]
     gate_recurrent = parameters.gate_recurrent_kernel.reshape(
         directions, shape.recurrent_gates, width, shape.recurrent_gates, width
@@ -164,7 +194,7 @@ def _views(shape: Shape, parameters: Parameters) -> list[np.ndarray]:
     for direction in range(directions):
         views += [
             kernel[direction, :-1],
-            recurrent[direction, :units, :, :units],
+            recurrent[direction, :units],
             kernel[direction, -1],
         ]
         if shape.peepholes:

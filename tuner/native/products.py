@@ -10,9 +10,15 @@ Numbers of columns are multiples of `LANES`; `tuner.native.layout` pads with zer
 
 from __future__ import annotations
 
+import numpy as np
+
 from tuner.native.compiling import compiled
 
-from tuner.native.tiles import LANES, add_dots, add_tile, assign_tile, descend_tile
+from tuner.native.tiles import add_dots, add_rows, assign_tile, descend_tile
+from tuner.native.vectors import LANES
+
+START, NEXT = np.int64(0), np.int64(1)
+"""For arguments: literal numbers would make Numba compile a function once more for them."""
 
 # 6 x 2 sums, 2 vectors of B and one element of A fill the 16 registers of AVX2; the smaller tiles
 # are for what is left at the edges.
@@ -20,7 +26,6 @@ _assign_6x2, _assign_3x2, _assign_1x2 = (assign_tile(rows, 2) for rows in (6, 3,
 _assign_6x1, _assign_3x1, _assign_1x1 = (assign_tile(rows, 1) for rows in (6, 3, 1))
 _descend_6x2, _descend_3x2, _descend_1x2 = (descend_tile(rows, 2) for rows in (6, 3, 1))
 _descend_6x1, _descend_3x1, _descend_1x1 = (descend_tile(rows, 1) for rows in (6, 3, 1))
-_add_1x8, _add_1x4, _add_1x2, _add_1x1 = (add_tile(1, vectors) for vectors in (8, 4, 2, 1))
 
 
 @compiled
@@ -102,24 +107,32 @@ def descend_product(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_
 
 
 @compiled
-def add_row_product(c, c_at, a, a_at, b, b_at, b_step, columns, count):  # type: ignore[no-untyped-def]
-    """Computes c[n] += Σ_k a[k] B[k, n], as many columns at a time as registers hold."""
-    n = 0
-    while columns - n >= 8 * LANES:
-        _add_1x8(c, c_at + n, 0, a, a_at, 0, 1, b, b_at + n, b_step, count)
-        n += 8 * LANES
-    if columns - n >= 4 * LANES:
-        _add_1x4(c, c_at + n, 0, a, a_at, 0, 1, b, b_at + n, b_step, count)
-        n += 4 * LANES
-    if columns - n >= 2 * LANES:
-        _add_1x2(c, c_at + n, 0, a, a_at, 0, 1, b, b_at + n, b_step, count)
-        n += 2 * LANES
-    if columns - n >= LANES:
-        _add_1x1(c, c_at + n, 0, a, a_at, 0, 1, b, b_at + n, b_step, count)
+def add_row_product(c, c_at, a, a_at, b, b_at, b_row, rows, columns, downward):  # type: ignore[no-untyped-def]
+    """Computes c[n] += Σ_r a[r] B[r, n] for a number of rows that is a multiple of `LANES`.
+
+    Called step after step, now `downward`, now upward, it begins with the rows that it read last:
+    those are still in the nearest cache.
+
+    Args:
+        c: sums; element n at `c_at + n`.
+        c_at: see `c`.
+        a: vector; element r at `a_at + r`.
+        a_at: see `a`.
+        b: matrix; element (r, n) at `b_at + r b_row + n`.
+        b_at: see `b`.
+        b_row: see `b`.
+        rows: rows of B.
+        columns: columns of B.
+        downward: whether to begin with the last rows.
+    """
+    for block in range(0, rows, LANES):
+        r = rows - LANES - block if downward else block
+        add_rows(c, c_at, a, a_at + r, b, b_at + r * b_row, b_row, columns // LANES)
 
 
 @compiled
-def add_column_product(c, c_at, a, a_at, a_row, b, b_at, rows, count):  # type: ignore[no-untyped-def]
-    """Computes c[r] += Σ_k A[r, k] b[k]; `rows` and `count` are multiples of `LANES`."""
-    for r in range(0, rows, LANES):
-        add_dots(c, c_at + r, a, a_at + r * a_row, a_row, b, b_at, count // LANES)
+def add_column_product(c, c_at, a, a_at, a_row, b, b_at, rows, columns, downward):  # type: ignore[no-untyped-def]
+    """Computes c[r] += Σ_n A[r, n] b[n]; otherwise as `add_row_product`."""
+    for block in range(0, rows, LANES):
+        r = rows - LANES - block if downward else block
+        add_dots(c, c_at + r, a, a_at + r * a_row, a_row, b, b_at, columns // LANES)

@@ -21,51 +21,36 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-LANES = 8
-"""float32 numbers a vector: one AVX register; LLVM splits it for SSE and NEON."""
+from tuner.native.vectors import (
+    LANES,
+    VECTOR,
+    data_of,
+    emit_load,
+    emit_multiply_add,
+    emit_spread,
+    emit_store,
+)
 
-_VECTOR = ir.VectorType(ir.FloatType(), LANES)
-_UNDEFINED = ir.Constant(_VECTOR, ir.Undefined)
-_ZERO = ir.Constant(_VECTOR, None)
+_ZERO = ir.Constant(VECTOR, None)
 _INDEX = ir.IntType(64)
 _MASK = ir.VectorType(ir.IntType(32), LANES)
 
 
-def _data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
-    return context.make_array(array_type)(context, builder, array).data
-
-
-def _pointer(builder: Any, data: Any, index: Any) -> Any:
-    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
-
-
-def _load(builder: Any, data: Any, index: Any) -> Any:
-    # Offsets are arbitrary: no more alignment than a float's can be promised.
-    return builder.load(_pointer(builder, data, index), align=4)
-
-
-def _store(builder: Any, vector: Any, data: Any, index: Any) -> None:
-    builder.store(vector, _pointer(builder, data, index), align=4)
-
-
-def _broadcast(builder: Any, scalar: Any) -> Any:
-    first = builder.insert_element(_UNDEFINED, scalar, _INDEX(0))
-    return builder.shuffle_vector(first, _UNDEFINED, ir.Constant(_MASK, None))
-
-
-def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    """Computes a b + c, fused where the processor does that in one instruction."""
+def _prefetch(builder: Any, data: Any, index: Any) -> None:
+    """Asks for a cache line that is going to be written."""
+    byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
     function = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), f"llvm.fmuladd.v{LANES}f32"
+        builder.module, ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag]), "llvm.prefetch.p0"
     )
-    return builder.call(function, [a, b, c])
+    address = builder.bitcast(builder.gep(data, [index]), byte)
+    builder.call(function, [address, flag(1), flag(3), flag(1)])
 
 
 def _products(
     context: Any, builder: Any, rows: int, vectors: int, types_: Sequence[Any], values: Sequence[Any]
 ) -> list[Any]:
     """Computes a tile from (a, a_at, a_row, a_step, b, b_at, b_step, count), row by row."""
-    a, b = (_data(context, builder, types_[place], values[place]) for place in (0, 4))
+    a, b = (data_of(context, builder, types_[place], values[place]) for place in (0, 4))
     a_at, a_row, a_step = values[1:4]
     b_at, b_step, count = values[5:8]
     sums = [cgutils.alloca_once_value(builder, _ZERO) for _ in range(rows * vectors)]
@@ -76,16 +61,15 @@ def _products(
         a_k = builder.add(a_at, builder.mul(loop.index, a_step))
         b_k = builder.add(b_at, builder.mul(loop.index, b_step))
         right = [
-            _load(builder, b, builder.add(b_k, _INDEX(LANES * vector))) for vector in range(vectors)
+            emit_load(builder, b, builder.add(b_k, _INDEX(LANES * vector))) for vector in range(vectors)
         ]
         for row in range(rows):
             place = builder.add(a_k, builder.mul(a_row, _INDEX(row)))
-            left = _broadcast(builder, builder.load(builder.gep(a, [place])))
+            left = emit_spread(builder, builder.load(builder.gep(a, [place])))
             for vector in range(vectors):
                 slot = sums[row * vectors + vector]
-                builder.store(
-                    _multiply_add(builder, left, right[vector], builder.load(slot)), slot
-                )
+                total = emit_multiply_add(builder, left, right[vector], builder.load(slot))
+                builder.store(total, slot)
     return [builder.load(slot) for slot in sums]
 
 
@@ -104,33 +88,11 @@ def assign_tile(rows: int, vectors: int) -> Any:
     def tile(typingctx, c, at, stride, a, a_at, a_row, a_step, b, b_at, b_step, count):  # type: ignore[no-untyped-def]
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             sums = _products(context, builder, rows, vectors, signature.args[3:], values[3:])
-            data = _data(context, builder, signature.args[0], values[0])
+            data = data_of(context, builder, signature.args[0], values[0])
             for place, vector in zip(
                 _places(builder, rows, vectors, *values[1:3]), sums, strict=True
             ):
-                _store(builder, vector, data, place)
-            return context.get_dummy_value()
-
-        index = types.intp
-        return types.void(
-            c, index, index, a, index, index, index, b, index, index, index
-        ), generate
-
-    return tile
-
-
-def add_tile(rows: int, vectors: int) -> Any:
-    """Makes the routine C += A B for a tile, as `assign_tile`."""
-
-    @intrinsic
-    def tile(typingctx, c, at, stride, a, a_at, a_row, a_step, b, b_at, b_step, count):  # type: ignore[no-untyped-def]
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            sums = _products(context, builder, rows, vectors, signature.args[3:], values[3:])
-            data = _data(context, builder, signature.args[0], values[0])
-            for place, vector in zip(
-                _places(builder, rows, vectors, *values[1:3]), sums, strict=True
-            ):
-                _store(builder, builder.fadd(_load(builder, data, place), vector), data, place)
+                emit_store(builder, vector, data, place)
             return context.get_dummy_value()
 
         index = types.intp
@@ -152,23 +114,27 @@ def descend_tile(rows: int, vectors: int) -> Any:
     @intrinsic
     def tile(typingctx, w, v, momentum, rate, at, stride, a, a_at, a_row, a_step, b, b_at, b_step, count):  # type: ignore[no-untyped-def] # noqa: E501
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            sums = _products(context, builder, rows, vectors, signature.args[6:], values[6:])
             weights, velocities = (
-                _data(context, builder, signature.args[place], values[place]) for place in (0, 1)
+                data_of(context, builder, signature.args[place], values[place]) for place in (0, 1)
             )
-            factor = _broadcast(builder, values[2])
-            down = _broadcast(builder, builder.fneg(values[3]))
+            # They come from a far cache: asked for now, they are here when the sums are done.
+            for place in _places(builder, rows, 1, *values[4:6]):
+                _prefetch(builder, weights, place)
+                _prefetch(builder, velocities, place)
+            sums = _products(context, builder, rows, vectors, signature.args[6:], values[6:])
+            factor = emit_spread(builder, values[2])
+            down = emit_spread(builder, builder.fneg(values[3]))
             for place, gradient in zip(
                 _places(builder, rows, vectors, *values[4:6]), sums, strict=True
             ):
                 change = builder.fmul(down, gradient)
-                velocity = _multiply_add(
-                    builder, factor, _load(builder, velocities, place), change
+                velocity = emit_multiply_add(
+                    builder, factor, emit_load(builder, velocities, place), change
                 )
-                _store(builder, velocity, velocities, place)
-                moved = builder.fadd(_load(builder, weights, place), change)
-                _store(
-                    builder, _multiply_add(builder, factor, velocity, moved), weights, place
+                emit_store(builder, velocity, velocities, place)
+                moved = builder.fadd(emit_load(builder, weights, place), change)
+                emit_store(
+                    builder, emit_multiply_add(builder, factor, velocity, moved), weights, place
                 )
             return context.get_dummy_value()
 
@@ -178,6 +144,52 @@ def descend_tile(rows: int, vectors: int) -> Any:
         ), generate
 
     return tile
+
+
+@intrinsic
+def add_rows(typingctx, y, at, a, a_at, b, b_at, b_row, vectors):  # type: ignore[no-untyped-def]
+    """Adds `LANES` rows of B, each times a number: y[n] += Σ_r a[r] B[r, n].
+
+    The rows are read side by side from their beginnings on, which is what processors fetch ahead.
+
+    Args:
+        typingctx: Numba's.
+        y: where the sums go.
+        at: place of the first sum in `y`.
+        a: holds the numbers.
+        a_at: place of the first.
+        b: holds the rows.
+        b_at: place of the first row.
+        b_row: stride between rows.
+        vectors: length of the rows, in vectors of `LANES`.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        out, left, right = (
+            data_of(context, builder, signature.args[place], values[place]) for place in (0, 2, 4)
+        )
+        factors = [
+            emit_spread(
+                builder, builder.load(builder.gep(left, [builder.add(values[3], _INDEX(row))]))
+            )
+            for row in range(LANES)
+        ]
+        starts = [
+            builder.add(values[5], builder.mul(values[6], _INDEX(row))) for row in range(LANES)
+        ]
+        with cgutils.for_range(builder, values[7]) as loop:
+            n = builder.mul(loop.index, _INDEX(LANES))
+            place = builder.add(values[1], n)
+            # Two chains of sums: one would wait for itself.
+            sums = [emit_load(builder, out, place), _ZERO]
+            for row, (factor, start) in enumerate(zip(factors, starts, strict=True)):
+                vector = emit_load(builder, right, builder.add(start, n))
+                sums[row % 2] = emit_multiply_add(builder, factor, vector, sums[row % 2])
+            emit_store(builder, builder.fadd(*sums), out, place)
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.void(y, index, a, index, b, index, index, index), generate
 
 
 @intrinsic
@@ -198,18 +210,18 @@ def add_dots(typingctx, y, at, a, a_at, a_row, b, b_at, vectors):  # type: ignor
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         out, left, right = (
-            _data(context, builder, signature.args[place], values[place]) for place in (0, 2, 5)
+            data_of(context, builder, signature.args[place], values[place]) for place in (0, 2, 5)
         )
         sums = [cgutils.alloca_once_value(builder, _ZERO) for _ in range(LANES)]
         for one in sums:
             builder.store(_ZERO, one)
         with cgutils.for_range(builder, values[7]) as loop:
             k = builder.mul(loop.index, _INDEX(LANES))
-            vector = _load(builder, right, builder.add(values[6], k))
+            vector = emit_load(builder, right, builder.add(values[6], k))
             for row, slot in enumerate(sums):
                 start = builder.add(values[3], builder.mul(values[4], _INDEX(row)))
-                product = _multiply_add(
-                    builder, _load(builder, left, builder.add(start, k)), vector, builder.load(slot)
+                product = emit_multiply_add(
+                    builder, emit_load(builder, left, builder.add(start, k)), vector, builder.load(slot)
                 )
                 builder.store(product, slot)
         rows = [builder.load(slot) for slot in sums]
@@ -226,7 +238,7 @@ def add_dots(typingctx, y, at, a, a_at, a_row, b, b_at, vectors):  # type: ignor
                 )
                 for pair in range(0, len(rows), 2)
             ]
-        _store(builder, builder.fadd(_load(builder, out, values[1]), rows[0]), out, values[1])
+        emit_store(builder, builder.fadd(emit_load(builder, out, values[1]), rows[0]), out, values[1])
         return context.get_dummy_value()
 
     index = types.intp

@@ -7,16 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from tuner.native import heads
+from tuner.native.backward import backward, descend
 from tuner.native.compiling import compiled, entry
+from tuner.native.forward import forward
 from tuner.native.heads import Targets
+from tuner.native.layout import Shape
 from tuner.native.noise import standard_normal
-from tuner.native.products import assign_product, descend_product
-from tuner.native.recurrence import backward, descend, forward
+from tuner.native.products import NEXT, START, assign_product, descend_product
 from tuner.tasks.sequences import Sequences
-
-# As arguments, literal numbers would make Numba compile a function once more for them.
-_START = np.int64(0)
-_NEXT = np.int64(1)
 
 
 class Split(NamedTuple):
@@ -35,12 +33,12 @@ class Split(NamedTuple):
     targets: Targets
 
 
-def split_of(sequences: Sequences, head: int) -> Split:
+def split_of(sequences: Sequences, shape: Shape) -> Split:
     """Puts a split's sequences one behind the other."""
     lengths = sequences.lengths
     inputs = np.concatenate(sequences.inputs).astype(np.float32).reshape(-1)
     return Split(
-        inputs, np.cumsum(lengths) - lengths, lengths, heads.targets_of(sequences, head)
+        inputs, np.cumsum(lengths) - lengths, lengths, heads.targets_of(sequences, shape)
     )
 
 
@@ -74,8 +72,8 @@ def _predict(shape, parameters, activity, frames, length):  # type: ignore[no-un
         forward(shape, parameters, activity, direction, frames, length)
     row = shape.directions * shape.width + 1
     assign_product(
-        activity.logits, _START, shape.output_width, activity.hidden, _START, row, _NEXT,
-        parameters.output_kernel, _START, shape.output_width, length, shape.output_width, row,
+        activity.logits, START, shape.output_width, activity.hidden, START, row, NEXT,
+        parameters.output_kernel, START, shape.output_width, length, shape.output_width, row,
     )  # fmt: skip
 
 
@@ -89,12 +87,12 @@ def _learn(shape, parameters, velocities, activity, frames, length, momentum, ra
                 row * outputs + column
             ]
     assign_product(
-        activity.hidden_slopes, _START, hidden, activity.logits, _START, outputs, _NEXT,
-        activity.transposed, _START, hidden, length, hidden, outputs,
+        activity.hidden_slopes, START, hidden, activity.logits, START, outputs, NEXT,
+        activity.transposed, START, hidden, length, hidden, outputs,
     )  # fmt: skip
     descend_product(
-        parameters.output_kernel, velocities.output_kernel, momentum, rate, _START,
-        outputs, activity.hidden, _START, _NEXT, hidden + 1, activity.logits, _START, outputs,
+        parameters.output_kernel, velocities.output_kernel, momentum, rate, START,
+        outputs, activity.hidden, START, NEXT, hidden + 1, activity.logits, START, outputs,
         hidden + 1, outputs, length,
     )  # fmt: skip
     for direction in range(shape.directions):
@@ -105,7 +103,7 @@ def _learn(shape, parameters, velocities, activity, frames, length, momentum, ra
 
 
 @entry
-def train(shape, parameters, velocities, activity, paths, frames, split, order, start, stop, key, noise, noise_std, momentum, rate, losses):  # type: ignore[no-untyped-def] # noqa: E501
+def train(shape, parameters, velocities, activity, room, frames, split, order, start, stop, key, noise, noise_std, momentum, rate, losses):  # type: ignore[no-untyped-def] # noqa: E501
     """Trains on some visits of an epoch, one update a sequence.
 
     Args:
@@ -113,7 +111,7 @@ def train(shape, parameters, velocities, activity, paths, frames, split, order, 
         parameters: weights; they are moved.
         velocities: of the weights; they are moved.
         activity: room.
-        paths: room.
+        room: more room, for the head.
         frames: the length that there is room for.
         split: training sequences.
         order: sequences in the order of the visits.
@@ -137,7 +135,7 @@ def train(shape, parameters, velocities, activity, paths, frames, split, order, 
             standard_normal(key[0], key[1], visit, length * shape.inputs, noise)
             _add_noise(shape, activity, length, noise, noise_std)
         _predict(shape, parameters, activity, frames, length)
-        loss = heads.slope(shape, activity.logits, length, split.targets, sequence, paths)
+        loss = heads.slope(shape, activity.logits, length, split.targets, sequence, room)
         losses[visit] = loss
         if not np.isfinite(loss):
             return visit
@@ -146,12 +144,12 @@ def train(shape, parameters, velocities, activity, paths, frames, split, order, 
 
 
 @entry
-def measure(shape, parameters, activity, paths, frames, split, scores):  # type: ignore[no-untyped-def]
+def measure(shape, parameters, activity, room, frames, split, scores):  # type: ignore[no-untyped-def]
     """Writes the score of every sequence of a split into `scores`, float64 [sequences]."""
     for sequence in range(len(split.lengths)):
         length = split.lengths[sequence]
         _read(shape, activity, split, sequence)
         _predict(shape, parameters, activity, frames, length)
         scores[sequence] = heads.score(
-            shape, activity.logits, length, split.targets, sequence, paths
+            shape, activity.logits, length, split.targets, sequence, room
         )
