@@ -298,17 +298,23 @@ class Murderer(Silence):
                 os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.parametrize("engine", ["keras", "native"])
 def test_neither_workers_nor_their_deaths_change_a_number(
-    finished: pathlib.Path, tmp_path: pathlib.Path
+    finished: pathlib.Path, tmp_path: pathlib.Path, engine: str
 ) -> None:
-    directory = tmp_path / "study"
+    plan = tiny.plan(("V", "FGR"))
+    alone = finished
+    if engine == "native":
+        alone = tmp_path / "alone"
+        assert len(run(alone, plan, pool=WorkerPool(engine, workers=1)).finished) == 6
+    together = tmp_path / "together"
     observer = Murderer()
-    study = Study(directory, tiny.plan(("V", "FGR")), TASK, TASK.load("a"))
-    study.run(WorkerPool("keras", workers=2), observer)
+    Study(together, plan, TASK, TASK.load("a")).run(WorkerPool(engine, workers=2), observer)
     assert observer.interrupted and not observer.failed
-    assert lines(directory) == lines(finished)
+    assert lines(together) == lines(alone)
+    assert {line["engine"] for line in lines(together)["V"]} == {engine}
     for name in ("best/V/card.json", "best/FGR/card.json"):
-        assert (directory / name).read_text() == (finished / name).read_text()
+        assert (together / name).read_text() == (alone / name).read_text()
 
 
 def test_a_failed_trial_is_recorded_and_the_study_goes_on(
