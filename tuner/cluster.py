@@ -1,4 +1,4 @@
-"""A study on the processes of a cluster: the chief runs it, the others train in step with it.
+"""A study under a strategy: the chief runs it, the others of a cluster train in step with it.
 
 Only the chief reads and writes the study directory. Before each trial it tells the others which one
 comes and gives them its checkpoint, so nothing needs to be shared but the data.
@@ -11,6 +11,7 @@ import functools
 import json
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ class Chief:
             _share(b"", self.strategy)
 
         train = functools.partial(reference.train, strategy=self.strategy)
-        InProcess(train, self.engine).run(task, corpus, protocol, announced(), tell)
+        with _explained():
+            InProcess(train, self.engine).run(task, corpus, protocol, announced(), tell)
 
 
 def follow(
@@ -78,10 +80,10 @@ def follow(
         protocol: training rules.
 
     Raises:
-        InputError: if the chief has another task, other data or rules.
+        InputError: if the chief has another task, other data or rules, or another process ends.
     """
     own = _rules(task, corpus, protocol)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _explained():
         checkpoint = Path(folder) / "checkpoint.npz"
         while message := _share(b"", strategy):
             announced: dict[str, Any] = json.loads(message)
@@ -101,6 +103,18 @@ def follow(
                 strategy=strategy,
             ):
                 pass
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turns what TensorFlow says when a process of the cluster has ended into a line."""
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        raise InputError(
+            "--strategy=multiworker: another process of the cluster has ended or cannot be "
+            "reached; nothing finished is lost. To go on, start all of them again"
+        ) from error
 
 
 def _rules(task: Task, corpus: Corpus, protocol: Protocol) -> dict[str, Any]:

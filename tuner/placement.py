@@ -21,9 +21,6 @@ import tensorflow as tf
 
 from serving.command_line import InputError
 
-STRATEGIES = ("auto", "one", "mirrored", "multiworker", "tpu")
-"""What a person may ask for."""
-
 # As Kaggle, Colab and Cloud TPU machines say that there is a TPU.
 _TPU_NAMES = ("TPU_NAME", "COLAB_TPU_ADDR")
 
@@ -49,8 +46,9 @@ def choose(name: str, environment: Mapping[str, str] = os.environ) -> str:
     """Chooses the strategy of a study.
 
     Args:
-        name: one of `STRATEGIES`; `auto` is `tpu` where the environment names one, else `one`, also
-            with several GPUs, on which `mirrored` would do the same work several times.
+        name: `one`, `mirrored`, `multiworker`, `tpu`, or `auto`, which is `tpu` where the
+            environment names one, else `one`, also with several GPUs, on which `mirrored` would do
+            the same work several times.
         environment: the process's.
 
     Example:

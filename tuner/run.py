@@ -55,6 +55,14 @@ _ENGINE = flags.DEFINE_enum(
 _WORKERS = flags.DEFINE_string(
     "workers", "auto", "How many trials are trained at a time, each in a process; auto: one a core."
 )
+_STRATEGY = flags.DEFINE_enum(
+    "strategy",
+    "auto",
+    ["auto", "one", "mirrored", "multiworker", "tpu"],
+    "Where the keras engine trains; auto is tpu if TPU_NAME is set, else one. Updates take one "
+    "sequence, so more devices make none faster: see --workers.",
+)
+_TPU = flags.DEFINE_string("tpu", "", "Name or address of the TPU [TPU_NAME, or local].")
 _MODEL_BASE_PATH = flags.DEFINE_string(
     "model_base_path", None, "Where to export the best model [STUDY_DIR/export]."
 )
@@ -98,18 +106,51 @@ def _study_directory(task: Task) -> Path:
     return Path(_STUDY_DIR.value or Path("studies") / f"{task.name}{suffix}")
 
 
-def _pool(workers: int) -> Pool:
-    """Makes what shall train, and says so where a person might have expected something else."""
+def _engine(strategy: str) -> str:
+    """Chooses the engine, and says so where a person might have expected something else."""
     from tuner import engines
-    from tuner.workers import WorkerPool
 
-    choice = engines.choose(_ENGINE.value)
+    keras_for = "" if strategy == "one" else f"--strategy={strategy}"
+    choice = engines.choose(_ENGINE.value, keras_for=keras_for)
     if choice.reason:
         print(f"engine: {choice.engine}, because {choice.reason}")
-    return WorkerPool(choice.engine, workers)
+    return choice.engine
 
 
-def _print_plan(plan: Plan, task: Task, corpus: Corpus, pool: Pool, directory: Path) -> None:
+def _workers(asked: int, strategy: str) -> int:
+    if strategy == "one":
+        return asked
+    if _WORKERS.value != "auto" and asked > 1:
+        raise InputError(
+            f"--workers: expected 1 with --strategy={strategy}, which trains one trial at a time. "
+            f"Received: {asked}"
+        )
+    return 1
+
+
+def _pool(
+    engine: str, workers: int, strategy: str, task: Task, corpus: Corpus, plan: Plan
+) -> Pool | None:
+    """Makes what shall train; None if this process has trained for another one's study."""
+    if strategy == "one":
+        from tuner.workers import WorkerPool
+
+        return WorkerPool(engine, workers)
+
+    from tuner import cluster, placement
+
+    made = placement.make_strategy(strategy, _TPU.value)
+    print(f"strategy: {placement.describe(made)}", flush=True)
+    if placement.is_chief(made):
+        return cluster.Chief(made)
+    print("the chief of the cluster keeps the study; this process trains with it", flush=True)
+    cluster.follow(made, task, corpus, plan.protocol)
+    return None
+
+
+def _print_plan(
+    plan: Plan, task: Task, corpus: Corpus, engine: str, workers: int, directory: Path
+) -> None:
     from tuner import estimate
     from tuner.progress import duration
 
@@ -129,11 +170,11 @@ def _print_plan(plan: Plan, task: Task, corpus: Corpus, pool: Pool, directory: P
         f"{space.one_minus_momentum[0]:g}-{space.one_minus_momentum[1]:g}, noise "
         f"{space.noise_std[0]:g}-{space.noise_std[1]:g}"
     )
-    cost = estimate.Cost(task, corpus, plan.protocol, pool.engine)
-    seconds = estimate.seconds(plan.all_trials(task), cost, pool.workers)
+    cost = estimate.Cost(task, corpus, plan.protocol, engine)
+    seconds = estimate.seconds(plan.all_trials(task), cost, workers)
     print(
-        f"estimate: about {duration(seconds)} with the {pool.engine} engine and {pool.workers} "
-        f"worker{'s' if pool.workers > 1 else ''}, less if trials stop early"
+        f"estimate: about {duration(seconds)} with the {engine} engine and {workers} "
+        f"worker{'s' if workers > 1 else ''}, less if trials stop early"
     )
     print(f"study directory: {directory}")
 
@@ -144,21 +185,31 @@ def _interrupt(*_: Any) -> None:
 
 def main() -> int:
     """Runs the command."""
-    from tuner.tasks.task import find_task
+    from tuner.tasks.task import find_task, load_corpus
     from tuner.workers import count
 
-    workers = count(_WORKERS.value)
+    asked = count(_WORKERS.value)
     task = find_task(_TASK.value)
-    corpus = task.load(_DATA.value)
+    corpus = load_corpus(task, _DATA.value)
     print(f"data: {corpus.edition}")
     command_line.start_tensorflow()
+
+    from tuner import placement
+
+    strategy = placement.choose(_STRATEGY.value)
     plan = _plan()
     directory = _study_directory(task)
-    pool = _pool(workers)
-    _print_plan(plan, task, corpus, pool, directory)
+    workers, engine = _workers(asked, strategy), _engine(strategy)
+    _print_plan(plan, task, corpus, engine, workers, directory)
     if _DRY_RUN.value:
         return 0
 
+    pool = _pool(engine, workers, strategy, task, corpus, plan)
+    return _lead(pool, directory, plan, task, corpus) if pool else 0
+
+
+def _lead(pool: Pool, directory: Path, plan: Plan, task: Task, corpus: Corpus) -> int:
+    """Runs the study to its report and its exported model."""
     from tuner.estimate import Cost
     from tuner.progress import Progress
     from tuner.study import Study

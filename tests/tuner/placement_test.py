@@ -1,0 +1,180 @@
+"""Strategies change no number; what cannot be placed is refused in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from serving.command_line import InputError
+from tests.tuner import placed
+from tests.tuner.tiny import ROOT, train_one
+from tests.zoo import harness
+from tuner import placement
+
+PLACED = pathlib.Path(placed.__file__)
+
+
+def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Float32 and the same operations: only their order may differ, in sums over replicas."""
+    for name in ("curve", "test"):
+        np.testing.assert_allclose(
+            np.array(found[name], float), np.array(expected[name], float), rtol=1e-6, err_msg=name
+        )
+    for one, other in zip(found["weights"], expected["weights"], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+@pytest.fixture(scope="module")
+def on_one_device() -> list[dict[str, Any]]:
+    return [placed.numbers(train_one(trial, task=task)) for task, trial in placed.CASES]
+
+
+def run_mirrored(devices: int) -> list[dict[str, Any]]:
+    # Logical devices must be made before TensorFlow starts, hence the process.
+    printed = harness.run_python(str(PLACED), "mirrored", str(devices)).splitlines()
+    assert f"MirroredStrategy, {devices} replicas" in printed[-2] and "--workers" in printed[-2]
+    return json.loads(printed[-1])
+
+
+def test_two_devices_equal_one(on_one_device: list[dict[str, Any]]) -> None:
+    first, second, interrupted = run_mirrored(2)
+    assert_same(first, on_one_device[0])
+    assert_same(second, on_one_device[1])
+    assert interrupted == first
+
+
+def test_four_devices_equal_one(on_one_device: list[dict[str, Any]]) -> None:
+    (found,) = run_mirrored(4)
+    assert_same(found, on_one_device[2])
+
+
+def test_two_processes_equal_one(on_one_device: list[dict[str, Any]]) -> None:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    hosts = ["{}:{}".format(*free.getsockname()) for free in sockets]
+    for free in sockets:
+        free.close()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(PLACED), "multiworker"],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
+                "CUDA_VISIBLE_DEVICES": "-1",
+                "TF_CONFIG": json.dumps(
+                    {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
+                ),
+            },
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for index in range(2)
+    ]
+    outputs = [process.communicate() for process in processes]
+    for process, (_, errors) in zip(processes, outputs, strict=True):
+        assert process.returncode == 0, errors[-5000:]
+    # The first trial went on from a checkpoint that only the chief had.
+    first, second = json.loads(outputs[0][0].splitlines()[-1])
+    assert_same(first, on_one_device[0])
+    task, trial = placed.SECOND
+    assert_same(second, placed.numbers(train_one(trial, task=task)))
+
+
+def test_auto_is_one_device_unless_there_is_a_tpu() -> None:
+    assert placement.choose("auto", {}) == "one"
+    assert placement.choose("auto", {"TPU_NAME": ""}) == "one"
+    assert placement.choose("auto", {"TPU_NAME": "local"}) == "tpu"
+    assert placement.choose("auto", {"COLAB_TPU_ADDR": "10.0.0.2:8470"}) == "tpu"
+    assert placement.choose("mirrored", {"TPU_NAME": "local"}) == "mirrored"
+    assert placement.make_strategy("one").num_replicas_in_sync == 1
+
+
+class FakeResolver:
+    def __init__(self, tpu: str) -> None:
+        if tpu == "gone":
+            raise ValueError("Could not lookup TPU metadata\nfrom name 'gone'")
+        self.tpu = tpu
+
+
+@pytest.fixture
+def fake_tpu(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Stands in for the TPU; records what is asked of it, in order."""
+    calls: list[tuple[str, str]] = []
+
+    def record(name: str) -> Any:
+        return lambda resolver: calls.append((name, resolver.tpu))
+
+    monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", FakeResolver)
+    monkeypatch.setattr(tf.config, "experimental_connect_to_cluster", record("connect"))
+    monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", record("initialize"))
+    monkeypatch.setattr(tf.distribute, "TPUStrategy", record("strategy"))
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("tpu", "environment", "expected"),
+    [
+        ("", {}, "local"),
+        ("", {"TPU_NAME": "mine"}, "mine"),
+        ("", {"COLAB_TPU_ADDR": "10.0.0.2:8470"}, "10.0.0.2:8470"),
+        ("other", {"TPU_NAME": "mine"}, "other"),
+    ],
+)
+def test_the_tpu_is_found_and_started(
+    fake_tpu: list[tuple[str, str]], tpu: str, environment: dict[str, str], expected: str
+) -> None:
+    placement.make_strategy("tpu", tpu, environment)
+    assert fake_tpu == [(step, expected) for step in ("connect", "initialize", "strategy")]
+
+
+def test_a_tpu_out_of_reach_is_one_line(fake_tpu: list[tuple[str, str]]) -> None:
+    with pytest.raises(InputError) as caught:
+        placement.make_strategy("tpu", "gone", {})
+    message = str(caught.value)
+    assert message.startswith("--strategy=tpu: cannot reach the TPU 'gone'; name it by --tpu")
+    assert "Could not lookup TPU metadata from name" in message and "\n" not in message
+    assert fake_tpu == []
+
+
+CLUSTER = '"cluster": {"worker": ["a:1", "b:1"]}'
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (None, "--strategy=multiworker: expected the cluster in TF_CONFIG"),
+        ("", "Received: nothing"),
+        ("{", "TF_CONFIG: expected JSON"),
+        ("[]", "TF_CONFIG: expected addresses of workers"),
+        ('{"cluster": {}}', "TF_CONFIG: expected addresses of workers"),
+        ('{"cluster": {"worker": "a:1"}}', "TF_CONFIG: expected addresses of workers"),
+        ('{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}}', "TF_CONFIG: expected addresses"),
+        (f"{{{CLUSTER}}}", 'TF_CONFIG: expected "task"'),
+        (f'{{{CLUSTER}, "task": "worker"}}', 'TF_CONFIG: expected "task"'),
+        (f'{{{CLUSTER}, "task": {{"type": "chief", "index": 0}}}}', "Received: "),
+        (f'{{{CLUSTER}, "task": {{"type": "worker", "index": 2}}}}', '"index": 2'),
+        (f'{{{CLUSTER}, "task": {{"type": "worker", "index": "0"}}}}', '"index": "0"'),
+    ],
+)
+def test_a_damaged_cluster_is_one_line(config: str | None, expected: str) -> None:
+    environment = {} if config is None else {"TF_CONFIG": config}
+    with pytest.raises(InputError) as caught:
+        placement.make_strategy("multiworker", environment=environment)
+    assert expected in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_good_clusters_pass() -> None:
+    placement.check_tf_config(f'{{{CLUSTER}, "task": {{"type": "worker", "index": 1}}}}')
+    placement.check_tf_config(
+        '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "chief", "index": 0}}'
+    )
