@@ -15,11 +15,13 @@ from zoo.cells import (
     NoPeepholesCell,
     VanillaCell,
 )
+from zoo.layers import RNN
 from zoo.registry import get_variant, list_variants, make_cell
 from zoo.variant_cell import VariantCell
 from zoo.variants import Variant
 
 __all__ = [
+    "RNN",
     "CoupledInputForgetGateCell",
     "FullGateRecurrenceCell",
     "NoForgetGateCell",

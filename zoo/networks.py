@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from zoo.layers import RNN
+
 RECURRENT = "recurrent"
 """Name of the recurrent layer in every network."""
 
@@ -22,7 +24,7 @@ def next_step(cell: keras.layers.Layer, inputs: int, outputs: int) -> keras.Mode
     layer. The network returns logits, so that the sigmoid can be taken together with the loss.
 
     Args:
-        cell: a cell for `keras.layers.RNN`.
+        cell: a cell for `zoo.RNN`.
         inputs: features of an input frame.
         outputs: outputs a frame.
 
@@ -50,7 +52,7 @@ def framewise(
     backward, both into one softmax.
 
     Args:
-        cell: a cell for `keras.layers.RNN`. Of a bidirectional network it is only the pattern: both
+        cell: a cell for `zoo.RNN`. Of a bidirectional network it is only the pattern: both
             directions get cells of their own, made from its configuration.
         inputs: features of an input frame.
         outputs: outputs a frame.
@@ -116,7 +118,7 @@ def _network(
     name: str, cell: keras.layers.Layer, inputs: int, outputs: int, *, bidirectional: bool
 ) -> keras.Model:
     sequence = keras.Input((None, inputs), name="sequence")
-    recurrent = keras.layers.RNN(cell, return_sequences=True, name=RECURRENT)
+    recurrent = RNN(cell, return_sequences=True, name=RECURRENT)
     if bidirectional:
         recurrent = keras.layers.Bidirectional(recurrent, merge_mode="concat", name=RECURRENT)
     logits = keras.layers.Dense(outputs, name=LOGITS)(recurrent(sequence))

@@ -158,12 +158,13 @@ def make_layer(
     problem: Problem,
     dtype: str = "float64",
     cell_arguments: Mapping[str, Any] | None = None,
+    kind: type[keras.layers.RNN] = keras.layers.RNN,
     **arguments: Any,
 ) -> keras.layers.RNN:
-    """Makes `keras.layers.RNN` around the cell of a problem; returns all outputs and the states."""
+    """Makes a layer around the cell of a problem; returns all outputs and the states."""
     arguments = {"return_sequences": True, "return_state": True, **arguments}
     cell = make_cell(problem, dtype, **(cell_arguments or {}))
-    layer = keras.layers.RNN(cell, dtype=dtype, **arguments)
+    layer = kind(cell, dtype=dtype, **arguments)
     layer.build(problem.inputs.shape)
     return layer
 

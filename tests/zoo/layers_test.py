@@ -1,0 +1,400 @@
+"""`zoo.RNN` beside `keras.layers.RNN` and the NumPy reference: values, gradients, options."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import zoo
+from tests.zoo import harness, reference
+from zoo import layers
+
+FLOAT64 = 1e-10
+FLOAT32 = 1e-5
+
+TIME = 13  # More than one block of steps, and the last one not full.
+
+MASK = np.array(
+    [
+        [1] * 13,
+        [1] * 8 + [0] * 5,
+        [0] * 4 + [1] * 9,
+        [1, 0, 1, 1, 0, 0, 1, 0, 1, 1, 1, 0, 1],
+        [0, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0],
+        [0] * 13,
+    ],
+    bool,
+)
+"""Whole, masked on the right, on the left, scattered, at both ends, everywhere."""
+
+MODES: dict[str, Callable[[Callable], Callable]] = {
+    "eager": lambda function: function,
+    "function": tf.function,
+    "xla": lambda function: tf.function(function, jit_compile=True),
+}
+
+each_variant = pytest.mark.parametrize("code", reference.CODES)
+
+
+@pytest.fixture(autouse=True)
+def no_warning() -> Iterator[None]:
+    """Lets a test fail that means the scan and gets Keras' loop."""
+    layers._tell_once.cache_clear()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="zoo.RNN")
+        yield
+    layers._tell_once.cache_clear()
+
+
+def differentiate(
+    layer: keras.layers.RNN,
+    problem: harness.Problem,
+    mode: str = "function",
+    dtype: str = "float64",
+    **arguments: Any,
+) -> dict[str, np.ndarray]:
+    """Outputs, final states, and the gradient of their random linear loss by everything."""
+    slopes = [problem.output_slopes, *problem.state_slopes]
+
+    def step(inputs: tf.Tensor, states: list[tf.Tensor]) -> tuple:
+        with tf.GradientTape() as tape:
+            tape.watch([inputs, *states])
+            results = layer(inputs, initial_state=states, **arguments)
+            pairs = zip(results, slopes, strict=True)
+            loss = sum(tf.reduce_sum(tf.cast(result, dtype) * slope) for result, slope in pairs)
+        values = [variable.value for variable in layer.trainable_variables]
+        return results, tape.gradient(loss, [inputs, *states, *values])
+
+    states = [tf.constant(state, dtype) for state in problem.states]
+    results, gradient = MODES[mode](step)(tf.constant(problem.inputs, dtype), states)
+    names = [f"state {index}" for index in range(len(states))]
+    found = dict(zip(["outputs", *(f"final {name}" for name in names)], results, strict=True))
+    weights = [variable.name for variable in layer.trainable_variables]
+    found |= dict(zip(["inputs", *names, *weights], gradient, strict=True))
+    assert all(tensor is not None for tensor in found.values())
+    return {name: harness.numpy_of(tf.cast(tensor, dtype)) for name, tensor in found.items()}
+
+
+def assert_same(
+    problem: harness.Problem,
+    mode: str = "function",
+    dtype: str = "float64",
+    tolerance: float = FLOAT64,
+    mask: np.ndarray | None = None,
+    **options: Any,
+) -> None:
+    """Compares both layers, every number relative to the largest of its array."""
+    call = {} if mask is None else {"mask": tf.constant(mask)}
+    expected, found = (
+        differentiate(
+            harness.make_layer(problem, dtype, kind=kind, **options),
+            problem,
+            mode=which,
+            dtype="float64" if dtype == "float64" else "float32",
+            **call,
+        )
+        for kind, which in ((keras.layers.RNN, "function"), (zoo.RNN, mode))
+    )
+    largest = {name: max(1.0, np.abs(array).max()) for name, array in expected.items()}
+    harness.assert_all_close(
+        {name: array / largest[name] for name, array in found.items()},
+        {name: array / largest[name] for name, array in expected.items()},
+        tolerance,
+    )
+
+
+@each_variant
+def test_follows_the_paper(code: str) -> None:
+    problem = harness.make_problem(code)
+    found = differentiate(harness.make_layer(problem, kind=zoo.RNN), problem)
+    outputs, finals = reference.forward(code, problem.weights, problem.inputs, problem.states)
+    harness.assert_close(found["outputs"], outputs, FLOAT64)
+    for index, final in enumerate(finals):
+        harness.assert_close(found[f"final state {index}"], final, FLOAT64)
+    for name, slope in harness.exact_gradient(code).items():
+        harness.assert_close(found[name], slope, FLOAT64, name)
+
+
+@each_variant
+def test_equals_keras_under_a_mask(code: str) -> None:
+    # All kinds of mask at once, one a row.
+    assert_same(harness.make_problem(code, batch=len(MASK), time=TIME), mask=MASK)
+
+
+@each_variant
+def test_equals_keras_without_a_mask(code: str) -> None:
+    assert_same(harness.make_problem(code, time=TIME))
+
+
+@pytest.mark.parametrize(
+    ("code", "mode", "mask"),
+    [
+        pytest.param("V", "eager", None, id="V-eager"),
+        pytest.param("FGR", "eager", MASK, id="FGR-eager-masked"),
+        # Compiling takes long.
+        pytest.param("V", "xla", MASK, id="V-xla-masked"),
+        pytest.param("FGR", "xla", None, id="FGR-xla"),
+        *(
+            pytest.param(code, "xla", mask, id=f"{code}-xla-{kind}", marks=pytest.mark.slow)
+            for code in reference.CODES
+            for kind, mask in (("whole", None), ("masked", MASK))
+        ),
+    ],
+)
+def test_equals_keras_in_other_modes(code: str, mode: str, mask: np.ndarray | None) -> None:
+    assert_same(harness.make_problem(code, batch=len(MASK), time=TIME), mode, mask=mask)
+
+
+@pytest.mark.parametrize("time", [1, 2, 10, 61, 300])
+@pytest.mark.parametrize("code", ["V", "FGR"])
+def test_equals_keras_at_every_length(code: str, time: int) -> None:
+    assert_same(harness.make_problem(code, time=time))
+
+
+@pytest.mark.parametrize("batch", [1, 300])
+def test_equals_keras_at_every_batch(batch: int) -> None:
+    # 300: so many that a block has the fewest steps.
+    assert_same(harness.make_problem("V", batch=batch, time=5, units=12))
+
+
+@pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
+@pytest.mark.parametrize("option", ["go_backwards", "zero_output_for_mask"])
+@pytest.mark.parametrize("code", ["V", "FGR"])
+def test_equals_keras_under_options(code: str, option: str, mask: np.ndarray | None) -> None:
+    problem = harness.make_problem(code, batch=len(MASK), time=TIME)
+    assert_same(problem, mask=mask, **{option: True})
+
+
+@each_variant
+def test_equals_keras_in_float32(code: str) -> None:
+    problem = harness.make_problem(code, time=100)
+    assert_same(problem, dtype="float32", tolerance=FLOAT32)
+
+
+@pytest.mark.parametrize("code", ["V", "FGR"])
+def test_equals_keras_in_bfloat16(code: str) -> None:
+    # Some roundings (2^-8), each of them made at another place.
+    assert_same(harness.make_problem(code), dtype="mixed_bfloat16", tolerance=0.06)
+
+
+@pytest.mark.parametrize("kind", [keras.layers.RNN, zoo.RNN])
+def test_types_in_mixed_precision(kind: type[keras.layers.RNN]) -> None:
+    layer = harness.make_layer(harness.make_problem("V"), dtype="mixed_bfloat16", kind=kind)
+    results = layer(tf.zeros((2, 5, harness.FEATURES)))
+    assert {result.dtype for result in results} == {tf.bfloat16}
+    assert {variable.dtype for variable in layer.trainable_variables} == {"float32"}
+
+
+@pytest.mark.parametrize("name", ["relu", "softsign", "linear", "hard_sigmoid", "gelu"])
+def test_equals_keras_with_other_activations(name: str) -> None:
+    arguments = {"activation": name, "recurrent_activation": "hard_sigmoid"}
+    assert_same(harness.make_problem("V"), cell_arguments=arguments)
+
+
+def test_equals_keras_without_a_bias() -> None:
+    problem = harness.make_problem("V")
+    weights = {name: array for name, array in problem.weights.items() if name != "bias"}
+    problem = dataclasses.replace(problem, weights=weights)
+    assert_same(problem, cell_arguments={"use_bias": False})
+
+
+@pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
+@each_variant
+def test_one_program_serves_every_batch_and_length(code: str, mask: np.ndarray | None) -> None:
+    layer = harness.make_layer(harness.make_problem(code), kind=zoo.RNN)
+    traced = []
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None, harness.FEATURES], tf.float64),
+            tf.TensorSpec([None, None], tf.bool),
+        ]
+    )
+    def run(inputs: tf.Tensor, keep: tf.Tensor) -> tuple:
+        traced.append(inputs.shape)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs, *states = layer(inputs, mask=None if mask is None else keep)
+        return outputs, states, tape.gradient([outputs, *states], inputs)
+
+    for batch, time in ((2, 5), (6, 13), (1, 1), (3, 40)):
+        problem = harness.make_problem(code, batch=batch, time=time)
+        zeros = [np.zeros_like(state) for state in problem.states]
+        keep = np.resize(MASK, (batch, time))
+        chosen = None if mask is None else keep
+        outputs, states, slopes = run(tf.constant(problem.inputs), tf.constant(keep))
+        expected, finals = reference.forward(
+            code, problem.weights, problem.inputs, zeros, mask=chosen
+        )
+        for result, wanted in zip([outputs, *states], [expected, *finals], strict=True):
+            harness.assert_close(result, wanted, FLOAT64)
+        assert slopes.shape == problem.inputs.shape
+    assert len(traced) == 1
+
+
+def test_unknown_sizes_have_the_same_gradient() -> None:
+    problem = harness.make_problem("V", batch=len(MASK), time=TIME)
+    layer = harness.make_layer(problem, kind=zoo.RNN)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, harness.FEATURES], tf.float64)])
+    def gradient(inputs: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            results = layer(inputs)
+            slopes = [problem.output_slopes, *problem.state_slopes]
+            loss = sum(tf.reduce_sum(a * b) for a, b in zip(results, slopes, strict=True))
+        return tape.gradient(loss, [variable.value for variable in layer.trainable_variables])
+
+    zeros = dataclasses.replace(problem, states=[np.zeros_like(s) for s in problem.states])
+    expected = differentiate(layer, zeros)
+    found = gradient(tf.constant(problem.inputs))
+    for variable, slope in zip(layer.trainable_variables, found, strict=True):
+        harness.assert_close(slope, expected[variable.name], FLOAT64, variable.name)
+
+
+@each_variant
+def test_both_directions(code: str) -> None:
+    problem = harness.make_problem(code, batch=len(MASK), time=TIME)
+    results = []
+    for kind in (keras.layers.RNN, zoo.RNN):
+        inner = harness.make_layer(problem, kind=kind, return_state=False)
+        layer = keras.layers.Bidirectional(inner, dtype="float64")
+        layer.build(problem.inputs.shape)
+        other = harness.make_problem(code, seed=2)
+        harness.set_weights(layer.forward_layer.cell, problem.weights)
+        harness.set_weights(layer.backward_layer.cell, other.weights)
+        assert type(layer.backward_layer) is kind
+        results.append(layer(tf.constant(problem.inputs), mask=tf.constant(MASK)))
+    harness.assert_close(results[1], results[0], FLOAT64)
+
+
+def test_stateful_layer_goes_on_where_it_stopped() -> None:
+    problem = harness.make_problem("FGR")
+    zeros = [np.zeros_like(state) for state in problem.states]
+    whole, _ = reference.forward("FGR", problem.weights, problem.inputs, zeros)
+    layer = harness.make_layer(problem, kind=zoo.RNN, stateful=True, return_state=False)
+    for _ in range(2):
+        parts = [layer(tf.constant(part)) for part in np.split(problem.inputs, [2], axis=1)]
+        harness.assert_close(np.concatenate(parts, axis=1), whole, FLOAT64)
+        layer.reset_state()
+
+
+def test_last_output_behind_a_masking_layer() -> None:
+    problem = harness.make_problem("V", batch=len(MASK), time=TIME)
+    inputs = np.where(MASK[..., None], problem.inputs, -1.0)
+    for zero in (False, True):
+        options = {"return_sequences": False, "return_state": False, "zero_output_for_mask": zero}
+        results = []
+        for kind in (keras.layers.RNN, zoo.RNN):
+            masked = keras.layers.Masking(-1.0, dtype="float64")(tf.constant(inputs))
+            results.append(harness.make_layer(problem, kind=kind, **options)(masked))
+        harness.assert_close(results[1], results[0], FLOAT64)
+
+
+def test_input_dropout_draws_the_masks_of_keras() -> None:
+    problem = harness.make_problem("V", batch=4)
+    arguments = {"dropout": 0.4, "seed": 5}
+    expected, found = (
+        differentiate(
+            harness.make_layer(problem, kind=kind, cell_arguments=arguments),
+            problem,
+            training=True,
+        )
+        for kind in (keras.layers.RNN, zoo.RNN)
+    )
+    harness.assert_all_close(found, expected, FLOAT64)
+    assert (expected["inputs"] == 0).any()
+
+
+@pytest.mark.parametrize("mode", ["eager", "function"])
+def test_second_derivative_is_refused(mode: str) -> None:
+    layer = harness.make_layer(harness.make_problem("V"), kind=zoo.RNN)
+
+    def curvature(inputs: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as outer:
+            outer.watch(inputs)
+            with tf.GradientTape() as inner:
+                inner.watch(inputs)
+                loss = tf.reduce_sum(layer(inputs)[0])
+            slope = inner.gradient(loss, inputs)
+        return outer.gradient(slope, inputs)
+
+    with pytest.raises((NotImplementedError, LookupError), match="second derivatives"):
+        MODES[mode](curvature)(tf.ones((2, 3, harness.FEATURES), tf.float64))
+
+
+class DoubledCell(zoo.VanillaCell):
+    """A cell that does more than the zoo knows of."""
+
+    def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
+        output, states = super().call(inputs, states, training)
+        return 2 * output, states
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        (keras.layers.GRUCell(4), "GRUCell"),
+        (keras.layers.StackedRNNCells([zoo.VanillaCell(4)]), "StackedRNNCells"),
+        (DoubledCell(4), "DoubledCell"),
+        (zoo.VanillaCell(4, recurrent_dropout=0.5), "recurrent_dropout"),
+        (zoo.VanillaCell(4, activation="softmax"), "softmax"),
+        (zoo.VanillaCell(4, recurrent_activation=lambda x: x), "lambda"),
+        (zoo.VanillaCell(4, dtype="float64"), "float64"),
+    ],
+)
+def test_falls_back_and_says_so_once(cell: Any, reason: str) -> None:
+    inputs = tf.constant(np.random.default_rng(0).normal(size=(2, 5, 3)), tf.float32)
+    ours, stock = zoo.RNN(cell), keras.layers.RNN(cell)
+    with pytest.warns(UserWarning, match=f"slower loop.*{reason}"):
+        found = ours(inputs, training=True)
+    assert found.shape == (2, 4)
+    ours(inputs, training=True)
+    # In inference there is no dropout, so nothing to fall back from.
+    harness.assert_close(ours(inputs), stock(inputs), FLOAT32)
+
+
+def test_falls_back_to_the_unrolled_loop() -> None:
+    problem = harness.make_problem("V")
+    with pytest.warns(UserWarning, match="unroll"):
+        harness.run(harness.make_layer(problem, kind=zoo.RNN, unroll=True), problem)
+
+
+def test_saved_file_names_the_layer(tmp_path: pathlib.Path) -> None:
+    model = zoo.networks.next_step(zoo.VanillaCell(4), inputs=3, outputs=2)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert type(loaded.get_layer(zoo.networks.RECURRENT)) is zoo.RNN
+    inputs = np.random.default_rng(0).normal(size=(2, 5, 3))
+    np.testing.assert_array_equal(loaded(inputs), model(inputs))
+
+
+def test_file_with_the_layer_of_keras_loads(tmp_path: pathlib.Path) -> None:
+    cell = zoo.VanillaCell(4)
+    model = keras.Sequential([keras.Input((None, 3)), keras.layers.RNN(cell)])
+    model.save(tmp_path / "model.keras")
+    model.save_weights(tmp_path / "model.weights.h5")
+    inputs = np.random.default_rng(0).normal(size=(2, 5, 3))
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(loaded(inputs), model(inputs))
+    ours = keras.Sequential([keras.Input((None, 3)), zoo.RNN(zoo.VanillaCell(4))])
+    ours.load_weights(tmp_path / "model.weights.h5")
+    harness.assert_close(ours(inputs), model(inputs), FLOAT32)
+
+
+def test_exported_graph_has_plain_operations_only(tmp_path: pathlib.Path) -> None:
+    model = zoo.networks.next_step(zoo.FullGateRecurrenceCell(4), inputs=3, outputs=2)
+    model.export(tmp_path / "model", verbose=False)
+    graph = (tmp_path / "model" / "saved_model.pb").read_bytes()
+    for name in (b"XlaLaunch", b"XlaCompile", b"PyFunc", b"PyCall"):
+        assert name not in graph
+    inputs = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    harness.assert_close(loaded.serve(inputs), model(inputs), FLOAT32)

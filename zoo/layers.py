@@ -1,0 +1,169 @@
+"""The recurrent layer: `keras.layers.RNN`, with the scan of `zoo.recurrence` inside.
+
+The scan runs on Keras' TensorFlow backend. On the others `zoo.RNN` is `keras.layers.RNN`.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from typing import Any
+
+import keras
+from keras import ops
+
+from zoo.variant_cell import Tensor, VariantCell
+
+_POINTWISE = frozenset(
+    keras.activations.get(name)
+    for name in (
+        "celu elu exponential gelu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu linear "
+        "log_sigmoid mish relu relu6 selu sigmoid silu soft_shrink softplus softsign squareplus "
+        "tanh tanh_shrink threshold"
+    ).split()
+)
+"""Activations that take every number by itself: the scan relies on that, softmax is not so."""
+
+
+@keras.saving.register_keras_serializable(package="lstm_odyssey")
+class RNN(keras.layers.RNN):
+    """`keras.layers.RNN` that runs the cells of the zoo several times faster on TensorFlow.
+
+        h_t, states_t = cell(x_t, states_{t-1})
+
+    Arguments, call arguments, weights, outputs, states, masking and saved files are those of
+    `keras.layers.RNN`, and so are the values: they agree up to rounding. What differs is how they
+    are found: the products with the inputs are one matrix product over all steps, and the gradient
+    goes back through time by its own loop (`zoo.recurrence`). Second derivatives are refused.
+
+    Keras' own loop is taken, and a warning says so once, for a cell that is not of the zoo or whose
+    `call` is overridden (`keras.layers.StackedRNNCells`: stack layers instead), in training with
+    `recurrent_dropout`, with `unroll=True`, with an activation that Keras does not have or that is
+    not pointwise (`softmax`), and where layer and cell compute in different types. Other backends
+    than TensorFlow always take it, and need no warning.
+
+    Args:
+        cell: a cell, such as `zoo.VanillaCell(100)`.
+        return_sequences: Boolean (default `False`). Whether to return the outputs of all steps
+            instead of the last.
+        return_state: Boolean (default `False`). Whether to return the final states too.
+        go_backwards: Boolean (default `False`). Whether to take the steps from the last to the
+            first; outputs are in the order in which they are made.
+        stateful: Boolean (default `False`). Whether a batch starts with the final states of the
+            batch before.
+        unroll: Boolean (default `False`). Whether Keras shall unroll its loop.
+        zero_output_for_mask: Boolean (default `False`). Whether the outputs of masked steps are 0
+            instead of the output of the step before.
+        **kwargs: `name`, `dtype`, `trainable` as for any Keras layer.
+
+    Call arguments:
+        sequences: A 3D tensor, with shape `(batch, time, features)`.
+        initial_state: List of the states before the first step, see `zoo.VariantCell`. Default:
+            zeros.
+        mask: Boolean tensor with shape `(batch, time)`; a step where it is `False` leaves all
+            states as they were.
+        training: Python boolean; only relevant when the cell has dropout.
+
+    Returns:
+        The output `(batch, units)`, or outputs `(batch, time, units)`; if `return_state`, also the
+        final states.
+
+    Raises:
+        NotImplementedError: when a gradient is differentiated again.
+
+    Example:
+        >>> import numpy as np, zoo
+        >>> layer = zoo.RNN(zoo.NoForgetGateCell(4), return_sequences=True, return_state=True)
+        >>> outputs, h, c = layer(np.zeros((2, 7, 3), "float32"))
+        >>> tuple(outputs.shape), tuple(h.shape), tuple(c.shape)
+        ((2, 7, 4), (2, 4), (2, 4))
+    """
+
+    def inner_loop(
+        self,
+        sequences: Tensor,
+        initial_state: list[Tensor],
+        mask: Tensor | None,
+        training: bool = False,
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        if keras.backend.backend() != "tensorflow":
+            return super().inner_loop(sequences, initial_state, mask, training=training)
+        reason = self._why_not_to_scan(training)
+        if reason:
+            _tell_once(reason)
+            return super().inner_loop(sequences, initial_state, mask, training=training)
+        return self._scan(sequences, initial_state, mask, training)
+
+    def _why_not_to_scan(self, training: bool) -> str:
+        """Says what the scan cannot do for this layer; nothing if it can do all."""
+        cell = self.cell
+        if not isinstance(cell, VariantCell) or type(cell).call is not VariantCell.call:
+            return f"{type(cell).__name__} is not a cell of the zoo"
+        for activation in (cell.activation, cell.recurrent_activation):
+            if not any(activation is known for known in _POINTWISE):
+                name = getattr(activation, "__name__", type(activation).__name__)
+                return f"the activation {name} is not known to be pointwise"
+        if training and cell.recurrent_dropout > 0:
+            return "recurrent_dropout is inside the step"
+        if self.unroll:
+            return "unroll=True asks for it"
+        if self.compute_dtype != cell.compute_dtype:
+            return f"the layer computes in {self.compute_dtype}, its cell in {cell.compute_dtype}"
+        return ""
+
+    def _scan(
+        self,
+        sequences: Tensor,
+        initial_state: list[Tensor],
+        mask: Tensor | None,
+        training: bool,
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Does what Keras' loop does: last output, all outputs, final states."""
+        # Here, because TensorFlow is not everybody's backend.
+        from zoo import recurrence
+
+        cell = self.cell
+        if training and cell.dropout > 0:
+            sequences = sequences * ops.expand_dims(cell.get_dropout_mask(sequences[:, 0]), 1)
+        inputs = self._project(sequences)
+        if mask is not None:
+            batch, time, *_ = ops.shape(sequences)
+            mask = ops.transpose(ops.reshape(ops.cast(mask, "bool"), (batch, time)))
+        if self.go_backwards:
+            inputs = ops.flip(inputs, axis=0)
+            mask = None if mask is None else ops.flip(mask, axis=0)
+        outputs, states = recurrence.scan(
+            cell.variant,
+            inputs,
+            initial_state,
+            *map(_value, (cell.recurrent_kernel, cell.peephole, cell.gate_recurrent_kernel)),
+            mask=mask,
+            activation=cell.activation,
+            recurrent_activation=cell.recurrent_activation,
+        )
+        if mask is not None:
+            # A masked step repeats the output of the step before; before the first there is none.
+            if not self.zero_output_for_mask:
+                mask = ops.cumsum(ops.cast(mask, "int32"), axis=0) > 0
+            outputs = ops.where(ops.expand_dims(mask, -1), outputs, 0)
+        return outputs[-1], ops.transpose(outputs, (1, 0, 2)), states
+
+    def _project(self, sequences: Tensor) -> Tensor:
+        """Computes `x_t W + b` of all steps, `(time, batch, gates * units)`, as one product."""
+        sequences = ops.transpose(ops.cast(sequences, self.compute_dtype), (1, 0, 2))
+        time, batch, features = ops.shape(sequences)
+        # Of two axes: a product with more is one of the slow ones.
+        projected = ops.matmul(ops.reshape(sequences, (-1, features)), _value(self.cell.kernel))
+        if self.cell.bias is not None:
+            projected = projected + _value(self.cell.bias)
+        return ops.reshape(projected, (time, batch, projected.shape[-1]))
+
+
+def _value(variable: Any) -> Tensor:
+    """The tensor of a weight in the compute type, of no weight None."""
+    return None if variable is None else ops.convert_to_tensor(variable)
+
+
+@functools.cache
+def _tell_once(reason: str) -> None:
+    warnings.warn(f"zoo.RNN takes the slower loop of keras.layers.RNN: {reason}.", stacklevel=2)
