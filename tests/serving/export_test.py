@@ -10,9 +10,10 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import zoo
-from serving import versions
+from serving import signatures, versions
 from serving.command_line import InputError
 
 FEATURES, OUTPUTS, UNITS = 5, 3, 4
@@ -194,3 +195,22 @@ def test_the_command_exports(study: pathlib.Path, tmp_path: pathlib.Path) -> Non
     missing = run(f"--study_dir={study}")
     assert missing.returncode == 2
     assert missing.stderr == "error: --model_base_path: expected a folder. Received: nothing\n"
+
+
+def test_a_bidirectional_export_reads_no_padding(tmp_path: pathlib.Path) -> None:
+    cell = zoo.make_cell("FGR", units=UNITS, unit_forget_bias=False)
+    model = zoo.networks.framewise(cell, FEATURES, OUTPUTS)
+    generator = np.random.default_rng(6)
+    model.set_weights([generator.normal(size=weight.shape) for weight in model.weights])
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "served").mkdir()
+    signatures.write_saved_model(tmp_path / "model.keras", tmp_path / "served")
+
+    lengths = np.array([4, 6, 1], np.int32)
+    sequence = generator.normal(size=(3, 6, FEATURES)).astype(np.float32)
+    serve = tf.saved_model.load(tmp_path / "served").signatures["serving_default"]
+    answer = serve(sequence=tf.constant(sequence), lengths=tf.constant(lengths))
+    assert set(answer) == {"logits"}
+    for row, length in enumerate(lengths):
+        alone = np.asarray(model(sequence[row : row + 1, :length]))[0]
+        np.testing.assert_allclose(answer["logits"][row, :length], alone, atol=1e-5)
