@@ -51,6 +51,12 @@ def outcomes(events: list[Event]) -> dict[int, Outcome]:
     return {event.trial.index: event for event in events if isinstance(event, Outcome)}
 
 
+def epochs(events: list[Event], index: int) -> list[int]:
+    """The epochs that were told of a trial."""
+    advanced = [event for event in events if isinstance(event, Advanced)]
+    return [event.epoch for event in advanced if event.trial.index == index]
+
+
 def children() -> list[int]:
     """The processes that this one has started and that are alive."""
     listed = subprocess.run(
@@ -95,12 +101,7 @@ def test_trials_are_trained_in_processes_without_tensorflow(
         assert [point.epoch for point in outcome.result.curve] == [0, 1, 2, 3]
         assert outcome.result.validation.mean == 6.0 + index
         assert outcome.weights[0].shape == (5, 12) and (outcome.weights[0] == index).all()
-        epochs = [
-            event.epoch
-            for event in events
-            if isinstance(event, Advanced) and event.trial.index == index
-        ]
-        assert epochs == [1, 2, 3]
+        assert epochs(events, index) == [1, 2, 3]
     assert os.getpid() not in {outcome.result.parameters for outcome in finished.values()}
     assert {outcome.result.engine for outcome in finished.values()} <= {"", "keras"}
     assert children() == before
@@ -113,10 +114,10 @@ def test_a_worker_that_dies_is_replaced(
     events = train(tmp_path, trials=7)
     finished = outcomes(events)
     assert sorted(finished) == [0, 2, 5, 6]
-    for outcome in finished.values():
+    for index, outcome in finished.items():
         assert [point.epoch for point in outcome.result.curve] == [0, 1, 2, 3]
         # Every epoch was run once: the next worker went on from the checkpoint.
-        assert outcome.result.seconds == 3
+        assert epochs(events, index) == [1, 2, 3]
 
     deaths = {
         index: [
@@ -178,8 +179,11 @@ def test_an_error_in_recording_ends_the_run(tmp_path: pathlib.Path) -> None:
 
 def test_workers_that_cannot_start_end_the_run(tmp_path: pathlib.Path) -> None:
     command = (sys.executable, "-c", "raise SystemExit('no such library')")
+    seen: list[Event] = []
     with pytest.raises(ChildProcessError, match=r"status 1.*no such library"):
-        train(tmp_path, command=command)
+        train(tmp_path, command=command, tell=seen.append)
+    # That is no trial's fault.
+    assert len(seen) == 2 and all(isinstance(event, Interrupted) for event in seen)
 
 
 @pytest.mark.parametrize(
