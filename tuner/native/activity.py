@@ -73,5 +73,5 @@ def frame_rows(direction, length, row):  # type: ignore[no-untyped-def]
 
 @compiled
 def peephole_at(shape, place, direction):  # type: ignore[no-untyped-def]
-    """Returns where a peephole's weights begin in `Parameters.peephole`."""
-    return (direction * shape.peepholes + place) * shape.width
+    """Returns where a peephole's weights begin in `Parameters.peephole`; -1 if `place` is below 0."""
+    return (direction * shape.peepholes + place) * shape.width if place >= 0 else -1

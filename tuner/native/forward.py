@@ -16,36 +16,41 @@ from tuner.native.activity import frame_rows, peephole_at
 from tuner.native.compiling import compiled, inlined
 from tuner.native.functions import sigmoid, tanh
 from tuner.native.products import NEXT, add_row_product, assign_product
-from tuner.native.vectors import LANES, load, multiply_add, spread, store
+from tuner.native.vectors import LANES, load, spread, store
 
 _ONE = np.float32(1)
 
 
 @inlined
-def _gate(gates, at, place, peephole, weights, cell):  # type: ignore[no-untyped-def]
-    """Replaces the net input of a gate's units by σ(net + p ⊙ c), and returns it.
+def _squash_gate(gates, at, width, peephole, weights, cells, cell):  # type: ignore[no-untyped-def]
+    """Replaces the net inputs of a gate by σ(net + p ⊙ c).
 
     Args:
         gates: net inputs; activations are written.
-        at: place of these units of the gate.
-        place: place of the gate's peephole; below 0 it has none.
-        peephole: where these units' weights are.
+        at: place of the gate.
+        width: units.
+        peephole: place of the gate's peephole in `weights`; below 0 it has none.
         weights: all peepholes.
-        cell: the cell that the gate sees.
+        cells: holds the cell that the gate sees.
+        cell: its place.
     """
-    net = load(gates, at)
-    if place >= 0:
-        net = multiply_add(load(weights, peephole), cell, net)
-    gate = sigmoid(net)
-    store(gates, at, gate)
-    return gate
+    if peephole >= 0:
+        for unit in range(0, width, LANES):
+            seen = load(weights, peephole + unit) * load(cells, cell + unit)
+            store(gates, at + unit, sigmoid(load(gates, at + unit) + seen))
+    else:
+        for unit in range(0, width, LANES):
+            store(gates, at + unit, sigmoid(load(gates, at + unit)))
 
 
-@compiled
+@inlined
 def _step(shape, parameters, activity, direction, at, cell, squashed, hidden):  # type: ignore[no-untyped-def]
     """Computes gates, cell and block output of one step from the gates' net inputs.
 
         z = g(net_z),  c' = z ⊙ i + c ⊙ f,  h = h(c') ⊙ o
+
+    One loop a gate: the long chain of operations of one gate's vector then overlaps with the next
+    vector's, which is faster than all gates of a vector one after the other.
 
     Args:
         shape: switches.
@@ -58,37 +63,41 @@ def _step(shape, parameters, activity, direction, at, cell, squashed, hidden):  
         hidden: place of the block output.
     """
     width, gates, cells = shape.width, activity.gates, activity.cells
-    weights = parameters.peephole
-    see_i = peephole_at(shape, shape.input_peephole, direction)
-    see_f = peephole_at(shape, shape.forget_peephole, direction)
-    see_o = peephole_at(shape, shape.output_peephole, direction)
+    weights, new_cell = parameters.peephole, cell + shape.width
     at_i, at_f = at + shape.input_gate * width, at + shape.forget_gate * width
     at_z, at_o = at + shape.block_input * width, at + shape.output_gate * width
+    if shape.input_activation:
+        for unit in range(0, width, LANES):
+            store(gates, at_z + unit, tanh(load(gates, at_z + unit)))
+    if shape.input_gate >= 0:
+        peephole = peephole_at(shape, shape.input_peephole, direction)
+        _squash_gate(gates, at_i, width, peephole, weights, cells, cell)
+    if shape.forget_gate >= 0:
+        peephole = peephole_at(shape, shape.forget_peephole, direction)
+        _squash_gate(gates, at_f, width, peephole, weights, cells, cell)
     for unit in range(0, width, LANES):
-        old = load(cells, cell + unit)
-        z = load(gates, at_z + unit)
-        if shape.input_activation:
-            z = tanh(z)
-            store(gates, at_z + unit, z)
-        new = z
-        kept = old
+        new = load(gates, at_z + unit)
+        kept = load(cells, cell + unit)
         if shape.input_gate >= 0:
-            i = _gate(gates, at_i + unit, shape.input_peephole, see_i + unit, weights, old)
-            new = z * i
+            i = load(gates, at_i + unit)
+            new = new * i
             if shape.coupled:
-                kept = old * (spread(_ONE) - i)
+                kept = kept * (spread(_ONE) - i)
         if shape.forget_gate >= 0:
-            f = _gate(gates, at_f + unit, shape.forget_peephole, see_f + unit, weights, old)
-            kept = old * f
-        new = new + kept
-        store(cells, cell + width + unit, new)
-        out = new
+            kept = kept * load(gates, at_f + unit)
+        store(cells, new_cell + unit, new + kept)
+    for unit in range(0, width, LANES):
+        out = load(cells, new_cell + unit)
         if shape.output_activation:
-            out = tanh(new)
+            out = tanh(out)
         store(activity.squashed, squashed + unit, out)
+    if shape.output_gate >= 0:
+        peephole = peephole_at(shape, shape.output_peephole, direction)
+        _squash_gate(gates, at_o, width, peephole, weights, cells, new_cell)
+    for unit in range(0, width, LANES):
+        out = load(activity.squashed, squashed + unit)
         if shape.output_gate >= 0:
-            o = _gate(gates, at_o + unit, shape.output_peephole, see_o + unit, weights, new)
-            out = out * o
+            out = out * load(gates, at_o + unit)
         store(activity.hidden, hidden + unit, out)
 
 

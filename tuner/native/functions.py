@@ -90,13 +90,12 @@ def tanh(x):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def softplus(x):  # type: ignore[no-untyped-def]
-    """Computes ln(1 + eˣ) = max(x, 0) + ln(1 + e⁻|x|).
+def _log1p(e):  # type: ignore[no-untyped-def]
+    """Computes ln(1 + e) for 0 <= e <= 1.
 
-    ln(1 + e) is ln m or ln 2 + ln m with m in [√½, √2), and ln m = 2 (s + s³/3 + s⁵/5 + …) with
+    It is ln m or ln 2 + ln m with m in [√½, √2), and ln m = 2 (s + s³/3 + s⁵/5 + …) with
     s = (m - 1) / (m + 1); 1 + e itself, which would lose the last bits of e, is never needed.
     """
-    e = exp(spread(_ZERO) - absolute(x))
     large = spread(_SQRT2_MINUS_1)
     above = where_less(large, e, e - spread(_ONE), e)
     below = where_less(large, e, e + spread(_THREE), e + spread(_TWO))
@@ -106,6 +105,14 @@ def softplus(x):  # type: ignore[no-untyped-def]
     tail = multiply_add(tail, square, spread(_L5))
     tail = multiply_add(tail, square, spread(_L3))
     series = multiply_add(s * square, tail, s + s)
-    whole = where_less(large, e, spread(_LN2), spread(_ZERO))
+    return where_less(large, e, spread(_LN2), spread(_ZERO)) + series
+
+
+@inlined
+def softplus_and_sigmoid(x):  # type: ignore[no-untyped-def]
+    """Computes ln(1 + eˣ) = max(x, 0) + ln(1 + e⁻|x|) and its slope 1 / (1 + e⁻ˣ)."""
+    e = exp(spread(_ZERO) - absolute(x))
     # `maximum` takes its second argument of a NaN.
-    return maximum(spread(_ZERO), x) + (whole + series)
+    softplus = maximum(spread(_ZERO), x) + _log1p(e)
+    sigmoid = where_less(x, spread(_ZERO), e, spread(_ONE)) / (spread(_ONE) + e)
+    return softplus, sigmoid

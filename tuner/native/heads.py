@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tuner.native.compiling import compiled
-from tuner.native.functions import exp, sigmoid, softplus
+from tuner.native.functions import exp, softplus_and_sigmoid
 from tuner.native.layout import HEADS, Shape, zeros
 from tuner.native.products import START
 from tuner.native.vectors import LANES, load, spread, store
@@ -87,25 +87,20 @@ def room_for_targets(shape: Shape, frames: int, labels: int) -> Room:
 
 
 @compiled
-def _bernoulli_loss(shape, logits, length, targets, sequence, room):  # type: ignore[no-untyped-def]
-    """Returns -log p = Σ softplus(a) - y a of a sequence, summed over the frames of an output first."""
+def _bernoulli_slope(shape, logits, length, targets, sequence, room):  # type: ignore[no-untyped-def]
+    """-log p = Σ softplus(a) - y a; its slope is σ(a) - y. Returns the loss of a sequence."""
     width, columns = shape.output_width, room.columns
     first = targets.starts[sequence] * width
+    # Over the frames of an output first, so that vectors are summed and not numbers.
     for place in range(0, width, LANES):
         total = spread(_ZERO)
         for row in range(place, length * width, width):
             a, y = load(logits, row), load(targets.rows, first + row)
-            total = total + (softplus(a) - y * a)
+            loss, mean = softplus_and_sigmoid(a)
+            total = total + (loss - y * a)
+            store(logits, row, mean - y)
         store(columns, place, total)
     return _sum(columns, shape.outputs)
-
-
-@compiled
-def _bernoulli_slope(shape, logits, length, targets, sequence):  # type: ignore[no-untyped-def]
-    """Replaces the logits of a sequence by σ(a) - y."""
-    first = targets.starts[sequence] * shape.output_width
-    for place in range(0, length * shape.output_width, LANES):
-        store(logits, place, sigmoid(load(logits, place)) - load(targets.rows, first + place))
 
 
 @compiled
@@ -288,8 +283,7 @@ def slope(shape, logits, length, targets, sequence, room):  # type: ignore[no-un
     start, count = targets.starts[sequence], targets.counts[sequence]
     loss = 0.0
     if shape.head == _BERNOULLI:
-        loss = _bernoulli_loss(shape, logits, length, targets, sequence, room)
-        _bernoulli_slope(shape, logits, length, targets, sequence)
+        loss = _bernoulli_slope(shape, logits, length, targets, sequence, room)
     elif shape.head == _SOFTMAX:
         for t in range(length):
             loss += _softmax_slope(shape, logits, t * width, targets.indices[start + t], room)
@@ -303,7 +297,7 @@ def slope(shape, logits, length, targets, sequence, room):  # type: ignore[no-un
 
 @compiled
 def score(shape, logits, length, targets, sequence, room):  # type: ignore[no-untyped-def]
-    """Measures the logits of a sequence; arguments as for `slope`.
+    """Measures the logits of a sequence, which may be overwritten; arguments as for `slope`.
 
     Returns:
         The metric summed over the sequence, float64; NaN if an output is not finite.
@@ -313,7 +307,7 @@ def score(shape, logits, length, targets, sequence, room):  # type: ignore[no-un
     if not _finite(logits, width, outputs, length):
         return np.nan
     if shape.head == _BERNOULLI:
-        return _bernoulli_loss(shape, logits, length, targets, sequence, room)
+        return _bernoulli_slope(shape, logits, length, targets, sequence, room)
     errors = 0.0
     if shape.head == _SOFTMAX:
         for t in range(length):

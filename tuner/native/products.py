@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tuner.native.compiling import compiled
+from tuner.native.compiling import compiled, inlined
 
-from tuner.native.tiles import add_dots, add_rows, assign_tile, descend_tile
+from tuner.native.tiles import add_dots, add_rows, assign_tile, descend_tile, transpose_tile
 from tuner.native.vectors import LANES
 
 START, NEXT = np.int64(0), np.int64(1)
@@ -22,10 +22,56 @@ START, NEXT = np.int64(0), np.int64(1)
 
 # 6 x 2 sums, 2 vectors of B and one element of A fill the 16 registers of AVX2; the smaller tiles
 # are for what is left at the edges.
-_assign_6x2, _assign_3x2, _assign_1x2 = (assign_tile(rows, 2) for rows in (6, 3, 1))
+_assign_6x2, _assign_5x2, _assign_4x2, _assign_3x2, _assign_2x2, _assign_1x2 = (
+    assign_tile(rows, 2) for rows in (6, 5, 4, 3, 2, 1)
+)
 _assign_6x1, _assign_3x1, _assign_1x1 = (assign_tile(rows, 1) for rows in (6, 3, 1))
-_descend_6x2, _descend_3x2, _descend_1x2 = (descend_tile(rows, 2) for rows in (6, 3, 1))
+_descend_6x2, _descend_5x2, _descend_4x2, _descend_3x2, _descend_2x2, _descend_1x2 = (
+    descend_tile(rows, 2) for rows in (6, 5, 4, 3, 2, 1)
+)
 _descend_6x1, _descend_3x1, _descend_1x1 = (descend_tile(rows, 1) for rows in (6, 3, 1))
+
+
+@inlined
+def _assign_columns(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, rows, count):  # type: ignore[no-untyped-def]
+    """Computes two vectors of columns of C = A B."""
+    whole = rows - rows % 6
+    for r in range(0, whole, 6):
+        _assign_6x2(
+            c, c_at + r * c_row, c_row, a, a_at + r * a_row, a_row, a_step, b, b_at, b_step, count
+        )
+    c_at, a_at, rest = c_at + whole * c_row, a_at + whole * a_row, rows - whole
+    if rest == 5:
+        _assign_5x2(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, count)
+    elif rest == 4:
+        _assign_4x2(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, count)
+    elif rest == 3:
+        _assign_3x2(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, count)
+    elif rest == 2:
+        _assign_2x2(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, count)
+    elif rest == 1:
+        _assign_1x2(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, count)
+
+
+@inlined
+def _assign_column(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, rows, count):  # type: ignore[no-untyped-def]
+    """Computes one vector of columns of C = A B."""
+    r = 0
+    while rows - r >= 6:
+        _assign_6x1(
+            c, c_at + r * c_row, c_row, a, a_at + r * a_row, a_row, a_step, b, b_at, b_step, count
+        )
+        r += 6
+    if rows - r >= 3:
+        _assign_3x1(
+            c, c_at + r * c_row, c_row, a, a_at + r * a_row, a_row, a_step, b, b_at, b_step, count
+        )
+        r += 3
+    while r < rows:
+        _assign_1x1(
+            c, c_at + r * c_row, c_row, a, a_at + r * a_row, a_row, a_step, b, b_at, b_step, count
+        )
+        r += 1
 
 
 @compiled
@@ -48,62 +94,95 @@ def assign_product(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, rows
         count: columns of A and rows of B.
     """
     n = 0
-    while n < columns:
-        to, by = c_at + n, b_at + n
-        r = 0
-        if columns - n >= 2 * LANES:
-            while r + 6 <= rows:
-                _assign_6x2(c, to + r * c_row, c_row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
-                r += 6
-            if r + 3 <= rows:
-                _assign_3x2(c, to + r * c_row, c_row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
-                r += 3
-            while r < rows:
-                _assign_1x2(c, to + r * c_row, c_row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
-                r += 1
-            n += 2 * LANES
-        else:
-            while r + 6 <= rows:
-                _assign_6x1(c, to + r * c_row, c_row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
-                r += 6
-            if r + 3 <= rows:
-                _assign_3x1(c, to + r * c_row, c_row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
-                r += 3
-            while r < rows:
-                _assign_1x1(c, to + r * c_row, c_row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
-                r += 1
-            n += LANES
+    while columns - n >= 2 * LANES:
+        _assign_columns(
+            c, c_at + n, c_row, a, a_at, a_row, a_step, b, b_at + n, b_step, rows, count
+        )
+        n += 2 * LANES
+    if n < columns:
+        _assign_column(c, c_at + n, c_row, a, a_at, a_row, a_step, b, b_at + n, b_step, rows, count)
+
+
+@inlined
+def _descend_columns(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, rows, count):  # type: ignore[no-untyped-def] # noqa: E501
+    """Moves two vectors of columns of weights."""
+    whole = rows - rows % 6
+    for r in range(0, whole, 6):
+        _descend_6x2(
+            w, v, momentum, rate, at + r * row, row, a, a_at + r * a_row, a_row, a_step, b, b_at,
+            b_step, count,
+        )  # fmt: skip
+    at, a_at, rest = at + whole * row, a_at + whole * a_row, rows - whole
+    if rest == 5:
+        _descend_5x2(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, count)
+    elif rest == 4:
+        _descend_4x2(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, count)
+    elif rest == 3:
+        _descend_3x2(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, count)
+    elif rest == 2:
+        _descend_2x2(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, count)
+    elif rest == 1:
+        _descend_1x2(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, count)
+
+
+@inlined
+def _descend_column(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, rows, count):  # type: ignore[no-untyped-def] # noqa: E501
+    """Moves one vector of columns of weights."""
+    r = 0
+    while rows - r >= 6:
+        _descend_6x1(
+            w, v, momentum, rate, at + r * row, row, a, a_at + r * a_row, a_row, a_step, b, b_at,
+            b_step, count,
+        )  # fmt: skip
+        r += 6
+    if rows - r >= 3:
+        _descend_3x1(
+            w, v, momentum, rate, at + r * row, row, a, a_at + r * a_row, a_row, a_step, b, b_at,
+            b_step, count,
+        )  # fmt: skip
+        r += 3
+    while r < rows:
+        _descend_1x1(
+            w, v, momentum, rate, at + r * row, row, a, a_at + r * a_row, a_row, a_step, b, b_at,
+            b_step, count,
+        )  # fmt: skip
+        r += 1
 
 
 @compiled
 def descend_product(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, rows, columns, count):  # type: ignore[no-untyped-def] # noqa: E501
-    """Takes A B as a gradient and moves weights: v <- m v - r A B, w <- w + m v - r A B."""
+    """Takes A B as a gradient and moves weights: v ← m v - rate A B, w ← w + m v - rate A B.
+
+    Args:
+        w: weights; element (r, n) at `at + r row + n`.
+        v: their velocities, likewise.
+        momentum: m.
+        rate: learning rate.
+        at: see `w`.
+        row: see `w`.
+        a: as in `assign_product`.
+        a_at: likewise.
+        a_row: likewise.
+        a_step: likewise.
+        b: likewise.
+        b_at: likewise.
+        b_step: likewise.
+        rows: likewise.
+        columns: likewise.
+        count: likewise.
+    """
     n = 0
-    while n < columns:
-        to, by = at + n, b_at + n
-        r = 0
-        if columns - n >= 2 * LANES:
-            while r + 6 <= rows:
-                _descend_6x2(w, v, momentum, rate, to + r * row, row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
-                r += 6
-            if r + 3 <= rows:
-                _descend_3x2(w, v, momentum, rate, to + r * row, row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
-                r += 3
-            while r < rows:
-                _descend_1x2(w, v, momentum, rate, to + r * row, row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
-                r += 1
-            n += 2 * LANES
-        else:
-            while r + 6 <= rows:
-                _descend_6x1(w, v, momentum, rate, to + r * row, row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
-                r += 6
-            if r + 3 <= rows:
-                _descend_3x1(w, v, momentum, rate, to + r * row, row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
-                r += 3
-            while r < rows:
-                _descend_1x1(w, v, momentum, rate, to + r * row, row, a, a_at + r * a_row, a_row, a_step, b, by, b_step, count)
-                r += 1
-            n += LANES
+    while columns - n >= 2 * LANES:
+        _descend_columns(
+            w, v, momentum, rate, at + n, row, a, a_at, a_row, a_step, b, b_at + n, b_step, rows,
+            count,
+        )  # fmt: skip
+        n += 2 * LANES
+    if n < columns:
+        _descend_column(
+            w, v, momentum, rate, at + n, row, a, a_at, a_row, a_step, b, b_at + n, b_step, rows,
+            count,
+        )  # fmt: skip
 
 
 @compiled
@@ -136,3 +215,11 @@ def add_column_product(c, c_at, a, a_at, a_row, b, b_at, rows, columns, downward
     for block in range(0, rows, LANES):
         r = rows - LANES - block if downward else block
         add_dots(c, c_at + r, a, a_at + r * a_row, a_row, b, b_at, columns // LANES)
+
+
+@compiled
+def transpose(c, a, rows, columns):  # type: ignore[no-untyped-def]
+    """Writes C = Aᵀ; A is [rows, columns], both multiples of `LANES`, without gaps."""
+    for r in range(0, rows, LANES):
+        for n in range(0, columns, LANES):
+            transpose_tile(c, n * rows + r, rows, a, r * columns + n, columns)

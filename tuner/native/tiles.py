@@ -243,3 +243,37 @@ def add_dots(typingctx, y, at, a, a_at, a_row, b, b_at, vectors):  # type: ignor
 
     index = types.intp
     return types.void(y, index, a, index, index, b, index, index), generate
+
+
+@intrinsic
+def transpose_tile(typingctx, c, at, c_row, a, a_at, a_row):  # type: ignore[no-untyped-def]
+    """Writes `LANES` by `LANES` numbers of A into C with rows and columns exchanged."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        out, source = (
+            data_of(context, builder, signature.args[place], values[place]) for place in (0, 3)
+        )
+        rows = [
+            emit_load(builder, source, builder.add(values[4], builder.mul(values[5], _INDEX(row))))
+            for row in range(LANES)
+        ]
+        # Rows r and r + 4 are shuffled like cards, three times.
+        first, second = (
+            ir.Constant(
+                _MASK, [ir.Constant(ir.IntType(32), lane // 2 + LANES * (lane % 2)) for lane in lanes]
+            )
+            for lanes in (range(LANES), range(LANES, 2 * LANES))
+        )
+        for _ in range(3):
+            pairs = [(rows[row], rows[row + LANES // 2]) for row in range(LANES // 2)]
+            rows = [
+                builder.shuffle_vector(*pair, mask) for pair in pairs for mask in (first, second)
+            ]
+        for row, vector in enumerate(rows):
+            emit_store(
+                builder, vector, out, builder.add(values[1], builder.mul(values[2], _INDEX(row)))
+            )
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.void(c, index, index, a, index, index), generate

@@ -13,7 +13,7 @@ from tuner.native.forward import forward
 from tuner.native.heads import Targets
 from tuner.native.layout import Shape
 from tuner.native.noise import standard_normal
-from tuner.native.products import NEXT, START, assign_product, descend_product
+from tuner.native.products import NEXT, START, assign_product, descend_product, transpose
 from tuner.tasks.sequences import Sequences
 
 
@@ -55,14 +55,16 @@ def _read(shape, activity, split, sequence):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _add_noise(shape, activity, length, noise, std):  # type: ignore[no-untyped-def]
-    """Adds `std` times the drawn normals to the network's inputs."""
+def _read_with_noise(shape, activity, split, sequence, noise, std):  # type: ignore[no-untyped-def]
+    """Copies a sequence into the network's inputs and adds `std` times the drawn normals."""
     inputs = shape.inputs
-    for frame in range(length):
+    start = split.starts[sequence] * inputs
+    for frame in range(split.lengths[sequence]):
         row = activity.inputs[frame * (inputs + 1) : frame * (inputs + 1) + inputs]
+        clean = split.inputs[start + frame * inputs : start + (frame + 1) * inputs]
         drawn = noise[frame * inputs : (frame + 1) * inputs]
         for feature in range(inputs):
-            row[feature] += std * drawn[feature]
+            row[feature] = clean[feature] + std * drawn[feature]
 
 
 @compiled
@@ -81,11 +83,7 @@ def _predict(shape, parameters, activity, frames, length):  # type: ignore[no-un
 def _learn(shape, parameters, velocities, activity, frames, length, momentum, rate):  # type: ignore[no-untyped-def]
     """Moves all weights by the gradient of the loss whose slope is in the logits' place."""
     hidden, outputs = shape.directions * shape.width, shape.output_width
-    for row in range(hidden):
-        for column in range(outputs):
-            activity.transposed[column * hidden + row] = parameters.output_kernel[
-                row * outputs + column
-            ]
+    transpose(activity.transposed, parameters.output_kernel, hidden, outputs)
     assign_product(
         activity.hidden_slopes, START, hidden, activity.logits, START, outputs, NEXT,
         activity.transposed, START, hidden, length, hidden, outputs,
@@ -130,10 +128,11 @@ def train(shape, parameters, velocities, activity, room, frames, split, order, s
     for visit in range(start, stop):
         sequence = order[visit]
         length = split.lengths[sequence]
-        _read(shape, activity, split, sequence)
         if noise_std > 0:
             standard_normal(key[0], key[1], visit, length * shape.inputs, noise)
-            _add_noise(shape, activity, length, noise, noise_std)
+            _read_with_noise(shape, activity, split, sequence, noise, noise_std)
+        else:
+            _read(shape, activity, split, sequence)
         _predict(shape, parameters, activity, frames, length)
         loss = heads.slope(shape, activity.logits, length, split.targets, sequence, room)
         losses[visit] = loss
