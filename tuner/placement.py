@@ -218,8 +218,8 @@ def of_chief(values: np.ndarray, strategy: tf.distribute.Strategy) -> np.ndarray
     """
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return values
-    shared: tf.Tensor = strategy.experimental_local_results(_sharer(strategy)(values))[0]
-    return shared.numpy()
+    shared: np.ndarray = strategy.experimental_local_results(_sharer(strategy)(values))[0].numpy()
+    return shared
 
 
 @functools.cache

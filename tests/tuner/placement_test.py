@@ -52,6 +52,7 @@ def test_two_devices_equal_one(on_one_device: list[dict[str, Any]]) -> None:
     assert interrupted == first
 
 
+@pytest.mark.slow
 def test_four_devices_equal_one(on_one_device: list[dict[str, Any]]) -> None:
     (found,) = run_mirrored(4)
     assert_same(found, on_one_device[2])

@@ -96,5 +96,6 @@ def best_path(logits: np.ndarray) -> np.ndarray:
     """
     path = np.argmax(logits, axis=-1)
     starts = np.concatenate([[True], path[1:] != path[:-1]])
-    merged: np.ndarray = path[starts]
-    return merged[merged != logits.shape[-1] - 1]
+    merged = path[starts]
+    labels: np.ndarray = merged[merged != logits.shape[-1] - 1]
+    return labels
