@@ -106,6 +106,10 @@ class Course:
         )
 
 
+# Counts the changes of what engines keep in checkpoints: what another release wrote fits no longer.
+_FORMAT = 2
+
+
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
     """A running trial on disk: everything that the rest of its curve depends on.
@@ -132,6 +136,7 @@ class Checkpoint:
         """
         course = self.course
         facts = {
+            "format": _FORMAT,
             "trial": dataclasses.asdict(self.trial),
             "engine": self.engine,
             "visited": self.visited,
@@ -161,8 +166,8 @@ class Checkpoint:
             engine: which engine wants to go on with it.
 
         Returns:
-            The checkpoint, or None if there is none, it is damaged or it is another trial's or
-            engine's: the trial then starts again, which changes no number.
+            The checkpoint, or None if there is none, it is damaged, or another trial's, engine's or
+            release's: the trial then starts again, which changes no number.
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
@@ -171,7 +176,8 @@ class Checkpoint:
                 state = _numbered(arrays, "state_")
         except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
-        if (facts["trial"], facts.get("engine")) != (dataclasses.asdict(trial), engine):
+        expected = {"format": _FORMAT, "trial": dataclasses.asdict(trial), "engine": engine}
+        if {name: facts.get(name) for name in expected} != expected:
             return None
         course = Course(
             best_epoch=facts["best_epoch"],

@@ -90,7 +90,9 @@ def test_a_checkpoint_comes_back_whole(tmp_path: pathlib.Path) -> None:
         np.testing.assert_array_equal(actual, expected)
 
 
-def test_a_missing_torn_or_foreign_checkpoint_is_none(tmp_path: pathlib.Path) -> None:
+def test_a_missing_torn_or_foreign_checkpoint_is_none(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "V-0.npz"
     assert Checkpoint.load(path, TRIAL, "native") is None
     Checkpoint(TRIAL, "native", follow([9.0, 7.0], Protocol()), 0, (np.ones(2),)).save(path)
@@ -98,6 +100,11 @@ def test_a_missing_torn_or_foreign_checkpoint_is_none(tmp_path: pathlib.Path) ->
     assert Checkpoint.load(path, dataclasses.replace(TRIAL, seed=12), "native") is None
     # What an engine keeps for itself means nothing to another.
     assert Checkpoint.load(path, TRIAL, "keras") is None
+    # Nor does what another release kept.
+    monkeypatch.setattr("tuner.course._FORMAT", 1)
+    assert Checkpoint.load(path, TRIAL, "native") is None
+    monkeypatch.undo()
+    assert Checkpoint.load(path, TRIAL, "native") is not None
     for size in range(0, len(content), 97):
         path.write_bytes(content[:size])
         assert Checkpoint.load(path, TRIAL, "native") is None
