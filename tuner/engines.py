@@ -79,7 +79,7 @@ def choose(name: str, *, keras_for: str = "") -> Choice:
         return Choice("native")
     if keras_for:
         return Choice("keras", f"{keras_for} needs it")
-    device = _accelerator()
+    device = accelerator()
     if device:
         return Choice("keras", f"there is a {device}; --engine=native would train on the CPU")
     if obstacle:
@@ -96,7 +96,7 @@ def _native_obstacle() -> str:
     return ""
 
 
-def _accelerator() -> str:
+def accelerator() -> str:
     """Names the kind of device that TensorFlow would prefer to the CPU; empty if none."""
     import tensorflow as tf
 

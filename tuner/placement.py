@@ -10,7 +10,6 @@ Trials are what can be shared out: `--workers`.
 from __future__ import annotations
 
 import functools
-import json
 import os
 import warnings
 from collections.abc import Mapping
@@ -20,9 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from serving.command_line import InputError
-
-# As Kaggle, Colab and Cloud TPU machines say that there is a TPU.
-_TPU_NAMES = ("TPU_NAME", "COLAB_TPU_ADDR")
+from tuner import strategies
 
 
 class _Cluster(tf.distribute.MultiWorkerMirroredStrategy):
@@ -42,24 +39,6 @@ class _Cluster(tf.distribute.MultiWorkerMirroredStrategy):
         return tf.nest.map_structure(one, value)
 
 
-def choose(name: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Chooses the strategy of a study.
-
-    Args:
-        name: `one`, `mirrored`, `multiworker`, `tpu`, or `auto`, which is `tpu` where the
-            environment names one, else `one`, also with several GPUs, on which `mirrored` would do
-            the same work several times.
-        environment: the process's.
-
-    Example:
-        >>> choose("auto", {"TPU_NAME": "local"}), choose("auto", {})
-        ('tpu', 'one')
-    """
-    if name != "auto":
-        return name
-    return "tpu" if any(environment.get(key) for key in _TPU_NAMES) else "one"
-
-
 def make_strategy(
     name: str, tpu: str = "", environment: Mapping[str, str] = os.environ
 ) -> tf.distribute.Strategy:
@@ -67,12 +46,13 @@ def make_strategy(
 
     Args:
         name: `one`; `mirrored` over all GPUs, or all logical CPUs where there is none;
-            `multiworker` over the processes of `TF_CONFIG`; or `tpu`.
+            `multiworker` over the processes of `TF_CONFIG`, which `tuner.strategies` checks; or
+            `tpu`.
         tpu: name or address of the TPU; by default what the environment says, else `local`.
         environment: the process's.
 
     Raises:
-        InputError: if `TF_CONFIG` is missing or damaged, or the TPU cannot be reached.
+        InputError: if the TPU cannot be reached.
     """
     if name != "one":
         # The length of an epoch is unknown to Keras where a data set is distributed.
@@ -81,11 +61,9 @@ def make_strategy(
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     if name == "multiworker":
-        check_tf_config(environment.get("TF_CONFIG"))
         return _Cluster()
     if name == "tpu":
-        named = (environment[key] for key in _TPU_NAMES if environment.get(key))
-        return _make_tpu_strategy(tpu or next(named, "local"))
+        return _make_tpu_strategy(tpu or strategies.tpu_name(environment) or "local")
     return tf.distribute.get_strategy()
 
 
@@ -104,51 +82,6 @@ def _make_tpu_strategy(tpu: str) -> tf.distribute.Strategy:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def check_tf_config(text: str | None) -> None:
-    """Checks the description of a cluster.
-
-    Args:
-        text: what the environment variable `TF_CONFIG` holds.
-
-    Raises:
-        InputError: if it does not say which process of which cluster this is.
-
-    Example:
-        >>> check_tf_config('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker"}}')
-        Traceback (most recent call last):
-        serving.command_line.InputError: TF_CONFIG: expected "task": {"type": ..., "index": ...} ...
-    """
-    sample = (
-        '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}, the '
-        "index counting the processes"
-    )
-    if not text:
-        raise InputError(
-            f"--strategy=multiworker: expected the cluster in TF_CONFIG, {sample}. "
-            "Received: nothing"
-        )
-    try:
-        config: Any = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"TF_CONFIG: expected JSON, {sample}: {error}") from error
-    cluster = config.get("cluster") if isinstance(config, dict) else None
-    if not (
-        isinstance(cluster, dict)
-        and set(cluster) <= {"chief", "worker"}
-        and all(isinstance(hosts, list) and hosts for hosts in cluster.values())
-        and cluster
-    ):
-        raise InputError(f"TF_CONFIG: expected addresses of workers, {sample}. Received: {text}")
-    task = config.get("task")
-    hosts = cluster.get(task.get("type"), []) if isinstance(task, dict) else []
-    index = task.get("index") if isinstance(task, dict) else None
-    if not (isinstance(index, int) and 0 <= index < len(hosts)):
-        raise InputError(
-            'TF_CONFIG: expected "task": {"type": ..., "index": ...} to name one of the '
-            f"cluster's processes. Received: {json.dumps(task)}"
-        )
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

@@ -53,7 +53,10 @@ _ENGINE = flags.DEFINE_enum(
     "native on CPUs.",
 )
 _WORKERS = flags.DEFINE_string(
-    "workers", "auto", "How many trials are trained at a time, each in a process; auto: one a core."
+    "workers",
+    "auto",
+    "How many trials are trained at a time, each in a process; auto is one a core, or one on an "
+    "accelerator.",
 )
 _STRATEGY = flags.DEFINE_enum(
     "strategy",
@@ -117,10 +120,14 @@ def _engine(strategy: str) -> str:
     return choice.engine
 
 
-def _workers(asked: int, strategy: str) -> int:
+def _workers(strategy: str) -> int | None:
+    """Reads how many workers are asked for; None if the engine is to decide."""
+    from tuner.workers import count
+
+    asked = count(_WORKERS.value)
     if strategy == "one":
         return asked
-    if _WORKERS.value != "auto" and asked > 1:
+    if asked not in (None, 1):
         raise InputError(
             f"--workers: expected 1 with --strategy={strategy}, which trains one trial at a time. "
             f"Received: {asked}"
@@ -185,21 +192,21 @@ def _interrupt(*_: Any) -> None:
 
 def main() -> int:
     """Runs the command."""
+    from tuner import strategies
     from tuner.tasks.task import find_task, load_corpus
-    from tuner.workers import count
+    from tuner.workers import fitting
 
-    asked = count(_WORKERS.value)
+    strategy = strategies.choose(_STRATEGY.value)
+    asked = _workers(strategy)
     task = find_task(_TASK.value)
     corpus = load_corpus(task, _DATA.value)
     print(f"data: {corpus.edition}")
     command_line.start_tensorflow()
 
-    from tuner import placement
-
-    strategy = placement.choose(_STRATEGY.value)
     plan = _plan()
     directory = _study_directory(task)
-    workers, engine = _workers(asked, strategy), _engine(strategy)
+    engine = _engine(strategy)
+    workers = asked or fitting(engine)
     _print_plan(plan, task, corpus, engine, workers, directory)
     if _DRY_RUN.value:
         return 0

@@ -129,24 +129,36 @@ class WorkerPool:
                 crew.dismiss()
 
 
-def count(text: str) -> int:
+def count(text: str) -> int | None:
     """Reads how many workers a person wants.
 
     Args:
-        text: a positive integer, or `auto` for one a core.
+        text: a positive integer, or `auto`.
+
+    Returns:
+        The number; None for `auto`, which is then `fitting`.
 
     Raises:
         InputError: if it is anything else.
 
     Example:
-        >>> count("3")
-        3
+        >>> count("3"), count("auto")
+        (3, None)
     """
     if text == "auto":
-        return cores()
+        return None
     if not text.isdecimal() or int(text) < 1:
         raise InputError(f"--workers: expected auto or a positive integer. Received: {text!r}")
     return int(text)
+
+
+def fitting(engine: str) -> int:
+    """Says how many workers suit this machine: one a core, but one in all for an accelerator.
+
+    Args:
+        engine: name of the engine.
+    """
+    return 1 if engine == "keras" and engines.accelerator() else cores()
 
 
 def cores() -> int:

@@ -91,15 +91,6 @@ def test_two_processes_equal_one(on_one_device: list[dict[str, Any]]) -> None:
     assert_same(second, placed.numbers(train_one(trial, task=task)))
 
 
-def test_auto_is_one_device_unless_there_is_a_tpu() -> None:
-    assert placement.choose("auto", {}) == "one"
-    assert placement.choose("auto", {"TPU_NAME": ""}) == "one"
-    assert placement.choose("auto", {"TPU_NAME": "local"}) == "tpu"
-    assert placement.choose("auto", {"COLAB_TPU_ADDR": "10.0.0.2:8470"}) == "tpu"
-    assert placement.choose("mirrored", {"TPU_NAME": "local"}) == "mirrored"
-    assert placement.make_strategy("one").num_replicas_in_sync == 1
-
-
 class FakeResolver:
     def __init__(self, tpu: str) -> None:
         if tpu == "gone":
@@ -145,37 +136,3 @@ def test_a_tpu_out_of_reach_is_one_line(fake_tpu: list[tuple[str, str]]) -> None
     assert message.startswith("--strategy=tpu: cannot reach the TPU 'gone'; name it by --tpu")
     assert "Could not lookup TPU metadata from name" in message and "\n" not in message
     assert fake_tpu == []
-
-
-CLUSTER = '"cluster": {"worker": ["a:1", "b:1"]}'
-
-
-@pytest.mark.parametrize(
-    ("config", "expected"),
-    [
-        (None, "--strategy=multiworker: expected the cluster in TF_CONFIG"),
-        ("", "Received: nothing"),
-        ("{", "TF_CONFIG: expected JSON"),
-        ("[]", "TF_CONFIG: expected addresses of workers"),
-        ('{"cluster": {}}', "TF_CONFIG: expected addresses of workers"),
-        ('{"cluster": {"worker": "a:1"}}', "TF_CONFIG: expected addresses of workers"),
-        ('{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}}', "TF_CONFIG: expected addresses"),
-        (f"{{{CLUSTER}}}", 'TF_CONFIG: expected "task"'),
-        (f'{{{CLUSTER}, "task": "worker"}}', 'TF_CONFIG: expected "task"'),
-        (f'{{{CLUSTER}, "task": {{"type": "chief", "index": 0}}}}', "Received: "),
-        (f'{{{CLUSTER}, "task": {{"type": "worker", "index": 2}}}}', '"index": 2'),
-        (f'{{{CLUSTER}, "task": {{"type": "worker", "index": "0"}}}}', '"index": "0"'),
-    ],
-)
-def test_a_damaged_cluster_is_one_line(config: str | None, expected: str) -> None:
-    environment = {} if config is None else {"TF_CONFIG": config}
-    with pytest.raises(InputError) as caught:
-        placement.make_strategy("multiworker", environment=environment)
-    assert expected in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_good_clusters_pass() -> None:
-    placement.check_tf_config(f'{{{CLUSTER}, "task": {{"type": "worker", "index": 1}}}}')
-    placement.check_tf_config(
-        '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "chief", "index": 0}}'
-    )

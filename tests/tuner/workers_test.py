@@ -242,10 +242,17 @@ def test_a_worker_leaves_ctrl_c_to_the_study_and_ends_on_sigterm(
 
 def test_the_number_of_workers() -> None:
     assert workers.count("7") == 7
-    assert workers.count("auto") == workers.cores() >= 1
+    assert workers.count("auto") is None
+    assert workers.fitting("native") == workers.fitting("keras") == workers.cores() >= 1
     for text in ("0", "-1", "two", "1.5", ""):
         with pytest.raises(InputError, match="--workers: expected auto or a positive integer"):
             workers.count(text)
+
+
+def test_an_accelerator_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuner.engines.accelerator", lambda: "GPU")
+    assert workers.fitting("keras") == 1
+    assert workers.fitting("native") == workers.cores()
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux only")
