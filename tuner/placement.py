@@ -22,7 +22,7 @@ from serving.command_line import InputError
 from tuner import strategies
 
 
-class _Cluster(tf.distribute.MultiWorkerMirroredStrategy):
+class _MultiWorkerMirroredStrategy(tf.distribute.MultiWorkerMirroredStrategy):
     """The strategy with a `reduce` for the ways in which `keras.Model.fit` calls it.
 
     TensorFlow's takes neither a whole batch (inputs, targets, weights) nor a number without axes,
@@ -34,7 +34,7 @@ class _Cluster(tf.distribute.MultiWorkerMirroredStrategy):
 
         def one(part: Any) -> Any:
             rank = self.experimental_local_results(part)[0].shape.rank
-            return super(_Cluster, self).reduce(reduce_op, part, axis if rank else None)
+            return super(_MultiWorkerMirroredStrategy, self).reduce(reduce_op, part, axis if rank else None)
 
         return tf.nest.map_structure(one, value)
 
@@ -61,7 +61,7 @@ def make_strategy(
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     if name == "multiworker":
-        return _Cluster()
+        return _MultiWorkerMirroredStrategy()
     if name == "tpu":
         return _make_tpu_strategy(tpu or strategies.tpu_name(environment) or "local")
     return tf.distribute.get_strategy()
@@ -104,7 +104,7 @@ def describe(strategy: tf.distribute.Strategy) -> str:
         strategy: what `make_strategy` made.
     """
     replicas = strategy.num_replicas_in_sync
-    kind = type(strategy).__name__.removesuffix("V2")
+    kind = type(strategy).__name__.removesuffix("V2").removeprefix("_")
     return (
         f"{kind}, {replicas} replica{'s' if replicas > 1 else ''}; updates take one sequence at a "
         "time, so replicas repeat each other's work: no faster than one device. Trials side by "
