@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import numba
 import pooch
@@ -29,11 +30,12 @@ def _cache_folder() -> Path:
 
 # Numba reads the folder when a function is decorated, and otherwise puts the code beside the
 # source, where it is found by that one file's time alone.
-_before = numba.config.CACHE_DIR
-numba.config.CACHE_DIR = str(_cache_folder())
+_settings: Any = numba.config
+_before = _settings.CACHE_DIR
+_settings.CACHE_DIR = str(_cache_folder())
 try:
     from tuner.native.engine import train
 finally:
-    numba.config.CACHE_DIR = _before
+    _settings.CACHE_DIR = _before
 
 __all__ = ["train"]

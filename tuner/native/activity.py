@@ -45,33 +45,32 @@ class Activity(NamedTuple):
 def room_for(shape: Shape, frames: int) -> Activity:
     """Makes room for sequences of up to `frames` frames."""
     directions, width = shape.directions, shape.width
-    sizes = Activity(
-        inputs=frames * (shape.inputs + 1),
-        gates=directions * frames * shape.row,
-        cells=directions * (frames + 1) * width,
-        squashed=directions * frames * width,
-        seen=directions * frames * shape.recurrent_gates * width,
-        hidden=frames * (directions * width + 1),
-        deltas=directions * frames * shape.row,
-        hidden_slopes=frames * directions * width,
-        cell_slope=width,
-        gate_slopes=3 * width,
-        logits=frames * shape.output_width,
-        transposed=directions * width * shape.output_width,
+    activity = Activity(
+        inputs=zeros(frames * (shape.inputs + 1)),
+        gates=zeros(directions * frames * shape.row),
+        cells=zeros(directions * (frames + 1) * width),
+        squashed=zeros(directions * frames * width),
+        seen=zeros(directions * frames * shape.recurrent_gates * width),
+        hidden=zeros(frames * (directions * width + 1)),
+        deltas=zeros(directions * frames * shape.row),
+        hidden_slopes=zeros(frames * directions * width),
+        cell_slope=zeros(width),
+        gate_slopes=zeros(3 * width),
+        logits=zeros(frames * shape.output_width),
+        transposed=zeros(directions * width * shape.output_width),
     )
-    activity = Activity(*(zeros(size) for size in sizes))
     activity.inputs[shape.inputs :: shape.inputs + 1] = 1
     activity.hidden[directions * width :: directions * width + 1] = 1
     return activity
 
 
 @compiled
-def frame_rows(direction, length, row):  # type: ignore[no-untyped-def]
+def frame_rows(direction, length, row):
     """Returns place and stride of rows that are frames, in the order of reading."""
     return (0, row) if direction == 0 else ((length - 1) * row, -row)
 
 
 @compiled
-def peephole_at(shape, place, direction):  # type: ignore[no-untyped-def]
-    """Returns where a peephole's weights begin in `Parameters.peephole`; -1 if `place` is below 0."""
+def peephole_at(shape, place, direction):
+    """Returns where a peephole's weights begin, -1 for one that the variant lacks."""
     return (direction * shape.peepholes + place) * shape.width if place >= 0 else -1

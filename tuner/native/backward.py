@@ -17,13 +17,13 @@ _ONE = np.float32(1)
 
 
 @inlined
-def _slope_of_gate(gate):  # type: ignore[no-untyped-def]
+def _slope_of_gate(gate):
     """σ' = σ (1 - σ)."""
     return gate * (spread(_ONE) - gate)
 
 
 @compiled
-def _step_back(shape, parameters, activity, direction, at, cell, squashed, slope):  # type: ignore[no-untyped-def]
+def _step_back(shape, parameters, activity, direction, at, cell, squashed, slope):
     """Computes the deltas of one step from ∂loss/∂h, and ∂loss/∂c of the step before.
 
         δo = (∂h h(c') + ∂o) o (1 - o),  ∂c' = ∂h o h'(c') + p_o δo + what the step after wants
@@ -97,7 +97,7 @@ def _step_back(shape, parameters, activity, direction, at, cell, squashed, slope
 
 
 @compiled
-def backward(shape, parameters, activity, direction, frames, length):  # type: ignore[no-untyped-def]
+def backward(shape, parameters, activity, direction, frames, length):
     """Runs one direction back: from `activity.hidden_slopes` to `activity.deltas`.
 
     Only slopes of the state are carried from step to step: ∂h of the step before is R δ.
@@ -148,7 +148,7 @@ def backward(shape, parameters, activity, direction, frames, length):  # type: i
 
 
 @compiled
-def _descend_peephole(parameters, velocities, place, activity, delta, row, cell, width, length, momentum, rate):  # type: ignore[no-untyped-def] # noqa: E501
+def _descend_peephole(parameters, velocities, place, activity, delta, row, cell, width, length, momentum, rate): # noqa: E501
     """Moves a peephole: its gradient is Σ δ ⊙ c over the steps."""
     for unit in range(0, width, LANES):
         gradient = spread(_ZERO)
@@ -168,7 +168,7 @@ def _descend_peephole(parameters, velocities, place, activity, delta, row, cell,
 
 
 @compiled
-def descend(shape, parameters, velocities, activity, direction, frames, length, momentum, rate):  # type: ignore[no-untyped-def]
+def descend(shape, parameters, velocities, activity, direction, frames, length, momentum, rate):
     """Moves the weights of one direction; every gradient is one product over all steps.
 
         ∂W = Σ x ⊗ δ,   ∂R = Σ h_{t-1} ⊗ δ_t,   ∂p = Σ c ⊙ δ;   p_o sees the new cell

@@ -22,7 +22,7 @@ _ONE = np.float32(1)
 
 
 @inlined
-def _squash_gate(gates, at, width, peephole, weights, cells, cell):  # type: ignore[no-untyped-def]
+def _squash_gate(gates, at, width, peephole, weights, cells, cell):
     """Replaces the net inputs of a gate by σ(net + p ⊙ c).
 
     Args:
@@ -44,7 +44,7 @@ def _squash_gate(gates, at, width, peephole, weights, cells, cell):  # type: ign
 
 
 @inlined
-def _step(shape, parameters, activity, direction, at, cell, squashed, hidden):  # type: ignore[no-untyped-def]
+def _step(shape, parameters, activity, direction, at, cell, squashed, hidden):
     """Computes gates, cell and block output of one step from the gates' net inputs.
 
         z = g(net_z),  c' = z ⊙ i + c ⊙ f,  h = h(c') ⊙ o
@@ -102,7 +102,7 @@ def _step(shape, parameters, activity, direction, at, cell, squashed, hidden):  
 
 
 @compiled
-def _keep_gates(shape, gates, at, seen, to):  # type: ignore[no-untyped-def]
+def _keep_gates(shape, gates, at, seen, to):
     """Copies i, f, o of a step for the next step's gate recurrence; padded units stay 0."""
     width = shape.width
     for gate in range(3):
@@ -113,7 +113,7 @@ def _keep_gates(shape, gates, at, seen, to):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _add_gate_recurrence(shape, kernel, kernel_at, seen, before, gates, at, downward):  # type: ignore[no-untyped-def]
+def _add_gate_recurrence(shape, kernel, kernel_at, seen, before, gates, at, downward):
     """Adds (i f o) of the step before, times the gate recurrence, to the net inputs of i f o."""
     width = shape.width
     row = 3 * width
@@ -125,7 +125,7 @@ def _add_gate_recurrence(shape, kernel, kernel_at, seen, before, gates, at, down
 
 
 @compiled
-def forward(shape, parameters, activity, direction, frames, length):  # type: ignore[no-untyped-def]
+def forward(shape, parameters, activity, direction, frames, length):
     """Runs one direction over a sequence: from `activity.inputs` to `activity.hidden`.
 
     net = x W + b over all steps at once; then, step by step, net += h R (and the gate recurrence).

@@ -87,7 +87,7 @@ def room_for_targets(shape: Shape, frames: int, labels: int) -> Room:
 
 
 @compiled
-def _bernoulli_slope(shape, logits, length, targets, sequence, room):  # type: ignore[no-untyped-def]
+def _bernoulli_slope(shape, logits, length, targets, sequence, room):
     """-log p = Σ softplus(a) - y a; its slope is σ(a) - y. Returns the loss of a sequence."""
     width, columns = shape.output_width, room.columns
     first = targets.starts[sequence] * width
@@ -104,7 +104,7 @@ def _bernoulli_slope(shape, logits, length, targets, sequence, room):  # type: i
 
 
 @compiled
-def _sum(columns, count):  # type: ignore[no-untyped-def]
+def _sum(columns, count):
     """Sums in float64."""
     total = 0.0
     for place in range(count):
@@ -113,22 +113,22 @@ def _sum(columns, count):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _exp_minus(logits, at, width, number, out, to):  # type: ignore[no-untyped-def]
+def _exp_minus(logits, at, width, number, out, to):
     """Writes eᵃ⁻ⁿ of a frame."""
     for place in range(0, width, LANES):
         store(out, to + place, exp(load(logits, at + place) - spread(number)))
 
 
 @compiled
-def _log_sum_exp(shape, logits, at, room):  # type: ignore[no-untyped-def]
-    """log Σ eᵃ of a frame, the largest taken out of the sum."""
+def _log_sum_exp(shape, logits, at, room):
+    """Returns log Σ eᵃ of a frame, the largest taken out of the sum."""
     largest = logits[at + _largest(logits[at : at + shape.outputs])]
     _exp_minus(logits, at, shape.output_width, largest, room.columns, START)
     return np.float64(largest) + math.log(_sum(room.columns, shape.outputs))
 
 
 @compiled
-def _softmax_slope(shape, logits, at, target, room):  # type: ignore[no-untyped-def]
+def _softmax_slope(shape, logits, at, target, room):
     """-log p = log Σ eᵃ - a_k; its slope is softmax(a) - onehot(k). Returns the loss of a frame."""
     normalizer = _log_sum_exp(shape, logits, at, room)
     loss = normalizer - np.float64(logits[at + target])
@@ -138,8 +138,8 @@ def _softmax_slope(shape, logits, at, target, room):  # type: ignore[no-untyped-
 
 
 @compiled
-def _log_add(a, b):  # type: ignore[no-untyped-def]
-    """log(eᵃ + eᵇ)."""
+def _log_add(a, b):
+    """Returns log(eᵃ + eᵇ)."""
     high, low = max(a, b), min(a, b)
     if low == -np.inf:
         return high
@@ -147,13 +147,13 @@ def _log_add(a, b):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _may_skip(labels, state):  # type: ignore[no-untyped-def]
+def _may_skip(labels, state):
     """Whether a path may come to a state from two before: over a blank between unlike labels."""
     return state % 2 == 1 and state > 1 and labels[state // 2] != labels[state // 2 - 1]
 
 
 @compiled
-def _ctc_slope(shape, logits, length, labels, room):  # type: ignore[no-untyped-def]
+def _ctc_slope(shape, logits, length, labels, room):
     """Sums over all paths that are the labels, in log space (Graves et al. 2006, section 4.1).
 
     State s of 2 L + 1 is label s // 2 if s is odd, else a blank. With α the sum over beginnings and
@@ -222,7 +222,7 @@ def _ctc_slope(shape, logits, length, labels, room):  # type: ignore[no-untyped-
 
 
 @compiled
-def _largest(logits):  # type: ignore[no-untyped-def]
+def _largest(logits):
     """The first of the largest outputs."""
     best = 0
     for place in range(1, len(logits)):
@@ -232,7 +232,7 @@ def _largest(logits):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _label_errors(logits, width, outputs, length, labels, room):  # type: ignore[no-untyped-def]
+def _label_errors(logits, width, outputs, length, labels, room):
     """Edit distance between the labels and the best path without repeats and blanks."""
     count, previous = 0, outputs - 1
     for t in range(length):
@@ -255,7 +255,7 @@ def _label_errors(logits, width, outputs, length, labels, room):  # type: ignore
 
 
 @compiled
-def _finite(logits, width, outputs, length):  # type: ignore[no-untyped-def]
+def _finite(logits, width, outputs, length):
     """Whether all outputs are finite."""
     for t in range(length):
         for a in logits[t * width : t * width + outputs]:
@@ -265,7 +265,7 @@ def _finite(logits, width, outputs, length):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def slope(shape, logits, length, targets, sequence, room):  # type: ignore[no-untyped-def]
+def slope(shape, logits, length, targets, sequence, room):
     """Replaces the logits of a sequence by ∂loss/∂logits.
 
     Args:
@@ -296,7 +296,7 @@ def slope(shape, logits, length, targets, sequence, room):  # type: ignore[no-un
 
 
 @compiled
-def score(shape, logits, length, targets, sequence, room):  # type: ignore[no-untyped-def]
+def score(shape, logits, length, targets, sequence, room):
     """Measures the logits of a sequence, which may be overwritten; arguments as for `slope`.
 
     Returns:

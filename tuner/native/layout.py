@@ -222,6 +222,7 @@ def unpack(shape: Shape, parameters: Parameters) -> Weights:
     """Copies weights (or velocities) into Keras' order; the inverse of `pack`."""
     views = _views(shape, parameters)
     return tuple(
-        np.ascontiguousarray(view).reshape(size)
+        # A copy also where there is no padding: training goes on in the parameters.
+        np.array(view).reshape(size)
         for view, size in zip(views, keras_shapes(shape), strict=True)
     )

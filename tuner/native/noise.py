@@ -15,19 +15,19 @@ _box_muller = inlined(normals.box_muller)
 
 
 @inlined
-def _rotate(word, left):  # type: ignore[no-untyped-def]
+def _rotate(word, left):
     return _word((word << _word(left)) | (word >> _word(32 - left)))
 
 
 @inlined
-def _round(a, b, c, d, first, second):  # type: ignore[no-untyped-def]
+def _round(a, b, c, d, first, second):
     a = _word(a + b)
     c = _word(c + d)
     return a, _rotate(b, first) ^ a, c, _rotate(d, second) ^ c
 
 
 @inlined
-def _even_rounds(a, b, c, d):  # type: ignore[no-untyped-def]
+def _even_rounds(a, b, c, d):
     """Rounds 0 to 3 of every eight."""
     a, b, c, d = _round(a, b, c, d, _R[0][0], _R[0][1])
     a, d, c, b = _round(a, d, c, b, _R[1][0], _R[1][1])
@@ -37,7 +37,7 @@ def _even_rounds(a, b, c, d):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _odd_rounds(a, b, c, d):  # type: ignore[no-untyped-def]
+def _odd_rounds(a, b, c, d):
     """Rounds 4 to 7 of every eight."""
     a, b, c, d = _round(a, b, c, d, _R[4][0], _R[4][1])
     a, d, c, b = _round(a, d, c, b, _R[5][0], _R[5][1])
@@ -47,39 +47,48 @@ def _odd_rounds(a, b, c, d):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _threefry(k, l, m, block, visit):  # type: ignore[no-untyped-def]
-    """Returns the words of one counter under the key (k, l, 0, 0); m is the key's fifth word."""
-    a, b, c, d = _word(block + k), _word(visit + l), _word(0), _word(0)
-    a, b, c, d = _even_rounds(a, b, c, d)
-    b, c, d = _word(b + _word(0)), c, _word(d + m)
-    a, d = _word(a + l), _word(d + _word(1))
-    a, b, c, d = _odd_rounds(a, b, c, d)
-    b, c, d = _word(b), _word(c + m), _word(d + k + _word(2))
-    a, b, c, d = _even_rounds(a, b, c, d)
-    b, c, d = _word(b + m), _word(c + k), _word(d + l + _word(3))
-    a, b, c, d = _odd_rounds(a, b, c, d)
-    a, b, c, d = _word(a + m), _word(b + k), _word(c + l), _word(d + _word(4))
-    a, b, c, d = _even_rounds(a, b, c, d)
-    return _word(a + k), _word(b + l), c, _word(d + _word(5))
+def _inject(words, keys, number):
+    """Adds four words of the key, and the injection's number to the last."""
+    return (
+        _word(words[0] + keys[0]),
+        _word(words[1] + keys[1]),
+        _word(words[2] + keys[2]),
+        _word(words[3] + keys[3] + _word(number)),
+    )
+
+
+@inlined
+def _threefry(low, high, parity, block, visit):
+    """Returns the words of the counter (block, visit, 0, 0) under the key (low, high, 0, 0).
+
+    Injection s adds the words s, s + 1, s + 2, s + 3 of the five (low, high, 0, 0, parity).
+    """
+    zero = _word(0)
+    words = _inject((block, visit, zero, zero), (low, high, zero, zero), 0)
+    words = _inject(_even_rounds(*words), (high, zero, zero, parity), 1)
+    words = _inject(_odd_rounds(*words), (zero, zero, parity, low), 2)
+    words = _inject(_even_rounds(*words), (zero, parity, low, high), 3)
+    words = _inject(_odd_rounds(*words), (parity, low, high, zero), 4)
+    return _inject(_even_rounds(*words), (low, high, zero, zero), 5)
 
 
 @compiled
-def standard_normal(k, l, visit, count, out):  # type: ignore[no-untyped-def]
+def standard_normal(low, high, visit, count, out):
     """Draws the normals of one visit.
 
     Args:
-        k: first word of the key, uint32.
-        l: second word of the key, uint32.
+        low: first word of the key, uint32.
+        high: second word of the key, uint32.
         visit: which visit.
         count: how many normals.
         out: where they go, float32 [4 ⌈count / 4⌉ or more].
     """
-    m = k ^ l ^ _PARITY
+    parity = low ^ high ^ _PARITY
     blocks = (count + 3) // 4
     # Each a view from 0 on: an index that may be negative keeps a loop from being vectorized.
     first, second = out[:blocks], out[blocks : 2 * blocks]
     third, fourth = out[2 * blocks : 3 * blocks], out[3 * blocks : 4 * blocks]
     for block in range(blocks):
-        a, b, c, d = _threefry(k, l, m, _word(block), _word(visit))
+        a, b, c, d = _threefry(low, high, parity, _word(block), _word(visit))
         first[block], second[block] = _box_muller(a, b)
         third[block], fourth[block] = _box_muller(c, d)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import numpy as np
 
 from tuner.native.compiling import compiled, inlined
-
 from tuner.native.tiles import add_dots, add_rows, assign_tile, descend_tile, transpose_tile
 from tuner.native.vectors import LANES
 
@@ -33,7 +32,7 @@ _descend_6x1, _descend_3x1, _descend_1x1 = (descend_tile(rows, 1) for rows in (6
 
 
 @inlined
-def _assign_columns(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, rows, count):  # type: ignore[no-untyped-def]
+def _assign_columns(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, rows, count):
     """Computes two vectors of columns of C = A B."""
     whole = rows - rows % 6
     for r in range(0, whole, 6):
@@ -54,7 +53,7 @@ def _assign_columns(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, row
 
 
 @inlined
-def _assign_column(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, rows, count):  # type: ignore[no-untyped-def]
+def _assign_column(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, rows, count):
     """Computes one vector of columns of C = A B."""
     r = 0
     while rows - r >= 6:
@@ -75,7 +74,7 @@ def _assign_column(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, rows
 
 
 @compiled
-def assign_product(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, rows, columns, count):  # type: ignore[no-untyped-def]
+def assign_product(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, rows, columns, count):
     """Computes C[r, n] = Σ_k A[r, k] B[k, n].
 
     Args:
@@ -104,7 +103,7 @@ def assign_product(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, rows
 
 
 @inlined
-def _descend_columns(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, rows, count):  # type: ignore[no-untyped-def] # noqa: E501
+def _descend_columns(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, rows, count): # noqa: E501
     """Moves two vectors of columns of weights."""
     whole = rows - rows % 6
     for r in range(0, whole, 6):
@@ -126,7 +125,7 @@ def _descend_columns(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b
 
 
 @inlined
-def _descend_column(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, rows, count):  # type: ignore[no-untyped-def] # noqa: E501
+def _descend_column(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, rows, count): # noqa: E501
     """Moves one vector of columns of weights."""
     r = 0
     while rows - r >= 6:
@@ -150,7 +149,7 @@ def _descend_column(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_
 
 
 @compiled
-def descend_product(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, rows, columns, count):  # type: ignore[no-untyped-def] # noqa: E501
+def descend_product(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, rows, columns, count): # noqa: E501
     """Takes A B as a gradient and moves weights: v ← m v - rate A B, w ← w + m v - rate A B.
 
     Args:
@@ -186,7 +185,7 @@ def descend_product(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_
 
 
 @compiled
-def add_row_product(c, c_at, a, a_at, b, b_at, b_row, rows, columns, downward):  # type: ignore[no-untyped-def]
+def add_row_product(c, c_at, a, a_at, b, b_at, b_row, rows, columns, downward):
     """Computes c[n] += Σ_r a[r] B[r, n] for a number of rows that is a multiple of `LANES`.
 
     Called step after step, now `downward`, now upward, it begins with the rows that it read last:
@@ -210,7 +209,7 @@ def add_row_product(c, c_at, a, a_at, b, b_at, b_row, rows, columns, downward): 
 
 
 @compiled
-def add_column_product(c, c_at, a, a_at, a_row, b, b_at, rows, columns, downward):  # type: ignore[no-untyped-def]
+def add_column_product(c, c_at, a, a_at, a_row, b, b_at, rows, columns, downward):
     """Computes c[r] += Σ_n A[r, n] b[n]; otherwise as `add_row_product`."""
     for block in range(0, rows, LANES):
         r = rows - LANES - block if downward else block
@@ -218,7 +217,7 @@ def add_column_product(c, c_at, a, a_at, a_row, b, b_at, rows, columns, downward
 
 
 @compiled
-def transpose(c, a, rows, columns):  # type: ignore[no-untyped-def]
+def transpose(c, a, rows, columns):
     """Writes C = Aᵀ; A is [rows, columns], both multiples of `LANES`, without gaps."""
     for r in range(0, rows, LANES):
         for n in range(0, columns, LANES):

@@ -13,7 +13,7 @@ Every matrix is a flat float32 array with an offset and strides, in elements.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -36,6 +36,11 @@ _INDEX = ir.IntType(64)
 _MASK = ir.VectorType(ir.IntType(32), LANES)
 
 
+def _lanes(places: Iterable[int]) -> Any:
+    """Makes the mask of a shuffle of two vectors: which of their sixteen lanes to take."""
+    return ir.Constant(_MASK, [ir.Constant(ir.IntType(32), place) for place in places])
+
+
 def _prefetch(builder: Any, data: Any, index: Any) -> None:
     """Asks for a cache line that is going to be written."""
     byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
@@ -47,10 +52,10 @@ def _prefetch(builder: Any, data: Any, index: Any) -> None:
 
 
 def _products(
-    context: Any, builder: Any, rows: int, vectors: int, types_: Sequence[Any], values: Sequence[Any]
+    context: Any, builder: Any, rows: int, vectors: int, kinds: Sequence[Any], values: Sequence[Any]
 ) -> list[Any]:
     """Computes a tile from (a, a_at, a_row, a_step, b, b_at, b_step, count), row by row."""
-    a, b = (data_of(context, builder, types_[place], values[place]) for place in (0, 4))
+    a, b = (data_of(context, builder, kinds[place], values[place]) for place in (0, 4))
     a_at, a_row, a_step = values[1:4]
     b_at, b_step, count = values[5:8]
     sums = [cgutils.alloca_once_value(builder, _ZERO) for _ in range(rows * vectors)]
@@ -61,7 +66,8 @@ def _products(
         a_k = builder.add(a_at, builder.mul(loop.index, a_step))
         b_k = builder.add(b_at, builder.mul(loop.index, b_step))
         right = [
-            emit_load(builder, b, builder.add(b_k, _INDEX(LANES * vector))) for vector in range(vectors)
+            emit_load(builder, b, builder.add(b_k, _INDEX(LANES * vector)))
+            for vector in range(vectors)
         ]
         for row in range(rows):
             place = builder.add(a_k, builder.mul(a_row, _INDEX(row)))
@@ -85,7 +91,7 @@ def assign_tile(rows: int, vectors: int) -> Any:
     """Makes the routine C = A B for a tile of `rows` rows and `vectors` times `LANES` columns."""
 
     @intrinsic
-    def tile(typingctx, c, at, stride, a, a_at, a_row, a_step, b, b_at, b_step, count):  # type: ignore[no-untyped-def]
+    def tile(typingctx, c, at, stride, a, a_at, a_row, a_step, b, b_at, b_step, count):
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             sums = _products(context, builder, rows, vectors, signature.args[3:], values[3:])
             data = data_of(context, builder, signature.args[0], values[0])
@@ -112,7 +118,7 @@ def descend_tile(rows: int, vectors: int) -> Any:
     """
 
     @intrinsic
-    def tile(typingctx, w, v, momentum, rate, at, stride, a, a_at, a_row, a_step, b, b_at, b_step, count):  # type: ignore[no-untyped-def] # noqa: E501
+    def tile(typingctx, w, v, momentum, rate, at, stride, a, a_at, a_row, a_step, b, b_at, b_step, count): # noqa: E501
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             weights, velocities = (
                 data_of(context, builder, signature.args[place], values[place]) for place in (0, 1)
@@ -147,7 +153,7 @@ def descend_tile(rows: int, vectors: int) -> Any:
 
 
 @intrinsic
-def add_rows(typingctx, y, at, a, a_at, b, b_at, b_row, vectors):  # type: ignore[no-untyped-def]
+def add_rows(typingctx, y, at, a, a_at, b, b_at, b_row, vectors):
     """Adds `LANES` rows of B, each times a number: y[n] += Σ_r a[r] B[r, n].
 
     The rows are read side by side from their beginnings on, which is what processors fetch ahead.
@@ -193,7 +199,7 @@ def add_rows(typingctx, y, at, a, a_at, b, b_at, b_row, vectors):  # type: ignor
 
 
 @intrinsic
-def add_dots(typingctx, y, at, a, a_at, a_row, b, b_at, vectors):  # type: ignore[no-untyped-def]
+def add_dots(typingctx, y, at, a, a_at, a_row, b, b_at, vectors):
     """Adds the dot products of `LANES` rows of A with a vector: y[r] += Σ_k A[r, k] b[k].
 
     Args:
@@ -220,15 +226,11 @@ def add_dots(typingctx, y, at, a, a_at, a_row, b, b_at, vectors):  # type: ignor
             vector = emit_load(builder, right, builder.add(values[6], k))
             for row, slot in enumerate(sums):
                 start = builder.add(values[3], builder.mul(values[4], _INDEX(row)))
-                product = emit_multiply_add(
-                    builder, emit_load(builder, left, builder.add(start, k)), vector, builder.load(slot)
-                )
-                builder.store(product, slot)
+                numbers = emit_load(builder, left, builder.add(start, k))
+                total = emit_multiply_add(builder, numbers, vector, builder.load(slot))
+                builder.store(total, slot)
         rows = [builder.load(slot) for slot in sums]
-        even, odd = (
-            ir.Constant(_MASK, [ir.Constant(ir.IntType(32), lane) for lane in range(first, 16, 2)])
-            for first in (0, 1)
-        )
+        even, odd = _lanes(range(0, 16, 2)), _lanes(range(1, 16, 2))
         # Neighbors are added three times: then lane r holds the sum of row r.
         while len(rows) > 1:
             rows = [
@@ -238,7 +240,8 @@ def add_dots(typingctx, y, at, a, a_at, a_row, b, b_at, vectors):  # type: ignor
                 )
                 for pair in range(0, len(rows), 2)
             ]
-        emit_store(builder, builder.fadd(emit_load(builder, out, values[1]), rows[0]), out, values[1])
+        total = builder.fadd(emit_load(builder, out, values[1]), rows[0])
+        emit_store(builder, total, out, values[1])
         return context.get_dummy_value()
 
     index = types.intp
@@ -246,7 +249,7 @@ def add_dots(typingctx, y, at, a, a_at, a_row, b, b_at, vectors):  # type: ignor
 
 
 @intrinsic
-def transpose_tile(typingctx, c, at, c_row, a, a_at, a_row):  # type: ignore[no-untyped-def]
+def transpose_tile(typingctx, c, at, c_row, a, a_at, a_row):
     """Writes `LANES` by `LANES` numbers of A into C with rows and columns exchanged."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -258,12 +261,8 @@ def transpose_tile(typingctx, c, at, c_row, a, a_at, a_row):  # type: ignore[no-
             for row in range(LANES)
         ]
         # Rows r and r + 4 are shuffled like cards, three times.
-        first, second = (
-            ir.Constant(
-                _MASK, [ir.Constant(ir.IntType(32), lane // 2 + LANES * (lane % 2)) for lane in lanes]
-            )
-            for lanes in (range(LANES), range(LANES, 2 * LANES))
-        )
+        first = _lanes(lane // 2 + LANES * (lane % 2) for lane in range(LANES))
+        second = _lanes(lane // 2 + LANES * (lane % 2) for lane in range(LANES, 2 * LANES))
         for _ in range(3):
             pairs = [(rows[row], rows[row + LANES // 2]) for row in range(LANES // 2)]
             rows = [

@@ -43,7 +43,7 @@ def split_of(sequences: Sequences, shape: Shape) -> Split:
 
 
 @compiled
-def _read(shape, activity, split, sequence):  # type: ignore[no-untyped-def]
+def _read(shape, activity, split, sequence):
     """Copies a sequence into the network's inputs."""
     inputs = shape.inputs
     start = split.starts[sequence] * inputs
@@ -55,7 +55,7 @@ def _read(shape, activity, split, sequence):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _read_with_noise(shape, activity, split, sequence, noise, std):  # type: ignore[no-untyped-def]
+def _read_with_noise(shape, activity, split, sequence, noise, std):
     """Copies a sequence into the network's inputs and adds `std` times the drawn normals."""
     inputs = shape.inputs
     start = split.starts[sequence] * inputs
@@ -68,7 +68,7 @@ def _read_with_noise(shape, activity, split, sequence, noise, std):  # type: ign
 
 
 @compiled
-def _predict(shape, parameters, activity, frames, length):  # type: ignore[no-untyped-def]
+def _predict(shape, parameters, activity, frames, length):
     """Computes the logits of the sequence in the network's inputs: all directions, then h K + b."""
     for direction in range(shape.directions):
         forward(shape, parameters, activity, direction, frames, length)
@@ -80,7 +80,7 @@ def _predict(shape, parameters, activity, frames, length):  # type: ignore[no-un
 
 
 @compiled
-def _learn(shape, parameters, velocities, activity, frames, length, momentum, rate):  # type: ignore[no-untyped-def]
+def _learn(shape, parameters, velocities, activity, frames, length, momentum, rate):
     """Moves all weights by the gradient of the loss whose slope is in the logits' place."""
     hidden, outputs = shape.directions * shape.width, shape.output_width
     transpose(activity.transposed, parameters.output_kernel, hidden, outputs)
@@ -101,7 +101,7 @@ def _learn(shape, parameters, velocities, activity, frames, length, momentum, ra
 
 
 @entry
-def train(shape, parameters, velocities, activity, room, frames, split, order, start, stop, key, noise, noise_std, momentum, rate, losses):  # type: ignore[no-untyped-def] # noqa: E501
+def train(shape, parameters, velocities, activity, room, frames, split, order, start, stop, key, noise, noise_std, momentum, rate, losses): # noqa: E501
     """Trains on some visits of an epoch, one update a sequence.
 
     Args:
@@ -143,7 +143,7 @@ def train(shape, parameters, velocities, activity, room, frames, split, order, s
 
 
 @entry
-def measure(shape, parameters, activity, room, frames, split, scores):  # type: ignore[no-untyped-def]
+def measure(shape, parameters, activity, room, frames, split, scores):
     """Writes the score of every sequence of a split into `scores`, float64 [sequences]."""
     for sequence in range(len(split.lengths)):
         length = split.lengths[sequence]

@@ -4,8 +4,9 @@
     store(array, place, (x * x + spread(1)) * load(other, place))
 
 Loops over whole vectors have no remainder to do one by one and no test whether arrays overlap, and
-they may ask a switch inside: the answer is the same every time. LLVM splits a vector where registers
-are shorter (SSE, NEON). Arithmetic is that of IEEE 754, never reordered. Compiled code only.
+they may ask a switch inside: the answer is the same every time. LLVM splits a vector where
+registers are shorter (SSE, NEON). Arithmetic is that of IEEE 754, never reordered. Only compiled
+code can have vectors.
 """
 
 from __future__ import annotations
@@ -90,17 +91,18 @@ def _call(builder: Any, name: str, *vectors: Any) -> Any:
 
 
 @intrinsic
-def load(typingctx, array, place):  # type: ignore[no-untyped-def]
+def load(typingctx, array, place):
     """Reads the vector that begins at a place of a flat float32 array."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return emit_load(builder, data_of(context, builder, signature.args[0], values[0]), values[1])
+        data = data_of(context, builder, signature.args[0], values[0])
+        return emit_load(builder, data, values[1])
 
     return _vector(array, types.intp), generate
 
 
 @intrinsic
-def store(typingctx, array, place, vector):  # type: ignore[no-untyped-def]
+def store(typingctx, array, place, vector):
     """Writes a vector to a place of a flat float32 array."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -112,7 +114,7 @@ def store(typingctx, array, place, vector):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def spread(typingctx, number):  # type: ignore[no-untyped-def]
+def spread(typingctx, number):
     """Makes a vector of one number."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -133,20 +135,20 @@ def _intrinsic(emit: Callable[..., Any], arity: int) -> Any:
     if arity == 1:
 
         @intrinsic
-        def one(typingctx, a):  # type: ignore[no-untyped-def]
+        def one(typingctx, a):
             return typed(a)
 
         return one
     if arity == 2:
 
         @intrinsic
-        def two(typingctx, a, b):  # type: ignore[no-untyped-def]
+        def two(typingctx, a, b):
             return typed(a, b)
 
         return two
 
     @intrinsic
-    def three(typingctx, a, b, c):  # type: ignore[no-untyped-def]
+    def three(typingctx, a, b, c):
         return typed(a, b, c)
 
     return three
@@ -178,7 +180,9 @@ power = _intrinsic(_emit_power, 1)
 absolute = _intrinsic(lambda builder, a: _call(builder, f"llvm.fabs.v{LANES}f32", a), 1)
 """absolute(a) = |a|."""
 
-with_sign_of = _intrinsic(lambda builder, a, b: _call(builder, f"llvm.copysign.v{LANES}f32", a, b), 2)
+with_sign_of = _intrinsic(
+    lambda builder, a, b: _call(builder, f"llvm.copysign.v{LANES}f32", a, b), 2
+)
 """with_sign_of(a, b): a's size with b's sign."""
 
 minimum = _intrinsic(lambda builder, a, b: _emit_where("<")(builder, a, b, a, b), 2)
@@ -189,7 +193,7 @@ maximum = _intrinsic(lambda builder, a, b: _emit_where(">")(builder, a, b, a, b)
 
 
 @intrinsic
-def where_less(typingctx, a, b, then, otherwise):  # type: ignore[no-untyped-def]
+def where_less(typingctx, a, b, then, otherwise):
     """Chooses `then` in lanes with a < b, else `otherwise`."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -202,14 +206,14 @@ def _operator(symbol: Callable[..., Any], emit: Callable[..., Any]) -> None:
     """Defines an operator between two vectors."""
 
     @type_callable(symbol)
-    def typing(context):  # type: ignore[no-untyped-def]
-        def result(a, b):  # type: ignore[no-untyped-def]
+    def typing(context):
+        def result(a, b):
             return _vector if isinstance(a, _VectorType) and isinstance(b, _VectorType) else None
 
         return result
 
     @lower_builtin(symbol, _VectorType, _VectorType)
-    def lowering(context, builder, signature, values):  # type: ignore[no-untyped-def]
+    def lowering(context, builder, signature, values):
         return emit(builder, *values)
 
 

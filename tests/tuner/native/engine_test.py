@@ -1,0 +1,175 @@
+"""The native engine against the `keras` engine, and against itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.tuner.tiny import PROTOCOL, ROOT, TRIAL, train_one
+from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask
+from tests.zoo import reference as equations
+from tuner import native
+from tuner.course import Checkpoint, Course
+from tuner.native import engine
+from tuner.protocol import Outcome, Protocol, Trial
+from tuner.tasks.task import Task
+
+TASKS = (TinyTask, TinySpeech, TinyHandwriting)
+
+
+def native_one(
+    trial: Trial = TRIAL,
+    protocol: Protocol = PROTOCOL,
+    task: Task | None = None,
+    **options: object,
+) -> Outcome:
+    """Trains one trial with the native engine."""
+    task = task or TinyTask()
+    (outcome,) = native.train(task, task.load("a"), [trial], protocol, **options)
+    return outcome
+
+
+def both_directions() -> list[object]:
+    """Every variant with every head; a variant's first head by default, both directions in turn."""
+    cases = []
+    for row, variant in enumerate(equations.CODES):
+        for column, task in enumerate(TASKS):
+            for bidirectional in (False, True):
+                default = column == row % 3 and bidirectional == (row % 2 == 0)
+                marks = [] if default else [pytest.mark.slow]
+                cases.append(pytest.param(variant, task, bidirectional, marks=marks))
+    return cases
+
+
+@pytest.mark.parametrize(("variant", "task", "bidirectional"), both_directions())
+def test_five_epochs_are_those_of_the_keras_engine(
+    variant: str, task: type[Task], bidirectional: bool
+) -> None:
+    chosen = type(task.__name__, (task,), {"bidirectional": bidirectional})()
+    trial = dataclasses.replace(TRIAL, variant=variant, units=11)
+    protocol = Protocol(max_epochs=5, patience=5, order_seed=5)
+    ours = native_one(trial, protocol, chosen)
+    theirs = train_one(trial, protocol, task=chosen)
+    assert len(ours.result.curve) == len(theirs.result.curve) == 6
+    for one, other in zip(ours.result.curve, theirs.result.curve, strict=True):
+        assert one.epoch == other.epoch
+        assert one.validation == pytest.approx(other.validation, rel=1e-4)
+        if one.epoch:
+            assert one.loss == pytest.approx(other.loss, rel=1e-4)
+    assert ours.result.best_epoch == theirs.result.best_epoch
+    for name in ("validation", "test"):
+        one, other = getattr(ours.result, name), getattr(theirs.result, name)
+        assert one.mean == pytest.approx(other.mean, rel=1e-4)
+        assert one.sequence_mean == pytest.approx(other.sequence_mean, rel=1e-4)
+    assert ours.result.parameters == theirs.result.parameters
+    for one, other in zip(ours.weights, theirs.weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5)
+    # It has learnt something that could have been different.
+    assert ours.result.curve[-1].loss < 0.97 * ours.result.curve[1].loss
+
+
+class _Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [3, 8, 15])
+def test_an_interrupted_trial_goes_on_bit_for_bit(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """Dies right after a checkpoint: in epoch 1, after it, in epoch 2."""
+    monkeypatch.setattr(engine, "_CHUNK", 1.0)
+    path = tmp_path / "checkpoint.npz"
+    save = Checkpoint.save
+    count = 0
+
+    def save_and_die(self: Checkpoint, to: pathlib.Path) -> None:
+        nonlocal count
+        save(self, to)
+        count += 1
+        if count == after:
+            raise _Killed
+
+    options = {"checkpoint_path": lambda trial: path, "checkpoint_seconds": 0.0}
+    whole = native_one()
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", save_and_die)
+        with pytest.raises(_Killed):
+            native_one(**options)
+    assert Checkpoint.load(path, TRIAL, "keras") is None
+    interrupted = native_one(**options)
+    assert dataclasses.replace(interrupted.result, seconds=0) == dataclasses.replace(
+        whole.result, seconds=0
+    )
+    for one, other in zip(interrupted.weights, whole.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_chunks_and_neighbors_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = native_one()
+    monkeypatch.setattr(engine, "_CHUNK", 1.0)
+    task = TinyTask()
+    trials = [dataclasses.replace(TRIAL, units=20, seed=4), TRIAL]
+    _, after_another = native.train(task, task.load("a"), trials, PROTOCOL)
+    assert after_another.result.curve == whole.result.curve
+    assert after_another.result.test == whole.result.test
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_diverging_trial_ends_with_finite_scores(task: type[Task]) -> None:
+    # Without the output activation nothing bounds the block output.
+    trial = dataclasses.replace(TRIAL, variant="NOAF", learning_rate=1e38, momentum=0.0)
+    seen: list[Course] = []
+    result = native_one(
+        trial, task=task(), observe=lambda trial, course: seen.append(course)
+    ).result
+    assert result.diverged
+    assert result.best_epoch == 0 and len(result.curve) == 1
+    assert result.validation.finite and result.test.finite
+    assert result.validation.mean == result.curve[0].validation
+    assert len(seen) == 1
+
+
+@pytest.mark.slow  # It compiles the engine once more.
+def test_a_process_that_trains_needs_no_tensorflow(tmp_path: pathlib.Path) -> None:
+    program = """
+import json, sys
+from tests.tuner.tiny_task import TinyTask
+from tuner import native
+from tuner.native import training
+from tuner.protocol import Protocol, Trial
+
+task = TinyTask()
+trial = Trial(0, "V", 3, 0.05, 0.6, 0.3, seed=11)
+(outcome,) = native.train(task, task.load("a"), [trial], Protocol(max_epochs=1))
+print(json.dumps([
+    "tensorflow" in sys.modules,
+    sum(training.train.stats.cache_hits.values()),
+    outcome.result.curve[1].loss,
+]))
+"""
+    done = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env={"PATH": "", "KERAS_BACKEND": "numpy", "NUMBA_CACHE_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for _ in range(2)
+    ]
+    for one in done:
+        assert one.returncode == 0, one.stderr
+    (tf_first, hits_first, loss_first), (tf_second, hits_second, loss_second) = (
+        json.loads(one.stdout.splitlines()[-1]) for one in done
+    )
+    assert not tf_first and not tf_second
+    # The second process found the machine code of the first.
+    assert (hits_first, hits_second) == (0, 1)
+    assert loss_first == loss_second
