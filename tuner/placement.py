@@ -32,9 +32,11 @@ class _MultiWorkerMirroredStrategy(tf.distribute.MultiWorkerMirroredStrategy):
     def reduce(self, reduce_op: Any, value: Any, axis: int | None) -> Any:
         """Reduces values of replicas, nested as they may be; see the base class."""
 
+        reduce = super().reduce
+
         def one(part: Any) -> Any:
             rank = self.experimental_local_results(part)[0].shape.rank
-            return super(_MultiWorkerMirroredStrategy, self).reduce(reduce_op, part, axis if rank else None)
+            return reduce(reduce_op, part, axis if rank else None)
 
         return tf.nest.map_structure(one, value)
 
