@@ -31,7 +31,6 @@ class _MultiWorkerMirroredStrategy(tf.distribute.MultiWorkerMirroredStrategy):
 
     def reduce(self, reduce_op: Any, value: Any, axis: int | None) -> Any:
         """Reduces values of replicas, nested as they may be; see the base class."""
-
         reduce = super().reduce
 
         def one(part: Any) -> Any:
