@@ -53,7 +53,7 @@ def _inject(words, keys, number):
         _word(words[0] + keys[0]),
         _word(words[1] + keys[1]),
         _word(words[2] + keys[2]),
-        _word(words[3] + keys[3] + _word(number)),
+        _word(words[3] + keys[3] + number),
     )
 
 
@@ -64,12 +64,12 @@ def _threefry(low, high, parity, block, visit):
     Injection s adds the words s, s + 1, s + 2, s + 3 of the five (low, high, 0, 0, parity).
     """
     zero = _word(0)
-    words = _inject((block, visit, zero, zero), (low, high, zero, zero), 0)
-    words = _inject(_even_rounds(*words), (high, zero, zero, parity), 1)
-    words = _inject(_odd_rounds(*words), (zero, zero, parity, low), 2)
-    words = _inject(_even_rounds(*words), (zero, parity, low, high), 3)
-    words = _inject(_odd_rounds(*words), (parity, low, high, zero), 4)
-    return _inject(_even_rounds(*words), (low, high, zero, zero), 5)
+    words = _inject((block, visit, zero, zero), (low, high, zero, zero), zero)
+    words = _inject(_even_rounds(*words), (high, zero, zero, parity), _word(1))
+    words = _inject(_odd_rounds(*words), (zero, zero, parity, low), _word(2))
+    words = _inject(_even_rounds(*words), (zero, parity, low, high), _word(3))
+    words = _inject(_odd_rounds(*words), (parity, low, high, zero), _word(4))
+    return _inject(_even_rounds(*words), (low, high, zero, zero), _word(5))
 
 
 @compiled
