@@ -298,7 +298,7 @@ class Murderer(Silence):
                 os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("engine", ["keras", "native"])
+@pytest.mark.parametrize("engine", [pytest.param("keras", marks=pytest.mark.slow), "native"])
 def test_neither_workers_nor_their_deaths_change_a_number(
     finished: pathlib.Path, tmp_path: pathlib.Path, engine: str
 ) -> None:
