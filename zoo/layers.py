@@ -151,11 +151,14 @@ class RNN(keras.layers.RNN):
     def _project(self, sequences: Tensor) -> Tensor:
         """Computes `x_t W + b` of all steps, `(time, batch, gates * units)`, as one product."""
         sequences = ops.transpose(ops.cast(sequences, self.compute_dtype), (1, 0, 2))
+        kernel = _value(self.cell.kernel)
+        if self.cell.bias is not None:
+            # The weight of an input that is 1: one product gives sum and gradients of both.
+            kernel = ops.concatenate([kernel, _value(self.cell.bias)[None]], axis=0)
+            sequences = ops.pad(sequences, [[0, 0], [0, 0], [0, 1]], constant_values=1)
         time, batch, features = ops.shape(sequences)
         # Of two axes: a product with more is one of the slow ones.
-        projected = ops.matmul(ops.reshape(sequences, (-1, features)), _value(self.cell.kernel))
-        if self.cell.bias is not None:
-            projected = projected + _value(self.cell.bias)
+        projected = ops.matmul(ops.reshape(sequences, (-1, features)), kernel)
         return ops.reshape(projected, (time, batch, projected.shape[-1]))
 
 

@@ -13,7 +13,6 @@ through every operation of the step. Here
   `net`; the gradient of the recurrent kernels is one matrix product over all steps after the loop.
 
 Steps are taken some at a time (a *block*), which saves the loop's own operations.
-
 Every operation is one of any TensorFlow build: a graph of this runs wherever TensorFlow does.
 """
 
@@ -157,18 +156,19 @@ class _Blocks:
         if time is None:
             time = tf.shape(inputs)[0]
             return cls(time, (time + steps - 1) // steps, steps, full=False)
-        # Blocks of about equal size have the least to fill up.
+        # Nothing to fill up saves more than the best size does; else blocks are about equal.
+        full = [size for size in range(_BLOCK_STEPS[0], _BLOCK_STEPS[1] + 1) if time % size == 0]
+        even = math.ceil(time / math.ceil(time / steps))
+        steps = min(full, key=lambda size: abs(size - steps), default=even)
         count = math.ceil(time / steps)
-        steps = math.ceil(time / count)
         return cls(time, count, steps, full=count * steps == time)
 
-    def cut(self, tensor: Tensor) -> tf.TensorArray:
-        """Cuts `(time, ...)` into blocks `(steps, ...)`; what is filled up is 0 or False."""
+    def cut(self, tensor: Tensor) -> Tensor:
+        """Makes `(count, steps, ...)` of `(time, ...)`; what is filled up is 0 or False."""
         if not self.full:
             missing = self.count * self.steps - self.time
             tensor = tf.pad(tensor, [[0, missing], *([[0, 0]] * (len(tensor.shape) - 1))])
-        blocks = tf.reshape(tensor, [self.count, self.steps, *_shape(tensor)[1:]])
-        return self.new(tensor).unstack(blocks)
+        return tf.reshape(tensor, [self.count, self.steps, *_shape(tensor)[1:]])
 
     def new(self, like: Tensor) -> tf.TensorArray:
         """Makes an empty list for the blocks of a tensor `(time, ...)` like this one."""
@@ -232,8 +232,8 @@ class _Scan:
 
         def body(index: Tensor, seen: Tensor, c: Tensor, *lists: tf.TensorArray) -> tuple[Any, ...]:
             saved: list[tuple[Tensor, ...]] = []
-            keeps = tf.unstack(masks.read(index)) if masks else self.blocks.steps * [None]
-            for x, kept in zip(tf.unstack(xs.read(index)), keeps, strict=True):
+            keeps = [None] * self.blocks.steps if masks is None else tf.unstack(masks[index])
+            for x, kept in zip(tf.unstack(xs[index]), keeps, strict=True):
                 net = x + tf.matmul(seen, kernel)
                 h, after, gates = self._step(_by_gate(net, self.variant.gates), c, peephole)
                 shown = tf.concat([h, *gates], -1) if self.variant.recurrent_gates else h
@@ -283,12 +283,12 @@ class _Scan:
         def body(
             index: Tensor, d_seen: Tensor, d_c: Tensor, d_nets: tf.TensorArray, *d_peephole: Tensor
         ) -> tuple[Any, ...]:
-            net = _by_gate(tf.gather(nets, index), self.variant.gates)
-            before = tf.gather(cells, index)
-            kept = None if counted is None else counted.read(index)
+            net = _by_gate(nets[index], self.variant.gates)
+            before = cells[index]
+            kept = None if counted is None else counted[index]
             slopes, after = self._slopes(net, before, peephole, kept)
             steps = [tf.unstack(tensor) for tensor in tf.nest.flatten(slopes)]
-            steps.append(tf.unstack(arriving.read(index)))
+            steps.append(tf.unstack(arriving[index]))
             passed = [None] * self.blocks.steps if keep is None else tf.unstack(kept)
             found = []
             for *here, d_here, stays in reversed(list(zip(*steps, passed, strict=True))):

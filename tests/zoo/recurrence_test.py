@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,7 +12,7 @@ import zoo
 from tests.zoo import harness, reference
 from zoo import recurrence
 
-TRIALS, TIME = 3, 13
+TRIALS, TIME = 3, 5
 FLOAT64 = 1e-12
 NAMES = ("recurrent_kernel", "peephole", "gate_recurrent_kernel")
 
@@ -29,12 +31,18 @@ def draw(code: str, trials: int = TRIALS) -> dict[str, np.ndarray]:
     return point
 
 
-def run(code: str, point: dict[str, np.ndarray], mask: np.ndarray | None) -> list[np.ndarray]:
-    """Outputs, final states and, of a nonlinear loss of these, the gradient by all of `point`."""
-    tensors = {name: tf.constant(array) for name, array in point.items()}
+@pytest.fixture(autouse=True)
+def short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few steps take two blocks, the last not full; many in one take long to trace."""
+    monkeypatch.setattr(recurrence, "_BLOCK_STEPS", (2, 3))
+
+
+def compiled(code: str, names: list[str]) -> Callable[..., list[tf.Tensor]]:
+    """Makes a function that is traced once for all points of the same shapes."""
 
     @tf.function
-    def differentiate() -> list[tf.Tensor]:
+    def differentiate(values: list[tf.Tensor], mask: tf.Tensor | None) -> list[tf.Tensor]:
+        tensors = dict(zip(names, values, strict=True))
         with tf.GradientTape() as tape:
             tape.watch(tensors)
             outputs, states = recurrence.scan(
@@ -47,24 +55,42 @@ def run(code: str, point: dict[str, np.ndarray], mask: np.ndarray | None) -> lis
             loss = sum(tf.reduce_sum(tf.sin(3 * result)) for result in [outputs, *states])
         return [outputs, *states, *tape.gradient(loss, list(tensors.values()))]
 
-    return [tensor.numpy() for tensor in differentiate()]
+    return differentiate
 
 
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("code", reference.CODES)
+def run(
+    differentiate: Callable[..., list[tf.Tensor]],
+    point: dict[str, np.ndarray],
+    mask: np.ndarray | None,
+) -> list[np.ndarray]:
+    """Outputs, final states and, of a nonlinear loss of these, the gradient by all of `point`."""
+    values = [tf.constant(array) for array in point.values()]
+    kept = None if mask is None else tf.constant(mask)
+    return [tensor.numpy() for tensor in differentiate(values, kept)]
+
+
+@pytest.mark.parametrize(
+    ("code", "masked"),
+    [
+        pytest.param(code, masked, marks=[] if masked or code == "V" else pytest.mark.slow)
+        for code in reference.CODES
+        for masked in (False, True)
+    ],
+)
 def test_trials_are_networks_of_their_own(code: str, masked: bool) -> None:
     point = draw(code)
     mask = None
     if masked:
         mask = np.random.default_rng(1).random((TIME, TRIALS, harness.BATCH)) < 0.6
-    together = run(code, point, mask)
+    differentiate = compiled(code, list(point))
+    together = run(differentiate, point, mask)
     states = sum(name.startswith("state") for name in point)
     for trial in range(TRIALS):
         alone = {
             name: array[:, trial] if name == "inputs" else array[trial]
             for name, array in point.items()
         }
-        expected = run(code, alone, None if mask is None else mask[:, trial])
+        expected = run(differentiate, alone, None if mask is None else mask[:, trial])
         for index, (found, wanted) in enumerate(zip(together, expected, strict=True)):
             # Outputs and the slopes of inputs begin with time.
             part = found[:, trial] if index in (0, 1 + states) else found[trial]
@@ -76,7 +102,7 @@ def test_gradient_equals_central_differences(code: str) -> None:
     point = {name: array[0] for name, array in draw(code).items() if name != "inputs"}
     point["inputs"] = draw(code)["inputs"][:4, 0]
     mask = np.array([[1, 1], [0, 1], [1, 0], [1, 1]], bool)
-    gradient = run(code, point, mask)[-len(point) :]
+    gradient = run(compiled(code, list(point)), point, mask)[-len(point) :]
     tensors = {name: tf.constant(array) for name, array in point.items()}
     random = np.random.default_rng(2)
 
