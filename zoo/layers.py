@@ -86,13 +86,13 @@ class RNN(keras.layers.RNN):
         mask: Tensor | None,
         training: bool = False,
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        if keras.backend.backend() != "tensorflow":
-            return super().inner_loop(sequences, initial_state, mask, training=training)
-        reason = self._why_not_to_scan(training)
-        if reason:
+        if keras.backend.backend() == "tensorflow":
+            reason = self._why_not_to_scan(training)
+            if not reason:
+                return self._scan(sequences, initial_state, mask, training)
             _tell_once(reason)
-            return super().inner_loop(sequences, initial_state, mask, training=training)
-        return self._scan(sequences, initial_state, mask, training)
+        last, outputs, states = super().inner_loop(sequences, initial_state, mask, training)
+        return last, outputs, states
 
     def _why_not_to_scan(self, training: bool) -> str:
         """Says what the scan cannot do for this layer; nothing if it can do all."""

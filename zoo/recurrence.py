@@ -19,21 +19,17 @@ Every operation is one of any TensorFlow build: a graph of this runs wherever Te
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from zoo.blocks import Blocks
 from zoo.variant_cell import step
 from zoo.variants import Variant
 
 Tensor = Any
 Activation = Callable[[Tensor], Tensor]
-
-_BLOCK_NUMBERS = 16384  # Of a gate: about what keeps a block in a core's cache.
-_BLOCK_STEPS = (4, 10)  # Fewest and most.
-_UNKNOWN_BATCH = 16
 
 
 def scan(
@@ -92,7 +88,7 @@ def scan(
     kernel = recurrent_kernel
     if gate_recurrent_kernel is not None:
         kernel = tf.concat([kernel, _to_all_gates(variant, gate_recurrent_kernel)], -2)
-    scanned = _Scan(variant, activation, recurrent_activation, _Blocks.plan(inputs, c))
+    scanned = _Scan(variant, activation, recurrent_activation, Blocks.plan(inputs, c))
     tensors = [inputs, seen, c, kernel, *([] if peephole is None else [peephole])]
     # Variables too become tensors: a gradient of our own has to be handed those.
     outputs, c = scanned(mask, *map(tf.convert_to_tensor, tensors))
@@ -118,12 +114,8 @@ def _parts(variant: Variant, seen: Tensor) -> list[Tensor]:
     """Cuts what a step sees of its predecessor into h and the gates."""
     if not variant.recurrent_gates:
         return [seen]
-    return tf.split(seen, 1 + len(variant.recurrent_gates), axis=-1)
-
-
-def _shape(tensor: Tensor) -> list[Any]:
-    """Sizes of a tensor, as numbers where they are known and as tensors where not."""
-    return [tf.shape(tensor)[i] if size is None else size for i, size in enumerate(tensor.shape)]
+    parts: list[Tensor] = tf.split(seen, 1 + len(variant.recurrent_gates), axis=-1)
+    return parts
 
 
 def _over_time(one: Tensor, other: Tensor) -> Tensor:
@@ -132,54 +124,6 @@ def _over_time(one: Tensor, other: Tensor) -> Tensor:
         return tf.einsum("tkbm,tkbn->kmn", one, other)
     flat = [tf.reshape(tensor, [-1, tensor.shape[-1]]) for tensor in (one, other)]
     return tf.matmul(*flat, transpose_a=True)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Blocks:
-    """How `time` steps are cut into `count` blocks of `steps`.
-
-    Time and count are tensors where the time is not known beforehand. Unless `full`, the last block
-    may be filled up with steps of nothing.
-    """
-
-    time: int | Tensor
-    count: int | Tensor
-    steps: int
-    full: bool
-
-    @classmethod
-    def plan(cls, inputs: Tensor, c: Tensor) -> _Blocks:
-        *trials, batch, units = c.shape
-        numbers = math.prod(trials) * (batch or _UNKNOWN_BATCH) * units
-        steps = sorted([_BLOCK_NUMBERS // numbers, *_BLOCK_STEPS])[1]
-        time = inputs.shape[0]
-        if time is None:
-            time = tf.shape(inputs)[0]
-            return cls(time, (time + steps - 1) // steps, steps, full=False)
-        # Nothing to fill up saves more than the best size does; else blocks are about equal.
-        full = [size for size in range(_BLOCK_STEPS[0], _BLOCK_STEPS[1] + 1) if time % size == 0]
-        even = math.ceil(time / math.ceil(time / steps))
-        steps = min(full, key=lambda size: abs(size - steps), default=even)
-        count = math.ceil(time / steps)
-        return cls(time, count, steps, full=count * steps == time)
-
-    def cut(self, tensor: Tensor) -> Tensor:
-        """Makes `(count, steps, ...)` of `(time, ...)`; what is filled up is 0 or False."""
-        if not self.full:
-            missing = self.count * self.steps - self.time
-            tensor = tf.pad(tensor, [[0, missing], *([[0, 0]] * (len(tensor.shape) - 1))])
-        return tf.reshape(tensor, [self.count, self.steps, *_shape(tensor)[1:]])
-
-    def new(self, like: Tensor) -> tf.TensorArray:
-        """Makes an empty list for the blocks of a tensor `(time, ...)` like this one."""
-        shape = [self.steps, *like.shape[1:]]
-        return tf.TensorArray(like.dtype, self.count, clear_after_read=False, element_shape=shape)
-
-    def join(self, blocks: tf.TensorArray) -> Tensor:
-        """Makes `(time, ...)` of blocks again."""
-        tensor = blocks.stack()
-        tensor = tf.reshape(tensor, [self.count * self.steps, *_shape(tensor)[2:]])
-        return tensor if self.full else tensor[: self.time]
 
 
 _LATE = ("h", "o")
@@ -200,7 +144,7 @@ class _Scan:
     variant: Variant
     activation: Activation
     recurrent_activation: Activation
-    blocks: _Blocks
+    blocks: Blocks
 
     def __call__(self, mask: Tensor | None, *tensors: Tensor) -> tuple[Tensor, Tensor]:
         """Runs `_forward`, and `_backward` for its gradient."""
@@ -221,7 +165,8 @@ class _Scan:
 
             return forward[:2], gradient
 
-        return run(*tensors)
+        outputs, c = run(*tensors)
+        return outputs, c
 
     def _forward(
         self, keep: Tensor | None, inputs: Tensor, seen: Tensor, c: Tensor, *weights: Tensor

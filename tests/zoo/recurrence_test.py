@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import zoo
 from tests.zoo import harness, reference
-from zoo import recurrence
+from zoo import blocks, recurrence
 
 TRIALS, TIME = 3, 5
 FLOAT64 = 1e-12
@@ -34,7 +34,7 @@ def draw(code: str, trials: int = TRIALS) -> dict[str, np.ndarray]:
 @pytest.fixture(autouse=True)
 def short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few steps take two blocks, the last not full; many in one take long to trace."""
-    monkeypatch.setattr(recurrence, "_BLOCK_STEPS", (2, 3))
+    monkeypatch.setattr(blocks, "_BLOCK_STEPS", (2, 3))
 
 
 def compiled(code: str, names: list[str]) -> Callable[..., list[tf.Tensor]]:
