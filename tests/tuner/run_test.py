@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import pathlib
 import re
@@ -145,6 +144,6 @@ def test_the_report_can_be_written_again(tmp_path: pathlib.Path) -> None:
 
 
 def test_commands_can_be_imported_together() -> None:
+    # In a process of their own: flags of the same name may be defined in this one.
     code = "import tuner.run; from serving import versions; from tuner.analysis import report"
     assert subprocess.run([sys.executable, "-c", code], cwd=tiny.ROOT, check=False).returncode == 0
-    assert importlib.import_module("tuner.run").main
