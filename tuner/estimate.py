@@ -28,10 +28,10 @@ class Speed:
 
 
 SPEEDS = {
-    # From prototypes of the engine.
-    "native": Speed(start=3.0, trial=0.1, frame=2e-6, weight=1.2e-10),
-    # Fitted to benchmarks/results/epoch.csv (one thread of a 2.4 GHz EPYC core); a trial traces the
-    # graphs of its network.
+    # Fitted to benchmarks/results/study.csv and start.csv (2.4 GHz EPYC core, compiled code kept).
+    "native": Speed(start=4.0, trial=0.05, frame=9.2e-7, weight=1.13e-10),
+    # Fitted to benchmarks/results/epoch.csv (one thread of such a core), of a layer that was
+    # slower; a trial traces the graphs of its network.
     "keras": Speed(start=6.0, trial=4.0, frame=1.5e-4, weight=4.3e-9),
 }
 """The engines on a core like that of the benchmark."""
