@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -104,6 +105,33 @@ class Course:
             ),
             weights=self.best_weights,
         )
+
+
+class Stopwatch:
+    """Counts the seconds of a trial from here on, and says when a checkpoint is due."""
+
+    def __init__(self, checkpoint_seconds: float) -> None:
+        """Starts to count.
+
+        Args:
+            checkpoint_seconds: least time between two checkpoints.
+        """
+        self._checkpoint_seconds = checkpoint_seconds
+        self._clock = self._saved = time.monotonic()
+
+    def tick(self, course: Course) -> None:
+        """Adds the time since the last call to a course."""
+        now = time.monotonic()
+        course.seconds += now - self._clock
+        self._clock = now
+
+    def due(self) -> bool:
+        """Whether the last checkpoint is old enough for another."""
+        return time.monotonic() - self._saved > self._checkpoint_seconds
+
+    def saved(self) -> None:
+        """Takes note that there is a checkpoint now."""
+        self._saved = time.monotonic()
 
 
 # Counts the changes of what engines keep in checkpoints: what another release wrote fits no longer.

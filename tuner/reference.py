@@ -9,7 +9,6 @@ draws on the device (ours is drawn on the host by `tuner.streams`).
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from tuner import placement, streams
-from tuner.course import Checkpoint, Course, Observer
+from tuner.course import Checkpoint, Course, Observer, Stopwatch
 from tuner.network import Scorer, build_network, compile_network
 from tuner.protocol import Outcome, Protocol, Score, Trial
 from tuner.tasks.sequences import Sequences
@@ -116,7 +115,7 @@ class _Trainer(keras.callbacks.Callback):
         train: Sequences,
         report: Callable[[Course], None],
         save: Callable[[Course, int, float], None],
-        checkpoint_seconds: float,
+        stopwatch: Stopwatch,
         resumed_loss: float,
     ) -> None:
         super().__init__()
@@ -128,11 +127,10 @@ class _Trainer(keras.callbacks.Callback):
         self._sequences = len(train)
         self._report = report
         self._save = save
-        self._checkpoint_seconds = checkpoint_seconds
+        self._stopwatch = stopwatch
         self._resumed_loss = resumed_loss
         self._visited = 0
         self._loss = 0.0
-        self._clock = self._saved = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._visited = self._feed.start
@@ -147,7 +145,7 @@ class _Trainer(keras.callbacks.Callback):
         if not np.isfinite(self._loss):
             self.course.diverged = True
             self.model.stop_training = True
-        elif self._visited < self._sequences and self._due():
+        elif self._visited < self._sequences and self._stopwatch.due():
             # After the last sequence the epoch still has to be measured: no place to go on from.
             self._checkpoint(self._visited)
 
@@ -155,25 +153,17 @@ class _Trainer(keras.callbacks.Callback):
         if not self.course.diverged:
             loss = self._loss / self._frames
             self.course.record(loss, self._measure(), tuple(self.model.get_weights()))
-        self._tick()
+        self._stopwatch.tick(self.course)
         if self.course.over(self._protocol):
             self.model.stop_training = True
-        elif self._due():
+        elif self._stopwatch.due():
             self._checkpoint(0)
         self._report(self.course)
 
-    def _tick(self) -> None:
-        now = time.monotonic()
-        self.course.seconds += now - self._clock
-        self._clock = now
-
-    def _due(self) -> bool:
-        return time.monotonic() - self._saved > self._checkpoint_seconds
-
     def _checkpoint(self, visited: int) -> None:
-        self._tick()
+        self._stopwatch.tick(self.course)
         self._save(self.course, visited, self._loss)
-        self._saved = time.monotonic()
+        self._stopwatch.saved()
 
 
 def train(
@@ -223,7 +213,7 @@ def _train_one(
     checkpoint_seconds: float,
     observe: Observer,
 ) -> Outcome:
-    started = time.monotonic()
+    stopwatch = Stopwatch(checkpoint_seconds)
     model = build_network(task, trial.variant, trial.units, protocol.weight_std)
     shapes = [tuple(weight.shape) for weight in model.weights]
     model.set_weights(streams.initial_weights(trial.seed, shapes, protocol.weight_std))
@@ -244,7 +234,6 @@ def _train_one(
         course = checkpoint.course
         feed.start = checkpoint.visited
         resumed_loss = _set_state(model, checkpoint.engine_state)
-    course.seconds += time.monotonic() - started
 
     def save(course: Course, visited: int, loss: float) -> None:
         if path is not None:
@@ -258,7 +247,7 @@ def _train_one(
         train=corpus.train,
         report=lambda course: observe(trial, course),
         save=save,
-        checkpoint_seconds=checkpoint_seconds,
+        stopwatch=stopwatch,
         resumed_loss=resumed_loss,
     )
     while not course.over(protocol):
@@ -274,10 +263,9 @@ def _train_one(
         )
         feed.start = 0
 
-    started = time.monotonic()
     model.set_weights(course.best_weights)
     test = measure(corpus.test)
-    course.seconds += time.monotonic() - started
+    stopwatch.tick(course)
     return course.outcome(trial, test, model.count_params(), _ENGINE)
 
 

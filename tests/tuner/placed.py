@@ -15,9 +15,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tests.tuner.tiny import PROTOCOL, TRIAL, train_one
+from tests.tuner.tiny import PROTOCOL, TRIAL, killed_after, train_one
 from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask
-from tuner import cluster, placement, reference
+from tuner import cluster, placement
 from tuner.messages import Assignment
 from tuner.protocol import Outcome, Trial
 from tuner.tasks.task import Task
@@ -32,10 +32,6 @@ SECOND = (TinyTask(), dataclasses.replace(TRIAL, index=1, variant="NP"))
 """What a cluster trains after the first of these."""
 
 
-class Killed(Exception):
-    """In place of the death of the process."""
-
-
 def numbers(outcome: Outcome) -> dict[str, Any]:
     """What must not depend on the strategy."""
     result = outcome.result
@@ -48,23 +44,8 @@ def numbers(outcome: Outcome) -> dict[str, Any]:
 
 def interrupt(path: pathlib.Path, after: int, **options: Any) -> None:
     """Trains until a checkpoint was written so many times, in the middle of an epoch."""
-    save = reference.Checkpoint.save
-    count = 0
-
-    def save_and_die(self: reference.Checkpoint, to: pathlib.Path) -> None:
-        nonlocal count
-        save(self, to)
-        count += 1
-        if count == after:
-            raise Killed
-
-    reference.Checkpoint.save = save_and_die
-    try:
+    with killed_after(after):
         train_one(checkpoint_path=lambda trial: path, checkpoint_seconds=0.0, **options)
-    except Killed:
-        pass
-    finally:
-        reference.Checkpoint.save = save
 
 
 def run_mirrored(devices: int) -> list[dict[str, Any]]:

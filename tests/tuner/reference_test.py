@@ -9,12 +9,11 @@ import keras
 import numpy as np
 import pytest
 
-from tests.tuner import numpy_protocol
+from tests.tuner import numpy_protocol, tiny
 from tests.tuner.tiny import TRIAL, train_one
-from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask
+from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask, turned
 from tests.zoo import reference as equations
-from tuner import estimate, network, reference, streams
-from tuner.course import Course
+from tuner import estimate, network, streams
 from tuner.protocol import Outcome, Protocol
 from tuner.tasks.task import Task
 
@@ -71,11 +70,7 @@ def test_training_follows_the_protocol(task: Task, variant: str) -> None:
 def test_scores_and_losses_of_every_network(
     variant: str, task: type[Task], bidirectional: bool
 ) -> None:
-    class Turned(task):
-        pass
-
-    Turned.bidirectional = bidirectional
-    chosen, units = Turned(), 3
+    chosen, units = turned(task, bidirectional), 3
     model = network.build_network(chosen, variant, units, weight_std=0.1)
     shapes = list(numpy_protocol.weight_shapes(chosen, variant, units).values())
     # Large weights: one sequence's padding, or a swap, would change every logit much.
@@ -128,49 +123,16 @@ def test_the_same_trial_gives_the_same_curve(whole: Outcome) -> None:
     assert train_one(dataclasses.replace(TRIAL, seed=12)).result.curve != first.result.curve
 
 
-class _Killed(Exception):
-    pass
-
-
 @pytest.mark.parametrize("after", [5, 8, 15])
 def test_an_interrupted_trial_goes_on_bit_for_bit(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, whole: Outcome, after: int
+    tmp_path: pathlib.Path, whole: Outcome, after: int
 ) -> None:
     """Dies right after a checkpoint: after update 5 of epoch 1, after epoch 1, in epoch 2."""
-    path = tmp_path / "checkpoint.npz"
-    save = reference.Checkpoint.save
-    count = 0
-
-    def save_and_die(self: reference.Checkpoint, to: pathlib.Path) -> None:
-        nonlocal count
-        save(self, to)
-        count += 1
-        if count == after:
-            raise _Killed
-
-    options = {"checkpoint_path": lambda trial: path, "checkpoint_seconds": 0.0}
-    with monkeypatch.context() as patch:
-        patch.setattr(reference.Checkpoint, "save", save_and_die)
-        with pytest.raises(_Killed):
-            train_one(**options)
-    interrupted = train_one(**options)
-    assert dataclasses.replace(interrupted.result, seconds=0) == dataclasses.replace(
-        whole.result, seconds=0
-    )
-    for one, other in zip(interrupted.weights, whole.weights, strict=True):
-        np.testing.assert_array_equal(one, other)
+    tiny.check_going_on(train_one, whole, tmp_path / "checkpoint.npz", after)
 
 
 def test_a_diverging_trial_ends_with_finite_scores() -> None:
-    # Without the output activation nothing bounds the block output.
-    trial = dataclasses.replace(TRIAL, variant="NOAF", learning_rate=1e38, momentum=0.0)
-    seen: list[Course] = []
-    result = train_one(trial, observe=lambda trial, course: seen.append(course)).result
-    assert result.diverged
-    assert result.best_epoch == 0 and len(result.curve) == 1
-    assert result.validation.finite and result.test.finite
-    assert result.validation.mean == result.curve[0].validation
-    assert len(seen) == 1
+    tiny.check_divergence(train_one, TASK)
 
 
 def test_the_loss_is_a_sum_over_frames_and_outputs() -> None:

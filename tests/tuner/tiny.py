@@ -9,10 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
 
 from tests.tuner.tiny_task import TinyTask
 from tuner import reference
+from tuner.course import Checkpoint, Course
 from tuner.design import Space
 from tuner.plan import Plan
 from tuner.protocol import Outcome, Protocol, Trial
@@ -43,6 +48,56 @@ def train_one(
     task = task or TinyTask()
     (outcome,) = reference.train(task, task.load("a"), [trial], protocol, **options)
     return outcome
+
+
+class Killed(Exception):
+    """Ends a trial in place of a signal."""
+
+
+@contextmanager
+def killed_after(checkpoints: int) -> Iterator[None]:
+    """Ends what is trained inside right after a number of checkpoints."""
+    count = 0
+    save = Checkpoint.save
+
+    def save_and_die(self: Checkpoint, to: pathlib.Path) -> None:
+        nonlocal count
+        save(self, to)
+        count += 1
+        if count == checkpoints:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Checkpoint, "save", save_and_die)
+        yield
+
+
+def check_going_on(
+    train: Callable[..., Outcome], whole: Outcome, path: pathlib.Path, checkpoints: int
+) -> None:
+    """Kills a trial after a checkpoint; going on gives the whole trial's numbers, bit for bit."""
+    options = {"checkpoint_path": lambda trial: path, "checkpoint_seconds": 0.0}
+    with killed_after(checkpoints):
+        train(**options)
+    interrupted = train(**options)
+    assert dataclasses.replace(interrupted.result, seconds=0) == dataclasses.replace(
+        whole.result, seconds=0
+    )
+    for one, other in zip(interrupted.weights, whole.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def check_divergence(train: Callable[..., Outcome], task: Task) -> None:
+    """Trains a trial that diverges; it ends with finite scores."""
+    # Without the output activation nothing bounds the block output.
+    trial = dataclasses.replace(TRIAL, variant="NOAF", learning_rate=1e38, momentum=0.0)
+    seen: list[Course] = []
+    result = train(trial, task=task, observe=lambda trial, course: seen.append(course)).result
+    assert result.diverged
+    assert result.best_epoch == 0 and len(result.curve) == 1
+    assert result.validation.finite and result.test.finite
+    assert result.validation.mean == result.curve[0].validation
+    assert len(seen) == 1
 
 
 def command(module: str, *arguments: str) -> list[str]:

@@ -22,6 +22,11 @@ def _split(seed: int, lengths: tuple[int, ...]) -> Sequences:
     return Sequences(tuple(inputs), tuple(targets))
 
 
+def turned(task: type[Task], bidirectional: bool) -> Task:
+    """A task with a network of one or two directions."""
+    return type(task.__name__, (task,), {"bidirectional": bidirectional})()
+
+
 class TinyTask(Task):
     """Five pitches, eight training sequences; `data` names the edition."""
 

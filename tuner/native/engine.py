@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from tuner import streams
-from tuner.course import Checkpoint, Course, Observer, Weights
+from tuner.course import Checkpoint, Course, Observer, Stopwatch, Weights
 from tuner.native import heads, layout, training
 from tuner.native.activity import room_for
 from tuner.protocol import Outcome, Protocol, Score, Trial
@@ -118,7 +117,7 @@ class _Run:
         losses: loss of each visit of the epoch underway, float64.
         visited: visits of that epoch that are done.
         path: where the checkpoint is; None keeps none.
-        checkpoint_seconds: least time between two checkpoints.
+        stopwatch: counts its seconds.
     """
 
     trial: Trial
@@ -128,10 +127,7 @@ class _Run:
     losses: np.ndarray
     visited: int
     path: Path | None
-    checkpoint_seconds: float
-
-    def __post_init__(self) -> None:
-        self._clock = self._saved = time.monotonic()
+    stopwatch: Stopwatch
 
     def epoch(self, train: training.Split, validation: training.Split) -> None:
         """Trains to the end of the epoch and measures, unless a loss is not finite."""
@@ -148,31 +144,22 @@ class _Run:
                 break
             self.visited = stop
             # After the last sequence the epoch still has to be measured.
-            if self.visited < count and self._due():
+            if self.visited < count and self.stopwatch.due():
                 self._checkpoint()
         self.visited = 0
         if not self.course.diverged:
             loss = float(self.losses.sum() / train.lengths.sum())
             self.course.record(loss, self.network.measure(validation), self.network.weights)
-        self.tick()
-        if self._due() and not self.course.over(self.protocol):
+        self.stopwatch.tick(self.course)
+        if self.stopwatch.due() and not self.course.over(self.protocol):
             self._checkpoint()
 
-    def tick(self) -> None:
-        """Adds the time since the last call to the course."""
-        now = time.monotonic()
-        self.course.seconds += now - self._clock
-        self._clock = now
-
-    def _due(self) -> bool:
-        return time.monotonic() - self._saved > self.checkpoint_seconds
-
     def _checkpoint(self) -> None:
-        self.tick()
+        self.stopwatch.tick(self.course)
         if self.path is not None:
             state = (*self.network.state, self.losses)
             Checkpoint(self.trial, _ENGINE, self.course, self.visited, state).save(self.path)
-        self._saved = time.monotonic()
+        self.stopwatch.saved()
 
 
 def train(
@@ -208,7 +195,7 @@ def train(
         training.split_of(split, shape) for split in (corpus.train, corpus.validation, corpus.test)
     )
     for trial in trials:
-        started = time.monotonic()
+        stopwatch = Stopwatch(checkpoint_seconds)
         network = _Network(task, corpus, trial, protocol)
         path = checkpoint_path(trial) if checkpoint_path else None
         checkpoint = Checkpoint.load(path, trial, _ENGINE) if path else None
@@ -219,12 +206,11 @@ def train(
             course, visited = checkpoint.course, checkpoint.visited
             *state, losses = checkpoint.engine_state
             network.state = tuple(state)
-        course.seconds += time.monotonic() - started
-        run = _Run(trial, protocol, network, course, losses, visited, path, checkpoint_seconds)
+        run = _Run(trial, protocol, network, course, losses, visited, path, stopwatch)
         while not course.over(protocol):
             run.epoch(train_split, validation)
             observe(trial, course)
         network.weights = course.best_weights
         score = network.measure(test)
-        run.tick()
+        stopwatch.tick(course)
         yield course.outcome(trial, score, network.size, _ENGINE)

@@ -11,11 +11,12 @@ import sys
 import numpy as np
 import pytest
 
+from tests.tuner import tiny
 from tests.tuner.tiny import PROTOCOL, ROOT, TRIAL, train_one
-from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask
+from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask, turned
 from tests.zoo import reference as equations
 from tuner import native
-from tuner.course import Checkpoint, Course
+from tuner.course import Checkpoint
 from tuner.native import engine
 from tuner.protocol import Outcome, Protocol, Trial
 from tuner.tasks.task import Task
@@ -51,7 +52,7 @@ def both_directions() -> list[object]:
 def test_five_epochs_are_those_of_the_keras_engine(
     variant: str, task: type[Task], bidirectional: bool
 ) -> None:
-    chosen = type(task.__name__, (task,), {"bidirectional": bidirectional})()
+    chosen = turned(task, bidirectional)
     trial = dataclasses.replace(TRIAL, variant=variant, units=11)
     protocol = Protocol(max_epochs=5, patience=5, order_seed=5)
     ours = native_one(trial, protocol, chosen)
@@ -74,40 +75,21 @@ def test_five_epochs_are_those_of_the_keras_engine(
     assert ours.result.curve[-1].loss < 0.97 * ours.result.curve[1].loss
 
 
-class _Killed(Exception):
-    pass
-
-
 @pytest.mark.parametrize("after", [3, 8, 15])
 def test_an_interrupted_trial_goes_on_bit_for_bit(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     """Dies right after a checkpoint: in epoch 1, after it, in epoch 2."""
     monkeypatch.setattr(engine, "_CHUNK", 1.0)
+    tiny.check_going_on(native_one, native_one(), tmp_path / "checkpoint.npz", after)
+
+
+def test_another_engines_checkpoint_is_not_gone_on_from(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "checkpoint.npz"
-    save = Checkpoint.save
-    count = 0
-
-    def save_and_die(self: Checkpoint, to: pathlib.Path) -> None:
-        nonlocal count
-        save(self, to)
-        count += 1
-        if count == after:
-            raise _Killed
-
-    options = {"checkpoint_path": lambda trial: path, "checkpoint_seconds": 0.0}
-    whole = native_one()
-    with monkeypatch.context() as patch:
-        patch.setattr(Checkpoint, "save", save_and_die)
-        with pytest.raises(_Killed):
-            native_one(**options)
+    with tiny.killed_after(1):
+        native_one(checkpoint_path=lambda trial: path, checkpoint_seconds=0.0)
+    assert Checkpoint.load(path, TRIAL, "native") is not None
     assert Checkpoint.load(path, TRIAL, "keras") is None
-    interrupted = native_one(**options)
-    assert dataclasses.replace(interrupted.result, seconds=0) == dataclasses.replace(
-        whole.result, seconds=0
-    )
-    for one, other in zip(interrupted.weights, whole.weights, strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 def test_chunks_and_neighbors_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,17 +104,7 @@ def test_chunks_and_neighbors_change_nothing(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_diverging_trial_ends_with_finite_scores(task: type[Task]) -> None:
-    # Without the output activation nothing bounds the block output.
-    trial = dataclasses.replace(TRIAL, variant="NOAF", learning_rate=1e38, momentum=0.0)
-    seen: list[Course] = []
-    result = native_one(
-        trial, task=task(), observe=lambda trial, course: seen.append(course)
-    ).result
-    assert result.diverged
-    assert result.best_epoch == 0 and len(result.curve) == 1
-    assert result.validation.finite and result.test.finite
-    assert result.validation.mean == result.curve[0].validation
-    assert len(seen) == 1
+    tiny.check_divergence(native_one, task())
 
 
 @pytest.mark.slow  # It compiles the engine once more.

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tests.tuner import numpy_protocol
 from tests.tuner.tiny import TRIAL
-from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask
+from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask, turned
 from tests.zoo import reference as equations
 from tuner import network, streams
 from tuner.native import engine, training
@@ -21,11 +21,6 @@ from tuner.tasks.task import Corpus, Task
 
 # More units than a vector has lanes, and not a multiple: the padding is in use.
 UNITS = 9
-
-
-def turned(task: type[Task], bidirectional: bool) -> Task:
-    """A task with a network of one or two directions."""
-    return type(task.__name__, (task,), {"bidirectional": bidirectional})()
 
 
 def one_sequence(corpus: Corpus, index: int) -> Corpus:
