@@ -6,7 +6,8 @@ import abc
 import dataclasses
 import difflib
 import importlib
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -56,19 +57,24 @@ class Corpus:
         train: sequences to learn from.
         validation: sequences that choose the epoch and the hyperparameters.
         test: sequences that only the final score sees.
+        frontend: what made the inputs from raw data, so that exports can take raw data too: a layer
+            of `zoo.frontends` as `keras.saving.serialize_keras_object` writes it. None if the
+            inputs are the raw data.
     """
 
     edition: Edition
     train: Sequences
     validation: Sequences
     test: Sequences
+    frontend: Mapping[str, Any] | None = None
 
 
 class Task(abc.ABC):
     """A learning problem on sequences.
 
-    A subclass sets the class attributes and loads data; it needs no arguments, so that
-    `--task=package.module:TaskClass` can make one.
+    A subclass sets the attributes and loads data; it needs no arguments, so that
+    `--task=package.module:TaskClass` can make one. Attributes that depend on the data are set by
+    `load` at the latest.
 
     Attributes:
         name: short name; part of the seeds of a study.
@@ -78,14 +84,21 @@ class Task(abc.ABC):
             probabilities, `softmax` one class a frame, `ctc` labels of unknown alignment.
         bidirectional: whether the network also reads the sequence backwards.
         metric: what is measured.
+        labels: what the outputs are called, for example characters; of head `ctc` without the
+            blank. Empty if they have no names.
+        groups: for head `softmax`, the coarser class that each class belongs to, -1 for a class
+            whose frames do not count; then trials also get the test score of the coarser classes.
+            Empty if there are none.
     """
 
-    name: ClassVar[str]
-    inputs: ClassVar[int]
-    outputs: ClassVar[int]
-    head: ClassVar[str]
-    bidirectional: ClassVar[bool]
-    metric: ClassVar[Metric]
+    name: str
+    inputs: int
+    outputs: int
+    head: str
+    bidirectional: bool
+    metric: Metric
+    labels: tuple[str, ...] = ()
+    groups: tuple[int, ...] = ()
 
     @abc.abstractmethod
     def load(self, data: str) -> Corpus:
@@ -139,7 +152,11 @@ def _check_inputs(inputs: np.ndarray, features: int) -> None:
 
 
 # Values are "module:class" so that naming a task does not import the others.
-_TASKS = {"music": "tuner.tasks.music.task:MusicTask"}
+_TASKS = {
+    "music": "tuner.tasks.music.task:MusicTask",
+    "speech": "tuner.tasks.speech.task:SpeechTask",
+    "handwriting": "tuner.tasks.handwriting.task:HandwritingTask",
+}
 
 
 def find_task(name: str) -> Task:

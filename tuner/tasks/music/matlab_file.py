@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuner.tasks.music.piano_rolls import PianoRolls, from_arrays
-from tuner.tasks.music.problems import unusable
+from tuner.tasks.problems import unusable
 
 LARGEST_UNPACKED = 2**29
 

@@ -17,7 +17,7 @@ from tuner.tasks.music.piano_rolls import (
     PITCHES,
     Roll,
 )
-from tuner.tasks.music.problems import reason
+from tuner.tasks.problems import reason
 
 # About a day of music: a damaged file can ask for centuries.
 MOST_FRAMES = 200_000

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tuner.tasks.music.midi_file import Unsuitable, read_midi
 from tuner.tasks.music.piano_rolls import PianoRolls, Roll
-from tuner.tasks.music.problems import one_line, reason, unusable
+from tuner.tasks.problems import one_line, reason, unusable
 
 SUFFIXES = (".mid", ".midi")
 FEWEST_FILES = 3

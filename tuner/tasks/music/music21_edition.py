@@ -30,7 +30,7 @@ from tuner.tasks.music.piano_rolls import (
     Roll,
     from_arrays,
 )
-from tuner.tasks.music.problems import reason, unusable
+from tuner.tasks.problems import reason, unusable
 
 COLUMNS_A_QUARTER = 4
 

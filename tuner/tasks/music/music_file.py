@@ -13,7 +13,7 @@ from tuner.tasks.music.npz_file import read_npz
 from tuner.tasks.music.piano_rolls import PianoRolls
 from tuner.tasks.music.pickle_file import read_pickle
 from tuner.tasks.music.pitch_lists import read_json
-from tuner.tasks.music.problems import reason, unusable
+from tuner.tasks.problems import reason, unusable
 
 LARGEST_FILE = 2**28
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from serving.files import write_file
 from tuner.tasks.music.piano_rolls import FEWEST_FRAMES, SPLITS, PianoRolls, from_arrays
-from tuner.tasks.music.problems import unusable
+from tuner.tasks.problems import unusable
 
 LARGEST_UNPACKED = 2**29
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tuner.tasks.music.problems import unusable
+from tuner.tasks.problems import unusable
 
 Roll: TypeAlias = npt.NDArray[np.uint8]
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from tuner.tasks.music.piano_rolls import PianoRolls
 from tuner.tasks.music.pitch_lists import from_pitch_lists
-from tuner.tasks.music.problems import unusable
+from tuner.tasks.problems import unusable
 
 _KNOWN_DTYPE = re.compile(r"[<>=|]?([iu][1248]|f[248]|b1|O8?)")
 _LARGEST_SET = 1_000

@@ -15,7 +15,7 @@ from tuner.tasks.music.piano_rolls import (
     Roll,
     from_arrays,
 )
-from tuner.tasks.music.problems import unusable
+from tuner.tasks.problems import unusable
 
 # MuseData, the largest set of the kind, has 392,296 frames. A small file can name one list a
 # million times.

@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 from serving.command_line import InputError
+from tuner.tasks.kept import Unavailable
 from tuner.tasks.music import cache
 from tuner.tasks.music.editions import recognise
 from tuner.tasks.music.midi_folder import FEWEST_FILES, SUFFIXES, read_folder
 from tuner.tasks.music.music_file import read_file
 from tuner.tasks.music.piano_rolls import PianoRolls
-from tuner.tasks.music.problems import one_line, unusable
+from tuner.tasks.problems import one_line, unusable
 from tuner.tasks.task import Edition
 
 _OWN_COPY = (
@@ -43,10 +44,10 @@ def find(data: str) -> tuple[PianoRolls, Edition]:
         return _auto()
     if data == "canonical":
         try:
-            return _file(cache.canonical_file())
-        except cache.Unavailable as unavailable:
+            return _file(cache.CANONICAL.fetch())
+        except Unavailable as unavailable:
             raise InputError(
-                f"--data=canonical: expected to fetch {cache.CANONICAL_ADDRESS}. "
+                f"--data=canonical: expected to fetch {cache.CANONICAL.address}. "
                 f"Received: {unavailable}; {_OWN_COPY}, or use --data=music21"
             ) from unavailable
     if data == "music21":
@@ -60,8 +61,8 @@ def find(data: str) -> tuple[PianoRolls, Edition]:
 
 def _auto() -> tuple[PianoRolls, Edition]:
     try:
-        return _file(cache.canonical_file())
-    except cache.Unavailable as unavailable:
+        return _file(cache.CANONICAL.fetch())
+    except Unavailable as unavailable:
         fallback = f"; the published file could not be fetched ({unavailable})"
     try:
         return _music21(fallback)

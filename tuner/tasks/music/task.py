@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from tuner.tasks.music import sources
@@ -27,12 +25,12 @@ class MusicTask(Task):
         'nats per frame'
     """
 
-    name: ClassVar[str] = "music"
-    inputs: ClassVar[int] = PITCHES
-    outputs: ClassVar[int] = PITCHES
-    head: ClassVar[str] = "bernoulli"
-    bidirectional: ClassVar[bool] = False
-    metric: ClassVar[Metric] = Metric("NLL", "nats per frame")
+    name = "music"
+    inputs = PITCHES
+    outputs = PITCHES
+    head = "bernoulli"
+    bidirectional = False
+    metric = Metric("NLL", "nats per frame")
 
     def load(self, data: str) -> Corpus:
         """Loads piano rolls.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import pickle
@@ -123,11 +124,7 @@ def music_data() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, and an address where nobody answers instead of the network."""
-    folder = tmp_path / "cache"
-    monkeypatch.setenv(cache.CACHE_VARIABLE, str(folder))
-    monkeypatch.setattr(cache, "CANONICAL_ADDRESS", "http://127.0.0.1:9/JSB_Chorales.mat")
-    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(variable, raising=False)
-    return folder
+def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address where nobody answers instead of the network."""
+    address = "http://127.0.0.1:9/JSB_Chorales.mat"
+    monkeypatch.setattr(cache, "CANONICAL", dataclasses.replace(cache.CANONICAL, address=address))

@@ -1,4 +1,4 @@
-"""The one way in which a music file is refused: one line that names it."""
+"""The one way in which a file of data is refused: one line that names it."""
 
 from __future__ import annotations
 
