@@ -1,0 +1,1 @@
+"""Speech: which phone is spoken in each frame."""

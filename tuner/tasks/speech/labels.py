@@ -1,0 +1,93 @@
+"""Files `.PHN`: which phone is spoken from which sample to which."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+from tuner.tasks.speech.phones import INDEX
+from tuner.tasks.speech.unsuitable import Unsuitable
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """A phone in time.
+
+    Attributes:
+        start: its first sample.
+        end: the sample after its last.
+        phone: one of `phones.PHONES`.
+    """
+
+    start: int
+    end: int
+    phone: str
+
+
+def read(path: str | Path) -> tuple[Segment, ...]:
+    """Reads a file of lines `start end phone`, in samples at 16 kHz.
+
+    Args:
+        path: the file; empty lines and the case of phones do not matter.
+
+    Returns:
+        The segments, in order and without overlap; gaps are possible.
+
+    Raises:
+        Unsuitable: if there is no label, or a line is not of this form, has an unknown phone, is
+            empty in time or begins before the line before it ends.
+        OSError: if it cannot be read.
+    """
+    segments: list[Segment] = []
+    lines = Path(path).read_text("latin1").splitlines()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        segment = _segment(number, line.split())
+        end = segments[-1].end if segments else 0
+        if segment.start < end:
+            raise Unsuitable(
+                "overlapping labels",
+                f"line {number}: expected a start from {end} on. Received: {segment.start}",
+            )
+        segments.append(segment)
+    if not segments:
+        raise Unsuitable("no labels", "expected lines start end phone. Received: none")
+    return tuple(segments)
+
+
+def _segment(number: int, words: list[str]) -> Segment:
+    numbers = all(word.isascii() and word.isdigit() and len(word) < 12 for word in words[:2])
+    if len(words) != 3 or not numbers:
+        raise Unsuitable(
+            "damaged labels", f"line {number}: expected start end phone. "
+            f"Received: {" ".join(words)[:60]!r}"
+        )
+    segment = Segment(int(words[0]), int(words[1]), words[2].lower())
+    if segment.end <= segment.start:
+        raise Unsuitable(
+            "damaged labels",
+            f"line {number}: expected an end after the start {segment.start}. "
+            f"Received: {segment.end}",
+        )
+    if segment.phone not in INDEX:
+        raise Unsuitable(
+            "unknown phone",
+            f"line {number}: expected one of the 61 phones of TIMIT. Received: {words[2]!r}",
+        )
+    return segment
+
+
+def write(path: Path, segments: Iterable[Segment]) -> None:
+    """Writes the segments of an utterance.
+
+    Args:
+        path: a file in a folder that is still being built (`serving.files.write_folder`).
+        segments: in the order of time.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    lines = (f"{segment.start} {segment.end} {segment.phone}\n" for segment in segments)
+    path.write_text("".join(lines), "ascii")
