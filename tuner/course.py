@@ -82,12 +82,20 @@ class Course:
             or self.epoch - self.best_epoch >= protocol.patience
         )
 
-    def outcome(self, trial: Trial, test: Score, parameters: int, engine: str) -> Outcome:
+    def outcome(
+        self,
+        trial: Trial,
+        test: Score,
+        test_grouped: float | None,
+        parameters: int,
+        engine: str,
+    ) -> Outcome:
         """Says what came of a trial that is over.
 
         Args:
             trial: what was tried.
             test: test score of the best weights.
+            test_grouped: their test score over the task's groups of classes, if it has some.
             parameters: trainable weights.
             engine: which engine trained it.
         """
@@ -102,6 +110,7 @@ class Course:
                 seconds=self.seconds,
                 parameters=parameters,
                 engine=engine,
+                test_grouped=test_grouped,
             ),
             weights=self.best_weights,
         )

@@ -26,9 +26,10 @@ def to_json(record: Entry | Failure) -> str:
     """Writes how a trial ended as one line of JSON (without the line end).
 
     The keys of a finished trial are `trial, variant, hyperparameters, seed, best_epoch, validation,
-    test, validation_per_sequence, test_per_sequence, curve, diverged, seconds, parameters, engine`;
-    `validation` and `test` are means over frames in the task's metric. Those of a failed one are
-    `trial, variant, hyperparameters, seed, failed, engine`; `failed` is the reason.
+    test, validation_per_sequence, test_per_sequence, curve, diverged, seconds, parameters, engine,
+    test_grouped`; `validation` and `test` are means over frames (of transcriptions: characters) in
+    the task's metric. Those of a failed one are `trial, variant, hyperparameters, seed, failed,
+    engine`; `failed` is the reason.
     """
     trial = record.trial
     fields: dict[str, Any] = {
@@ -56,6 +57,7 @@ def _result_fields(result: Result) -> dict[str, Any]:
         "seconds": result.seconds,
         "parameters": result.parameters,
         "engine": result.engine,
+        "test_grouped": result.test_grouped,
     }
 
 
@@ -84,6 +86,8 @@ def from_json(line: str) -> Entry | Failure:
             seconds=fields["seconds"],
             parameters=fields["parameters"],
             engine=fields["engine"],
+            # Ledgers of the first release have no such key.
+            test_grouped=fields.get("test_grouped"),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"no entry of a ledger ({error})") from error

@@ -48,6 +48,7 @@ def card(entry: Entry, task: Task, corpus: Corpus) -> dict[str, Any]:
         "test": result.test.mean,
         "validation_per_sequence": result.validation.sequence_mean,
         "test_per_sequence": result.test.sequence_mean,
+        "test_grouped": result.test_grouped,
         "parameters": result.parameters,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -147,10 +148,19 @@ class Scorer:
         """Measures the network on a split; scores are float64."""
         totals = np.zeros(len(split))
         sizes = np.array([self._head.size(targets) for targets in split.targets])
+        for index, logits in self._logits(split):
+            totals[index] = self._head.score(split.targets[index], logits)
+        return Score.of(totals, sizes)
+
+    def decide(self, split: Sequences) -> list[np.ndarray]:
+        """Finds the largest output of every frame: classes, int64 `[time]` a sequence."""
+        decided = {index: np.argmax(logits, axis=-1) for index, logits in self._logits(split)}
+        return [decided[index] for index in range(len(split))]
+
+    def _logits(self, split: Sequences) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields the place of every sequence and its logits, `[time, outputs]`, in any order."""
         for batch in split.batches():
             replicas = self._forward(batch.inputs, batch.lengths)
             logits = self._strategy.experimental_local_results(replicas)[0].numpy()
             for row, index in enumerate(batch.indices):
-                length = batch.lengths[row]
-                totals[index] = self._head.score(split.targets[index], logits[row, :length])
-        return Score.of(totals, sizes)
+                yield int(index), logits[row, : batch.lengths[row]]

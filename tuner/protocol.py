@@ -133,6 +133,8 @@ class Result:
         seconds: time spent in training and measuring.
         parameters: trainable weights.
         engine: which engine trained it.
+        test_grouped: test score after classes are merged into `tuner.tasks.task.Task.groups`;
+            None for tasks without.
     """
 
     best_epoch: int
@@ -143,6 +145,7 @@ class Result:
     seconds: float
     parameters: int
     engine: str
+    test_grouped: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,6 +21,7 @@ from tuner import placement, streams
 from tuner.course import Checkpoint, Course, Observer, Stopwatch
 from tuner.network import Scorer, build_network, compile_network
 from tuner.protocol import Outcome, Protocol, Score, Trial
+from tuner.tasks.heads import grouped_error
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Corpus, Task
 
@@ -265,8 +266,12 @@ def _train_one(
 
     model.set_weights(course.best_weights)
     test = measure(corpus.test)
+    grouped = None
+    if task.groups:
+        decided = scorer.decide(corpus.test)
+        grouped = grouped_error(corpus.test.targets, decided, task.groups)
     stopwatch.tick(course)
-    return course.outcome(trial, test, model.count_params(), _ENGINE)
+    return course.outcome(trial, test, grouped, model.count_params(), _ENGINE)
 
 
 def _get_state(model: keras.Model, loss: float) -> tuple[np.ndarray, ...]:

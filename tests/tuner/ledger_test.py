@@ -20,6 +20,7 @@ def make_entry(index: int, validation: float = 8.5, diverged: bool = False) -> E
         seconds=1.5,
         parameters=121,
         engine="keras",
+        test_grouped=7.5,
     )
     trial = Trial(index, "NFG", 60, 1e-3 / 3, 0.7, 0.1, seed=2**62 + 1)
     return Entry(trial, result)
@@ -55,7 +56,15 @@ def test_a_line_has_the_documented_fields() -> None:
         "seconds": 1.5,
         "parameters": 121,
         "engine": "keras",
+        "test_grouped": 7.5,
     }
+
+
+def test_a_line_without_the_grouped_score_is_read() -> None:
+    fields = json.loads(to_json(make_entry(3)))
+    del fields["test_grouped"]
+    entry = from_json(json.dumps(fields))
+    assert isinstance(entry, Entry) and entry.result.test_grouped is None
 
 
 def test_entries_come_back_as_they_were(ledger: Ledger) -> None:

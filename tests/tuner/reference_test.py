@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -13,7 +14,7 @@ from tests.tuner import numpy_protocol, tiny
 from tests.tuner.tiny import TRIAL, train_one
 from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask, turned
 from tests.zoo import reference as equations
-from tuner import estimate, network, streams
+from tuner import estimate, native, network, reference, streams
 from tuner.protocol import Outcome, Protocol
 from tuner.tasks.task import Task
 
@@ -106,6 +107,27 @@ def test_the_test_score_is_that_of_the_best_epochs_weights() -> None:
         mean, sequence_mean = numpy_protocol.score(TASK, "V", point, split)
         assert score.mean == pytest.approx(mean, rel=1e-6)
         assert score.sequence_mean == pytest.approx(sequence_mean, rel=1e-6)
+
+
+@pytest.mark.parametrize("engine", [reference.train, native.train])
+def test_the_grouped_score_is_that_of_the_best_epochs_weights(
+    engine: Callable[..., Iterator[Outcome]],
+) -> None:
+    task = TinySpeech()
+    outcome = train_one(dataclasses.replace(TRIAL, units=6), task=task, engine=engine)
+    point = numpy_protocol.named(task, "V", 6, outcome.weights)
+    wrong, counted = 0, 0
+    split = task.load("a").test
+    for inputs, targets in zip(split.inputs, split.targets, strict=True):
+        logits = numpy_protocol.logits(task, "V", point, inputs.astype(float)).real
+        for frame, target in zip(logits, targets, strict=True):
+            if target != 3:  # The class without a group.
+                counted += 1
+                wrong += {0, 1}.isdisjoint({target}) != {0, 1}.isdisjoint({int(frame.argmax())})
+                wrong += target == 2 and int(frame.argmax()) == 3
+    assert 0 < wrong < counted < split.frames
+    assert outcome.result.test_grouped == pytest.approx(100 * wrong / counted)
+    assert outcome.result.test_grouped < outcome.result.test.mean
 
 
 @pytest.fixture(scope="module")

@@ -42,11 +42,12 @@ def train_one(
     trial: Trial = TRIAL,
     protocol: Protocol = PROTOCOL,
     task: Task | None = None,
+    engine: Callable[..., Iterator[Outcome]] = reference.train,
     **options: object,
 ) -> Outcome:
-    """Trains one trial with the `keras` engine."""
+    """Trains one trial."""
     task = task or TinyTask()
-    (outcome,) = reference.train(task, task.load("a"), [trial], protocol, **options)
+    (outcome,) = engine(task, task.load("a"), [trial], protocol, **options)
     return outcome
 
 

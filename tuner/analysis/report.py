@@ -73,6 +73,7 @@ def _render(
         paper=_is_papers(study),
         summaries=summaries,
         best=best,
+        grouped=all(summary.best.result.test_grouped is not None for summary in summaries),
         metric=metric,
         # Drawn by matplotlib from numbers and codes; the XML head has no place inside HTML.
         curves=markupsafe.Markup(curves[curves.index("<svg") :]),
@@ -104,6 +105,7 @@ def _tables(
                 "best_trial": summary.best.trial.index,
                 "best_validation": summary.best.result.validation.mean,
                 "its_test": summary.best.result.test.mean,
+                "its_test_grouped": summary.best.result.test_grouped,
                 "top_tenth_trials": summary.top_tenth,
                 "top_tenth_median_test": summary.top_tenth_median_test,
                 "diverged": summary.diverged,
@@ -126,6 +128,7 @@ def _tables(
                 "seconds": entry.result.seconds,
                 "parameters": entry.result.parameters,
                 "engine": entry.result.engine,
+                "test_grouped": entry.result.test_grouped,
             }
             for entry in entries
         ],

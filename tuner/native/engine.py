@@ -13,6 +13,7 @@ from tuner.course import Checkpoint, Course, Observer, Stopwatch, Weights
 from tuner.native import heads, layout, training
 from tuner.native.activity import room_for
 from tuner.protocol import Outcome, Protocol, Score, Trial
+from tuner.tasks.heads import grouped_error
 from tuner.tasks.task import Corpus, Task
 
 _ENGINE = "native"
@@ -103,6 +104,14 @@ class _Network:
             self.shape, self._parameters, self._activity, self._room, self._frames, split, scores
         )
         return Score.of(scores, split.targets.counts)
+
+    def decide(self, split: training.Split) -> np.ndarray:
+        """Finds the largest output of every frame of a split, int32 [frames]."""
+        classes = np.zeros(int(split.lengths.sum()), np.int32)
+        training.decide(
+            self.shape, self._parameters, self._activity, self._frames, split, classes
+        )
+        return classes
 
 
 @dataclasses.dataclass
@@ -212,5 +221,9 @@ def train(
             observe(trial, course)
         network.weights = course.best_weights
         score = network.measure(test)
+        grouped = None
+        if task.groups:
+            decided = [network.decide(test)]
+            grouped = grouped_error(corpus.test.targets, decided, task.groups)
         stopwatch.tick(course)
-        yield course.outcome(trial, score, network.size, _ENGINE)
+        yield course.outcome(trial, score, grouped, network.size, _ENGINE)

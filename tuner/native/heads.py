@@ -122,7 +122,7 @@ def _exp_minus(logits, at, width, number, out, to):
 @compiled
 def _log_sum_exp(shape, logits, at, room):
     """Returns log Σ eᵃ of a frame, the largest taken out of the sum."""
-    largest = logits[at + _largest(logits[at : at + shape.outputs])]
+    largest = logits[at + first_largest(logits[at : at + shape.outputs])]
     _exp_minus(logits, at, shape.output_width, largest, room.columns, START)
     return np.float64(largest) + math.log(_sum(room.columns, shape.outputs))
 
@@ -222,7 +222,7 @@ def _ctc_slope(shape, logits, length, labels, room):
 
 
 @compiled
-def _largest(logits):
+def first_largest(logits):
     """The first of the largest outputs."""
     best = 0
     for place in range(1, len(logits)):
@@ -236,7 +236,7 @@ def _label_errors(logits, width, outputs, length, labels, room):
     """Edit distance between the labels and the best path without repeats and blanks."""
     count, previous = 0, outputs - 1
     for t in range(length):
-        k = _largest(logits[t * width : t * width + outputs])
+        k = first_largest(logits[t * width : t * width + outputs])
         if k not in (previous, outputs - 1):
             room.decoded[count] = k
             count += 1
@@ -312,7 +312,7 @@ def score(shape, logits, length, targets, sequence, room):
     if shape.head == _SOFTMAX:
         for t in range(length):
             frame = logits[t * width : t * width + outputs]
-            if _largest(frame) != targets.indices[start + t]:
+            if first_largest(frame) != targets.indices[start + t]:
                 errors += 1.0
     else:
         labels = targets.indices[start : start + count]

@@ -152,3 +152,16 @@ def measure(shape, parameters, activity, room, frames, split, scores):
         scores[sequence] = heads.score(
             shape, activity.logits, length, split.targets, sequence, room
         )
+
+
+@entry
+def decide(shape, parameters, activity, frames, split, classes):
+    """Writes the largest output of every frame of a split into `classes`, int32 [frames]."""
+    width, outputs = shape.output_width, shape.outputs
+    for sequence in range(len(split.lengths)):
+        start, length = split.starts[sequence], split.lengths[sequence]
+        _read(shape, activity, split, sequence)
+        _predict(shape, parameters, activity, frames, length)
+        for t in range(length):
+            frame = activity.logits[t * width : t * width + outputs]
+            classes[start + t] = heads.first_largest(frame)

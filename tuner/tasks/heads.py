@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -167,6 +168,32 @@ class CTC(Head):
                 f"expected at least {needed} frames for its {len(targets)} labels. "
                 f"Received: {frames} frames"
             )
+
+
+def grouped_error(
+    targets: Sequence[np.ndarray], decided: Sequence[np.ndarray], groups: Sequence[int]
+) -> float:
+    """Computes the percentage of wrong frames after classes are merged into coarser ones.
+
+    Args:
+        targets: the class of every frame, int32 `[time]` a sequence.
+        decided: the class that the network gives to every frame, likewise.
+        groups: the coarser class of each class; frames of a class whose group is -1 do not count,
+            see `tuner.tasks.task.Task.groups`.
+
+    Returns:
+        Percent; NaN if no frame counts.
+
+    Example:
+        >>> targets, decided = [np.array([0, 1, 2, 3])], [np.array([1, 2, 2, 0])]
+        >>> grouped_error(targets, decided, groups=(7, 7, 8, -1))  # 1 taken for 2 is an error
+        33.3...
+    """
+    group_of = np.asarray(groups)
+    expected = group_of[np.concatenate(targets)]
+    counts = expected >= 0
+    wrong = group_of[np.concatenate(decided)] != expected
+    return float(100.0 * wrong[counts].mean()) if counts.any() else float("nan")
 
 
 def _check_array(targets: np.ndarray, dtype: type, shape: tuple[int, ...]) -> None:

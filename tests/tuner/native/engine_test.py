@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import pathlib
 import subprocess
@@ -18,22 +19,14 @@ from tests.zoo import reference as equations
 from tuner import native
 from tuner.course import Checkpoint
 from tuner.native import engine
-from tuner.protocol import Outcome, Protocol, Trial
+from tuner.protocol import Protocol
 from tuner.tasks.task import Task
 
 TASKS = (TinyTask, TinySpeech, TinyHandwriting)
 
 
-def native_one(
-    trial: Trial = TRIAL,
-    protocol: Protocol = PROTOCOL,
-    task: Task | None = None,
-    **options: object,
-) -> Outcome:
-    """Trains one trial with the native engine."""
-    task = task or TinyTask()
-    (outcome,) = native.train(task, task.load("a"), [trial], protocol, **options)
-    return outcome
+native_one = functools.partial(train_one, engine=native.train)
+"""Trains one trial with the native engine."""
 
 
 def both_directions() -> list[object]:
@@ -68,6 +61,8 @@ def test_five_epochs_are_those_of_the_keras_engine(
         one, other = getattr(ours.result, name), getattr(theirs.result, name)
         assert one.mean == pytest.approx(other.mean, rel=1e-4)
         assert one.sequence_mean == pytest.approx(other.sequence_mean, rel=1e-4)
+    assert ours.result.test_grouped == theirs.result.test_grouped
+    assert (ours.result.test_grouped is None) == (task is not TinySpeech)
     assert ours.result.parameters == theirs.result.parameters
     for one, other in zip(ours.weights, theirs.weights, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-5)
