@@ -61,8 +61,8 @@ def _segment(number: int, words: list[str]) -> Segment:
     numbers = all(word.isascii() and word.isdigit() and len(word) < 12 for word in words[:2])
     if len(words) != 3 or not numbers:
         raise Unsuitable(
-            "damaged labels", f"line {number}: expected start end phone. "
-            f"Received: {" ".join(words)[:60]!r}"
+            "damaged labels",
+            f"line {number}: expected start end phone. Received: {' '.join(words)[:60]!r}",
         )
     segment = Segment(int(words[0]), int(words[1]), words[2].lower())
     if segment.end <= segment.start:
