@@ -1,0 +1,141 @@
+"""Pen trajectories as features: what the paper's networks see of handwriting."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from zoo.frontends.frontend import Frontend
+
+FEATURES = 4
+"""Features a frame: Δx, Δy, time since the stroke's start, pen-up."""
+
+
+@keras.saving.register_keras_serializable(package="lstm_odyssey")
+class PenStrokes(Frontend):
+    """Turns the points of a pen into the four features of the paper's handwriting task.
+
+    A raw frame is a point `(x, y, t, u)`: where the pen is, in any unit, when, in seconds, and
+    u = 1 on the last point of a stroke, else 0. Of every `keep_every` points the first is kept, and
+    it takes over a pen-up among the points dropped after it. Only then, with k counting the kept
+    points and s(k) the first kept point of the stroke that k is in,
+
+        features_k = (x_k - x_{k-1}, y_k - y_{k-1}, t_k - t_{s(k)}, u_k),
+
+    with differences of 0 at k = 0. A stroke of which no point is kept disappears. With `mean` and
+    `variance` every feature, the pen-up flag too, becomes (feature - mean) / √variance.
+
+    Points are float32, which has 24 bits: let times and coordinates start near 0. Of a clock that
+    counts the seconds since 1970 nothing smaller than a minute would be left.
+
+    Source: Greff et al. (2015), section IV.A.
+
+    Args:
+        keep_every: how many points there are to one that is kept; the paper keeps every second.
+        mean: mean of each of the four features over the training set; None for no normalization.
+        variance: their variances, each positive; None for no normalization.
+
+    Example:
+        >>> import numpy as np
+        >>> stroke = np.array([[[0, 0, 0.0, 0], [1, 1, 0.1, 0], [2, 5, 0.2, 0], [3, 3, 0.3, 1]]])
+        >>> features, frames = PenStrokes()(stroke.astype("float32"), np.array([4]))
+        >>> print(ops.convert_to_numpy(features))
+        [[[0.  0.  0.  0. ]
+          [2.  5.  0.2 1. ]]]
+        >>> int(frames[0])
+        2
+    """
+
+    raw_name = "strokes"
+    raw_shape = (4,)
+
+    def __init__(
+        self,
+        keep_every: int = 2,
+        mean: Sequence[float] | None = None,
+        variance: Sequence[float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # Half precision holds neither coordinates nor times; a global policy must not decide.
+        super().__init__(**{"dtype": "float32", **kwargs})
+        if keep_every < 1:
+            raise ValueError(f"Argument `keep_every` must be at least 1. Received: {keep_every}")
+        if (mean is None) != (variance is None):
+            raise ValueError(
+                "Arguments `mean` and `variance` belong together. "
+                f"Received: mean={mean}, variance={variance}"
+            )
+        self.keep_every = keep_every
+        self.mean = _statistics("mean", mean)
+        self.variance = _statistics("variance", variance)
+        if self.variance is not None and min(self.variance) <= 0:
+            raise ValueError(f"Argument `variance` must be positive. Received: {variance}")
+
+    def call(self, raw: Any, lengths: Any) -> tuple[Any, Any]:
+        lengths = ops.cast(lengths, "int32")
+        # An array of float64 comes as it is.
+        raw = ops.cast(raw, self.compute_dtype)
+        raw = ops.where(_before(raw, lengths), raw, ops.zeros_like(raw))
+        frames = (lengths + self.keep_every - 1) // self.keep_every
+        kept = raw[:, :: self.keep_every]
+        position, time = kept[..., :2], kept[..., 2]
+        pen_up = self._carried(raw[..., 3])
+        moved = position - ops.concatenate([position[:, :1], position[:, :-1]], axis=1)
+        elapsed = time - ops.take_along_axis(time, _stroke_starts(pen_up), axis=1)
+        features = ops.concatenate([moved, ops.stack([elapsed, pen_up], axis=-1)], axis=-1)
+        if self.mean is not None:
+            deviation = ops.sqrt(ops.convert_to_tensor(self.variance, self.compute_dtype))
+            features = (features - ops.convert_to_tensor(self.mean, self.compute_dtype)) / deviation
+        return ops.where(_before(features, frames), features, ops.zeros_like(features)), frames
+
+    def _carried(self, pen_up: Any) -> Any:
+        """Gives every kept point the flags of the points dropped after it, `(batch, frames)`."""
+        points = ops.shape(pen_up)[1]
+        padded = ops.pad(pen_up, ((0, 0), (0, self.keep_every - 1)))
+        flags = [
+            padded[:, offset : offset + points : self.keep_every]
+            for offset in range(self.keep_every)
+        ]
+        return ops.cast(functools.reduce(ops.maximum, flags) > 0.5, pen_up.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "keep_every": self.keep_every,
+            "mean": self.mean,
+            "variance": self.variance,
+        }
+
+
+def _statistics(name: str, values: Sequence[float] | None) -> list[float] | None:
+    if values is None:
+        return None
+    statistics = [float(value) for value in values]
+    if len(statistics) != FEATURES:
+        raise ValueError(
+            f"Argument `{name}` must be {FEATURES} numbers, one a feature. Received: {values}"
+        )
+    return statistics
+
+
+def _before(sequences: Any, lengths: Any) -> Any:
+    """Says what lies before each sequence's length, boolean `(batch, time, 1)`."""
+    return (ops.arange(ops.shape(sequences)[1], dtype="int32") < lengths[:, None])[..., None]
+
+
+def _stroke_starts(pen_up: Any) -> Any:
+    """Finds the index of the first point of each point's stroke, int32 `(batch, time)`.
+
+    Sorted, the indices of the points that start a stroke come first, so that the stroke of number n
+    starts at the n-th of them.
+    """
+    is_first = ops.concatenate([ops.ones_like(pen_up[:, :1]), pen_up[:, :-1]], axis=1) > 0.5
+    count = ops.shape(pen_up)[1]
+    index = ops.broadcast_to(ops.arange(count, dtype="int32"), ops.shape(pen_up))
+    starts = ops.sort(ops.where(is_first, index, count), axis=1)
+    stroke = ops.cumsum(ops.cast(is_first, "int32"), axis=1) - 1
+    return ops.take_along_axis(starts, stroke, axis=1)
