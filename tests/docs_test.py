@@ -34,8 +34,8 @@ def test_ten_lines_of_the_readme_run(tmp_path: pathlib.Path) -> None:
 def test_a_task_of_ones_own_and_kerastuner_on_it(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The task of docs/data.md, and the KerasTuner lines of the README on a study of it."""
-    (own_task,) = code_blocks("docs/data.md")
+    """The task of docs/your_own_task.md, and the KerasTuner lines of the README on a study of it."""
+    own_task = code_blocks("docs/your_own_task.md")[1]
     (tmp_path / "own.py").write_text(own_task, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}", prepend=":")
     flags = ["--preset=quick", "--variants=V", "--trials=1", "--max_epochs=1"]
@@ -49,3 +49,24 @@ def test_a_task_of_ones_own_and_kerastuner_on_it(
     lines = lines.replace('find_task("music")', 'find_task("own:Switches")')
     printed = run(["-c", lines.replace("max_epochs=9", "max_epochs=2")], tmp_path)
     assert "Score: " in printed
+
+
+def test_arrays_in_a_file_and_the_example_of_a_task(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines of docs/your_own_task.md make a file, and its commands train on it."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=":")
+    run(["-c", code_blocks("docs/your_own_task.md")[0]], tmp_path)
+    commands = re.findall(
+        r"^python -m (tuner.run .*)$",
+        (ROOT / "docs/your_own_task.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    assert len(commands) == 2
+    arrays, example = (["-m", *command.split()] for command in commands)
+    arrays = [argument.replace("mine.npz", "sines.npz") for argument in arrays]
+    printed = run([*arrays, "--variants=V", "--trials=1", "--max_epochs=1"], tmp_path)
+    assert "arrays of sines.npz" in printed
+    assert (tmp_path / "studies/sines-quick/report/index.html").is_file()
+    assert (tmp_path / "studies/sines-quick/export/sines/1/saved_model.pb").is_file()
+    assert "help texts of Python" in run([*example, "--dry_run"], tmp_path)

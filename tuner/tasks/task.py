@@ -156,6 +156,7 @@ _TASKS = {
     "music": "tuner.tasks.music.task:MusicTask",
     "speech": "tuner.tasks.speech.task:SpeechTask",
     "handwriting": "tuner.tasks.handwriting.task:HandwritingTask",
+    "arrays": "tuner.tasks.arrays:ArraysTask",
 }
 
 

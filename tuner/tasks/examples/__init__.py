@@ -1,0 +1,1 @@
+"""Tasks to copy from: complete, small, on data that every Python has."""
