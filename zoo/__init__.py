@@ -3,7 +3,7 @@
 The nine cells are those of Greff et al. 2015, *LSTM: A Search Space Odyssey*.
 """
 
-from zoo import networks
+from zoo import frontends, networks
 from zoo.cells import (
     CoupledInputForgetGateCell,
     FullGateRecurrenceCell,
@@ -33,6 +33,7 @@ __all__ = [
     "VanillaCell",
     "Variant",
     "VariantCell",
+    "frontends",
     "get_variant",
     "list_variants",
     "make_cell",
