@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tuner.tasks.problems import reason, unusable
-from tuner.tasks.speech import sphere
+from tuner.tasks.speech import remote_audio, sphere
 from tuner.tasks.speech.sphere import SAMPLE_RATE, Samples
 from tuner.tasks.speech.unsuitable import Unsuitable
 
@@ -23,9 +23,9 @@ def read(path: str) -> Samples:
     """Reads an audio file as the corpus needs it.
 
     A file that begins with `NIST_1A` is SPHERE; all others (RIFF, FLAC, Ogg and so on) are read by
-    soundfile; addresses (`s3://...`) and what soundfile does not know by tensorflow-io, see
-    `remote_audio`. Audio of another rate than 16 kHz is resampled by a polyphase filter
-    (`scipy.signal.resample_poly`).
+    soundfile, and what it does not know by tensorflow-io, which also fetches addresses
+    (`s3://...`), see `remote_audio`. Audio of another rate than 16 kHz is resampled by a polyphase
+    filter (`scipy.signal.resample_poly`).
 
     Args:
         path: a file or an address; one channel.
@@ -37,8 +37,13 @@ def read(path: str) -> Samples:
         Unsuitable: if it is no audio, damaged or truncated, or has more than one channel.
         InputError: if a package that reads it is not installed.
     """
-    if "://" in path:
-        return _remote(path)
+    if remote_audio.is_remote(path):
+        with remote_audio.fetched(path) as copy:
+            return _read_here(copy)
+    return _read_here(path)
+
+
+def _read_here(path: str) -> Samples:
     try:
         with open(path, "rb") as file:
             beginning = file.read(_RIFF_BYTES)
@@ -78,7 +83,8 @@ def _with_soundfile(path: str) -> Samples:
             audio = file.read(dtype="float64", always_2d=True)
     except soundfile.LibsndfileError as error:
         if "not recognised" in str(error):
-            return _remote(path)
+            samples, rate = remote_audio.decode(path)
+            return _at_16_khz(samples.astype(np.float64), rate)
         raise Unsuitable("damaged audio", reason(error)) from error
     if len(audio) < frames:
         raise Unsuitable(
@@ -87,13 +93,6 @@ def _with_soundfile(path: str) -> Samples:
     if audio.shape[1] != 1:
         raise Unsuitable("other audio format", f"expected one channel. Received: {audio.shape[1]}")
     return _at_16_khz(audio[:, 0] * 32_768, rate)
-
-
-def _remote(path: str) -> Samples:
-    from tuner.tasks.speech import remote_audio
-
-    samples, rate = remote_audio.read(path)
-    return _at_16_khz(samples.astype(np.float64), rate)
 
 
 def _at_16_khz(audio: np.ndarray, rate: int) -> Samples:
