@@ -14,6 +14,7 @@ BAZEL_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
+IO_VENV := .venv-io
 INSTALLED := $(VENV)/installed
 
 # Recipes stop at the first command that fails, also inside a pipe.
@@ -50,6 +51,24 @@ lock: $(INSTALLED) ## requirements_lock.txt again, from pyproject.toml (UPGRADE=
 	  --universal --python-version 3.11 --fork-strategy fewest \
 	  --generate-hashes --no-header --quiet $(UPGRADE) -o requirements_lock.txt
 
+# TensorFlow 2.16, under which tensorflow-io runs, knows no later Python than 3.12.
+IO_FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
+IO_PYTHON ?= $(shell for python in $(PYTHON) python3.12 python3.11; do \
+  if "$$python" -c '$(IO_FITS)' 2>/dev/null; then echo "$$python"; break; fi; done)
+
+$(IO_VENV)/installed: requirements_io_lock.txt | $(INSTALLED)
+	@"$(IO_PYTHON)" -c '$(IO_FITS)' 2>/dev/null || { \
+	  echo "error: expected Python 3.11 or 3.12 for tensorflow-io, name one: make IO_PYTHON=python3.12 ..." >&2; exit 2; }
+	"$(IO_PYTHON)" -m venv --clear --without-pip $(IO_VENV)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(IO_VENV)/bin/python \
+	  --require-hashes -r requirements_io_lock.txt
+	@touch $@
+
+.PHONY: io-lock
+io-lock: $(INSTALLED) ## requirements_io_lock.txt again: the environment of the extra [io]
+	$(BIN)/uv pip compile --group io-test --universal --python-version 3.11 \
+	  --generate-hashes --no-header --quiet $(UPGRADE) -o requirements_io_lock.txt
+
 # --- The study ---
 
 .PHONY: music
@@ -78,6 +97,10 @@ test: $(INSTALLED) ## the tests, and the examples in the docstrings
 .PHONY: test-slow
 test-slow: $(INSTALLED) ## the tests marked slow
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal -m slow --timeout 3600 tests $(PYTEST_ARGS)
+
+.PHONY: io-test
+io-test: $(IO_VENV)/installed ## the tests of tensorflow-io and of the front ends, in an environment with TensorFlow 2.16
+	$(IO_VENV)/bin/python -m pytest tests/tuner/tasks/speech/remote_audio_test.py $(wildcard tests/zoo/frontends)
 
 .PHONY: lint
 lint: lint-python lint-build ## ruff, mypy, import-linter, buildifier
@@ -118,5 +141,5 @@ bazel-4:
 
 .PHONY: clean
 clean: ## removes the environment and the tools' caches; studies stay
-	rm -rf $(VENV) $(BENCH_VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) $(BENCH_VENV) $(IO_VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -77,8 +77,9 @@ def test_no_text_of_one_machine():
     assert {path: matches for path, matches in found.items() if matches} == {}
 
 
-def test_lock_has_no_addresses():
-    assert "://" not in (ROOT / "requirements_lock.txt").read_text()
+@pytest.mark.parametrize("lock", ["requirements_lock.txt", "requirements_io_lock.txt"])
+def test_lock_has_no_addresses(lock):
+    assert "://" not in (ROOT / lock).read_text()
 
 
 @pytest.mark.parametrize(
