@@ -34,7 +34,7 @@ def test_ten_lines_of_the_readme_run(tmp_path: pathlib.Path) -> None:
 def test_a_task_of_ones_own_and_kerastuner_on_it(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The task of docs/your_own_task.md, and the KerasTuner lines of the README on a study of it."""
+    """The task of docs/your_own_task.md, and the README's KerasTuner lines on its study."""
     own_task = code_blocks("docs/your_own_task.md")[1]
     (tmp_path / "own.py").write_text(own_task, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}", prepend=":")

@@ -13,6 +13,7 @@ from tuner.native.forward import forward
 from tuner.native.heads import Targets
 from tuner.native.layout import Shape
 from tuner.native.noise import standard_normal
+from tuner.native.outputs import first_largest
 from tuner.native.products import NEXT, START, assign_product, descend_product, transpose
 from tuner.tasks.sequences import Sequences
 
@@ -164,4 +165,4 @@ def decide(shape, parameters, activity, frames, split, classes):
         _predict(shape, parameters, activity, frames, length)
         for t in range(length):
             frame = activity.logits[t * width : t * width + outputs]
-            classes[start + t] = heads.first_largest(frame)
+            classes[start + t] = first_largest(frame)
