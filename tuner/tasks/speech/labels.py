@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tuner.tasks.speech.phones import INDEX
+import numpy as np
+
+from tuner.tasks.speech.phones import INDEX, PHONES, SILENCE
 from tuner.tasks.speech.unsuitable import Unsuitable
+
+FRAME_LENGTH, FRAME_STEP = 400, 160
+"""Samples of a frame and from a frame to the next: 25 ms every 10 ms."""
+
+_BLOCK = math.gcd(FRAME_LENGTH, FRAME_STEP)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,3 +99,42 @@ def write(path: Path, segments: Iterable[Segment]) -> None:
     """
     lines = (f"{segment.start} {segment.end} {segment.phone}\n" for segment in segments)
     path.write_text("".join(lines), "ascii")
+
+
+def frames_of(samples: int) -> int:
+    """The number of whole frames in so many samples.
+
+    Example:
+        >>> frames_of(399), frames_of(400), frames_of(560)
+        (0, 1, 2)
+    """
+    return max(0, (samples - FRAME_LENGTH) // FRAME_STEP + 1)
+
+
+def per_frame(segments: Sequence[Segment], frames: int) -> np.ndarray:
+    """Labels frames: the phone of most of a frame's samples, of equals the first of `PHONES`.
+
+    Args:
+        segments: in the order of time; samples without label are silence.
+        frames: how many frames there are.
+
+    Returns:
+        int32 `[frames]`, places in `PHONES`.
+
+    Example:
+        >>> half = [Segment(0, 200, "iy"), Segment(200, 500, "aa"), Segment(500, 900, "s")]
+        >>> [PHONES[label] for label in per_frame(half, 4)]
+        ['aa', 'aa', 's', 's']
+    """
+    samples = FRAME_LENGTH + FRAME_STEP * (frames - 1)
+    phone = np.full(samples, INDEX[SILENCE])
+    for segment in segments:
+        phone[segment.start : segment.end] = INDEX[segment.phone]
+    # Frames overlap: their samples are counted in blocks of which frames are made.
+    block = np.arange(samples) // _BLOCK
+    blocks = samples // _BLOCK
+    counts = np.bincount(block * len(PHONES) + phone, minlength=blocks * len(PHONES))
+    sums = np.cumsum(counts.reshape(blocks, len(PHONES)), axis=0)
+    sums = np.concatenate([np.zeros_like(sums[:1]), sums])
+    first = np.arange(frames) * (FRAME_STEP // _BLOCK)
+    return np.argmax(sums[first + FRAME_LENGTH // _BLOCK] - sums[first], axis=1).astype(np.int32)

@@ -1,0 +1,162 @@
+"""The speech task: which phone is spoken in each frame."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from serving.command_line import InputError, start_tensorflow
+from tuner.tasks import kept
+from tuner.tasks.problems import one_line, unusable
+from tuner.tasks.sequences import Sequences
+from tuner.tasks.speech import features, timit, utterances
+from tuner.tasks.speech.features import FEATURES, Features
+from tuner.tasks.speech.labels import per_frame
+from tuner.tasks.speech.phones import GROUPS, PHONES
+from tuner.tasks.speech.timit import SPLITS, Tree
+from tuner.tasks.speech.utterances import Speech
+from tuner.tasks.task import Corpus, Edition, Metric, Task
+
+# Nobody can tell whether it is TIMIT's.
+_INCOMPLETE = "speech in TIMIT's layout, incomplete"
+
+
+class SpeechTask(Task):
+    """Classifies each frame of speech as one of TIMIT's 61 phones, as the paper does.
+
+    A frame is 25 ms of audio, one every 10 ms: 12 mel-frequency cepstral coefficients and the log
+    energy with their deltas and accelerations (`zoo.frontends.MFCC`), each with zero mean and unit
+    variance over the training set. Its label is the phone that most of its samples belong to. The
+    metric is the percentage of frames with a wrong phone; the 39 classes that other work counts are
+    `groups`.
+
+    Source: Greff et al. (2015), sections IV.A and IV.B; Garofolo et al., *TIMIT Acoustic-Phonetic
+        Continuous Speech Corpus*, LDC93S1 (1993).
+
+    Example:
+        >>> SpeechTask().labels[:3]
+        ('aa', 'ae', 'ah')
+    """
+
+    name = "speech"
+    inputs = FEATURES
+    outputs = len(PHONES)
+    head = "softmax"
+    bidirectional = True
+    metric = Metric("frame error", "% of frames")
+    labels = PHONES
+    groups = GROUPS
+
+    def load(self, data: str) -> Corpus:
+        """Loads speech.
+
+        Utterances that cannot be used (truncated audio, labels past its end, an unknown phone and
+        so on) are left out; how many and why stands in the edition and on standard error. A copy of
+        TIMIT that is not complete can be used too, but is not called TIMIT.
+
+        Args:
+            data: `auto` or `synthetic` for the synthetic corpus, which is built at first use; or
+                the path of TIMIT, of NLTK's sample of it, or of speech in TIMIT's layout, see
+                `timit.find`.
+
+        Returns:
+            Inputs float32 [frames, 39], targets int32 [frames], and the front end with the
+            statistics of the training set.
+
+        Raises:
+            InputError: if the data cannot be used; one line names the file and what is wrong with
+                it.
+        """
+        folder = _folder(data)
+        tree = timit.find(folder)
+        speech = utterances.read_all(tree)
+        edition = _edition(folder, tree, speech)
+        frames = features.of([one.samples for one in speech.utterances], edition.sha256)
+        mean, variance = _statistics(frames[: len(speech.splits["train"])])
+        for one in frames:
+            one -= mean
+            one /= np.sqrt(variance)
+        inputs = iter(frames)
+        train, validation, test = (
+            Sequences(
+                inputs=tuple(itertools.islice(inputs, len(speech.splits[split]))),
+                targets=tuple(per_frame(one.segments, one.frames) for one in speech.splits[split]),
+            )
+            for split in SPLITS
+        )
+        return Corpus(edition, train, validation, test, _frontend(mean, variance))
+
+
+def _frontend(mean: np.ndarray, variance: np.ndarray) -> dict[str, Any]:
+    """The layer that makes the inputs, as Keras writes it."""
+    start_tensorflow()
+    import keras
+
+    from zoo.frontends import MFCC
+
+    statistics = {"mean": mean.tolist(), "variance": variance.tolist()}
+    layer = MFCC(**features.OPTIONS, **statistics, name="mfcc")
+    serialized: dict[str, Any] = keras.saving.serialize_keras_object(layer)
+    return serialized
+
+
+def _folder(data: str) -> Path:
+    if data in ("auto", "synthetic"):
+        from tuner.tasks.speech import synthesis
+
+        return synthesis.corpus_folder()
+    if not data:
+        raise InputError("--data: expected auto, synthetic or a path. Received: nothing")
+    path = os.path.expanduser(data)
+    # The functions of os.path, other than those of Path, take any text without an error.
+    if not os.path.isdir(path):
+        raise unusable(data, "expected auto, synthetic or the folder of a corpus. Received: none")
+    return Path(path)
+
+
+def _edition(folder: Path, tree: Tree, speech: Speech) -> Edition:
+    """Names the data, and says on standard error what is missing and what was left out."""
+    counts = {split: len(speech.splits[split]) for split in SPLITS}
+    if tree.missing:
+        kept.tell(f"{folder}: expected all of {tree.name}. Received: {tree.missing}")
+    skipped = [f"{kind} ({count:,})" for kind, count in speech.skipped.items()]
+    for kind, count in speech.skipped.items():
+        kept.tell(f"{folder}: {count:,} left out; the first: {speech.examples[kind]}")
+    if not all(counts.values()):
+        raise unusable(
+            folder,
+            f"expected usable utterances for {', '.join(SPLITS)}. "
+            f"Received: {counts}; left out: {', '.join(skipped)}",
+        )
+    frames = [sum(one.frames for one in speech.splits[split]) for split in SPLITS]
+    size = (
+        f"train + validation + test are {' + '.join(f'{count:,}' for count in counts.values())} "
+        f"utterances of {' + '.join(f'{count:,}' for count in frames)} frames"
+    )
+    complete = tree.expected is None or counts == tree.expected
+    parts = [tree.detail, size, f"read from {folder}"]
+    if tree.missing:
+        parts.insert(2, f"there are only {tree.missing}")
+    if skipped:
+        parts.insert(2, f"left out: {', '.join(skipped)}")
+    name = tree.name if complete else _INCOMPLETE
+    return Edition(name, speech.sha256(), one_line("; ".join(parts)))
+
+
+def _statistics(frames: Sequence[Features]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of each feature over the frames of all sequences, in float32.
+
+    A feature that never changes gets variance 1.
+    """
+    count = sum(map(len, frames))
+    total = sum(one.sum(axis=0, dtype=np.float64) for one in frames)
+    mean = total / count
+    squares = sum(np.square(one - mean).sum(axis=0) for one in frames)
+    variance = squares / count
+    variance[variance < 1e-10] = 1
+    return mean.astype(np.float32), variance.astype(np.float32)

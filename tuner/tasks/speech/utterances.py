@@ -1,0 +1,152 @@
+"""Utterances out of files: samples and labels that fit each other, or the reason why not."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+
+from serving.command_line import InputError
+from tuner.tasks.problems import reason
+from tuner.tasks.speech import audio, labels
+from tuner.tasks.speech.labels import FRAME_LENGTH, Segment, frames_of
+from tuner.tasks.speech.sphere import Samples
+from tuner.tasks.speech.timit import Recording, Tree
+from tuner.tasks.speech.unsuitable import Unsuitable
+
+_MOST_BEYOND = 1_600
+"""Samples, 0.1 s: so much further than the audio labels may go; they are cut."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Utterance:
+    """Audio and its labels, both cut to the shorter of the two.
+
+    Attributes:
+        speaker: lower case.
+        name: lower case.
+        samples: int16 `[samples]` at 16 kHz, one frame at least.
+        segments: in the order of time.
+    """
+
+    speaker: str
+    name: str
+    samples: Samples
+    segments: tuple[Segment, ...]
+
+    @property
+    def frames(self) -> int:
+        """Number of its frames."""
+        return frames_of(len(self.samples))
+
+
+@dataclasses.dataclass(frozen=True)
+class Speech:
+    """What could be read.
+
+    Attributes:
+        splits: the utterances of train, validation and test.
+        skipped: how many utterances were left out, by kind of mistake.
+        examples: for each kind of mistake the first, in full.
+    """
+
+    splits: Mapping[str, tuple[Utterance, ...]]
+    skipped: Mapping[str, int]
+    examples: Mapping[str, str]
+
+    @property
+    def utterances(self) -> tuple[Utterance, ...]:
+        """All utterances, split by split."""
+        return tuple(utterance for split in self.splits.values() for utterance in split)
+
+    def sha256(self) -> str:
+        """Hash of splits, speakers, names, samples and labels, whatever files they came in."""
+        digest = hashlib.sha256()
+        for split, utterances in self.splits.items():
+            for utterance in utterances:
+                segments = [
+                    f"{segment.start} {segment.end} {segment.phone}"
+                    for segment in utterance.segments
+                ]
+                header = [split, utterance.speaker, utterance.name, str(len(utterance.samples))]
+                digest.update("\n".join([*header, *segments, ""]).encode())
+                digest.update(utterance.samples.astype("<i2").tobytes())
+        return digest.hexdigest()
+
+
+def read_all(tree: Tree) -> Speech:
+    """Reads the utterances of a tree; those that cannot be used are left out and counted.
+
+    Raises:
+        InputError: if a package that is needed to read audio is not installed.
+    """
+    splits = {}
+    skipped: collections.Counter[str] = collections.Counter()
+    examples: dict[str, str] = {}
+    for split, recordings in tree.splits.items():
+        utterances = []
+        for recording in recordings:
+            try:
+                utterances.append(read(recording))
+            except Unsuitable as unsuitable:
+                skipped[unsuitable.kind] += 1
+                example = f"{recording.speaker} {recording.name}: {unsuitable}"
+                examples.setdefault(unsuitable.kind, example)
+        splits[split] = tuple(utterances)
+    return Speech(splits, skipped, examples)
+
+
+def read(recording: Recording) -> Utterance:
+    """Reads an utterance.
+
+    Audio and labels are both cut to the shorter of the two.
+
+    Raises:
+        Unsuitable: if a file is missing or damaged, the labels go on for 0.1 s after the audio, or
+            there is not one frame.
+        InputError: if a package that is needed to read the audio is not installed.
+    """
+    samples, segments = _read_audio(recording), _read_labels(recording)
+    end = segments[-1].end
+    if end > len(samples) + _MOST_BEYOND:
+        raise Unsuitable(
+            "labels past the end",
+            f"expected an end at {len(samples):,}, where the audio ends. Received: {end:,}",
+        )
+    end = min(end, len(samples))
+    if not frames_of(end):
+        raise Unsuitable("too short", f"expected {FRAME_LENGTH} samples. Received: {end}")
+    cut = tuple(
+        dataclasses.replace(segment, end=min(segment.end, end))
+        for segment in segments
+        if segment.start < end
+    )
+    return Utterance(recording.speaker, recording.name, samples[:end], cut)
+
+
+def _read_audio(recording: Recording) -> Samples:
+    """Reads the first of the copies that is not damaged."""
+    problem = Unsuitable("no audio", "expected a file beside the labels. Received: none")
+    missing_package: InputError | None = None
+    for number, path in enumerate(recording.audio):
+        try:
+            return audio.read(str(path))
+        except Unsuitable as unsuitable:
+            if number == 0:
+                problem = unsuitable
+        except InputError as error:
+            missing_package = error
+    if missing_package is not None:
+        raise missing_package
+    raise problem
+
+
+def _read_labels(recording: Recording) -> tuple[Segment, ...]:
+    if not recording.labels:
+        raise Unsuitable("no labels", "expected a .PHN file beside the audio. Received: none")
+    path = recording.labels[0]
+    try:
+        return labels.read(path)
+    except OSError as error:
+        raise Unsuitable("unreadable file", f"{path}: {reason(error)}") from error
