@@ -1,0 +1,1 @@
+"""A speech corpus in TIMIT's layout that eSpeak NG speaks."""

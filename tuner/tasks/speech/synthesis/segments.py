@@ -1,0 +1,172 @@
+"""From a spoken text to TIMIT's segments: where each phone begins and ends.
+
+eSpeak NG marks a stop where its burst begins, and counts the silence before it - the closure - to
+the phoneme before; the closure of a voiced stop lies within the stop. TIMIT has closure and burst
+as segments of their own, so both are found in the sound.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage, signal
+
+from tuner.tasks.speech.labels import Segment
+from tuner.tasks.speech.phones import SILENCE
+from tuner.tasks.speech.synthesis import mnemonics
+from tuner.tasks.speech.synthesis.espeak import SAMPLE_RATE, Speech
+
+PAUSE = "pau"
+CLOSURES = {
+    "p": "pcl", "b": "bcl", "t": "tcl", "d": "dcl", "k": "kcl", "g": "gcl", "ch": "tcl", "jh": "dcl"
+}
+"""The closure of each stop and affricate."""
+
+_FIRST_SHARE = 0.65
+"""How much of a diphthong's time its first phone has."""
+
+_PIECE = 66
+"""Samples of one value of a sound's level, 3 ms."""
+
+_PITCH_PERIOD = 5
+"""Pieces: closing gaps of fewer bridges the quiet between two pulses of the lowest voice."""
+
+_QUIET = 2.0
+"""Nepers by which a closure is below the phoneme before it."""
+
+_RISE = 1.0
+"""Nepers by which a burst is at least above its closure."""
+
+_SHORTEST_CLOSURE, _LATEST_MARK = 3, 3
+"""Pieces: what is shorter is no closure; marks come up to this late after the burst begins."""
+
+_BURST_HERTZ = 2_500
+"""The voice of a closed mouth has nothing above; bursts have."""
+
+_HIGH_PASS = signal.butter(4, _BURST_HERTZ, "highpass", fs=SAMPLE_RATE, output="sos")
+
+
+@dataclasses.dataclass
+class _Span:
+    """What eSpeak NG marks as one phoneme, in samples.
+
+    Attributes:
+        start: its first sample.
+        end: the sample after its last.
+        phones: what it stands for; none is silence.
+        burst: where the burst begins, as a sample; None if there is no closure.
+    """
+
+    start: int
+    end: int
+    phones: tuple[str, ...]
+    burst: int | None = None
+
+
+def segments(speech: Speech, accent: str) -> tuple[Segment, ...]:
+    """Finds the segments of a spoken text.
+
+    Args:
+        speech: what was spoken.
+        accent: eSpeak NG's name of the accent.
+
+    Returns:
+        Segments in samples at `SAMPLE_RATE` that tile the audio; silence is `h#` at its ends and
+        `pau` between.
+
+    Raises:
+        mnemonics.Unmapped: if it holds a phoneme for which no phone is known.
+    """
+    spans = _spans(speech, accent)
+    sound = speech.samples.astype(np.float64)
+    level = _level(sound)
+    for before, span in itertools.pairwise(spans):
+        if before.phones and span.phones and (span.phones[0] in CLOSURES or span.phones == ("q",)):
+            _take_silence(before, span, level)
+    high_level = _level(signal.sosfilt(_HIGH_PASS, sound))
+    for span in spans:
+        if span.burst is None and span.phones and span.phones[0] in CLOSURES:
+            span.burst = _burst(span, high_level)
+    found = [segment for span in spans for segment in _cut(span)]
+    ends = (0, len(found) - 1)
+    return tuple(
+        dataclasses.replace(segment, phone=SILENCE)
+        if segment.phone == PAUSE and index in ends
+        else segment
+        for index, segment in enumerate(found)
+        if segment.start < segment.end
+    )
+
+
+def _spans(speech: Speech, accent: str) -> list[_Span]:
+    length = len(speech.samples)
+    starts = [min(mark.sample, length) for mark in speech.marks]
+    spans = [_Span(0, starts[0], ())]
+    for mark, start, end in zip(speech.marks, starts, [*starts[1:], length], strict=True):
+        plain = mnemonics.plain(mark.mnemonic)
+        phones = mnemonics.phones(plain, accent) if plain not in ("", mnemonics.GLIDE) else ()
+        if start == end:
+            continue
+        if plain == mnemonics.GLIDE or not (phones or spans[-1].phones):
+            spans[-1].end = end
+        else:
+            spans.append(_Span(start, end, phones))
+    return [span for span in spans if span.start < span.end]
+
+
+def _level(sound: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Measures the level of each piece, `ln(1 + RMS)`, and bridges the gaps between pulses."""
+    pieces = np.resize(np.append(sound, np.zeros(_PIECE)), (len(sound) // _PIECE + 1, _PIECE))
+    level = np.log1p(np.sqrt(np.mean(pieces**2, axis=1)))
+    return np.asarray(ndimage.grey_closing(level, _PITCH_PERIOD))
+
+
+def _take_silence(before: _Span, stop: _Span, level: npt.NDArray[np.float64]) -> None:
+    """Gives the silence at the end of a span to the stop after it."""
+    first, last = before.start // _PIECE, stop.start // _PIECE
+    if last - first < 2 * _SHORTEST_CLOSURE:
+        return
+    quiet = level < np.median(level[first : (first + last) // 2]) - _QUIET
+    burst = last
+    while burst > last - _LATEST_MARK and not quiet[burst - 1]:
+        burst -= 1
+    closure = burst
+    while closure > first and quiet[closure - 1]:
+        closure -= 1
+    if burst - closure >= _SHORTEST_CLOSURE:
+        before.end = stop.start = closure * _PIECE
+        stop.burst = burst * _PIECE
+
+
+def _burst(stop: _Span, high_level: npt.NDArray[np.float64]) -> int | None:
+    """Finds the burst of a stop whose closure is voiced: the high frequencies come back."""
+    first = -(-stop.start // _PIECE)
+    levels = high_level[first : stop.end // _PIECE]
+    if len(levels) < 2 * _SHORTEST_CLOSURE:
+        return None
+    low, high = np.min(levels[: len(levels) // 2]), np.max(levels[len(levels) // 3 :])
+    if high - low < _RISE:
+        return None
+    above = levels >= (low + high) / 2
+    closed = int(np.argmin(levels[: len(levels) // 2]))
+    risen = closed + int(np.argmax(above[closed:]))
+    return (first + risen) * _PIECE if risen >= _SHORTEST_CLOSURE else None
+
+
+def _cut(span: _Span) -> Iterable[Segment]:
+    """Cuts a span into segments; some may be empty."""
+    if not span.phones:
+        yield Segment(span.start, span.end, PAUSE)
+    elif span.burst is not None and span.phones[0] in CLOSURES:
+        yield Segment(span.start, span.burst, CLOSURES[span.phones[0]])
+        yield Segment(span.burst, span.end, span.phones[0])
+    elif len(span.phones) == 2:
+        middle = span.start + round(_FIRST_SHARE * (span.end - span.start))
+        yield Segment(span.start, middle, span.phones[0])
+        yield Segment(middle, span.end, span.phones[1])
+    else:
+        yield Segment(span.start, span.end, span.phones[0])
