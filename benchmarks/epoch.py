@@ -1,109 +1,159 @@
-"""Seconds an epoch of the `keras` engine, beside `keras.layers.LSTM` on the same work.
+"""Seconds an epoch of both engines on every task, and what longer sequences cost.
 
     python -m benchmarks.epoch --data=auto
 
-The work of an epoch is the protocol's: noise, one update a sequence, validation. Each number is the
-median over epochs after the first, which compiles; `ratio` is to `keras.layers.LSTM` of the same
-run, units and threads.
+An epoch is the protocol's: noise, one update a sequence, validation. Engines take turns on the
+first training sequences of each task (`epoch`), and on made-up sequences of growing length with as
+many frames in all (`long_sequences`): time an epoch must stay, memory may grow with the length.
 """
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import statistics
-import subprocess
-import sys
-import time
-from typing import Any
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from absl import flags
 
 from benchmarks import table
+from benchmarks.remote import Remote
 from serving import command_line
 
+if TYPE_CHECKING:
+    from tuner.tasks.sequences import Sequences
+    from tuner.tasks.task import Corpus, Task
+
 _DATA = flags.DEFINE_string("data", "auto", "Data of the music task.")
-_EPOCHS = flags.DEFINE_integer("epochs", 3, "Epochs of each measurement.", lower_bound=2)
-_UNITS = flags.DEFINE_list("units", ["20", "60", "200"], "Sizes to measure with one thread.")
-_THREADS = flags.DEFINE_integer("threads", None, "Measure with these threads only and print JSON.")
+_UNITS = flags.DEFINE_list("units", ["32", "100"], "Sizes to measure.")
+_REPEATS = flags.DEFINE_integer("repeats", 3, "Timed repeats.", lower_bound=1)
 
-_CELLS = ("V", "FGR")
-_PEER = "keras.layers.LSTM"
+_TASKS = ("music", "speech", "handwriting")
+_ENGINES = ("native", "keras")
+_VARIANT = "V"
+_SEQUENCES = 60
+_LENGTHS = (375, 750, 1500)
+_LENGTHS_UNITS = 64
+_LENGTHS_FRAMES = 15_000
 
-
-def _seconds_an_epoch(name: str, units: int) -> float:
-    """Trains a network for some epochs and returns the median time of all but the first."""
-    import keras
-
-    from tuner import network, reference
-    from tuner.protocol import Protocol, Trial
-    from tuner.tasks.task import find_task
-
-    task = find_task("music")
-    corpus = task.load(_DATA.value)
-    code = "NP" if name == _PEER else name
-    trial = Trial(0, code, units, learning_rate=1e-3, momentum=0.5, noise_std=0.1, seed=1)
-    protocol = Protocol(max_epochs=_EPOCHS.value)
-    keras.utils.set_random_seed(1)
-    keras.utils.clear_session()
-    if name == _PEER:
-        sequence = keras.Input((None, task.inputs))
-        hidden = keras.layers.LSTM(units, return_sequences=True, unit_forget_bias=False)(sequence)
-        model = keras.Model(sequence, keras.layers.Dense(task.outputs)(hidden))
-    else:
-        model = network.build_network(task, code, units, protocol.weight_std)
-    network.compile_network(model, task, trial)
-    measure = network.Scorer(model, task)
-    feed = reference.Feed(trial, protocol, corpus.train)
-    times = []
-    for epoch in range(1, protocol.max_epochs + 1):
-        feed.epoch = epoch
-        started = time.perf_counter()
-        model.fit(feed.dataset(), shuffle=False, verbose=0)
-        measure(corpus.validation)
-        times.append(time.perf_counter() - started)
-    return statistics.median(times[1:])
+Row = dict[str, Any]
 
 
-def _measure(threads: int) -> list[dict[str, Any]]:
-    import tensorflow as tf
+def _first(split: Sequences, count: int) -> Sequences:
+    from tuner.tasks.sequences import Sequences
 
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
-    rows = []
-    for units in [int(size) for size in _UNITS.value]:
-        seconds = {name: _seconds_an_epoch(name, units) for name in (_PEER, *_CELLS)}
-        rows += [
+    return Sequences(split.inputs[:count], split.targets[:count])
+
+
+def _few(corpus: Corpus) -> Corpus:
+    """The first sequences of a corpus, an epoch of the slow engine being long."""
+    return dataclasses.replace(
+        corpus,
+        train=_first(corpus.train, _SEQUENCES),
+        validation=_first(corpus.validation, _SEQUENCES // 6),
+        test=_first(corpus.test, 1),
+    )
+
+
+def _made_up(task: Task, frames: int) -> Corpus:
+    """Sequences of one length without meaning; a label of `ctc` for ten frames."""
+    from tuner.tasks.sequences import Sequences
+    from tuner.tasks.task import Corpus, Edition
+
+    generator = np.random.default_rng(1)
+
+    def split(count: int) -> Sequences:
+        labels = frames // 10 if task.head == "ctc" else frames
+        return Sequences(
+            tuple(
+                generator.normal(size=(frames, task.inputs)).astype(np.float32)
+                for _ in range(count)
+            ),
+            tuple(
+                generator.integers(task.outputs - 1, size=labels).astype(np.int32)
+                for _ in range(count)
+            ),
+        )
+
+    edition = Edition("made up", "0" * 64, "normal numbers")
+    return Corpus(edition, split(_LENGTHS_FRAMES // frames), split(1), split(1))
+
+
+def _measure(path: Path, task: str, units: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Times the engines in turn, each in a process of its own; yields each engine's medians."""
+    found: dict[str, list[dict[str, Any]]] = {engine: [] for engine in _ENGINES}
+    with ExitStack() as stack:
+        remotes = {
+            engine: stack.enter_context(
+                Remote("benchmarks.peers.engine_epoch:EngineEpoch", engine=engine)
+            )
+            for engine in _ENGINES
+        }
+        for remote in remotes.values():
+            remote.call("prepare", path=str(path), task=task, variant=_VARIANT, units=units)
+        for _ in range(_REPEATS.value):
+            for engine, remote in remotes.items():
+                found[engine].append(remote.call("run", epochs=2))
+    losses = [rows[0]["loss"] for rows in found.values()]
+    if not np.allclose(losses, losses[0], rtol=1e-3):
+        raise ValueError(f"Expected equal losses of {', '.join(_ENGINES)}. Received: {losses}")
+    for engine, rows in found.items():
+        yield engine, {key: statistics.median(row[key] for row in rows) for key in rows[0]}
+
+
+def _rows(corpus: Corpus, task: Task, units: int, folder: Path) -> list[Row]:
+    """Measures a corpus with one size."""
+    from tuner import sharing
+
+    path = folder / "corpus"
+    with path.open("wb") as file:
+        sharing.save(corpus, file)
+    rows: list[Row] = []
+    for engine, medians in _measure(path, task.name, units):
+        seconds = medians["seconds"]
+        rows.append(
             {
-                "network": name,
+                "task": task.name,
+                "data": corpus.edition.name,
+                "engine": engine,
                 "units": units,
-                "threads": threads,
-                "seconds_an_epoch": round(value, 3),
-                "ratio": round(value / seconds[_PEER], 2),
+                "sequences": len(corpus.train),
+                "frames": corpus.train.frames,
+                "seconds": round(seconds, 3),
+                "microseconds_a_frame": round(1e6 * seconds / corpus.train.frames, 2),
+                "times_native": round(seconds / (rows or [{"seconds": seconds}])[0]["seconds"], 1),
+                "resident_mib": round(medians["mebibytes"]),
             }
-            for name, value in seconds.items()
-        ]
+        )
     return rows
 
 
 def main() -> int:
     """Runs the command."""
     command_line.start_tensorflow()
-    if _THREADS.value is not None:
-        print(json.dumps(_measure(_THREADS.value)))
-        return 0
-    rows: list[dict[str, Any]] = []
-    # TensorFlow takes the number of threads once a process.
-    for threads in (1, 2):
-        command = [sys.executable, "-m", "benchmarks.epoch", *sys.argv[1:], f"--threads={threads}"]
-        if threads > 1:
-            command.append("--units=60")
-        done = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE)
-        rows += json.loads(done.stdout.splitlines()[-1])
-    print(f"{'network':20}{'units':>6}{'threads':>9}{'s/epoch':>9}{'ratio':>7}")
-    for row in rows:
-        network, units, threads, seconds, ratio = row.values()
-        print(f"{network:20}{units:6d}{threads:9d}{seconds:9.2f}{ratio:7.2f}")
-    print(f"results: {table.save('epoch', rows)}")
+    from tuner.tasks.task import find_task
+
+    epochs: list[Row] = []
+    lengths: list[Row] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for task in map(find_task, _TASKS):
+            corpus = task.load(_DATA.value if task.name == "music" else "auto")
+            print(f"data: {corpus.edition}")
+            for units in map(int, _UNITS.value):
+                epochs += _rows(_few(corpus), task, units, folder)
+        for task in map(find_task, _TASKS[1:]):
+            for frames in _LENGTHS:
+                made_up = _made_up(task, frames)
+                for row in _rows(made_up, task, _LENGTHS_UNITS, folder):
+                    lengths.append({"length": frames, **row})
+    table.show(epochs)
+    table.show(lengths)
+    print(f"results: {table.save('epoch', epochs)}, {table.save('long_sequences', lengths)}")
     return 0
 
 

@@ -1,0 +1,69 @@
+"""This project's engines on the first sequences of any task: seconds and memory of an epoch."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import resource
+import statistics
+import time
+from typing import Any
+
+from tuner import engines, sharing
+from tuner.course import Course
+from tuner.protocol import Protocol, Trial
+from tuner.tasks.task import Corpus, Task, find_task
+
+
+class EngineEpoch:
+    """Trains one trial of a task, validation included, on a corpus in a file."""
+
+    def __init__(self, engine: str) -> None:
+        """Chooses the engine.
+
+        Args:
+            engine: `native` or `keras`.
+        """
+        os.environ["KERAS_BACKEND"] = engines.KERAS_BACKENDS[engine]
+        self._train = engines.load(engine)
+
+    def prepare(self, path: str, task: str, variant: str, units: int) -> None:
+        """Reads a corpus.
+
+        Args:
+            path: what `tuner.sharing.save` wrote.
+            task: name of the task.
+            variant: code of a variant.
+            units: LSTM blocks.
+        """
+        with open(path, "rb") as file:
+            self._corpus: Corpus = sharing.load(file.fileno())
+        self._task: Task = find_task(task)
+        self._trial = Trial(0, variant, units, 1e-4, 0.5, 0.1, seed=1)
+
+    def run(self, epochs: int) -> dict[str, Any]:
+        """Trains a new trial.
+
+        Args:
+            epochs: how many epochs; the first, which compiles, is not timed.
+
+        Returns:
+            `seconds`: median of an epoch; `loss`: of the last; `mebibytes`: the most memory of the
+            process so far, resident.
+        """
+        clock: list[float] = []
+
+        def observe(trial: Trial, course: Course) -> None:
+            clock.append(time.perf_counter())
+
+        protocol = Protocol(max_epochs=epochs, patience=epochs + 1)
+        (outcome,) = self._train(
+            self._task, self._corpus, [self._trial], protocol, observe=observe
+        )
+        times = [after - before for before, after in itertools.pairwise(clock)]
+        return {
+            "seconds": statistics.median(times),
+            "loss": outcome.result.curve[-1].loss,
+            # Linux counts in KiB.
+            "mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
+        }
