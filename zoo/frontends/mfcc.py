@@ -181,6 +181,13 @@ class MFCC(Frontend):
             features = (features - np.array(self.mean, "float32")) / deviation.astype("float32")
         return ops.where(inside, features, 0.0), frames
 
+    def compute_output_spec(self, raw: Any, lengths: Any) -> tuple[Any, Any]:
+        batch, frames = raw.shape
+        if frames is not None:
+            frames = max((frames - self.frame_length) // self.frame_step + 1, 1)
+        features = keras.KerasTensor((batch, frames, 3 * (self.coefficients + 1)), "float32")
+        return features, keras.KerasTensor((batch,), "int32")
+
     def _static(self, windows: Any) -> Any:
         """Static features `(batch, frames, coefficients + 1)` of frames of audio."""
         before = ops.concatenate([windows[..., :1], windows[..., :-1]], axis=-1)

@@ -104,4 +104,5 @@ def _at_16_khz(audio: np.ndarray, rate: int) -> Samples:
 
         divisor = math.gcd(rate, SAMPLE_RATE)
         audio = scipy.signal.resample_poly(audio, SAMPLE_RATE // divisor, rate // divisor)
-    return np.clip(np.rint(audio), -32_768, 32_767).astype(np.int16)
+    samples: Samples = np.clip(np.rint(audio), -32_768, 32_767).astype(np.int16)
+    return samples

@@ -13,8 +13,9 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ from tuner.tasks.problems import one_line, reason
 from tuner.tasks.speech.labels import FRAME_LENGTH, FRAME_STEP, frames_of
 from tuner.tasks.speech.sphere import SAMPLE_RATE, Samples
 
-OPTIONS = {
+OPTIONS: Mapping[str, Any] = {
     "sample_rate": SAMPLE_RATE,
     "frame_length": FRAME_LENGTH,
     "frame_step": FRAME_STEP,
@@ -66,7 +67,7 @@ def of(samples: Sequence[Samples], sha256: str) -> list[Features]:
         InputError: if the process that computes them fails.
     """
     lengths = [frames_of(len(utterance)) for utterance in samples]
-    key = hashlib.sha256(json.dumps([sha256, OPTIONS]).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps([sha256, dict(OPTIONS)]).encode()).hexdigest()
     path = kept.folder() / f"speech_features_{key[:16]}.npz"
     features = _read(path, sum(lengths))
     if features is None:
