@@ -107,9 +107,9 @@ def _frontend(mean: np.ndarray, variance: np.ndarray) -> dict[str, Any]:
 
 def _folder(data: str) -> Path:
     if data in ("auto", "synthetic"):
-        from tuner.tasks.speech import synthesis
+        from tuner.tasks.speech.synthesis import corpus
 
-        return synthesis.corpus_folder()
+        return corpus.corpus_folder()
     if not data:
         raise InputError("--data: expected auto, synthetic or a path. Received: nothing")
     path = os.path.expanduser(data)
