@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +15,13 @@ from tuner.tasks.speech.synthesis import manifest, studio
 from tuner.tasks.speech.synthesis.manifest import RECIPE, Manifest, Recipe
 from tuner.tasks.speech.synthesis.sentences import sentences
 from tuner.tasks.speech.synthesis.studio import Session
-from tuner.tasks.speech.synthesis.voices import SPLITS, voices
+from tuner.tasks.speech.synthesis.voices import voices
+from tuner.tasks.speech.timit import OWN_EDITION, OWN_LISTS, SPLITS
 
 __all__ = ["RECIPE", "Recipe", "corpus_folder"]
+
+NAME = "synthetic speech"
+"""What results that were made with it say."""
 
 _FOLDER = "synthetic_speech"
 
@@ -35,8 +39,8 @@ def corpus_folder(recipe: Recipe = RECIPE) -> Path:
         recipe: what the corpus is made of.
 
     Returns:
-        A folder in TIMIT's layout, `{TRAIN,TEST}/DR1..8/<speaker>/SX<n>.{WAV,PHN,TXT}`, with a
-        manifest. `TRAIN` holds the training speakers, `TEST` those of validation and test.
+        A folder that `timit.find` reads: TIMIT's layout, `SX` sentences only, with lists of the
+        speakers of validation and test, a name for the edition, and a manifest.
 
     Raises:
         InputError: if it has to be built and eSpeak NG is not installed or is not as expected, or
@@ -45,7 +49,7 @@ def corpus_folder(recipe: Recipe = RECIPE) -> Path:
     import filelock
 
     parent = kept.folder() / _FOLDER
-    folder = parent / recipe.key
+    folder = parent / recipe.folder_name
     if _intact(folder, recipe):
         return folder
     try:
@@ -85,38 +89,38 @@ def _build(folder: Path, recipe: Recipe) -> None:
 def _record(folder: Path, recipe: Recipe) -> None:
     said = enumerate(sentences(f"synthetic speech {recipe.edition}"), start=1)
     sessions = []
-    speakers = {}
     for split in SPLITS:
-        chosen = voices(split, getattr(recipe, split))
-        speakers[split] = tuple(voice.name for voice in chosen)
-        for voice in chosen:
+        speakers = voices(split, getattr(recipe, split))
+        for voice in speakers:
             half = "TRAIN" if split == "train" else "TEST"
             place = folder / half / voice.region / voice.name.upper()
             place.mkdir(parents=True)
-            own = (next(said) for _ in range(recipe.utterances))
+            own = itertools.islice(said, recipe.utterances)
             texts = {f"SX{number}": text for number, text in own}
             sessions.append(Session(str(place.resolve()), voice, texts))
+        if split in OWN_LISTS:
+            names = "".join(f"{voice.name}\n" for voice in speakers)
+            (folder / OWN_LISTS[split]).write_text(names, "ascii")
     version = _hold(sessions)
-    written = Manifest(recipe, version, manifest.digest(folder), speakers)
-    (folder / manifest.FILE).write_text(written.text(), "utf-8")
+    detail = f"spoken by eSpeak NG {version}, {recipe}"
+    (folder / OWN_EDITION).write_text(f"{NAME}\n{detail}\n", "utf-8")
+    Manifest(recipe, version, manifest.digest(folder)).write(folder)
 
 
 def _hold(sessions: list[Session]) -> str:
     """Lets a process record; returns eSpeak NG's version."""
-    from tuner import workers
+    from tuner import crew, workers
 
     done = subprocess.run(
         [sys.executable, "-m", studio.__name__],
         input=studio.plan(sessions, workers.cores()),
-        # Threads would stand in the way of its copies.
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        env=crew.environment("native"),
         capture_output=True,
         text=True,
         check=False,
     )
-    lines = done.stderr.strip().splitlines() or ["no reason"]
     if done.returncode == studio.REFUSED:
-        raise InputError(one_line(lines[-1]))
+        raise InputError(one_line(done.stderr.strip().splitlines()[-1]))
     if done.returncode != 0:
         raise RuntimeError(f"The synthetic corpus could not be recorded:\n{done.stderr}")
     return done.stdout.strip()

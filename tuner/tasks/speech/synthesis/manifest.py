@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from tuner.tasks.speech.synthesis.voices import ACCENTS, SPLITS
+from tuner.tasks.speech.synthesis.voices import ACCENTS
 
 FILE = "manifest.json"
+
+ABSENT = ("ax-h", "em", "eng", "epi", "hv", "nx", "ux")
+"""Phones of TIMIT that eSpeak NG does not speak in these accents; the other 54 occur."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,18 +20,18 @@ class Recipe:
     """What a corpus is made of.
 
     Attributes:
-        edition: counts the changes of text, voices and labels.
         train: speakers to learn from.
         validation: speakers that choose the epoch and the hyperparameters.
         test: speakers that only the final score hears.
         utterances: sentences of each speaker.
+        edition: counts the changes of text, voices, sound and labels.
     """
 
-    edition: int = 1
     train: int = 100
     validation: int = 12
     test: int = 12
     utterances: int = 8
+    edition: int = 1
 
     @property
     def speakers(self) -> int:
@@ -38,15 +39,20 @@ class Recipe:
         return self.train + self.validation + self.test
 
     @property
-    def key(self) -> str:
-        """A name for folders: equal for equal recipes only."""
+    def folder_name(self) -> str:
+        """A name that only equal recipes share.
+
+        Example:
+            >>> Recipe().folder_name
+            '100_12_12_8_1'
+        """
         return "_".join(str(number) for number in dataclasses.astuple(self))
 
     def __str__(self) -> str:
         return (
-            f"recipe {self.edition}: {self.train} + {self.validation} + {self.test} speakers of "
-            f"eSpeak NG in {len(ACCENTS)} accents, {self.utterances} utterances each; splits share "
-            "no timbre and no sentence"
+            f"recipe {self.edition}: {self.train} + {self.validation} + {self.test} speakers in "
+            f"{len(ACCENTS)} accents, {self.utterances} sentences each, splits share neither a "
+            f"timbre nor a sentence; phones that never occur: {', '.join(ABSENT)}"
         )
 
 
@@ -61,18 +67,17 @@ class Manifest:
     Attributes:
         recipe: what it was made of.
         espeak: version of eSpeak NG that spoke it.
-        sha256: hash of the names and contents of its audio, labels and texts.
-        speakers: the speakers of each of `SPLITS`, in TIMIT's form and lower case.
+        sha256: hash of the names and contents of its other files.
     """
 
     recipe: Recipe
     espeak: str
     sha256: str
-    speakers: Mapping[str, tuple[str, ...]]
 
-    def text(self) -> str:
-        """The manifest as JSON."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+    def write(self, folder: Path) -> None:
+        """Writes it into a folder that is still being built."""
+        text = json.dumps(dataclasses.asdict(self), indent=2)
+        (folder / FILE).write_text(f"{text}\n", "utf-8")
 
 
 def read(folder: Path) -> Manifest:
@@ -82,19 +87,11 @@ def read(folder: Path) -> Manifest:
         OSError: if there is none.
         ValueError: if it is damaged.
     """
+    content = json.loads((folder / FILE).read_text("utf-8"))
     try:
-        return _parse(json.loads((folder / FILE).read_text("utf-8")))
-    except (KeyError, TypeError, AttributeError) as error:
+        return Manifest(**{**content, "recipe": Recipe(**content["recipe"])})
+    except (KeyError, TypeError) as error:
         raise ValueError(f"Expected a manifest of a synthetic corpus. Received: {error}") from error
-
-
-def _parse(fields: Mapping[str, Any]) -> Manifest:
-    return Manifest(
-        recipe=Recipe(**fields["recipe"]),
-        espeak=str(fields["espeak"]),
-        sha256=str(fields["sha256"]),
-        speakers={split: tuple(map(str, fields["speakers"][split])) for split in SPLITS},
-    )
 
 
 def digest(folder: Path) -> str:

@@ -16,7 +16,7 @@ GLIDE = ";"
 
 # Phones < mnemonics that stand for them | ...; two phones share the time of one mnemonic.
 _EVERYWHERE = """
-iy < i i: | ih < I I@ | ix < I2 I# | eh < E e E# | ae < a aa | ax < a# @ @2 @5 | ax-h < @- |
+iy < i i: | ih < I I@ | ix < I2 I# | eh < E e E# | ae < a aa | ax < a# @ @- @2 @5 |
 aa < 0 A A: 0# A~ | ao < O O: O2 | uh < U | uw < u u: y y: | ah < V | er < 3: VR IR Vr |
 axr < @r | el < @L | ey < eI e: | ay < aI aI2 ai | aw < aU au | oy < OI | ow < oU oU# @U |
 p < p | b < b | t < t t2 t[ | d < d d# d2 | k < k x | g < g Q | ch < tS | jh < dZ |

@@ -37,6 +37,10 @@ nobody {did} {the} {thing} as {manner} as {name}.
 {the} {person} {went} {place} {manner}.
 how {manner} {name} {did} {these} {things}!
 it {was} {adjective}, so {we} {did} {these} {things} {manner}.
+{name} has certainly forgotten {the} {adjective} {thing}.
+{the} {thing} was bitten, beaten, and eaten {place}.
+{name} had written to {the} {person} {time}.
+{we} couldn't {do} {these} {things} {time}, so {name} waited {place}.
 """
 
 _WORDS = {
@@ -49,7 +53,8 @@ _WORDS = {
         plumber|engineer|tailor|fisherman|thief|guard|mayor|chef|guest|visitor|tourist|priest|
         monk|young couple|old fellow|choir|jury|crew|customer|owner|coach|clerk|shepherd|jockey|
         hunter|dancer|musician|actor|poet|physician|magician|little boy|daughter|nephew|
-        grandfather|policeman|postman|carpenter
+        grandfather|policeman|postman|carpenter|little kitten|certain Latin teacher|
+        British captain|artist|hatter
     """,
     "thing": """
         bottle|button|kitten|suit|water|city map|letter|ladder|table|chair|book|hook|cup|jug|dish|
@@ -93,7 +98,8 @@ _WORDS = {
         familiar|foreign|royal|loyal|thirsty|hungry|greedy|generous|ancient|modern|wonderful|
         terrible|dangerous|delicious|enormous|curious|serious|famous|muddy|dusty|rusty|shiny|
         sticky|slippery|thorny|thoughtful|truthful|youthful|useful|useless|northern|southern|
-        western|eastern|metal|rotten|better|greasy|crisp|stout|proud|rounded|crooked
+        western|eastern|metal|rotten|better|greasy|crisp|stout|proud|rounded|crooked|certain|
+        forgotten|frightening
     """,
     "did": """
         took|gave away|bought|sold|found|lost|hid|saw|heard|smelled|tasted|touched|washed|dried|
@@ -104,7 +110,8 @@ _WORDS = {
         looked at|laughed at|thought about|asked for|paid for|waited for|listened to|put down|
         picked up|turned over|wrapped|folded|hung up|judged|polished|ruined|rescued|used|enjoyed|
         avoided|destroyed|admired|ordered|shared|treasured|gathered|weighed|rubbed|scratched|
-        squeezed|swapped
+        squeezed|swapped|had eaten|had forgotten|frightened|flattened|sweetened|had written about|
+        threatened
     """,
     "do": """
         take|give away|buy|sell|find|lose|hide|see|hear|smell|taste|touch|wash|dry|clean|paint|
@@ -112,7 +119,8 @@ _WORDS = {
         choose|change|measure|count|draw|cut|chop|cook|burn|shake|join|follow|watch|notice|forget|
         remember|describe|mention|borrow|return|show|bring|send|point at|look at|laugh at|
         think about|ask for|pay for|wait for|listen to|put down|pick up|turn over|wrap|fold|
-        hang up|judge|polish|rescue|use|enjoy|avoid|admire|order|share
+        hang up|judge|polish|rescue|use|enjoy|avoid|admire|order|share|flatten|sweeten|lighten|
+        shorten|write about|get|forget about
     """,
     "went": """
         went|walked|ran|hurried|drove|sailed|rode|flew|moved|traveled|wandered|arrived|stayed|
@@ -144,12 +152,13 @@ _WORDS = {
         every Sunday|on Monday|on Tuesday|on Wednesday|on Friday|at noon|at midnight|before lunch|
         after dinner|in January|in February|in June|in August|in winter|in the summer|
         during the vacation|at four o'clock|once a year|years ago|as usual|right away|in a moment|
-        soon|later|after the battle
+        soon|later|after the battle|at a quarter to eight|on a certain Saturday
     """,
     "manner": """
         quickly|slowly|quietly|loudly|gently|roughly|carefully|cheerfully|sadly|happily|politely|
         rudely|bravely|foolishly|neatly|badly|well|calmly|suddenly|eagerly|patiently|thoroughly|
-        usually|casually|smoothly|joyfully|proudly|wisely|warmly|strangely
+        usually|casually|smoothly|joyfully|proudly|wisely|warmly|strangely|certainly|
+        in a certain way|prettily|at a better time
     """,
     "name": """
         Alice|Barbara|Cynthia|Dorothy|Edith|Fiona|Gladys|Heather|Irene|Judith|Kathy|Lucy|Margaret|

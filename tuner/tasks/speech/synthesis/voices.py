@@ -24,8 +24,6 @@ ACCENTS = (
 )
 """The accents, in the order of the folders `DR1` to `DR8`."""
 
-SPLITS = ("train", "validation", "test")
-
 _WOMEN = {
     "train": "f1 f3 f4 anika grandma steph steph2 steph3",
     "validation": "f2 f5 Annie Andrea",
@@ -88,7 +86,7 @@ def voices(split: str, count: int) -> tuple[Voice, ...]:
     """Lists the first speakers of a split.
 
     Args:
-        split: one of `SPLITS`.
+        split: train, validation or test.
         count: how many speakers; more of them than variants share variants in other accents.
 
     Raises:
