@@ -1,4 +1,4 @@
-# `make music` and `make test` start from nothing but Python 3.11, 3.12 or 3.13.
+# `make music` and the other targets start from nothing but Python 3.11, 3.12 or 3.13.
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
   if "$$python" -c '$(FITS)' 2>/dev/null; then echo "$$python"; break; fi; done)
@@ -7,8 +7,8 @@ BUILDIFIER := npx --yes @bazel/buildifier@8.2.1
 # Processes that share the tests, and what else pytest is told: make test PYTEST_ARGS="-k cells"
 TEST_WORKERS ?= 2
 PYTEST_ARGS ?=
-# What else the study is told: make music MUSIC_ARGS=--variants=V,NFG
-MUSIC_ARGS ?=
+# What else the study is told: make speech STUDY_ARGS=--variants=V,NFG
+STUDY_ARGS ?=
 BAZEL_ARGS ?=
 
 VENV := .venv
@@ -71,9 +71,12 @@ io-lock: $(INSTALLED) ## requirements_io_lock.txt again: the environment of the 
 
 # --- The study ---
 
-.PHONY: music
-music: $(INSTALLED) ## the study of real chorales in minutes: report and exported model
-	$(BIN)/python -m tuner.run --task=music --preset=quick $(MUSIC_ARGS)
+.PHONY: music speech handwriting
+music: ## the study of real chorales in minutes: report and exported model
+speech: ## the same of synthetic speech
+handwriting: ## the same of synthetic handwriting
+music speech handwriting: $(INSTALLED)
+	$(BIN)/python -m tuner.run --task=$@ --preset=quick $(STUDY_ARGS)
 
 .PHONY: bench
 bench: $(INSTALLED) ## the benchmarks: this project and its peers in one run

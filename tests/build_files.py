@@ -26,6 +26,7 @@ PYTEST_TEST_DEPS = ("//tests:conftest", "@pypi//pytest", "@pypi//pytest_timeout"
 
 # Import names that are not the name of their distribution.
 DISTRIBUTIONS = {
+    "HersheyFonts": "hershey_fonts",
     "PIL": "pillow",
     "absl": "absl_py",
     "google": "protobuf",

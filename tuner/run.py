@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from tuner.workers import Pool
 
 _TASK = flags.DEFINE_string(
-    "task", "music", "What to learn: music, or package.module:TaskClass of your own."
+    "task",
+    "music",
+    "What to learn: music, speech, handwriting, arrays (a .npz file of your own, named by --data), or "
+    "package.module:TaskClass.",
 )
 _PRESET = flags.DEFINE_enum("preset", "paper", ["paper", "quick"], "Size of the study.")
 _VARIANTS = flags.DEFINE_list("variants", ["all"], "Codes of the variants, or all.")
@@ -72,15 +75,15 @@ _MODEL_BASE_PATH = flags.DEFINE_string(
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the plan and stop.")
 
 
-def _plan() -> Plan:
+def _plan(task: Task) -> Plan:
     """Makes the plan that the flags ask for."""
     from tuner.plan import Plan
-    from tuner.presets import PRESETS
+    from tuner.presets import find_preset
     from tuner.protocol import Protocol
     from zoo.registry import get_variant
     from zoo.variants import VARIANTS
 
-    preset = PRESETS[_PRESET.value]
+    preset = find_preset(_PRESET.value, task.name)
     if _VARIANTS.value == ["all"]:
         codes = list(VARIANTS)
     else:
@@ -203,7 +206,7 @@ def main() -> int:
     print(f"data: {corpus.edition}")
     command_line.start_tensorflow()
 
-    plan = _plan()
+    plan = _plan(task)
     directory = _study_directory(task)
     engine = _engine(strategy)
     workers = asked or fitting(engine)
