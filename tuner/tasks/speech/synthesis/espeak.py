@@ -134,7 +134,7 @@ class Espeak:
         """Speaks a text.
 
         Raises:
-            InputError: if this version has no such voice, or says nothing.
+            InputError: if this version has no such voice.
         """
         # An unknown variant would be spoken as if none had been asked for.
         known = (self.variants / voice.variant).is_file()
@@ -156,10 +156,6 @@ class Espeak:
             content, len(content) + 1, 0, _BY_CHARACTER, 0, _UTF_8, None, None
         )
         self._library.espeak_Synchronize()
-        if not (self._chunks and self._marks):
-            raise InputError(
-                f"eSpeak NG {self.version}: expected speech of {text!r}. Received: none"
-            )
         return Speech(np.concatenate(self._chunks), tuple(self._marks))
 
 

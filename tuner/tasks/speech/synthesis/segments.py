@@ -127,7 +127,8 @@ def _level(sound: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _take_silence(before: _Span, stop: _Span, level: npt.NDArray[np.float64]) -> None:
     """Gives the silence at the end of a span to the stop after it."""
-    first, last = before.start // _PIECE, stop.start // _PIECE
+    sounding = before.start if before.burst is None else before.burst
+    first, last = sounding // _PIECE, stop.start // _PIECE
     if last - first < 2 * _SHORTEST_CLOSURE:
         return
     quiet = level < np.median(level[first : (first + last) // 2]) - _QUIET

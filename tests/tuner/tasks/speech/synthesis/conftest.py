@@ -1,0 +1,35 @@
+"""eSpeak NG for the tests, and one small corpus for all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from serving.command_line import InputError
+from tuner.tasks import kept
+from tuner.tasks.speech.synthesis.corpus import Recipe, corpus_folder
+from tuner.tasks.speech.synthesis.espeak import Espeak
+
+SMALL = Recipe(train=10, validation=2, test=2, utterances=3)
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Espeak:
+    """eSpeak NG in this process, which is back in its folder after the test."""
+    monkeypatch.chdir(tmp_path)
+    try:
+        return Espeak()
+    except InputError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a corpus of `SMALL`, only to be read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(kept.FOLDER_VARIABLE, str(tmp_path_factory.mktemp("synthetic")))
+        try:
+            return corpus_folder(SMALL)
+        except InputError as error:
+            pytest.skip(str(error))
