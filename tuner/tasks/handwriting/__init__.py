@@ -1,0 +1,1 @@
+"""Handwriting: from the trajectory of a pen to the characters of a line."""
