@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _TASK = flags.DEFINE_string(
     "task",
     "music",
-    "What to learn: music, speech, handwriting, arrays (a .npz file of your own, named by --data), or "
-    "package.module:TaskClass.",
+    "What to learn: music, speech, handwriting, arrays (of your own, in the .npz file that --data "
+    "names), or package.module:TaskClass.",
 )
 _PRESET = flags.DEFINE_enum("preset", "paper", ["paper", "quick"], "Size of the study.")
 _VARIANTS = flags.DEFINE_list("variants", ["all"], "Codes of the variants, or all.")
