@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from keras import ops
+
+from serving.command_line import InputError
+from tests.tuner.tasks.speech.conftest import spoken
+from tuner.tasks.speech import features
+from zoo.frontends import MFCC
+
+SAMPLES = [spoken("fcjf0", f"si{number}").samples for number in range(5)]
+LENGTHS = [(len(samples) - 400) // 160 + 1 for samples in SAMPLES]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Computes in this process, which takes no start; notes how many utterances each time."""
+    calls: list[int] = []
+
+    def compute(samples: list[np.ndarray]) -> np.ndarray:
+        calls.append(len(samples))
+        return features.compute(samples)
+
+    monkeypatch.setattr(features, "_computed", compute)
+    return calls
+
+
+def _one_by_one() -> list[np.ndarray]:
+    layer = MFCC()
+    found = (layer(one[None].astype(np.float32), np.array([len(one)]))[0] for one in SAMPLES)
+    return [ops.convert_to_numpy(one)[0] for one in found]
+
+
+def _assert_right(found: list[np.ndarray]) -> None:
+    assert [one.shape for one in found] == [(length, 39) for length in LENGTHS]
+    for one, expected in zip(found, _one_by_one(), strict=True):
+        assert one.dtype == np.float32
+        np.testing.assert_allclose(one, expected, rtol=0, atol=2e-4)
+
+
+def test_the_options_are_the_defaults_of_the_layer() -> None:
+    assert MFCC(**features.OPTIONS).get_config().items() >= dict(features.OPTIONS).items()
+    defaults = MFCC().get_config()
+    assert {name: defaults[name] for name in features.OPTIONS} == features.OPTIONS
+
+
+def test_a_process_of_its_own_computes_them(capfd: pytest.CaptureFixture[str]) -> None:
+    found = features.of(SAMPLES, "hash")
+    printed = capfd.readouterr()
+    assert printed.err == "Computing the features of 0.00 hours of speech; once ...\n"
+    assert printed.out == ""
+    _assert_right(found)
+
+
+@pytest.mark.parametrize("limit", [1, 9_000, 25_000, 10**9])
+def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    monkeypatch.setattr(features, "_SAMPLES_A_BATCH", limit)
+    computed = features.compute(SAMPLES)
+    _assert_right(np.split(computed, np.cumsum(LENGTHS)[:-1]))
+
+
+def test_are_kept(here: list[int], cache_folder: Path) -> None:
+    first = features.of(SAMPLES, "hash")
+    second = features.of(SAMPLES, "hash")
+    assert here == [5]
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+    features.of(SAMPLES, "another")
+    assert here == [5, 5]
+    assert len(list(cache_folder.iterdir())) == 2
+
+
+def test_other_options_are_other_features(
+    here: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features.of(SAMPLES, "hash")
+    monkeypatch.setattr(features, "OPTIONS", {**features.OPTIONS, "filters": 26})
+    features.of(SAMPLES, "hash")
+    assert here == [5, 5]
+
+
+@pytest.mark.parametrize("damage", ["cut", "byte", "empty", "other", "shape"])
+def test_a_damaged_file_is_made_again(here: list[int], cache_folder: Path, damage: str) -> None:
+    features.of(SAMPLES, "hash")
+    (path,) = cache_folder.iterdir()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    if damage == "shape":
+        np.savez(path, features=np.zeros((3, 39), np.float32))
+    elif damage == "other":
+        np.savez(path, something=np.zeros(3))
+    else:
+        damaged = {"cut": content[:1000], "byte": content, "empty": b""}
+        path.write_bytes(bytes(damaged[damage]))
+    _assert_right(features.of(SAMPLES, "hash"))
+    assert here == [5, 5]
+    _assert_right(features.of(SAMPLES, "hash"))
+    assert here == [5, 5]
+
+
+def test_without_a_place_to_keep_them_they_are_computed(
+    here: list[int], cache_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache_folder.write_text("a file where a folder should be")
+    _assert_right(features.of(SAMPLES, "hash"))
+    assert "could not be kept: " in capsys.readouterr().err
+
+
+def test_a_process_that_fails_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "__name__", "tuner.tasks.speech.absent")
+    with pytest.raises(InputError, match=r"exit status 1 of their process: .*absent"):
+        features.of(SAMPLES, "hash")

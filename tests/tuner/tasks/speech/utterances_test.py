@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from serving.command_line import InputError
+from tests.tuner.tasks.speech.conftest import PATHS, spoken, write_timit
+from tuner.tasks.speech import audio, labels, sphere
+from tuner.tasks.speech.labels import Segment
+from tuner.tasks.speech.timit import Recording, find
+from tuner.tasks.speech.unsuitable import Unsuitable
+from tuner.tasks.speech.utterances import Speech, read, read_all
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Recording:
+    utterance = spoken("fcjf0", "si10")
+    paths = tmp_path / "SI10.WAV", tmp_path / "SI10.PHN"
+    sphere.write(paths[0], utterance.samples)
+    labels.write(paths[1], utterance.segments)
+    return Recording("fcjf0", "si10", (paths[0],), (paths[1],))
+
+
+def test_reads_audio_and_labels(recording: Recording) -> None:
+    utterance = read(recording)
+    expected = spoken("fcjf0", "si10")
+    assert (utterance.speaker, utterance.name) == ("fcjf0", "si10")
+    np.testing.assert_array_equal(utterance.samples, expected.samples)
+    assert utterance.segments == expected.segments
+    assert utterance.frames == (len(expected.samples) - 400) // 160 + 1
+
+
+def test_audio_is_cut_to_the_labels(recording: Recording) -> None:
+    samples = spoken("fcjf0", "si10").samples
+    sphere.write(recording.audio[0], np.concatenate([samples, samples[:999]]))
+    np.testing.assert_array_equal(read(recording).samples, samples)
+
+
+@pytest.mark.parametrize("beyond", [1, 1_600])
+def test_labels_are_cut_to_the_audio(recording: Recording, beyond: int) -> None:
+    expected = spoken("fcjf0", "si10")
+    end = len(expected.samples)
+    more = (Segment(end, end + beyond, "h#"),)
+    labels.write(recording.labels[0], expected.segments + more)
+    assert read(recording).segments == expected.segments
+    longer = Segment(expected.segments[-1].start, end + beyond, expected.segments[-1].phone)
+    labels.write(recording.labels[0], (*expected.segments[:-1], longer))
+    assert read(recording).segments == expected.segments
+
+
+def test_labels_far_beyond_the_audio_are_refused(recording: Recording) -> None:
+    expected = spoken("fcjf0", "si10")
+    end = len(expected.samples)
+    labels.write(recording.labels[0], (*expected.segments, Segment(end, end + 1_601, "h#")))
+    with pytest.raises(Unsuitable) as caught:
+        read(recording)
+    assert str(caught.value) == (
+        f"labels past the end: expected an end at {end:,}, where the audio ends. "
+        f"Received: {end + 1601:,}"
+    )
+
+
+def test_less_than_a_frame_is_refused(recording: Recording) -> None:
+    labels.write(recording.labels[0], [Segment(0, 399, "aa")])
+    with pytest.raises(Unsuitable, match="too short: expected 400 samples. Received: 399"):
+        read(recording)
+    labels.write(recording.labels[0], [Segment(0, 400, "aa")])
+    assert read(recording).frames == 1
+
+
+def test_a_damaged_original_has_a_copy(recording: Recording, tmp_path: Path) -> None:
+    (tmp_path / "bad.wav").write_bytes(recording.audio[0].read_bytes()[:2000])
+    both = (tmp_path / "bad.wav", recording.audio[0])
+    copied = Recording("fcjf0", "si10", both, recording.labels)
+    np.testing.assert_array_equal(read(copied).samples, spoken("fcjf0", "si10").samples)
+    alone = Recording("fcjf0", "si10", both[:1], recording.labels)
+    with pytest.raises(Unsuitable, match="truncated audio"):
+        read(alone)
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2])
+
+
+def _push(path: Path) -> None:
+    path.write_text(path.read_text() + "900000 900001 h#\n")
+
+
+def _rename_phone(path: Path) -> None:
+    path.write_text(path.read_text().rsplit(" ", 1)[0] + " xx\n")
+
+
+def _overlap(path: Path) -> None:
+    path.write_text(path.read_text() + "5 9999 h#\n")
+
+
+def _shorten(path: Path) -> None:
+    path.write_text("0 100 h#\n")
+
+
+def _empty(path: Path) -> None:
+    path.write_text("")
+
+
+def _compress(path: Path) -> None:
+    content = path.read_bytes()
+    header = content[:1024].replace(b"end_head\n", b"sample_coding -s8 shorten2\nend_head\n")
+    path.write_bytes(header[:1024] + content[1024:])
+
+
+BAD = {
+    "truncated audio": (".WAV", _truncate),
+    "compressed audio": (".WAV", _compress),
+    "no audio": (".WAV", Path.unlink),
+    "no labels": (".PHN", Path.unlink),
+    "labels past the end": (".PHN", _push),
+    "unknown phone": (".PHN", _rename_phone),
+    "overlapping labels": (".PHN", _overlap),
+    "too short": (".PHN", _shorten),
+    "damaged labels": (".PHN", lambda path: path.write_text("what?")),
+}
+
+
+def _read(folder: Path) -> Speech:
+    return read_all(find(folder))
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_utterances_are_left_out_and_counted(timit_folder: Path, kind: str) -> None:
+    suffix, spoil = BAD[kind]
+    for path in timit_folder.glob(f"TRAIN/*/MDAC0/S[IX]*{suffix}"):
+        spoil(path)
+    speech = _read(timit_folder)
+    found = {split: {(one.speaker, one.name) for one in speech.splits[split]} for split in PATHS}
+    left = {(speaker, name) for speaker, name in PATHS["train"] if speaker != "mdac0"}
+    assert found == {**PATHS, "train": left}
+    assert speech.skipped == {kind: 2}
+    assert speech.examples[kind].startswith(f"mdac0 si10: {kind}: ")
+
+
+def test_an_empty_file_of_labels_is_left_out(timit_folder: Path) -> None:
+    _empty(next(timit_folder.glob("TRAIN/*/FCJF0/SI10.PHN")))
+    assert _read(timit_folder).skipped == {"no labels": 1}
+
+
+def test_random_changes_never_crash(timit_folder: Path) -> None:
+    generator = np.random.default_rng(0)
+    for path in [*timit_folder.rglob("S[IX]*.PHN"), *timit_folder.rglob("S[IX]*.WAV")]:
+        content = bytearray(path.read_bytes())
+        for place in generator.integers(0, min(len(content), 400), size=4):
+            content[place] = generator.integers(0, 256)
+        path.write_bytes(bytes(content))
+    speech = _read(timit_folder)
+    assert len(speech.utterances) + sum(speech.skipped.values()) == 10
+    assert speech.skipped
+
+
+def test_without_the_package_that_reads_audio_nothing_is_skipped(
+    timit_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    next(timit_folder.glob("TRAIN/*/FCJF0/SI10.WAV")).write_bytes(b"fLaC")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(InputError, match="expected the package soundfile"):
+        _read(timit_folder)
+
+
+class TestHash:
+    def test_does_not_depend_on_the_files(self, timit_folder: Path, tmp_path: Path) -> None:
+        other = write_timit(tmp_path / "b" / "timit", str.lower)
+        soundfile = pytest.importorskip("soundfile")
+        for path in other.rglob("*.wav"):
+            samples = sphere.read(path)
+            soundfile.write(path, samples, 16_000, format="FLAC", subtype="PCM_16")
+        assert _read(other).sha256() == _read(timit_folder).sha256()
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda folder: _change_a_sample(folder),
+            lambda folder: _change_a_label(folder),
+            lambda folder: shutil.rmtree(folder / "TRAIN" / "DR8"),
+            lambda folder: (folder / "TRAIN/DR1/MDAC0").rename(folder / "TRAIN/DR1/MDAC1"),
+        ],
+        ids=["sample", "label", "speaker", "name"],
+    )
+    def test_depends_on_what_is_in_them(
+        self, timit_folder: Path, change: Callable[[Path], object]
+    ) -> None:
+        before = _read(timit_folder).sha256()
+        change(timit_folder)
+        assert _read(timit_folder).sha256() != before
+
+
+def _change_a_sample(folder: Path) -> None:
+    path = folder / "TRAIN" / "DR1" / "MDAC0" / "SI10.WAV"
+    samples = audio.read(str(path))
+    samples[100] += 1
+    sphere.write(path, samples)
+
+
+def _change_a_label(folder: Path) -> None:
+    path = folder / "TRAIN" / "DR1" / "MDAC0" / "SI10.PHN"
+    first, *rest = labels.read(path)
+    labels.write(path, [Segment(first.start + 1, first.end, first.phone), *rest])
