@@ -110,6 +110,11 @@ class Espeak:
                 f"eSpeak NG: expected its data at {data or 'the place known to the library'}. "
                 "Received: none that it could read"
             )
+        # The library has just seeded the noise of breathy voices with the time of day; older
+        # versions take it from the C library.
+        getattr(self._library, "espeak_ng_SetRandSeed", ctypes.CDLL(None).srand)(
+            ctypes.c_long(1)
+        )
         path = ctypes.c_char_p()
         self.version = self._library.espeak_Info(ctypes.byref(path)).decode().split()[0]
         self.variants = Path((path.value or b"").decode(), "voices", "!v")

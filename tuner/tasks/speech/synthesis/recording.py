@@ -57,6 +57,7 @@ def record(engine: Espeak, voice: Voice, text: str) -> Recording:
         InputError: if this eSpeak NG does not have the voice.
     """
     speech = engine.speak(voice, text)
+    spoken = segments(speech, voice.accent)
     numbers = random.Random(f"{voice.name} {text}")
     sound = signal.resample_poly(speech.samples.astype(np.float64), _UP, _DOWN)
     sound *= numbers.uniform(*_PEAK) / max(1.0, float(np.abs(sound).max()))
@@ -67,7 +68,7 @@ def record(engine: Espeak, voice: Voice, text: str) -> Recording:
     std = numbers.uniform(*_NOISE_STD)
     noise = np.random.default_rng(numbers.getrandbits(64)).normal(scale=std, size=len(sound))
     samples = np.clip(np.round(sound + noise), -32768, 32767).astype(np.int16)
-    return Recording(text, samples, _placed(segments(speech, voice.accent), before, len(samples)))
+    return Recording(text, samples, _placed(spoken, before, len(samples)))
 
 
 def _placed(spoken: tuple[Segment, ...], before: int, length: int) -> tuple[Segment, ...]:

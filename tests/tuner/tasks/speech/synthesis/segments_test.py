@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -39,7 +41,7 @@ def _speech(parts: list[np.ndarray], marks: dict[float, str]) -> Speech:
 def _times(speech: Speech, accent: str = "en-us") -> list[tuple[str, float]]:
     found = segments(speech, accent)
     assert found[0].start == 0 and found[-1].end == len(speech.samples)
-    assert all(one.end == other.start for one, other in zip(found, found[1:], strict=False))
+    assert all(one.end == other.start for one, other in itertools.pairwise(found))
     assert all(one.start < one.end for one in found)
     return [(segment.phone, segment.start / SAMPLE_RATE) for segment in found]
 
