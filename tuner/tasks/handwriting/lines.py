@@ -64,20 +64,20 @@ def line_of(strokes: Sequence[np.ndarray], text: str) -> Line:
     text = text.strip()
     strokes = [np.asarray(stroke, np.float64) for stroke in strokes if len(stroke)]
     if not strokes:
-        raise Unfit("without ink")
+        raise Unfit("lines without ink")
     if not text:
-        raise Unfit("without text")
+        raise Unfit("lines without text")
     if not set(ALPHABET).issuperset(text):
-        raise Unfit("with characters outside the alphabet")
+        raise Unfit("lines with characters outside the alphabet")
     points = np.concatenate(strokes)
     if not np.all(np.isfinite(points)):
-        raise Unfit("with coordinates or times that are not finite")
+        raise Unfit("lines with coordinates or times that are not finite")
     points = points - points[0]
     if np.max(np.abs(points)) > _LARGEST:
-        raise Unfit("with coordinates or times out of range")
+        raise Unfit("lines with coordinates or times out of range")
     frames = -(-len(points) // KEEP_EVERY)
     if frames_needed(encode(text)) > frames:
-        raise Unfit("with more text than ink")
+        raise Unfit("lines with more text than ink")
     pen_up = np.zeros((len(points), 1))
     pen_up[np.cumsum([len(stroke) for stroke in strokes]) - 1] = 1
     return Line(np.hstack([points, pen_up]).astype(np.float32), text)

@@ -7,9 +7,13 @@ from pathlib import Path
 
 from serving.command_line import InputError
 from tuner.tasks import kept
-from tuner.tasks.handwriting import line_file, synthetic
+from tuner.tasks.handwriting import synthetic, uji
+from tuner.tasks.handwriting.iam import read_iam
+from tuner.tasks.handwriting.iam_parts import ARCHIVE_SUFFIXES
+from tuner.tasks.handwriting.line_file import read_content, read_npz_file
 from tuner.tasks.handwriting.lines import SPLITS, Lines
 from tuner.tasks.handwriting.npz_file import write_npz
+from tuner.tasks.kept import Unavailable
 from tuner.tasks.problems import one_line, reason, unusable
 from tuner.tasks.task import Edition
 
@@ -42,20 +46,59 @@ def find(data: str) -> tuple[Lines, Edition]:
         raise InputError("--data: expected auto, synthetic, uji or a path. Received: nothing")
     if data in ("auto", "synthetic"):
         lines, origin = _synthetic()
-        return lines, _edition(SYNTHETIC, lines, origin)
+        return lines, _edition(SYNTHETIC, lines, data, origin)
+    if data == "uji":
+        try:
+            return _uji(uji.PUBLISHED.fetch())
+        except Unavailable as unavailable:
+            raise InputError(
+                f"--data=uji: expected to fetch {uji.PUBLISHED.address}. Received: {unavailable}; "
+                "give your own copy with --data=PATH, or use --data=synthetic"
+            ) from unavailable
     # The functions of os.path, other than those of Path, take any text without an error.
-    path = Path(os.path.expanduser(data))
-    lines = line_file.read_npz_file(path)
+    return _path(Path(os.path.expanduser(data)))
+
+
+def _path(path: Path) -> tuple[Lines, Edition]:
+    """Finds the data at a path by its kind."""
+    name = path.name.lower()
+    if os.path.isdir(path):
+        return _uji(path / uji.FILE) if (path / uji.FILE).is_file() else _iam(path)
+    if name.endswith(ARCHIVE_SUFFIXES) and path.is_file():
+        return _iam(path.parent)
+    if name.endswith((".txt", ".zip")):
+        return _uji(path)
+    if name.endswith(".npz"):
+        return _npz(path)
+    raise unusable(
+        path,
+        "expected auto, synthetic, uji, a folder with IAM-OnDB, ujipenchars2.txt or its .zip, or "
+        "an .npz file. Received: none of them",
+    )
+
+
+def _iam(folder: Path) -> tuple[Lines, Edition]:
+    lines, name = read_iam(folder)
+    return lines, _edition(name, lines, folder, f"read from {folder}")
+
+
+def _uji(path: Path) -> tuple[Lines, Edition]:
+    lines = uji.read_uji(str(path), read_content(path))
+    return lines, _edition(uji.NAME, lines, path, f"letters read from {path}")
+
+
+def _npz(path: Path) -> tuple[Lines, Edition]:
+    lines = read_npz_file(path)
     recognized = lines.sha256() == SYNTHETIC_SHA256
     name = SYNTHETIC if recognized else one_line(f"handwriting of {path.name}")
-    return lines, _edition(name, lines, f"read from {path}")
+    return lines, _edition(name, lines, path, f"read from {path}")
 
 
 def _synthetic() -> tuple[Lines, str]:
     """The synthetic lines, built if not yet there; a damaged file is built again."""
     path = kept.folder() / SYNTHETIC_FILE
     try:
-        lines = line_file.read_npz_file(path)
+        lines = read_npz_file(path)
         if lines.sha256() == SYNTHETIC_SHA256:
             return lines, f"read from {path}"
     except InputError:
@@ -71,14 +114,14 @@ def _synthetic() -> tuple[Lines, str]:
     return lines, f"read from {path}"
 
 
-def _edition(name: str, lines: Lines, origin: str) -> Edition:
+def _edition(name: str, lines: Lines, source: str | Path, origin: str) -> Edition:
     """Names the data, and says on standard error what was left out."""
     skipped = ", ".join(f"{count:,} {kind}" for kind, count in sorted(lines.skipped.items()))
     if skipped:
-        kept.tell(f"{name}: lines left out: {skipped}")
+        kept.tell(f"{source}: left out: {skipped}")
     if not all(lines.counts):
         raise unusable(
-            name,
+            source,
             f"expected usable lines for {', '.join(SPLITS)}. "
             f"Received: {lines.counts}; left out: {skipped or 'none'}",
         )
