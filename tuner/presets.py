@@ -47,7 +47,7 @@ PRESETS = {
 """The presets of `python -m tuner.run --preset`."""
 
 # Sequences of speech are five times as long as chorales, and the loss is their sum.
-_QUICK_LEARNING_RATES = {"speech": (5e-4, 3e-3), "handwriting": (5e-4, 3e-3)}
+_QUICK_LEARNING_RATES = {"speech": (5e-4, 3e-3), "handwriting": (5e-3, 1.5e-2)}
 
 
 def find_preset(name: str, task: str) -> Preset:
