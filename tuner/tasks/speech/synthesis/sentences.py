@@ -185,7 +185,7 @@ def sentences(seed: str) -> Iterator[str]:
 
     Example:
         >>> next(sentences("example"))
-        'There were four doors...'
+        'A flower was bitten, beaten, and eaten by the fire.'
     """
     numbers = random.Random(seed)
     said = set()

@@ -94,7 +94,7 @@ def voices(split: str, count: int) -> tuple[Voice, ...]:
 
     Example:
         >>> [voice.name for voice in voices("test", 3)]
-        ['fama0', 'mcca0', 'mcdb0']
+        ['fama0', 'mcwa0', 'mcxb0']
     """
     found = tuple(itertools.islice(_endless(split), count))
     if len(set(found)) < count:
