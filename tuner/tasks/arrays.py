@@ -100,7 +100,9 @@ class ArraysTask(Task):
                     + f" frames (train + validation + test); read from {path}"
                 ),
             ),
-            **splits,
+            train=splits["train"],
+            validation=splits["validation"],
+            test=splits["test"],
         )
 
     def _outputs(self, path: Path, arrays: Mapping[str, np.ndarray]) -> int:

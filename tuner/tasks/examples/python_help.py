@@ -61,7 +61,9 @@ class PythonHelp(Task):
                 sha256=hashlib.sha256(everything.encode()).hexdigest(),
                 detail=f"{len(everything):,} characters of pydoc_data.topics, split by topic",
             ),
-            **{name: as_sequences(texts) for name, texts in splits.items()},
+            train=as_sequences(splits["train"]),
+            validation=as_sequences(splits["validation"]),
+            test=as_sequences(splits["test"]),
         )
 
 
