@@ -76,6 +76,7 @@ def publish(model_folder: Path, model_base_path: Path) -> Path:
         The folder of the version.
 
     Raises:
+        InputError: if the card does not fit the model.
         OSError: if it cannot be written.
     """
     card = _read_card(model_folder)
@@ -89,7 +90,7 @@ def publish(model_folder: Path, model_base_path: Path) -> Path:
     version = model_base_path / str(present[-1] + 1 if present else 1)
 
     def write(folder: Path) -> None:
-        signatures.write_saved_model(model_folder / MODEL, folder)
+        signatures.write_saved_model(model_folder / MODEL, folder, signatures.Meaning.of(card))
         extra = folder / "assets.extra"
         extra.mkdir()
         (extra / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")

@@ -28,7 +28,7 @@ def card(entry: Entry, task: Task, corpus: Corpus) -> dict[str, Any]:
     Args:
         entry: the trial that made it.
         task: what it does.
-        corpus: for the edition of the data.
+        corpus: for the edition of the data, and the front end that made its inputs.
     """
     trial, result = entry.trial, entry.result
     return {
@@ -36,6 +36,9 @@ def card(entry: Entry, task: Task, corpus: Corpus) -> dict[str, Any]:
         "inputs": task.inputs,
         "outputs": task.outputs,
         "head": task.head,
+        "bidirectional": task.bidirectional,
+        "labels": list(task.labels),
+        "frontend": None if corpus.frontend is None else dict(corpus.frontend),
         "metric": dataclasses.asdict(task.metric),
         # Not its detail: that names a path, and the same data may come from another.
         "data": {"name": corpus.edition.name, "sha256": corpus.edition.sha256},

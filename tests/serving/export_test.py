@@ -170,7 +170,9 @@ def test_versions_count_up_as_tf_serving_reads_them(
 def test_a_failed_export_leaves_no_version(
     study: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(model_path: pathlib.Path, folder: pathlib.Path) -> None:
+    def die(
+        model_path: pathlib.Path, folder: pathlib.Path, meaning: signatures.Meaning
+    ) -> None:
         (folder / "saved_model.pb").write_text("half")
         raise RuntimeError("died")
 
@@ -204,7 +206,8 @@ def test_a_bidirectional_export_reads_no_padding(tmp_path: pathlib.Path) -> None
     model.set_weights([generator.normal(size=weight.shape) for weight in model.weights])
     model.save(tmp_path / "model.keras")
     (tmp_path / "served").mkdir()
-    signatures.write_saved_model(tmp_path / "model.keras", tmp_path / "served")
+    meaning = signatures.Meaning()
+    signatures.write_saved_model(tmp_path / "model.keras", tmp_path / "served", meaning)
 
     lengths = np.array([4, 6, 1], np.int32)
     sequence = generator.normal(size=(3, 6, FEATURES)).astype(np.float32)
