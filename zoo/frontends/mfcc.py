@@ -148,7 +148,7 @@ class MFCC(Frontend):
         first = int(lower * self.fft_length / self.sample_rate + 1.5)
         end = int(upper * self.fft_length / self.sample_rate + 0.5)
         triangles[(bins < first) | (bins >= min(end, self.fft_length // 2))] = 0
-        return triangles.astype("float32")
+        return np.asarray(triangles, np.float32)
 
     def _make_cosines(self) -> _Matrix:
         """Matrix `(filters, coefficients)`, of one column more for c_0, with the lifter in it."""
@@ -158,7 +158,7 @@ class MFCC(Frontend):
             k, lift = np.append(k, 0), np.append(lift, 1)
         j = np.arange(1, self.filters + 1)[:, None]
         cosines = np.cos(np.pi * k * (j - 0.5) / self.filters)
-        return (np.sqrt(2 / self.filters) * cosines * lift).astype("float32")
+        return np.asarray(np.sqrt(2 / self.filters) * cosines * lift, np.float32)
 
     def call(self, raw: Any, lengths: Any) -> tuple[Any, Any]:
         audio = ops.cast(raw, "float32")

@@ -137,4 +137,5 @@ def per_frame(segments: Sequence[Segment], frames: int) -> np.ndarray:
     sums = np.cumsum(counts.reshape(blocks, len(PHONES)), axis=0)
     sums = np.concatenate([np.zeros_like(sums[:1]), sums])
     first = np.arange(frames) * (FRAME_STEP // _BLOCK)
-    return np.argmax(sums[first + FRAME_LENGTH // _BLOCK] - sums[first], axis=1).astype(np.int32)
+    of_frames = sums[first + FRAME_LENGTH // _BLOCK] - sums[first]
+    return np.asarray(of_frames.argmax(axis=1), np.int32)
