@@ -151,6 +151,9 @@ def _files_in_archive(path: Path, wanted: Callable[[str], bool]) -> Iterator[tup
             bounded: Any = _Bounded(stream)
             with tarfile.open(fileobj=bounded, mode="r|") as archive:
                 yield from _members(archive, wanted)
+            # Behind the last block of tar is the checksum of gzip.
+            while bounded.read(2**16):
+                pass
     except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error) as error:
         raise unusable(path, f"expected a tar archive. Received: {reason(error)}") from error
 

@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from serving.command_line import InputError
+from tests.tuner.tasks.handwriting import layouts
+from tuner.tasks.handwriting import iam, iam_parts, sources
+from tuner.tasks.handwriting.lines import Line, Lines
+
+
+def read(folder: Path, files: Mapping[str, bytes]) -> Lines:
+    layouts.write_unpacked(folder, files)
+    return iam.read_iam(folder)[0]
+
+
+def texts(lines: tuple[Line, ...]) -> list[str]:
+    return [line.text for line in lines]
+
+
+FORMS: dict[str, Callable[[Path, Mapping[str, bytes]], None]] = {
+    "unpacked": layouts.write_unpacked,
+    "unpacked, with the level above": lambda f, files: layouts.write_unpacked(f, files, whole=True),
+    "archives": layouts.write_archives,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_reads_every_form_alike(tmp_path: Path, form: str) -> None:
+    FORMS[form](tmp_path, layouts.iam_files())
+    lines, _ = iam.read_iam(tmp_path)
+    assert texts(lines.train) == [
+        *("A MOVE to", "stop Mr. Gaitskell", "from (1961)"),
+        *("x", "y&z", "#3/4"),
+    ]
+    assert texts(lines.validation) == ["any more", "Labour 'life'"]
+    assert texts(lines.test) == ["Peers is", "to be made", "at a meeting"]
+    assert not lines.skipped
+    strokes = layouts.strokes_of("a01-000u", 2)
+    expected = np.concatenate(strokes)
+    points = lines.train[1].points
+    assert points.dtype == np.float32
+    np.testing.assert_allclose(points[:, :3], expected - expected[0], atol=1e-6)
+    ends = np.cumsum([len(stroke) for stroke in strokes]) - 1
+    assert np.flatnonzero(points[:, 3]).tolist() == ends.tolist()
+    assert sorted(set(points[:, 3])) == [0, 1]
+
+
+def test_mixes_archives_and_folders(tmp_path: Path) -> None:
+    files = layouts.iam_files()
+    layouts.write_archives(tmp_path, files)
+    (tmp_path / "ascii-all.tar.gz").unlink()
+    (tmp_path / "task1.tar.gz").unlink()
+    layouts.write_unpacked(
+        tmp_path, {name: files[name] for name in files if not name.startswith("lineStrokes")}
+    )
+    assert iam.read_iam(tmp_path)[0].counts == (6, 2, 3)
+
+
+def test_an_archive_stands_for_its_folder(tmp_path: Path) -> None:
+    layouts.write_archives(tmp_path, layouts.iam_files())
+    _, edition = sources.find(str(tmp_path / "lineStrokes-all.tar.gz"))
+    _, other = sources.find(str(tmp_path))
+    assert edition == other
+
+
+def test_is_called_by_its_name_only_if_the_counts_are_the_papers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert iam.COUNTS == (5355, 2956, 3859)
+    layouts.write_unpacked(tmp_path, layouts.iam_files())
+    _, edition = sources.find(str(tmp_path))
+    assert edition.name == "IAM-OnDB, incomplete (6 + 2 + 3; in the paper 5,355 + 2,956 + 3,859)"
+    monkeypatch.setattr(iam, "COUNTS", (6, 1, 3))
+    assert iam.read_iam(tmp_path)[1] == "IAM-OnDB, other lines (6 + 2 + 3; in the paper 6 + 1 + 3)"
+    monkeypatch.setattr(iam, "COUNTS", (6, 2, 3))
+    _, edition = sources.find(str(tmp_path))
+    assert edition.name == "IAM-OnDB"
+    assert "6 + 2 + 3 lines of 46 + 21 + 30 characters" in edition.detail
+
+
+def test_the_known_bad_board_is_left_out(tmp_path: Path) -> None:
+    files = layouts.iam_files()
+    files["task1/trainset.txt"] += b" a08-551z\n"
+    files[layouts.text_path("a08-551z")] = layouts.transcription(["fine", "%%%%%%%%%%%"])
+    files[layouts.stroke_path("a08-551z", 1)] = files[layouts.stroke_path("a01-000u", 1)]
+    lines = read(tmp_path, files)
+    assert lines.counts == (6, 2, 3)
+    assert lines.skipped == {"board (a08-551z, signs without ink)": 1}
+
+
+NAN = [np.array([[1, 2, 3.0], [4, np.nan, 5.0]] * 20)]
+FAR = [np.array([[1, 2, 3.0], [4, 1e30, 5.0]] * 20)]
+SHORT = [np.array([[1, 2, 3.0], [4, 6, 5.0]])]
+
+BAD: dict[str, tuple[str, bytes | None]] = {
+    "lines with a damaged stroke file": (layouts.stroke_path("a01-000u", 2), b"<Whiteboard"),
+    "lines without ink": (layouts.stroke_path("a01-000u", 2), layouts.stroke_file([])),
+    "lines with coordinates or times that are not finite": (
+        layouts.stroke_path("a01-000u", 2),
+        layouts.stroke_file(NAN),
+    ),
+    "lines with coordinates or times out of range": (
+        layouts.stroke_path("a01-000u", 2),
+        layouts.stroke_file(FAR),
+    ),
+    "lines with more text than ink": (
+        layouts.stroke_path("a01-000u", 2),
+        layouts.stroke_file(SHORT),
+    ),
+    "lines without text": (layouts.text_path("a01-000u"), layouts.transcription(["A MOVE to"])),
+    "lines with characters outside the alphabet": (
+        layouts.text_path("a01-000u"),
+        layouts.transcription(["A MOVE to", "50 %"]),
+    ),
+}
+
+
+@pytest.mark.parametrize("reason", BAD)
+def test_a_bad_line_costs_nothing_but_itself(
+    tmp_path: Path, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = layouts.iam_files()
+    name, content = BAD[reason]
+    assert content is not None
+    files[name] = content
+    layouts.write_unpacked(tmp_path, files)
+    lines, edition = sources.find(str(tmp_path))
+    assert lines.skipped == {reason: 1}
+    assert lines.counts == (5, 2, 3)
+    assert "stop Mr. Gaitskell" not in texts(lines.train)
+    assert f"left out: 1 {reason}" in edition.detail
+    assert f"left out: 1 {reason}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'<a><Stroke><Point x="1" y="2"/></Stroke></a>',
+        b'<a><Stroke><Point x="" y="2" time="3"/></Stroke></a>',
+        b'<?xml version="1.0" encoding="nonsense"?><a/>',
+    ],
+)
+def test_damaged_stroke_files(tmp_path: Path, content: bytes) -> None:
+    files = layouts.iam_files()
+    files[layouts.stroke_path("c03-001a", 1)] = content
+    assert read(tmp_path, files).skipped == {"lines with a damaged stroke file": 1}
+
+
+def test_missing_files_are_counted(tmp_path: Path) -> None:
+    files = layouts.iam_files()
+    del files[layouts.stroke_path("a01-000u", 1)]
+    del files[layouts.text_path("b02-011z")]
+    del files[layouts.text_path("a01-000x")], files[layouts.stroke_path("a01-000x", 1)]
+    lines = read(tmp_path, files)
+    assert texts(lines.train) == ["stop Mr. Gaitskell"]
+    assert lines.skipped == {
+        "lines without ink": 1,
+        "lines without text": 3,
+        "boards without files": 1,
+    }
+
+
+BILLION_LAUGHS = b"""<?xml version="1.0"?>
+<!DOCTYPE lolz [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;">]>
+<a><Stroke><Point x="&c;" y="1" time="1"/></Stroke></a>"""
+EXTERNAL = b"""<?xml version="1.0"?>
+<!DOCTYPE a [<!ENTITY secret SYSTEM "file:///etc/passwd">]>
+<a><Stroke><Point x="1" y="1" time="1"/></Stroke>&secret;</a>"""
+EXTERNAL_DTD = b'<!DOCTYPE a SYSTEM "http://localhost/a.dtd"><a/>'
+
+
+@pytest.mark.parametrize("content", [BILLION_LAUGHS, EXTERNAL, EXTERNAL_DTD])
+def test_xml_that_attacks_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    files = layouts.iam_files()
+    files[layouts.stroke_path("c03-001a", 1)] = content
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, files)
+    message = str(caught.value)
+    assert "c03-001a-01.xml: expected a stroke file" in message
+    assert "document type or entities" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("part", "problem"),
+    [
+        ("lineStrokes", "without lineStrokes (or lineStrokes-all.tar.gz)"),
+        ("ascii", "without ascii (or ascii-all.tar.gz)"),
+        ("task1", "testset_f.txt (or task1.tar.gz)"),
+        ("task1/testset_t.txt", "testset_f.txt (or task1.tar.gz)"),
+    ],
+)
+def test_a_missing_part_is_named(tmp_path: Path, part: str, problem: str) -> None:
+    files = {
+        name: content
+        for name, content in layouts.iam_files().items()
+        if not name.startswith(part)
+    }
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, files)
+    assert problem in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_list_missing_in_the_archive_is_named(tmp_path: Path) -> None:
+    files = layouts.iam_files()
+    del files["task1/testset_t.txt"]
+    layouts.write_archives(tmp_path, files)
+    with pytest.raises(InputError, match="no testset_t.txt"):
+        iam.read_iam(tmp_path)
+
+
+def test_a_board_in_two_lists_is_refused(tmp_path: Path) -> None:
+    files = layouts.iam_files()
+    files["task1/testset_f.txt"] += b" a01-000u\n"
+    with pytest.raises(InputError, match="a01-000u twice"):
+        read(tmp_path, files)
+
+
+def test_no_usable_lines_is_refused(tmp_path: Path) -> None:
+    files = {
+        name: content if name.startswith("task1") else b""
+        for name, content in layouts.iam_files().items()
+    }
+    layouts.write_unpacked(tmp_path, files)
+    with pytest.raises(InputError, match=r"usable lines for train.*Received: \(0, 0, 0\)"):
+        sources.find(str(tmp_path))
+
+
+def archive_of(members: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for member, data in members:
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return content.getvalue()
+
+
+def test_archives_write_nothing_and_follow_no_links(tmp_path: Path) -> None:
+    layouts.write_archives(tmp_path / "iam", layouts.iam_files())
+    link = tarfile.TarInfo("lineStrokes/a01/a01-000/a01-000u-01.xml")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    content = archive_of(
+        [
+            (link, b""),
+            (tarfile.TarInfo("../../a01-000u-02.xml"), layouts.stroke_file(SHORT * 30)),
+            (tarfile.TarInfo("/c03-001a-01.xml"), layouts.stroke_file(SHORT * 30)),
+        ]
+    )
+    (tmp_path / "iam" / "lineStrokes-all.tar.gz").write_bytes(gzip.compress(content))
+    before = sorted(tmp_path.rglob("*"))
+    lines, _ = iam.read_iam(tmp_path / "iam")
+    assert sorted(tmp_path.rglob("*")) == before
+    assert texts(lines.train) == ["stop Mr. Gaitskell"]
+    assert lines.skipped["lines without ink"] == 9
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "flipped", "empty"])
+def test_damaged_archives_are_refused_in_one_line(tmp_path: Path, damage: str) -> None:
+    layouts.write_archives(tmp_path, layouts.iam_files())
+    path = tmp_path / "lineStrokes-all.tar.gz"
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        del content[len(content) // 2 :]
+    elif damage == "garbage":
+        content[:] = b"nothing of the kind" * 100
+    elif damage == "flipped":
+        content[len(content) // 2] ^= 0xFF
+    else:
+        content.clear()
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        iam.read_iam(tmp_path)
+    assert "lineStrokes-all.tar.gz: expected a tar archive" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("bound", "limit"), [("LARGEST_UNPACKED", 20_000), ("LARGEST_MEMBER", 50), ("MOST_MEMBERS", 3)]
+)
+def test_archives_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, limit: int
+) -> None:
+    layouts.write_archives(tmp_path, layouts.iam_files())
+    monkeypatch.setattr(iam_parts, bound, limit)
+    with pytest.raises(InputError, match=r"expected a tar archive.*more than"):
+        iam.read_iam(tmp_path)
+
+
+def test_a_bomb_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layouts.write_archives(tmp_path, layouts.iam_files())
+    bomb = tarfile.TarInfo("anything")
+    content = gzip.compress(archive_of([(bomb, bytes(2**26))]))
+    assert len(content) < 2**17
+    (tmp_path / "lineStrokes-all.tar.gz").write_bytes(content)
+    monkeypatch.setattr(iam_parts, "LARGEST_UNPACKED", 2**22)
+    with pytest.raises(InputError, match="unpacks to more than"):
+        iam.read_iam(tmp_path)
+
+
+def test_an_unpacked_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layouts.write_unpacked(tmp_path, layouts.iam_files())
+    monkeypatch.setattr(iam_parts, "LARGEST_MEMBER", 1000)
+    with pytest.raises(InputError, match="expected at most 1,000 bytes"):
+        iam.read_iam(tmp_path)

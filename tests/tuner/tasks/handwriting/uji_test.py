@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from serving.command_line import InputError
+from tests.tuner.tasks.handwriting import layouts
+from tuner.tasks import kept
+from tuner.tasks.handwriting import sources, uji
+
+CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,;:?!'\"()%-@$<>ñ"
+WRITERS = [
+    *(f"trn_UJI_W{number:02}" for number in range(1, 12)),
+    "trn_UPV_W01",
+    "tst_UJI_W31",
+    "tst_UPV_W04",
+]
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    return layouts.uji_text(WRITERS, CHARACTERS).encode()
+
+
+def zipped(content: bytes, name: str = "UJIpenchars2.txt") -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content)
+    return file.getvalue()
+
+
+def test_composes_lines_of_writers_of_one_split_each(content: bytes) -> None:
+    lines = uji.read_uji("uji", content)
+    # The last tenth of the twelve learning writers validates.
+    assert lines.counts == (11 * 20, 20, 2 * 20)
+    assert not lines.skipped
+    used = set("".join(line.text for line in lines.train))
+    assert used <= {" ", *CHARACTERS}
+    assert set("aZ7(\"';!- ") <= used
+    assert not used & set("%@$<>ñ")
+
+
+def test_every_form_gives_the_same(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "ujipenchars2.txt").write_bytes(content)
+    (tmp_path / "uji.zip").write_bytes(zipped(content))
+    editions = [
+        sources.find(str(path))[1]
+        for path in (tmp_path, tmp_path / "ujipenchars2.txt", tmp_path / "uji.zip")
+    ]
+    assert {edition.name for edition in editions} == {"UJI Pen Characters v2, composed lines"}
+    assert len({edition.sha256 for edition in editions}) == 1
+
+
+def test_the_finer_grid_is_scaled_and_letters_are_kept_apart_by_writer() -> None:
+    letter = [np.array([[0, 0], [152, 304]])]
+    text = layouts.uji_letter("a", "trn_UPV_W01", 1, letter)
+    text += layouts.uji_letter("a", "trn_UJI_W01", 1, letter)
+    hands = uji._read_letters(text, uji.Collector())
+    (of_valencia,) = hands["trn", "UPV_W01"]["a"]
+    (of_castellon,) = hands["trn", "UJI_W01"]["a"]
+    np.testing.assert_allclose(of_valencia[0], [[0, 0], [100, 200]])
+    np.testing.assert_allclose(of_castellon[0], [[0, 0], [152, 304]])
+
+
+def test_letters_stand_side_by_side_on_the_baseline() -> None:
+    hand = {
+        "x": [[np.array([[7.0, 50], [27, 70]]), np.array([[27.0, 50], [7, 70]])]],
+        "p": [[np.array([[100.0, 10], [100, 50], [110, 10]])]],
+        ",": [[np.array([[0.0, 0], [-2, 8]])]],
+        "l": [[np.array([[3.0, 3], [3, 63]])]],
+    }
+    line = uji.compose(hand, "xp x,l", np.random.default_rng(3))
+    extents = [(stroke[:, :2].min(axis=0), stroke[:, :2].max(axis=0)) for stroke in line]
+    # x: two strokes on the baseline, 20 high. p: its top where x has it. The comma hangs below.
+    tops_bottoms = [(low[1], high[1]) for low, high in extents]
+    np.testing.assert_allclose(
+        tops_bottoms,
+        [(-20, 0), (-20, 0), (-20, 20), (-20, 0), (-20, 0), (-2, 6), (-60, 0)],
+    )
+    lefts, rights = [low[0] for low, _ in extents], [high[0] for _, high in extents]
+    assert lefts[0] == 0 and rights[1] == 20
+    assert rights[1] + 3 <= lefts[2] <= rights[1] + 9
+    assert lefts[3] >= rights[2] + 3 + 16, "a space"
+    assert rights[4] < lefts[5] < rights[5] < lefts[6]
+    times = np.concatenate([stroke[:, 2] for stroke in line])
+    assert np.all(np.diff(times) > 0)
+    np.testing.assert_allclose(line[0][:, 2], [0, 0.01])
+    np.testing.assert_allclose(line[1][0, 2], 0.16)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.replace("NUMSTROKES 2", "NUMSTROKES 3", 1),
+        lambda text: text.replace("# ", "# 5 ", 1),
+        lambda text: text.replace("# ", "# nan nan ", 1),
+        lambda text: text.replace("# ", "# abc ", 1),
+        lambda text: text.replace("POINTS ", "POINTS x", 1),
+    ],
+)
+def test_a_damaged_letter_is_counted(damage: object) -> None:
+    text = layouts.uji_text(WRITERS, CHARACTERS)
+    lines = uji.read_uji("uji", damage(text).encode())  # type: ignore[operator]
+    assert lines.skipped == {"damaged letters": 1}
+    assert lines.counts == (220, 20, 40)
+
+
+def test_a_writer_without_letters_for_words_is_counted(content: bytes) -> None:
+    more = layouts.uji_text(["tst_UJI_W77"], "xq!").encode()
+    lines = uji.read_uji("uji", content + more)
+    assert lines.skipped == {"writers without the letters of a word": 1}
+    assert lines.counts == (220, 20, 40)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("a.txt", b"something else", "expected UJI Pen Characters v2"),
+        ("a.txt", b"", "an empty file"),
+        ("a.zip", b"PK nothing", "expected a .zip file"),
+        ("a.zip", zipped(b"text", "other.doc"), "expected an archive with ujipenchars2.txt"),
+    ],
+)
+def test_other_files_are_refused_in_one_line(
+    tmp_path: Path, name: str, content: bytes, problem: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        sources.find(str(tmp_path / name))
+    assert problem in str(caught.value)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_zip_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uji, "LARGEST_FILE", 1000)
+    with pytest.raises(InputError, match="expected at most 1,000 bytes"):
+        uji.read_uji("uji.zip", zipped(bytes(2000)))
+
+
+def test_the_download_is_checked_or_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
+) -> None:
+    fetched = tmp_path / "fetched.zip"
+    fetched.write_bytes(zipped(content))
+    monkeypatch.setattr(kept.Published, "fetch", lambda self: fetched)
+    assert sources.find("uji")[1].name == uji.NAME
+
+    def fails(self: kept.Published) -> Path:
+        raise kept.Unavailable("no connection")
+
+    monkeypatch.setattr(kept.Published, "fetch", fails)
+    with pytest.raises(InputError, match=r"--data=uji.*no connection.*--data=PATH"):
+        sources.find("uji")
+    assert len(uji.PUBLISHED.sha256) == 64
