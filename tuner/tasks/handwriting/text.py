@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import string
 from collections.abc import Collection
 
@@ -79,11 +80,12 @@ def draw_text(generator: np.random.Generator, characters: Collection[str]) -> st
     Raises:
         ValueError: if the characters do not suffice for a single word.
     """
-    allowed = set(characters)
-    words = [word for word in _WORDS if allowed.issuperset(word)]
+    allowed = frozenset(characters)
+    words = _words_of(allowed)
     if not words:
         raise ValueError("expected characters that make words")
-    plain = [str(word) for word in generator.choice(words, int(generator.integers(3, 6)))]
+    count = int(generator.integers(3, 6))
+    plain = [words[index] for index in generator.integers(len(words), size=count)]
     tokens = [(word, _decorated(word, generator)) for word in plain]
     if generator.random() < 0.3:
         tokens.insert(int(generator.integers(len(tokens) + 1)), ("", _number(generator)))
@@ -93,6 +95,11 @@ def draw_text(generator: np.random.Generator, characters: Collection[str]) -> st
     text = " ".join(word for word in written if word)
     ends = text[-1].isalnum() and "." in allowed and generator.random() < 0.3
     return f"{text}." if ends else text
+
+
+@functools.cache
+def _words_of(characters: frozenset[str]) -> tuple[str, ...]:
+    return tuple(word for word in _WORDS if characters.issuperset(word))
 
 
 def _number(generator: np.random.Generator) -> str:
