@@ -193,7 +193,8 @@ def sentences(seed: str) -> Iterator[str]:
         filled = _SLOT.sub(
             lambda slot: numbers.choice(_LISTS[slot[1]]), numbers.choice(_SENTENCES)
         )
-        text = _BEFORE_VOWEL.sub("an", filled[0].upper() + filled[1:])
+        spelled = _BEFORE_VOWEL.sub("an", filled)
+        text = spelled[0].upper() + spelled[1:]
         if text not in said:
             said.add(text)
             yield text

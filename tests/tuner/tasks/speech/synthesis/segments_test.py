@@ -74,6 +74,17 @@ def test_the_voiced_closure_lies_within_the_stop():
     )
 
 
+def test_a_voiced_closure_may_buzz():
+    time = np.arange(round(0.06 * SAMPLE_RATE)) / SAMPLE_RATE % 0.012
+    buzz = 600 * np.exp(-800 * time) * np.sin(2 * np.pi * 3000 * time)
+    parts = [_vowel(0.15), buzz, _noise(0.03), _vowel(0.1)]
+
+    _assert_near(
+        _times(_speech(parts, {0: "V", 0.15: "dZ", 0.24: "i"})),
+        [("ah", 0), ("dcl", 0.15), ("jh", 0.21), ("iy", 0.24)],
+    )
+
+
 def test_two_stops_have_a_closure_each():
     parts = [_vowel(0.15), _silence(0.05), _noise(0.03), _silence(0.03), _noise(0.03), _vowel(0.1)]
 
@@ -83,8 +94,10 @@ def test_two_stops_have_a_closure_each():
     )
 
 
-def test_a_stop_after_a_pause_is_all_burst():
-    parts = [_vowel(0.15), _silence(0.2), _noise(0.04), _vowel(0.1), _silence(0.1)]
+@pytest.mark.parametrize("echo", [0, 0.02])
+def test_a_stop_after_a_pause_is_all_burst(echo):
+    pause = [echo * _vowel(0.12), _silence(0.08)]
+    parts = [_vowel(0.15), *pause, _noise(0.04), _vowel(0.1), _silence(0.1)]
     marks = {0: "E", 0.15: "_:", 0.3: "_", 0.35: "t", 0.39: "@", 0.49: "_:"}
 
     _assert_near(
@@ -134,10 +147,9 @@ def test_a_glide_belongs_to_the_vowel_before_it():
 
 
 def test_empty_phonemes_are_left_out():
-    parts = [_vowel(0.3)]
+    marks = [(0, "_"), (1000, "E"), (1000, "_"), (2205, "V"), (2205, "I"), (6615, "_")]
 
-    speech = _speech(parts, {0: "_", 0.1: "V"})
-    speech = Speech(speech.samples, (*speech.marks, Mark(2205, "I"), Mark(len(parts[0]), "_")))
+    speech = Speech(_vowel(0.3).astype(np.int16), tuple(Mark(*mark) for mark in marks))
 
     _assert_near(_times(speech), [("h#", 0), ("ih", 0.1)])
 
