@@ -126,16 +126,24 @@ def per_frame(segments: Sequence[Segment], frames: int) -> np.ndarray:
         >>> [PHONES[label] for label in per_frame(half, 4)]
         ['aa', 'aa', 's', 's']
     """
-    samples = FRAME_LENGTH + FRAME_STEP * (frames - 1)
-    phone = np.full(samples, INDEX[SILENCE])
-    for segment in segments:
-        phone[segment.start : segment.end] = INDEX[segment.phone]
-    # Frames overlap: their samples are counted in blocks of which frames are made.
-    block = np.arange(samples) // _BLOCK
-    blocks = samples // _BLOCK
-    counts = np.bincount(block * len(PHONES) + phone, minlength=blocks * len(PHONES))
-    sums = np.cumsum(counts.reshape(blocks, len(PHONES)), axis=0)
-    sums = np.concatenate([np.zeros_like(sums[:1]), sums])
+    blocks = (FRAME_LENGTH + FRAME_STEP * (frames - 1)) // _BLOCK
+    # Frames overlap: samples are counted in the blocks that frames are made of. Cut where a block
+    # or a segment begins or ends, time falls into pieces of one block and one phone.
+    starts = np.array([segment.start for segment in segments])
+    ends = np.array([segment.end for segment in segments])
+    phones = np.array([INDEX[segment.phone] for segment in segments])
+    cuts = np.unique(np.concatenate([starts, ends, np.arange(blocks + 1) * _BLOCK]))
+    cuts = cuts[cuts <= blocks * _BLOCK]
+    pieces = cuts[:-1]
+    segment_of = np.searchsorted(starts, pieces, side="right") - 1
+    inside = (segment_of >= 0) & (pieces < ends[segment_of])
+    phone = np.where(inside, phones[segment_of], INDEX[SILENCE])
+    counts = np.bincount(
+        pieces // _BLOCK * len(PHONES) + phone,
+        weights=np.diff(cuts),
+        minlength=blocks * len(PHONES),
+    ).reshape(blocks, len(PHONES))
+    sums = np.concatenate([np.zeros_like(counts[:1]), counts.cumsum(axis=0)])
     first = np.arange(frames) * (FRAME_STEP // _BLOCK)
     of_frames = sums[first + FRAME_LENGTH // _BLOCK] - sums[first]
     return np.asarray(of_frames.argmax(axis=1), np.int32)
