@@ -65,7 +65,7 @@ xray yard year yellow yes yesterday yet yolk young your youth zebra zenith zero 
 
 _CAPITALS = string.ascii_uppercase
 _CLOSING = ",.;:!?"
-_BRACKETS = ('""', "''", "()", "[]")
+_BRACKETS = (('"', '"'), ("'", "'"), ("(", ")"), ("[", "]"))
 _JOINTS = "-/&+*"
 
 

@@ -8,25 +8,9 @@ import numpy as np
 import pytest
 
 from serving.command_line import InputError
+from tests.tuner.tasks.handwriting.made_up import some_lines
 from tuner.tasks.handwriting import npz_file, sources, synthetic
-from tuner.tasks.handwriting.lines import Collector, Lines
-
-
-def some_lines(seed: int = 0) -> Lines:
-    rng = np.random.default_rng(seed)
-    collector = Collector()
-    for split, texts in {
-        "train": ["one two", "#3", "four."],
-        "validation": ["five", "six"],
-        "test": ["seven"],
-    }.items():
-        for text in texts:
-            strokes = [
-                np.cumsum(rng.uniform(0.01, 5, (count, 3)), axis=0)
-                for count in rng.integers(1, 30, 6)
-            ]
-            collector.add(split, strokes, text)
-    return collector.lines()
+from tuner.tasks.handwriting.lines import Lines
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.tuner.tasks.handwriting.sources_test import some_lines
+from tests.tuner.tasks.handwriting.made_up import some_lines
 from tuner.tasks.handwriting import features
 from tuner.tasks.handwriting.npz_file import write_npz
 from tuner.tasks.handwriting.task import HandwritingTask, _statistics
