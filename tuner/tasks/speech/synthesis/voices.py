@@ -32,11 +32,11 @@ _WOMEN = {
 _MEN = {
     "train": (
         "m1 m2 m3 m4 m5 m6 klatt klatt2 klatt3 klatt4 klatt5 klatt6 Alex Andy AnxiousAndy Diogo "
-        "Gene Gene2 Henrique Hugo Mario Michael Mike Reed Storm Tweaky adam antonio benjamin croak "
+        "Gene Gene2 Henrique Hugo Mario Michael Mike Storm Tweaky adam antonio benjamin croak "
         "ed edward edward2 grandpa gustave iven iven2 iven3 iven4 john marcelo max michel miguel "
-        "mike2 pablo paul pedro sandro zac"
+        "pablo pedro sandro zac"
     ),
-    "validation": "m7 m8 Denis Nguyen david ian quincy victor",
+    "validation": "m7 m8 Denis Nguyen david paul quincy victor",
     "test": "Jacky Lee boris kaukovalta norbert rob robert travis",
 }
 _INITIALS = [
@@ -94,7 +94,7 @@ def voices(split: str, count: int) -> tuple[Voice, ...]:
 
     Example:
         >>> [voice.name for voice in voices("test", 3)]
-        ['fama0', 'mcwa0', 'mcxb0']
+        ['fama0', 'mcta0', 'mcub0']
     """
     found = tuple(itertools.islice(_endless(split), count))
     if len(set(found)) < count:
