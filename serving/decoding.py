@@ -26,7 +26,7 @@ def text(logits: Tensor, lengths: Tensor, labels: Sequence[str]) -> Tensor:
         String tensor `(batch,)`, UTF-8.
 
     Example:
-        >>> logits = tf.one_hot([[2, 0, 0, 2, 0, 1, 1]], 3)  # blank a a blank a b b
+        >>> logits = tf.one_hot([[2, 0, 0, 2, 0, 1, 0, 0]], 3)  # blank a a blank a b, then padding
         >>> text(logits, [6], ["a", "b"]).numpy()
         array([b'aab'], dtype=object)
     """
