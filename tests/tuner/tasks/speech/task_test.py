@@ -11,7 +11,7 @@ from keras import ops
 
 from serving.command_line import InputError
 from tests.tuner.tasks.speech.conftest import PATHS, spoken, write_speaker, write_timit
-from tuner.tasks.speech import features, timit
+from tuner.tasks.speech import features, sphere, timit
 from tuner.tasks.speech.labels import per_frame
 from tuner.tasks.speech.phones import PHONES
 from tuner.tasks.speech.task import SpeechTask
@@ -179,3 +179,10 @@ def test_auto_is_the_synthetic_corpus(
     shutil.copytree(timit_folder, timit_folder.parent / "copy")
     copy = SpeechTask().load(str(timit_folder.parent / "copy"))
     assert SpeechTask().load(data).edition.sha256 == copy.edition.sha256
+
+
+def test_silence_alone_has_finite_inputs(timit_folder: Path) -> None:
+    for path in timit_folder.rglob("*.WAV"):
+        sphere.write(path, 0 * sphere.read(path))
+    corpus = load_corpus(SpeechTask(), str(timit_folder))
+    assert np.abs(np.concatenate(corpus.train.inputs)).max() < 1e-3
