@@ -78,9 +78,10 @@ def test_a_damaged_original_has_a_copy(recording: Recording, tmp_path: Path) -> 
     both = (tmp_path / "bad.wav", recording.audio[0])
     copied = Recording("fcjf0", "si10", both, recording.labels)
     np.testing.assert_array_equal(read(copied).samples, spoken("fcjf0", "si10").samples)
-    alone = Recording("fcjf0", "si10", both[:1], recording.labels)
+    # Of copies that are all damaged the original says why.
+    absent = Recording("fcjf0", "si10", (both[0], tmp_path / "absent"), recording.labels)
     with pytest.raises(Unsuitable, match="truncated audio"):
-        read(alone)
+        read(absent)
 
 
 def _truncate(path: Path) -> None:
