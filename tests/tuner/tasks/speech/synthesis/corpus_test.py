@@ -152,7 +152,7 @@ def test_closures_are_quieter_than_their_bursts_and_bursts_brighter(small_corpus
                 louder.setdefault(closure.phone, []).append(after > 1.5 * before)
 
     assert set(louder) == {"bcl", "dcl", "gcl", "kcl", "pcl", "tcl"}
-    assert {phone: np.mean(found) > 0.9 for phone, found in louder.items()} == dict.fromkeys(
+    assert {phone: np.mean(found) > 0.85 for phone, found in louder.items()} == dict.fromkeys(
         louder, True
     )
 
