@@ -172,7 +172,7 @@ BILLION_LAUGHS = b"""<?xml version="1.0"?>
 <!DOCTYPE lolz [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;">]>
 <a><Stroke><Point x="&c;" y="1" time="1"/></Stroke></a>"""
 EXTERNAL = b"""<?xml version="1.0"?>
-<!DOCTYPE a [<!ENTITY secret SYSTEM "file:///etc/passwd">]>
+<!DOCTYPE a [<!ENTITY secret SYSTEM "/etc/passwd">]>
 <a><Stroke><Point x="1" y="1" time="1"/></Stroke>&secret;</a>"""
 EXTERNAL_DTD = b'<!DOCTYPE a SYSTEM "http://localhost/a.dtd"><a/>'
 
