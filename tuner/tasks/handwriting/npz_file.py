@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import itertools
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from serving.files import write_file
+from tuner.tasks.content import check_unpacked
 from tuner.tasks.handwriting.lines import SPLITS, Collector, Lines
 from tuner.tasks.problems import unusable
 
@@ -32,14 +32,7 @@ def read_npz(source: str, content: bytes) -> Lines:
             to more than 1 GiB.
         Exception: whatever `zipfile` and NumPy raise for a damaged file.
     """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        # `zipfile` reads no more of a member than its stated size, so the sizes can be relied on.
-        unpacked = sum(member.file_size for member in archive.infolist())
-    if unpacked > LARGEST_UNPACKED:
-        raise unusable(
-            source,
-            f"expected at most {LARGEST_UNPACKED:,} bytes when unpacked. Received: {unpacked:,}",
-        )
+    check_unpacked(source, content, LARGEST_UNPACKED)
     collector = Collector()
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         for split in SPLITS:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from serving.command_line import InputError
 from tuner.tasks import kept
+from tuner.tasks.content import parse, read_content
 from tuner.tasks.handwriting import synthetic, uji
 from tuner.tasks.handwriting.iam import read_iam
 from tuner.tasks.handwriting.iam_parts import ARCHIVE_SUFFIXES
-from tuner.tasks.handwriting.line_file import read_content, read_npz_file
 from tuner.tasks.handwriting.lines import SPLITS, Lines
-from tuner.tasks.handwriting.npz_file import write_npz
+from tuner.tasks.handwriting.npz_file import read_npz, write_npz
 from tuner.tasks.kept import Unavailable
 from tuner.tasks.problems import one_line, reason, unusable
 from tuner.tasks.task import Edition
@@ -23,6 +23,8 @@ SYNTHETIC_SHA256 = "9ca7eeb12c20ee83b38219587f5050e741f9c7efecd401b1db1661ec4a73
 """The synthetic lines wherever they lie."""
 
 SYNTHETIC_FILE = "handwriting_synthetic.npz"
+
+LARGEST_FILE = 2**29
 
 
 def find(data: str) -> tuple[Lines, Edition]:
@@ -84,22 +86,30 @@ def _iam(folder: Path) -> tuple[Lines, Edition]:
 
 
 def _uji(path: Path) -> tuple[Lines, Edition]:
-    lines = uji.read_uji(str(path), read_content(path))
+    lines = uji.read_uji(str(path), _content(path))
     return lines, _edition(uji.NAME, lines, path, f"letters read from {path}")
 
 
 def _npz(path: Path) -> tuple[Lines, Edition]:
-    lines = read_npz_file(path)
+    lines = _read_npz(path)
     recognized = lines.sha256() == SYNTHETIC_SHA256
     name = SYNTHETIC if recognized else one_line(f"handwriting of {path.name}")
     return lines, _edition(name, lines, path, f"read from {path}")
+
+
+def _read_npz(path: Path) -> Lines:
+    return parse(str(path), _content(path), "an .npz", read_npz)
+
+
+def _content(path: Path) -> bytes:
+    return read_content(path, "handwriting", LARGEST_FILE)
 
 
 def _synthetic() -> tuple[Lines, str]:
     """The synthetic lines, built if not yet there; a damaged file is built again."""
     path = kept.folder() / SYNTHETIC_FILE
     try:
-        lines = read_npz_file(path)
+        lines = _read_npz(path)
         if lines.sha256() == SYNTHETIC_SHA256:
             return lines, f"read from {path}"
     except InputError:

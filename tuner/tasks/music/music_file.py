@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import stat
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from serving.command_line import InputError
+from tuner.tasks import content as content_of
 from tuner.tasks.music.matlab_file import read_matlab
 from tuner.tasks.music.npz_file import read_npz
 from tuner.tasks.music.piano_rolls import PianoRolls
 from tuner.tasks.music.pickle_file import read_pickle
 from tuner.tasks.music.pitch_lists import read_json
-from tuner.tasks.problems import reason, unusable
+from tuner.tasks.problems import unusable
 
 LARGEST_FILE = 2**28
 
@@ -43,7 +41,7 @@ def read_file(path: Path) -> PianoRolls:
             f"expected a file {', '.join(_READERS)} or a folder of MIDI files. "
             f"Received: {f'a file {path.suffix}' if path.suffix else 'a file without suffix'}",
         )
-    return parse(str(path), _content(path))
+    return parse(str(path), content_of.read_content(path, "piano rolls", LARGEST_FILE))
 
 
 def parse(source: str, content: bytes) -> PianoRolls:
@@ -57,31 +55,4 @@ def parse(source: str, content: bytes) -> PianoRolls:
         InputError: if it cannot be used.
     """
     kind, reader = _READERS[Path(source).suffix.lower()]
-    try:
-        with warnings.catch_warnings():
-            # Libraries warn about oddities of damaged files; what matters is said below, once.
-            warnings.simplefilter("ignore")
-            return reader(source, content)
-    except InputError:
-        raise
-    except Exception as error:  # Damaged content makes the libraries raise almost anything.
-        raise unusable(
-            source, f"expected {kind} file. Received: damaged or other content ({reason(error)})"
-        ) from error
-
-
-def _content(path: Path) -> bytes:
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise unusable(path, "expected a file. Received: something else, such as a device")
-        if status.st_size > LARGEST_FILE:
-            raise unusable(
-                path, f"expected at most {LARGEST_FILE:,} bytes. Received: {status.st_size:,}"
-            )
-        content = path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise unusable(path, f"expected a readable file. Received: {reason(error)}") from error
-    if not content:
-        raise unusable(path, "expected piano rolls. Received: an empty file")
-    return content
+    return content_of.parse(source, content, kind, reader)
