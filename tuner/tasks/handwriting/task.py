@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
-import numpy as np
-
-from serving.command_line import start_tensorflow
-from tuner.tasks.handwriting import features, sources
+from tuner.tasks import extraction
+from tuner.tasks.extraction import Extraction
+from tuner.tasks.handwriting import sources
 from tuner.tasks.handwriting.alphabet import ALPHABET, encode
-from tuner.tasks.handwriting.features import FEATURES
 from tuner.tasks.handwriting.lines import KEEP_EVERY
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Corpus, Metric, Task
+
+EXTRACTION = Extraction("PenStrokes", {"keep_every": KEEP_EVERY})
+"""The four features: Δx, Δy, time since the stroke's start, pen-up."""
 
 
 class HandwritingTask(Task):
@@ -37,7 +37,7 @@ class HandwritingTask(Task):
     """
 
     name = "handwriting"
-    inputs = FEATURES
+    inputs = 4
     outputs = len(ALPHABET) + 1
     head = "ctc"
     bidirectional = True
@@ -64,9 +64,11 @@ class HandwritingTask(Task):
                 it.
         """
         lines, edition = sources.find(data)
-        frames = features.of([line.points for split in lines.splits.values() for line in split])
-        mean, variance = _statistics(np.concatenate(frames[: len(lines.train)]))
-        inputs = iter([(one - mean) / np.sqrt(variance) for one in frames])
+        every = itertools.chain.from_iterable(lines.splits.values())
+        features = EXTRACTION.run([line.points for line in every])
+        mean, variance = extraction.statistics(features[: len(lines.train)])
+        extraction.normalize(features, mean, variance)
+        inputs = iter(features)
         train, validation, test = (
             Sequences(
                 inputs=tuple(itertools.islice(inputs, len(split))),
@@ -74,27 +76,4 @@ class HandwritingTask(Task):
             )
             for split in lines.splits.values()
         )
-        return Corpus(edition, train, validation, test, _frontend(mean, variance))
-
-
-def _statistics(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Computes mean and variance of each feature in float64; both are float32.
-
-    A feature that never changes gets variance 1.
-    """
-    mean = frames.mean(axis=0, dtype=np.float64)
-    variance = frames.var(axis=0, dtype=np.float64)
-    variance[variance < 1e-10] = 1
-    return mean.astype(np.float32), variance.astype(np.float32)
-
-
-def _frontend(mean: np.ndarray, variance: np.ndarray) -> dict[str, Any]:
-    """The layer that makes the inputs, as Keras writes it."""
-    start_tensorflow()
-    import keras
-
-    from zoo.frontends import PenStrokes
-
-    layer = PenStrokes(KEEP_EVERY, mean.tolist(), variance.tolist(), name="pen_strokes")
-    serialized: dict[str, Any] = keras.saving.serialize_keras_object(layer)
-    return serialized
+        return Corpus(edition, train, validation, test, EXTRACTION.serialize(mean, variance))

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from serving.command_line import InputError, start_tensorflow
-from tuner.tasks import kept
+from serving.command_line import InputError
+from tuner.tasks import extraction, kept
 from tuner.tasks.problems import one_line, unusable
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.speech import features, timit, utterances
-from tuner.tasks.speech.features import FEATURES, Features
+from tuner.tasks.speech.features import FEATURES
 from tuner.tasks.speech.labels import per_frame
 from tuner.tasks.speech.phones import GROUPS, PHONES
 from tuner.tasks.speech.timit import SPLITS, Tree
@@ -77,10 +73,8 @@ class SpeechTask(Task):
         speech = utterances.read_all(tree)
         edition = _edition(folder, tree, speech)
         frames = features.of([one.samples for one in speech.utterances], edition.sha256)
-        mean, variance = _statistics(frames[: len(speech.splits["train"])])
-        for one in frames:
-            one -= mean
-            one /= np.sqrt(variance)
+        mean, variance = extraction.statistics(frames[: len(speech.splits["train"])])
+        extraction.normalize(frames, mean, variance)
         inputs = iter(frames)
         train, validation, test = (
             Sequences(
@@ -89,20 +83,8 @@ class SpeechTask(Task):
             )
             for split in SPLITS
         )
-        return Corpus(edition, train, validation, test, _frontend(mean, variance))
-
-
-def _frontend(mean: np.ndarray, variance: np.ndarray) -> dict[str, Any]:
-    """The layer that makes the inputs, as Keras writes it."""
-    start_tensorflow()
-    import keras
-
-    from zoo.frontends import MFCC
-
-    statistics = {"mean": mean.tolist(), "variance": variance.tolist()}
-    layer = MFCC(**features.OPTIONS, **statistics, name="mfcc")
-    serialized: dict[str, Any] = keras.saving.serialize_keras_object(layer)
-    return serialized
+        frontend = features.EXTRACTION.serialize(mean, variance)
+        return Corpus(edition, train, validation, test, frontend)
 
 
 def _folder(data: str) -> Path:
@@ -146,17 +128,3 @@ def _edition(folder: Path, tree: Tree, speech: Speech) -> Edition:
         parts.insert(2, f"left out: {', '.join(skipped)}")
     name = tree.name if complete else _INCOMPLETE
     return Edition(name, speech.sha256(), one_line("; ".join(parts)))
-
-
-def _statistics(frames: Sequence[Features]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of each feature over the frames of all sequences, in float32.
-
-    A feature that never changes gets variance 1.
-    """
-    count = sum(map(len, frames))
-    total = sum(one.sum(axis=0, dtype=np.float64) for one in frames)
-    mean = total / count
-    squares = sum(np.square(one - mean).sum(axis=0) for one in frames)
-    variance = squares / count
-    variance[variance < 1e-10] = 1
-    return mean.astype(np.float32), variance.astype(np.float32)

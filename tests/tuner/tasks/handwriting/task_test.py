@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from tests.tuner.tasks.handwriting.made_up import some_lines
-from tuner.tasks.handwriting import features
 from tuner.tasks.handwriting.npz_file import write_npz
-from tuner.tasks.handwriting.task import HandwritingTask, _statistics
+from tuner.tasks.handwriting.task import HandwritingTask
 from tuner.tasks.task import Corpus, find_task, load_corpus
 
 
@@ -54,23 +53,8 @@ def test_targets_are_the_texts(corpus: Corpus) -> None:
 
 def test_the_front_end_gives_the_inputs(corpus: Corpus) -> None:
     layer = keras.saving.deserialize_keras_object(dict(corpus.frontend or {}))
-    assert layer.name == "pen_strokes"
+    assert layer.get_config()["keep_every"] == 2
     for line, inputs in zip(some_lines().train, corpus.train.inputs, strict=True):
         computed, frames = layer(line.points[None], np.array([len(line.points)]))
         np.testing.assert_allclose(computed[0], inputs, rtol=0, atol=1e-6)
         assert int(frames[0]) == len(inputs)
-
-
-def test_batches_give_what_single_lines_give(monkeypatch: pytest.MonkeyPatch) -> None:
-    points = [line.points for line in some_lines().train]
-    monkeypatch.setattr(features, "_POINTS_A_BATCH", 1)
-    alone = features.compute(points)
-    monkeypatch.undo()
-    for one, other in zip(features.compute(points), alone, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_a_feature_that_never_changes_has_variance_1() -> None:
-    mean, variance = _statistics(np.array([[1, 2, 3, 1], [3, 2, 4, 1]], np.float32))
-    assert mean.tolist() == [2, 2, 3.5, 1]
-    assert variance.tolist() == [1, 1, 0.25, 1]

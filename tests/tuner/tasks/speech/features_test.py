@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from serving.command_line import InputError
 from tests.tuner.tasks.speech.conftest import spoken
+from tuner.tasks.extraction import Extraction
 from tuner.tasks.speech import features
 from zoo.frontends import MFCC
 
@@ -20,11 +20,11 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Computes in this process, which takes no start; notes how many utterances each time."""
     calls: list[int] = []
 
-    def compute(samples: list[np.ndarray]) -> np.ndarray:
+    def run(extraction: Extraction, samples: list[np.ndarray]) -> list[np.ndarray]:
         calls.append(len(samples))
-        return features.compute(samples)
+        return extraction.compute(samples)
 
-    monkeypatch.setattr(features, "_computed", compute)
+    monkeypatch.setattr(Extraction, "run", run)
     return calls
 
 
@@ -42,9 +42,10 @@ def _assert_right(found: list[np.ndarray]) -> None:
 
 
 def test_the_options_are_the_defaults_of_the_layer() -> None:
-    assert MFCC(**features.OPTIONS).get_config().items() >= dict(features.OPTIONS).items()
+    options = features.EXTRACTION.options
+    assert MFCC(**options).get_config().items() >= dict(options).items()
     defaults = MFCC().get_config()
-    assert {name: defaults[name] for name in features.OPTIONS} == features.OPTIONS
+    assert {name: defaults[name] for name in options} == options
 
 
 def test_a_process_of_its_own_computes_them(capfd: pytest.CaptureFixture[str]) -> None:
@@ -53,13 +54,6 @@ def test_a_process_of_its_own_computes_them(capfd: pytest.CaptureFixture[str]) -
     assert printed.err == "Computing the features of 0.00 hours of speech; once ...\n"
     assert printed.out == ""
     _assert_right(found)
-
-
-@pytest.mark.parametrize("limit", [1, 9_000, 25_000, 10**9])
-def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
-    monkeypatch.setattr(features, "_SAMPLES_A_BATCH", limit)
-    computed = features.compute(SAMPLES)
-    _assert_right(np.split(computed, np.cumsum(LENGTHS)[:-1]))
 
 
 def test_are_kept(here: list[int], cache_folder: Path) -> None:
@@ -77,7 +71,8 @@ def test_other_options_are_other_features(
     here: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     features.of(SAMPLES, "hash")
-    monkeypatch.setattr(features, "OPTIONS", {**features.OPTIONS, "filters": 26})
+    other = {**features.EXTRACTION.options, "filters": 26}
+    monkeypatch.setattr(features, "EXTRACTION", Extraction("MFCC", other))
     features.of(SAMPLES, "hash")
     assert here == [5, 5]
 
@@ -107,9 +102,3 @@ def test_without_a_place_to_keep_them_they_are_computed(
     cache_folder.write_text("a file where a folder should be")
     _assert_right(features.of(SAMPLES, "hash"))
     assert "could not be kept: " in capsys.readouterr().err
-
-
-def test_a_process_that_fails_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features, "__name__", "tuner.tasks.speech.absent")
-    with pytest.raises(InputError, match=r"exit status 1 of their process: .*absent"):
-        features.of(SAMPLES, "hash")

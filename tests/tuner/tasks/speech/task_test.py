@@ -11,7 +11,8 @@ from keras import ops
 
 from serving.command_line import InputError
 from tests.tuner.tasks.speech.conftest import PATHS, spoken, write_speaker, write_timit
-from tuner.tasks.speech import features, sphere, timit
+from tuner.tasks.extraction import Extraction
+from tuner.tasks.speech import sphere, timit
 from tuner.tasks.speech.labels import per_frame
 from tuner.tasks.speech.phones import PHONES
 from tuner.tasks.speech.task import SpeechTask
@@ -21,7 +22,7 @@ from tuner.tasks.task import Corpus, find_task, load_corpus
 @pytest.fixture(autouse=True)
 def compute_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Computes features in this process, which takes no start."""
-    monkeypatch.setattr(features, "_computed", features.compute)
+    monkeypatch.setattr(Extraction, "run", Extraction.compute)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Corpus, P
     folder = write_timit(tmp_path_factory.mktemp("speech") / "TIMIT")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LSTM_ODYSSEY_CACHE", str(folder.parent / "cache"))
-        patch.setattr(features, "_computed", features.compute)
+        patch.setattr(Extraction, "run", Extraction.compute)
         yield load_corpus(find_task("speech"), str(folder.parent)), folder
 
 

@@ -1,0 +1,75 @@
+"""Features by layers of `zoo.frontends`: batched, in a process of their own, normalized."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from serving.command_line import InputError
+from tuner.tasks import extraction
+from tuner.tasks.extraction import Extraction
+from zoo.frontends import MFCC, PenStrokes
+
+LENGTHS = (7, 1, 30, 12, 2)
+PEN = Extraction("PenStrokes", {"keep_every": 3})
+
+
+def strokes() -> list[np.ndarray]:
+    generator = np.random.default_rng(4)
+    lines = [generator.normal(size=(length, 4)).astype(np.float32) for length in LENGTHS]
+    for line in lines:
+        line[:, 2] = np.arange(len(line))
+        line[:, 3] = generator.integers(2, size=len(line))
+    return lines
+
+
+def one_by_one() -> list[np.ndarray]:
+    layer = PenStrokes(3)
+    return [np.asarray(layer(line[None], np.array([len(line)]))[0][0]) for line in strokes()]
+
+
+@pytest.mark.parametrize("most", [1, 50, 120, 10**9])
+def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(extraction, "_NUMBERS_A_BATCH", most)
+    for found, expected in zip(PEN.compute(strokes()), one_by_one(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_raw_data_of_one_dimension() -> None:
+    audio = [np.arange(length, dtype=np.int16) for length in (900, 400, 1000)]
+    options = {"filters": 15}
+    found = Extraction("MFCC", options).compute(audio)
+    for one, samples in zip(found, audio, strict=True):
+        expected, _ = MFCC(**options)(samples[None].astype(np.float32), np.array([len(samples)]))
+        np.testing.assert_allclose(one, expected[0], atol=1e-4)
+
+
+def test_a_process_of_its_own_computes_them() -> None:
+    for found, expected in zip(PEN.run(strokes()), one_by_one(), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_process_that_fails_is_told_in_one_line() -> None:
+    with pytest.raises(InputError, match=r"^Absent: .* exit status 1 of their process: .*Absent"):
+        Extraction("Absent", {}).run(strokes())
+
+
+def test_the_serialized_layer_gives_normalized_features() -> None:
+    features = PEN.compute(strokes())
+    mean, variance = extraction.statistics(features[:3])
+    extraction.normalize(features, mean, variance)
+    training = np.concatenate(features[:3]).astype(np.float64)
+    np.testing.assert_allclose(training.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(training.std(axis=0), 1, atol=1e-6)
+    layer = keras.saving.deserialize_keras_object(PEN.serialize(mean, variance))
+    for line, expected in zip(strokes(), features, strict=True):
+        found, _ = layer(line[None], np.array([len(line)]))
+        np.testing.assert_allclose(found[0], expected, atol=1e-5)
+
+
+def test_a_feature_that_never_changes_has_variance_1() -> None:
+    features = [np.array([[1, 2, 3], [3, 2, 4]], np.float32), np.array([[5, 2, 5]], np.float32)]
+    mean, variance = extraction.statistics(features)
+    assert mean.tolist() == [3, 2, 4]
+    np.testing.assert_allclose(variance, [8 / 3, 1, 2 / 3])

@@ -1,0 +1,168 @@
+"""Features of a corpus: computed by a layer of `zoo.frontends`, in a process of its own.
+
+The layer also serves, so it runs on Keras. In this process TensorFlow would then take the memory of
+the accelerators that belongs to the workers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from serving.command_line import InputError, start_tensorflow
+from tuner.tasks.problems import one_line
+
+# Of raw numbers in one call, padding included: two minutes of audio.
+_NUMBERS_A_BATCH = 2**21
+
+
+@dataclasses.dataclass(frozen=True)
+class Extraction:
+    """Which features are made of raw data.
+
+    Attributes:
+        layer: name of a class in `zoo.frontends`.
+        options: its arguments, but for mean and variance.
+    """
+
+    layer: str
+    options: Mapping[str, Any]
+
+    def compute(self, raw: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Computes features in this process, on Keras' back end, not normalized.
+
+        Args:
+            raw: `[time, *raw_shape]` of each sequence, one frame at least.
+
+        Returns:
+            float32 `[frames, features]` of each.
+        """
+        from keras import ops
+
+        layer = self._make()
+        lengths = np.array([len(one) for one in raw])
+        features: dict[int, np.ndarray] = {}
+        for batch in _batches(lengths, _NUMBERS_A_BATCH // int(np.prod(raw[0].shape[1:]))):
+            padded = np.zeros((len(batch), lengths[batch].max(), *raw[0].shape[1:]), np.float32)
+            for row, index in zip(padded, batch, strict=True):
+                row[: lengths[index]] = raw[index]
+            computed, frames = layer(padded, lengths[batch])
+            rows = zip(ops.convert_to_numpy(computed), ops.convert_to_numpy(frames), strict=True)
+            for index, (row, count) in zip(batch, rows, strict=True):
+                features[index] = row[:count]
+        return [features[index] for index in range(len(raw))]
+
+    def run(self, raw: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Computes features in a process of its own; see `compute`.
+
+        Returns:
+            float32 `[frames, features]` of each sequence; views of one array.
+
+        Raises:
+            InputError: if the process fails.
+        """
+        from tuner.crew import environment
+
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "extraction.json").write_text(json.dumps(dataclasses.asdict(self)))
+            _save(folder, "raw", raw)
+            process = subprocess.run(
+                [sys.executable, "-m", __name__, name],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environment("native"),
+            )
+            if process.returncode:
+                last = process.stdout.decode(errors="replace").strip().splitlines()[-1:]
+                raise InputError(
+                    f"{self.layer}: expected features of the data. Received: exit status "
+                    f"{process.returncode} of their process: {one_line(' '.join(last))}"
+                )
+            return _load(folder, "features")
+
+    def serialize(self, mean: np.ndarray, variance: np.ndarray) -> dict[str, Any]:
+        """Writes the layer that normalizes too, for `tuner.tasks.task.Corpus.frontend`."""
+        start_tensorflow()
+        import keras
+
+        layer = self._make(mean=mean.tolist(), variance=variance.tolist())
+        serialized: dict[str, Any] = keras.saving.serialize_keras_object(layer)
+        return serialized
+
+    def _make(self, **statistics: Any) -> Any:
+        from zoo import frontends
+
+        return getattr(frontends, self.layer)(**self.options, **statistics)
+
+
+def statistics(features: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Computes mean and variance of each feature over the frames of all sequences.
+
+    Args:
+        features: float32 `[frames, features]` of each.
+
+    Returns:
+        float32 `[features]` both; the variance of a feature that never changes is 1.
+
+    Example:
+        >>> statistics([np.array([[1, 7]], np.float32), np.array([[3, 7]], np.float32)])
+        (array([2., 7.], dtype=float32), array([1., 1.], dtype=float32))
+    """
+    count = sum(map(len, features))
+    mean = sum(one.sum(axis=0, dtype=np.float64) for one in features) / count
+    # Sequence by sequence: hours of speech do not fit into memory in float64.
+    variance = sum(np.square(one - mean).sum(axis=0) for one in features) / count
+    variance[variance < 1e-10] = 1
+    return np.asarray(mean, np.float32), np.asarray(variance, np.float32)
+
+
+def normalize(features: Sequence[np.ndarray], mean: np.ndarray, variance: np.ndarray) -> None:
+    """Gives features zero mean and unit variance, in place."""
+    for one in features:
+        one -= mean
+        one /= np.sqrt(variance)
+
+
+def _batches(lengths: np.ndarray, most: int) -> list[list[int]]:
+    """Groups sequences of about the same length, as many as a call may take."""
+    batches: list[list[int]] = []
+    for index in map(int, np.argsort(lengths, kind="stable")):
+        # The sequences come from short to long: the newest is the longest of its batch.
+        if batches and (len(batches[-1]) + 1) * lengths[index] <= most:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    return batches
+
+
+def _save(folder: Path, name: str, arrays: Sequence[np.ndarray]) -> None:
+    np.save(folder / f"{name}.npy", np.concatenate(arrays))
+    np.save(folder / f"{name}_lengths.npy", np.array([len(array) for array in arrays]))
+
+
+def _load(folder: Path, name: str) -> list[np.ndarray]:
+    joined = np.load(folder / f"{name}.npy")
+    lengths = np.load(folder / f"{name}_lengths.npy")
+    ends = itertools.accumulate(map(int, lengths), initial=0)
+    return [joined[start:end] for start, end in itertools.pairwise(ends)]
+
+
+def main(folder: Path) -> None:
+    """Does what `Extraction.run` put into a folder."""
+    extraction = Extraction(**json.loads((folder / "extraction.json").read_text()))
+    _save(folder, "features", extraction.compute(_load(folder, "raw")))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
