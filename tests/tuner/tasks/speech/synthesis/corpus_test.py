@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from serving.command_line import InputError
+from tests.tuner.tasks.speech.synthesis.conftest import SMALL
 from tuner import workers
 from tuner.tasks import kept
 from tuner.tasks.speech import labels, sphere, timit
@@ -26,8 +27,6 @@ from tuner.tasks.speech.synthesis import corpus, espeak, manifest
 from tuner.tasks.speech.synthesis.corpus import Recipe, corpus_folder
 from tuner.tasks.speech.synthesis.studio import Session
 from tuner.tasks.speech.synthesis.voices import Voice, voices
-
-from .conftest import SMALL
 
 TINY = Recipe(train=2, validation=1, test=1, utterances=1)
 
