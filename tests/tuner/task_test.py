@@ -70,3 +70,19 @@ def test_an_empty_split_is_refused() -> None:
 
     with pytest.raises(InputError, match="expected sequences in test"):
         load_corpus(Empty(), "a")
+
+
+@pytest.mark.parametrize(
+    ("task", "attribute", "value", "expected"),
+    [
+        (TinyHandwriting, "labels", (*"abcd",), "expected 3 labels for 4 outputs of head ctc"),
+        (TinySpeech, "labels", (*"abc",), "expected 4 labels for 4 outputs of head softmax"),
+        (TinySpeech, "groups", (0, 0, 1), "expected 4 groups for 4 outputs"),
+    ],
+)
+def test_names_of_outputs_are_counted(
+    task: type[Task], attribute: str, value: object, expected: str
+) -> None:
+    wrong = type(task.__name__, (task,), {attribute: value})()
+    with pytest.raises(InputError, match=expected):
+        load_corpus(wrong, "a")

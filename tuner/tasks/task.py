@@ -121,9 +121,18 @@ def load_corpus(task: Task, data: str) -> Corpus:
         data: as for `Task.load`.
 
     Raises:
-        InputError: if the data cannot be used; one line names the split and the sequence.
+        InputError: if the data cannot be used; one line names the split and the sequence, or the
+            attribute of the task.
     """
     corpus = task.load(data)
+    named = task.outputs - (task.head == "ctc")
+    for attribute, expected in (("labels", named), ("groups", task.outputs)):
+        received = len(getattr(task, attribute))
+        if received not in (0, expected):
+            raise InputError(
+                f"task {task.name}: expected {expected} {attribute} for {task.outputs} outputs of "
+                f"head {task.head}, or none. Received: {received}"
+            )
     for name in ("train", "validation", "test"):
         split: Sequences = getattr(corpus, name)
         if not len(split):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from zoo.frontends.frontend import Frontend
+from zoo.frontends.frontend import Frontend, invalid
 
 # HTK's least energy of a frame and least sum of a filter.
 _ENERGY_FLOOR = 1e-10
@@ -97,40 +97,33 @@ class MFCC(Frontend):
         variance: Sequence[float] | None = None,
         **kwargs: Any,
     ) -> None:
-        # Halves of float16 cannot hold a sample: the features are float32 under every policy.
-        super().__init__(autocast=False, trainable=False, **kwargs)
+        coefficients = _positive("coefficients", coefficients)
+        super().__init__(3 * (coefficients + 1), mean, variance, **kwargs)
         self.sample_rate = _positive("sample_rate", sample_rate)
         self.frame_length = _positive("frame_length", frame_length, 2)
         self.frame_step = _positive("frame_step", frame_step)
         self.fft_length = _positive("fft_length", fft_length, frame_length)
         self.filters = _positive("filters", filters)
-        self.coefficients = _positive("coefficients", coefficients)
+        self.coefficients = coefficients
         if coefficients >= filters:
-            raise _invalid("coefficients", f"fewer than the {filters} filters", coefficients)
+            raise invalid("coefficients", f"fewer than the {filters} filters", coefficients)
         if energy not in _ENERGIES:
-            raise _invalid("energy", " or ".join(map(repr, _ENERGIES)), energy)
+            raise invalid("energy", " or ".join(map(repr, _ENERGIES)), energy)
         self.energy = energy
         if not 0 <= preemphasis <= 1:
-            raise _invalid("preemphasis", "a float in [0, 1]", preemphasis)
+            raise invalid("preemphasis", "a float in [0, 1]", preemphasis)
         self.preemphasis = float(preemphasis)
         self.upper_frequency = sample_rate / 2 if upper_frequency is None else upper_frequency
         if not 0 < self.upper_frequency <= sample_rate / 2:
-            raise _invalid("upper_frequency", f"a float in (0, {sample_rate / 2}]", upper_frequency)
+            raise invalid("upper_frequency", f"a float in (0, {sample_rate / 2}]", upper_frequency)
         if not 0 <= lower_frequency < self.upper_frequency:
-            raise _invalid(
+            raise invalid(
                 "lower_frequency", f"a float in [0, {self.upper_frequency})", lower_frequency
             )
         self.lower_frequency = float(lower_frequency)
         self.power = bool(power)
         self.lifter = _positive("lifter", lifter, 0)
         self.delta_window = _positive("delta_window", delta_window)
-        if (mean is None) != (variance is None):
-            raise ValueError("Arguments `mean` and `variance` must be given together.")
-        features = 3 * (coefficients + 1)
-        self.mean = None if mean is None else _statistics("mean", mean, features)
-        self.variance = None if variance is None else _statistics("variance", variance, features)
-        if self.variance is not None and min(self.variance) < 0:
-            raise _invalid("variance", "floats of 0 or more", self.variance)
         self._window = np.hamming(frame_length).astype("float32")
         self._filterbank = self._make_filterbank()
         self._cosines = self._make_cosines()
@@ -176,10 +169,7 @@ class MFCC(Frontend):
         deltas = self._deltas(static, inside, last)
         accelerations = self._deltas(deltas, inside, last)
         features = ops.concatenate([static, deltas, accelerations], axis=-1)
-        if self.mean is not None and self.variance is not None:
-            deviation = np.maximum(np.sqrt(self.variance), keras.config.epsilon())
-            features = (features - np.array(self.mean, "float32")) / deviation.astype("float32")
-        return ops.where(inside, features, 0.0), frames
+        return ops.where(inside, self.normalize(features), 0.0), frames
 
     def compute_output_spec(self, raw: Any, lengths: Any) -> tuple[Any, Any]:
         batch, frames = raw.shape
@@ -218,37 +208,20 @@ class MFCC(Frontend):
         return slopes / (2 * sum(k * k for k in range(1, window + 1)))
 
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        # Features are never trained.
-        config.pop("trainable", None)
         names = (
             *("sample_rate", "frame_length", "frame_step", "fft_length", "filters"),
             *("coefficients", "energy", "preemphasis", "lower_frequency", "upper_frequency"),
-            *("power", "lifter", "delta_window", "mean", "variance"),
+            *("power", "lifter", "delta_window"),
         )
-        return {**config, **{name: getattr(self, name) for name in names}}
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 def _mel(frequency: Any) -> Any:
     return 1127 * np.log1p(np.asarray(frequency) / 700)
 
 
-def _invalid(name: str, expected: str, received: Any) -> ValueError:
-    return ValueError(
-        f"Received an invalid value for argument `{name}`, expected {expected}, got {received!r}."
-    )
-
-
 def _positive(name: str, value: Any, least: int = 1) -> int:
     """Checks an integer argument."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise _invalid(name, f"an integer of {least} or more", value)
+        raise invalid(name, f"an integer of {least} or more", value)
     return int(value)
-
-
-def _statistics(name: str, values: Sequence[float], features: int) -> list[float]:
-    """Checks an argument that has a number for each feature."""
-    numbers = np.asarray(values, "float64")
-    if numbers.shape != (features,) or not np.all(np.isfinite(numbers)):
-        raise _invalid(name, f"{features} finite floats", values)
-    return [float(number) for number in numbers]

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from zoo.frontends.frontend import Frontend
+from zoo.frontends.frontend import Frontend, invalid
 
 FEATURES = 4
 """Features a frame: Δx, Δy, time since the stroke's start, pen-up."""
@@ -60,25 +60,14 @@ class PenStrokes(Frontend):
         variance: Sequence[float] | None = None,
         **kwargs: Any,
     ) -> None:
-        # Half precision holds neither coordinates nor times; a global policy must not decide.
-        super().__init__(**{"dtype": "float32", **kwargs})
+        super().__init__(FEATURES, mean, variance, **kwargs)
         if keep_every < 1:
-            raise ValueError(f"Argument `keep_every` must be at least 1. Received: {keep_every}")
-        if (mean is None) != (variance is None):
-            raise ValueError(
-                "Arguments `mean` and `variance` belong together. "
-                f"Received: mean={mean}, variance={variance}"
-            )
+            raise invalid("keep_every", "an integer of 1 or more", keep_every)
         self.keep_every = keep_every
-        self.mean = _statistics("mean", mean)
-        self.variance = _statistics("variance", variance)
-        if self.variance is not None and min(self.variance) <= 0:
-            raise ValueError(f"Argument `variance` must be positive. Received: {variance}")
 
     def call(self, raw: Any, lengths: Any) -> tuple[Any, Any]:
         lengths = ops.cast(lengths, "int32")
-        # An array of float64 comes as it is.
-        raw = ops.cast(raw, self.compute_dtype)
+        raw = ops.cast(raw, "float32")
         raw = ops.where(_before(raw, lengths), raw, ops.zeros_like(raw))
         frames = (lengths + self.keep_every - 1) // self.keep_every
         kept = raw[:, :: self.keep_every]
@@ -87,9 +76,7 @@ class PenStrokes(Frontend):
         moved = position - ops.concatenate([position[:, :1], position[:, :-1]], axis=1)
         elapsed = time - ops.take_along_axis(time, _stroke_starts(pen_up), axis=1)
         features = ops.concatenate([moved, ops.stack([elapsed, pen_up], axis=-1)], axis=-1)
-        if self.mean is not None:
-            deviation = ops.sqrt(ops.convert_to_tensor(self.variance, self.compute_dtype))
-            features = (features - ops.convert_to_tensor(self.mean, self.compute_dtype)) / deviation
+        features = self.normalize(features)
         return ops.where(_before(features, frames), features, ops.zeros_like(features)), frames
 
     def _carried(self, pen_up: Any) -> Any:
@@ -103,23 +90,7 @@ class PenStrokes(Frontend):
         return ops.cast(functools.reduce(ops.maximum, flags) > 0.5, pen_up.dtype)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "keep_every": self.keep_every,
-            "mean": self.mean,
-            "variance": self.variance,
-        }
-
-
-def _statistics(name: str, values: Sequence[float] | None) -> list[float] | None:
-    if values is None:
-        return None
-    statistics = [float(value) for value in values]
-    if len(statistics) != FEATURES:
-        raise ValueError(
-            f"Argument `{name}` must be {FEATURES} numbers, one a feature. Received: {values}"
-        )
-    return statistics
+        return {**super().get_config(), "keep_every": self.keep_every}
 
 
 def _before(sequences: Any, lengths: Any) -> Any:

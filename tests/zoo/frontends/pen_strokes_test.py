@@ -166,9 +166,9 @@ def test_saved_model_takes_any_length(tmp_path: Path) -> None:
     ("arguments", "problem"),
     [
         ({"keep_every": 0}, "`keep_every`"),
-        ({"mean": [0, 0, 0, 0]}, "belong together"),
-        ({"mean": [0, 0, 0], "variance": [1, 1, 1]}, "`mean` must be 4 numbers"),
-        ({"mean": [0, 0, 0, 0], "variance": [1, 0, 1, 1]}, "`variance` must be positive"),
+        ({"mean": [0, 0, 0, 0]}, "must be given together"),
+        ({"mean": [0, 0, 0], "variance": [1, 1, 1]}, "`mean`, expected 4 finite floats"),
+        ({"mean": [0, 0, 0, 0], "variance": [1, 0, 1, 1]}, "`variance`, expected positive floats"),
     ],
 )
 def test_wrong_arguments_are_named(arguments: dict[str, Any], problem: str) -> None:
