@@ -23,6 +23,7 @@ def pytest_test(name, srcs, deps = [], data = [], args = [], **kwargs):
         data = data + ["//:pyproject.toml"],
         main = runner,
         deps = deps + [
+            "//tests",
             "//tests:conftest",
             "@pypi//pytest",
             "@pypi//pytest_timeout",
