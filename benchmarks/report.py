@@ -174,6 +174,8 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "shares": _shares,
     "scaling": _scaling,
     "lengths": _as_it_is("lengths"),
+    "epoch": _as_it_is("epoch"),
+    "long_sequences": _as_it_is("long_sequences", leave_out=["data"]),
     "layer": _as_it_is("layer"),
     "study": _upright("study"),
     "start": _as_it_is("start"),

@@ -17,13 +17,16 @@ from serving import command_line
 _DATA = flags.DEFINE_string("data", "auto", "Data of the music task.")
 _STUDY_DIR = flags.DEFINE_string("study_dir", "studies/benchmark", "Where the study is kept.")
 
-_BENCHMARKS = ("trial_throughput", "scaling", "layer", "footprint", "study", "epoch", "yardstick")
+_BENCHMARKS = (
+    *("trial_throughput", "scaling", "layer", "footprint", "study"),
+    *("epoch", "recognition", "yardstick"),
+)
 
 
 def main() -> int:
     """Runs the command."""
     commands = {name: [f"--data={_DATA.value}"] for name in _BENCHMARKS}
-    commands["layer"] = []
+    commands["layer"] = commands["recognition"] = []
     commands["study"].append(f"--study_dir={_STUDY_DIR.value}")
     commands["report"] = []
     for name, arguments in commands.items():

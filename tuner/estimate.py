@@ -30,9 +30,9 @@ class Speed:
 SPEEDS = {
     # Fitted to benchmarks/results/study.csv and start.csv (2.4 GHz EPYC core, compiled code kept).
     "native": Speed(start=4.0, trial=0.05, frame=9.2e-7, weight=1.13e-10),
-    # Fitted to benchmarks/results/epoch.csv (one thread of such a core), of a layer that was
-    # slower; a trial traces the graphs of its network.
-    "keras": Speed(start=6.0, trial=4.0, frame=1.5e-4, weight=4.3e-9),
+    # Fitted to benchmarks/results/epoch.csv (one thread of such a core), music and speech; with CTC
+    # a frame takes twice as long. A trial traces the graphs of its network.
+    "keras": Speed(start=6.0, trial=4.0, frame=1.4e-4, weight=5e-10),
 }
 """The engines on a core like that of the benchmark."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
-import resource
 import statistics
 import time
+from pathlib import Path
 from typing import Any
 
 from tuner import engines, sharing
@@ -64,6 +64,18 @@ class EngineEpoch:
         return {
             "seconds": statistics.median(times),
             "loss": outcome.result.curve[-1].loss,
-            # Linux counts in KiB.
-            "mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
+            "mebibytes": _most_resident(),
         }
+
+
+def _most_resident() -> float:
+    """Reads the most resident memory of this process so far, MiB; 0 where the system is not Linux.
+
+    `resource.getrusage` would count that of the parent, which this process was a copy of.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return 0.0
+    kibibytes = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(kibibytes.split()[1]) / 2**10
