@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tuner.tasks import kept
 from tuner.tasks.handwriting.iam_parts import SETS, Part, find_parts
 from tuner.tasks.handwriting.iam_xml import Damaged, read_strokes
 from tuner.tasks.handwriting.lines import Collector, Lines
@@ -50,6 +51,7 @@ def read_iam(folder: Path) -> tuple[Lines, str]:
             stroke file attacks its reader.
     """
     parts = find_parts(folder)
+    kept.tell(f"Reading IAM-OnDB from {folder}; about a minute ...")
     collector = Collector()
     split_of = _read_sets(parts.sets)
     if split_of.pop(_BAD_BOARD, None):

@@ -80,7 +80,6 @@ def _path(path: Path) -> tuple[Lines, Edition]:
 
 
 def _iam(folder: Path) -> tuple[Lines, Edition]:
-    kept.tell(f"Reading IAM-OnDB from {folder}; about a minute ...")
     lines, name = read_iam(folder)
     return lines, _edition(name, lines, folder, f"read from {folder}")
 
