@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from tests.tuner import numpy_protocol
-from tests.tuner.tiny_task import TinySpeech, TinyTask
+from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask
 from tests.zoo import reference as equations
-from tuner.native import layout
+from tuner.native import heads, layout
+from tuner.native.activity import room_for
 from tuner.native.vectors import LANES
+from tuner.tasks.task import Task
 
 
 @pytest.mark.parametrize("variant", equations.CODES)
@@ -45,3 +47,21 @@ def test_rows_do_not_share_places_of_the_cache() -> None:
     for units in range(1, 260):
         shape = layout.shape_of(TinyTask(), "V", units)
         assert shape.row >= 4 * shape.width and shape.row % 32 == 16
+
+
+def _bytes(value: object) -> int:
+    """Counts the bytes of the arrays in nested tuples."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    return sum(map(_bytes, value)) if isinstance(value, tuple) else 0
+
+
+@pytest.mark.parametrize("task", [TinyTask(), TinySpeech(), TinyHandwriting()])
+@pytest.mark.parametrize("variant", ["V", "FGR"])
+def test_memory_grows_in_proportion_to_the_frames(task: Task, variant: str) -> None:
+    shape = layout.shape_of(task, variant, units=20)
+    once, twice = (
+        _bytes(room_for(shape, frames)) + _bytes(heads.room_for_targets(shape, frames, labels=30))
+        for frames in (750, 1500)
+    )
+    assert 1.8 * once < twice <= 2 * once
