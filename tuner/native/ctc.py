@@ -40,6 +40,7 @@ class Room(NamedTuple):
         emissions: y of the state's output, [frames, 2 labels + 1].
         skips: 1 where a path may come from two states before, else 0, [2 labels + 1].
         log_scales: logarithms of what α was scaled with up to each frame, [frames].
+        normalizers: log Σ eᵃ of each frame, [frames].
         distances: a row of the edit distance's table, [frames + 1].
         decoded: int64, best path [frames].
     """
@@ -52,6 +53,7 @@ class Room(NamedTuple):
     emissions: np.ndarray
     skips: np.ndarray
     log_scales: np.ndarray
+    normalizers: np.ndarray
     distances: np.ndarray
     decoded: np.ndarray
 
@@ -68,6 +70,7 @@ def room_for(shape: Shape, frames: int, labels: int) -> Room:
         emissions=np.zeros(frames * states),
         skips=np.zeros(states),
         log_scales=np.zeros(frames),
+        normalizers=np.zeros(frames),
         distances=np.zeros(frames + 1),
         decoded=np.zeros(frames, np.int64),
     )
@@ -123,6 +126,7 @@ def _sum_beginnings(logits, width, outputs, length, labels, room):
     log_scale = 0.0
     for t in range(length):
         normalizer = log_sum_exp(logits, t * width, width, outputs, room.columns)
+        room.normalizers[t] = normalizer
         exp_minus(logits, t * width, width, np.float32(normalizer), room.probabilities, START)
         emissions = room.emissions[t * states : (t + 1) * states]
         blank = np.float64(room.probabilities[outputs - 1])
@@ -190,8 +194,8 @@ def _write_slope(logits, width, outputs, length, labels, room):
     """Writes y_t(k) minus the shares of the states of k."""
     states = 2 * len(labels) + 1
     for t in range(length):
-        normalizer = log_sum_exp(logits, t * width, width, outputs, room.columns)
-        exp_minus(logits, t * width, width, np.float32(normalizer), logits, t * width)
+        normalizer = np.float32(room.normalizers[t])
+        exp_minus(logits, t * width, width, normalizer, logits, t * width)
         frame = logits[t * width : t * width + outputs]
         shares = room.ahead[t * states : (t + 1) * states]
         blanks = shares[states - 1]
