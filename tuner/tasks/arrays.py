@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 import zipfile
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from serving import files
 from serving.command_line import InputError
 from tuner.tasks.heads import HEADS
 from tuner.tasks.problems import one_line, reason, unusable
-from tuner.tasks.sequences import Sequences
+from tuner.tasks.sequences import Sequences, cut
 from tuner.tasks.task import Corpus, Edition, Metric, Task
 
 SPLITS = ("train", "validation", "test")
@@ -211,14 +210,9 @@ def _split(path: Path, arrays: Mapping[str, np.ndarray], split: str, head: str) 
             f"Received: {len(target_lengths):,}",
         )
     return Sequences(
-        inputs=_cut(np.ascontiguousarray(inputs, np.float32), lengths),
-        targets=_cut(targets, target_lengths),
+        inputs=tuple(cut(np.ascontiguousarray(inputs, np.float32), lengths)),
+        targets=tuple(cut(targets, target_lengths)),
     )
-
-
-def _cut(array: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, ...]:
-    ends = list(itertools.accumulate(lengths.tolist(), initial=0))
-    return tuple(array[start:end] for start, end in itertools.pairwise(ends))
 
 
 def _lengths(

@@ -7,7 +7,6 @@ the accelerators that belongs to the workers.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import numpy as np
 
 from serving.command_line import InputError, start_tensorflow
 from tuner.tasks.problems import one_line
+from tuner.tasks.sequences import cut
 
 # Of raw numbers in one call, padding included: two minutes of audio.
 _NUMBERS_A_BATCH = 2**21
@@ -154,8 +154,7 @@ def _save(folder: Path, name: str, arrays: Sequence[np.ndarray]) -> None:
 def _load(folder: Path, name: str) -> list[np.ndarray]:
     joined = np.load(folder / f"{name}.npy")
     lengths = np.load(folder / f"{name}_lengths.npy")
-    ends = itertools.accumulate(map(int, lengths), initial=0)
-    return [joined[start:end] for start, end in itertools.pairwise(ends)]
+    return cut(joined, lengths)
 
 
 def main(folder: Path) -> None:

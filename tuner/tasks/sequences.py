@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 
 import numpy as np
+
+
+def cut(joined: np.ndarray, lengths: Iterable[int]) -> list[np.ndarray]:
+    """Cuts an array that holds sequences one behind the other.
+
+    Args:
+        joined: array `[time of all, ...]`.
+        lengths: time of each; they add up to that of all.
+
+    Returns:
+        The sequences; views of the array.
+
+    Example:
+        >>> [part.tolist() for part in cut(np.arange(3), [1, 2])]
+        [[0], [1, 2]]
+    """
+    ends = itertools.accumulate(map(int, lengths), initial=0)
+    return [joined[start:end] for start, end in itertools.pairwise(ends)]
 
 
 @dataclasses.dataclass(frozen=True)

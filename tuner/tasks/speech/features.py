@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
 import json
 import zipfile
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from serving.files import write_file
 from tuner.tasks import kept
 from tuner.tasks.extraction import Extraction
 from tuner.tasks.problems import reason
+from tuner.tasks.sequences import cut
 from tuner.tasks.speech.labels import FRAME_LENGTH, FRAME_STEP, frames_of
 from tuner.tasks.speech.sphere import SAMPLE_RATE, Samples
 
@@ -72,8 +72,7 @@ def of(samples: Sequence[Samples], sha256: str) -> list[Features]:
             _write(path, features)
         except OSError as error:
             kept.tell(f"{path} could not be kept: {reason(error)}")
-    ends = itertools.accumulate(lengths, initial=0)
-    return [features[start:end] for start, end in itertools.pairwise(ends)]
+    return cut(features, lengths)
 
 
 def _read(path: Path, frames: int) -> Features | None:
