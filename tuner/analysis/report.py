@@ -41,7 +41,7 @@ def write(directory: Path, order: Sequence[str]) -> Path:
     metric = Metric(**study.facts["metric"])
     finished = {code: entries for code, entries in study.entries.items() if entries}
     summaries = [
-        statistics.summarize(code, entries, study.planned[code])
+        statistics.summarize(code, entries, len(study.failures[code]), study.planned[code])
         for code, entries in finished.items()
     ]
     folder = directory / "report"
@@ -100,16 +100,16 @@ def _tables(
             {
                 "variant": summary.variant,
                 "finished": summary.finished,
-                "failed": len(study.failures[summary.variant]),
+                "failed": summary.failed,
                 "planned": summary.planned,
                 "best_trial": summary.best.trial.index,
                 "best_validation": summary.best.result.validation.mean,
                 "its_test": summary.best.result.test.mean,
                 "its_test_grouped": summary.best.result.test_grouped,
-                "top_tenth_trials": summary.top_tenth,
-                "top_tenth_median_test": summary.top_tenth_median_test,
+                "top_tenth_trials": len(summary.top),
+                "top_tenth_median_test": summary.top_test.median,
                 "diverged": summary.diverged,
-                "seconds": summary.seconds,
+                "seconds": summary.seconds.mean * summary.seconds.count,
             }
             for summary in summaries
         ],

@@ -15,9 +15,9 @@ import zoo
 from serving.command_line import InputError
 from tests.tuner.ledger_test import make_entry
 from tuner import design
-from tuner.analysis import report, statistics
+from tuner.analysis import report
 from tuner.design import Space
-from tuner.ledger import Entry, Ledger
+from tuner.ledger import Ledger
 from tuner.protocol import Failure
 
 VALIDATIONS = {
@@ -180,17 +180,3 @@ def test_a_study_without_a_finished_trial_has_a_report(study: pathlib.Path) -> N
 def test_no_study_is_one_line(tmp_path: pathlib.Path) -> None:
     with pytest.raises(InputError, match=r"study\.json"):
         report.write(tmp_path, zoo.list_variants())
-
-
-def test_the_best_tenth_is_rounded_up() -> None:
-    def entries(count: int) -> list[Entry]:
-        outcomes = [make_entry(index, 8.0 + index) for index in range(count)]
-        return [Entry(outcome.trial, outcome.result) for outcome in outcomes]
-
-    sizes = {
-        count: statistics.summarize("V", entries(count), 200).top_tenth for count in (1, 10, 11)
-    }
-    assert sizes == {1: 1, 10: 1, 11: 2}
-    assert statistics.summarize("V", entries(200), 200).top_tenth_median_test == pytest.approx(
-        8.0 + 9.5 + 0.2
-    )
