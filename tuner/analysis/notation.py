@@ -1,0 +1,58 @@
+"""How numbers are written for people: three or four digits, never eight."""
+
+from __future__ import annotations
+
+import math
+
+
+def significant(value: float | None, digits: int = 4) -> str:
+    """Writes a number with a few significant digits.
+
+    Whole digits before the point are kept. What is below a thousandth is written with a power of
+    ten, as learning rates are.
+
+    Args:
+        value: any number; None and what is not finite become words.
+        digits: significant digits, trailing zeros included, so that columns line up.
+
+    Example:
+        >>> significant(8.5612), significant(12345.6), significant(0.25, 3), significant(1.26e-6, 3)
+        ('8.561', '12346', '0.250', '1.26e-6')
+        >>> significant(-0.031), significant(0), significant(None)
+        ('−0.03100', '0', 'none')
+    """
+    if value is None:
+        return "none"
+    if not math.isfinite(value):
+        return "not finite"
+    if value == 0:
+        return "0"
+    mantissa, power = f"{abs(value):.{digits - 1}e}".split("e")
+    exponent = int(power)
+    if -3 <= exponent:
+        text = f"{abs(value):.{max(0, digits - 1 - exponent)}f}"
+    else:
+        text = f"{mantissa}e{exponent}"
+    return f"−{text}" if value < 0 else text
+
+
+def p_value(p: float) -> str:
+    """Writes the probability of a test as papers do.
+
+    Example:
+        >>> p_value(0.0124), p_value(0.00031), p_value(0.5), p_value(1.0)
+        ('0.012', '< 0.001', '0.50', '1.00')
+    """
+    if p < 0.001:
+        return "< 0.001"
+    return f"{p:.3f}" if p < 0.0995 else f"{p:.2f}"
+
+
+def percent(share: float) -> str:
+    """Writes a share of a whole.
+
+    Example:
+        >>> percent(0.8312), percent(0.0312), percent(0.0004)
+        ('83 %', '3.1 %', '0.0 %')
+    """
+    return f"{100 * share:.0f} %" if abs(share) >= 0.0995 else f"{100 * share:.1f} %"
