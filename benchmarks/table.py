@@ -11,31 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from benchmarks.remote import interpreter
 from serving import files
+from tuner import machine
 
 RESULTS = Path(__file__).parent / "results"
 """Where committed results are."""
 
 
 _VERSION = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
-
-
-def machine() -> str:
-    """Names processor, cores, memory and system."""
-    model = platform.machine()
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    except OSError:
-        # Not Linux: the architecture has to do.
-        pass
-    memory = psutil.virtual_memory().total / 2**30
-    return f"{model}, {psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}"
 
 
 def versions(packages: Sequence[str]) -> str:
@@ -85,7 +69,7 @@ def save(name: str, rows: Sequence[dict[str, Any]]) -> Path:
         The file.
     """
     facts = {
-        "machine": machine(),
+        "machine": machine.describe(),
         "versions": versions(
             ("tensorflow", "keras", "keras-tuner", "numpy", "numba", "jax", "torch")
         ),

@@ -225,12 +225,12 @@ def _lead(pool: Pool, directory: Path, plan: Plan, task: Task, corpus: Corpus) -
     from tuner.study import Study
 
     cost = Cost(task, corpus, plan.protocol, pool.engine)
+    command = shlex.join(["python", "-m", "tuner.run", *sys.argv[1:]])
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with Progress(plan.protocol, task.metric, cost) as progress:
-            Study(directory, plan, task, corpus).run(pool, progress)
+            Study(directory, plan, task, corpus, command).run(pool, progress)
     except KeyboardInterrupt:
-        command = shlex.join(["python", "-m", "tuner.run", *sys.argv[1:]])
         print(f"\nstopped; nothing finished is lost. To go on: {command}", file=sys.stderr)
         return 130
 

@@ -24,7 +24,7 @@ import filelock
 
 from serving import files
 from serving.command_line import InputError
-from tuner import design
+from tuner import design, machine
 from tuner.design import Row
 from tuner.estimate import Cost
 from tuner.ledger import Entry
@@ -68,7 +68,9 @@ class Study:
         directory: where it is.
     """
 
-    def __init__(self, directory: Path, plan: Plan, task: Task, corpus: Corpus) -> None:
+    def __init__(
+        self, directory: Path, plan: Plan, task: Task, corpus: Corpus, command: str = ""
+    ) -> None:
         """Names a study; nothing is read or written yet.
 
         Args:
@@ -76,8 +78,10 @@ class Study:
             plan: what to do.
             task: what is learnt.
             corpus: its data.
+            command: the command line that does it, for the report.
         """
         self.directory = directory
+        self._command = command
         self._plan = plan
         self._task = task
         self._corpus = corpus
@@ -185,13 +189,23 @@ class Study:
     def _check_facts(self) -> None:
         path = self.directory / "study.json"
         facts = self._facts()
-        if not path.exists():
-            files.write_text(path, json.dumps(facts, indent=2) + "\n")
-            return
-        try:
-            begun = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{path}: expected JSON: {error}") from error
+        begun: dict[str, Any] = {}
+        if path.exists():
+            try:
+                begun = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise InputError(f"{path}: expected JSON: {error}") from error
+            self._compare(path, begun, facts)
+        # A study may be continued elsewhere, or by a command that asks for more of it.
+        seen = {
+            "machines": _with(begun.get("machines", []), machine.describe()),
+            "commands": _with(begun.get("commands", []), self._command),
+        }
+        if not seen.items() <= begun.items():
+            files.write_text(path, json.dumps(facts | begun | seen, indent=2) + "\n")
+
+    def _compare(self, path: Path, begun: dict[str, Any], facts: dict[str, Any]) -> None:
+        """Refuses to go on with a study that was begun with other facts."""
         for name, now in facts.items():
             # The same data may come from another file: only its hash and name matter.
             before = begun.get(name)
@@ -219,6 +233,11 @@ class Study:
                 return rows
         design.save(path, rows)
         return rows
+
+
+def _with(known: list[str], one: str) -> list[str]:
+    """Adds what is not in a list yet, and is not empty."""
+    return [*known, one] if one and one not in known else known
 
 
 def _short(value: Any, other: Any) -> str:
