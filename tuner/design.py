@@ -13,14 +13,15 @@ import dataclasses
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import keras_tuner
+from typing import TYPE_CHECKING, Any
 
 from serving import files
 from serving.command_line import InputError
 from tuner import streams
 from tuner.protocol import Trial
+
+if TYPE_CHECKING:
+    import keras_tuner
 
 COLUMNS = ("trial", "seed", "units", "learning_rate", "one_minus_momentum", "noise_std")
 """Columns of `designs/<code>.csv`."""
@@ -49,6 +50,7 @@ class Space:
             hyperparameters: KerasTuner's container, as a `HyperModel` gets it.
 
         Example:
+            >>> import keras_tuner
             >>> sorted(Space().declare(keras_tuner.HyperParameters()))
             ['learning_rate', 'noise_std', 'one_minus_momentum', 'units']
         """
@@ -133,6 +135,9 @@ def draw(space: Space, seed: int, task: str, variant: str, count: int) -> tuple[
         >>> draw(Space(), 1, "music", "V", 3) == draw(Space(), 1, "music", "V", 5)[:3]
         True
     """
+    # It imports TensorFlow, which reading a design does not need.
+    import keras_tuner
+
     hyperparameters = keras_tuner.HyperParameters()
     space.declare(hyperparameters)
     generator = streams.design(seed, task, variant)

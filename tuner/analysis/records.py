@@ -1,35 +1,53 @@
-"""A study directory, read for analysis; also while the study is running."""
+"""What the analysis reads: every trial of a study, also while the study is running."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from serving.command_line import InputError
 from tuner import design
 from tuner.ledger import Entry, Ledger
-from tuner.protocol import Failure
+from tuner.protocol import Failure, Trial
+from tuner.tasks.task import Metric
 
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """Everything that a study directory says.
+    """Everything that a study says.
+
+    All mappings are by variant and have the same keys, in the order of the tables; their trials are
+    in the order of their index.
 
     Attributes:
-        directory: where it is.
+        name: of the study, for a person; studies that are read together have different names.
         facts: `study.json`.
-        entries: finished trials by variant, in the order of the tables and of their index.
-        failures: failed trials by variant, in the same order.
-        planned: rows of each variant's design.
+        entries: finished trials.
+        failures: failed trials.
+        waiting: trials of the design that have not ended.
     """
 
-    directory: Path
-    facts: dict[str, Any]
-    entries: dict[str, tuple[Entry, ...]]
-    failures: dict[str, tuple[Failure, ...]]
-    planned: dict[str, int]
+    name: str
+    facts: Mapping[str, Any]
+    entries: Mapping[str, tuple[Entry, ...]]
+    failures: Mapping[str, tuple[Failure, ...]]
+    waiting: Mapping[str, tuple[Trial, ...]]
+
+    @property
+    def metric(self) -> Metric:
+        """What the task is judged by."""
+        return Metric(**self.facts["metric"])
+
+    @property
+    def planned(self) -> dict[str, int]:
+        """Trials of each variant, whether they have ended or not."""
+        return {
+            code: len(entries) + len(self.failures[code]) + len(self.waiting[code])
+            for code, entries in self.entries.items()
+        }
 
     @property
     def finished(self) -> int:
@@ -37,7 +55,7 @@ class Records:
         return sum(len(entries) for entries in self.entries.values())
 
 
-def load(directory: Path, order: list[str]) -> Records:
+def load(directory: Path, order: Sequence[str]) -> Records:
     """Reads a study directory.
 
     Args:
@@ -58,7 +76,7 @@ def load(directory: Path, order: list[str]) -> Records:
         raise InputError(f"{path}: expected JSON: {error}") from error
     designs = {file.stem: file for file in (directory / "designs").glob("*.csv")}
     codes = [code for code in order if code in designs]
-    records = {
+    ended = {
         # Trials end in any order.
         code: sorted(
             Ledger(directory / "trials" / f"{code}.jsonl").records(),
@@ -66,16 +84,24 @@ def load(directory: Path, order: list[str]) -> Records:
         )
         for code in codes
     }
+    indices = {code: {record.trial.index for record in ended[code]} for code in codes}
     return Records(
-        directory=directory,
+        name=directory.resolve().name,
         facts=facts,
         entries={
-            code: tuple(record for record in ended if isinstance(record, Entry))
-            for code, ended in records.items()
+            code: tuple(record for record in ended[code] if isinstance(record, Entry))
+            for code in codes
         },
         failures={
-            code: tuple(record for record in ended if isinstance(record, Failure))
-            for code, ended in records.items()
+            code: tuple(record for record in ended[code] if isinstance(record, Failure))
+            for code in codes
         },
-        planned={code: len(design.load(designs[code])) for code in codes},
+        waiting={
+            code: tuple(
+                row.as_trial(code)
+                for row in design.load(designs[code])
+                if row.trial not in indices[code]
+            )
+            for code in codes
+        },
     )
