@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from serving.command_line import InputError
 from tuner import design
+from tuner.design import Space
 from tuner.ledger import Entry, Ledger
-from tuner.protocol import Failure, Trial
-from tuner.tasks.task import Metric
+from tuner.protocol import Failure, Protocol, Trial
+from tuner.tasks.task import Edition, Metric
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,109 @@ class Records:
         return sum(len(entries) for entries in self.entries.values())
 
 
+def load_all(paths: Sequence[Path], order: Sequence[str]) -> tuple[Records, ...]:
+    """Reads studies from directories and from tables of trials, in any mixture.
+
+    What was trained in several directories on the same task and data by the same protocol, space
+    and seed is one study: its variants may come from anywhere, each from one place.
+
+    Args:
+        paths: study directories, and `.csv` or `.parquet` files of `tuner.analysis.table`.
+        order: codes of all known variants in the order of the tables.
+
+    Returns:
+        The studies in the order of their first paths, with different names.
+
+    Raises:
+        InputError: if a path is neither or is damaged, or a variant of a study comes twice.
+    """
+    # Tables need PyArrow.
+    from tuner.analysis import table
+
+    parts: dict[str, list[tuple[Path, Records]]] = {}
+    for place, path in enumerate(paths):
+        if path.resolve() in [earlier.resolve() for earlier in paths[:place]]:
+            raise InputError(f"--study_dir: expected each study once. Received twice: {path}")
+        for study in table.read(path, order) if path.is_file() else [load(path, order)]:
+            alike = parts.setdefault(_identity(study), [])
+            for other_path, other in alike:
+                if shared := other.entries.keys() & study.entries.keys():
+                    raise InputError(
+                        f"--study_dir: expected each variant of a study once. Received: {path} "
+                        f"and {other_path}, which both have {min(shared)}"
+                    )
+            alike.append((path, study))
+    studies = [_merge([study for _, study in alike], order) for alike in parts.values()]
+    named: dict[str, Records] = {}
+    for study in studies:
+        names = (f"{study.name} ({number})" for number in itertools.count(2))
+        name = next(name for name in itertools.chain([study.name], names) if name not in named)
+        named[name] = dataclasses.replace(study, name=name)
+    return tuple(named.values())
+
+
+def _identity(study: Records) -> str:
+    """What studies have in common that are parts of one."""
+    facts = study.facts
+    data = {name: facts["data"][name] for name in ("name", "sha256")}
+    alike = {name: facts[name] for name in ("task", "metric", "protocol", "space", "seed")}
+    return json.dumps([alike, data], sort_keys=True)
+
+
+def _merge(parts: Sequence[Records], order: Sequence[str]) -> Records:
+    """Makes one study of parts with different variants."""
+    if len(parts) == 1:
+        return parts[0]
+    facts = dict(parts[0].facts)
+    # Each library's version, or versions, and everybody who worked on it.
+    facts["versions"] = {
+        name: ", ".join(_distinct(part.facts["versions"].get(name) for part in parts))
+        for name in _distinct(name for part in parts for name in part.facts["versions"])
+    }
+    for name in ("machines", "commands"):
+        facts[name] = _distinct(each for part in parts for each in part.facts.get(name, ()))
+
+    def gather(attribute: str) -> dict[str, Any]:
+        trials = {code: its for part in parts for code, its in getattr(part, attribute).items()}
+        return {code: trials[code] for code in order if code in trials}
+
+    return Records(
+        name=facts["task"],
+        facts=facts,
+        entries=gather("entries"),
+        failures=gather("failures"),
+        waiting=gather("waiting"),
+    )
+
+
+def _distinct(values: Iterable[str | None]) -> list[str]:
+    """The values without repetitions, in the order of their first places."""
+    return [value for value in dict.fromkeys(values) if value is not None]
+
+
+def check_facts(facts: Any, where: str) -> None:
+    """Checks that the facts of a study are those that the analysis needs.
+
+    Args:
+        facts: what `study.json` says, or the columns of a table.
+        where: the file, for the message.
+
+    Raises:
+        InputError: if something is missing, unknown or of another form.
+    """
+    try:
+        Metric(**facts["metric"])
+        Edition(**facts["data"])
+        Protocol(**facts["protocol"])
+        Space(**{name: (low, high) for name, (low, high) in facts["space"].items()})
+        dict(facts["versions"], task=facts["task"], seed=facts["seed"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{where}: expected task, metric, data, protocol, space, seed and versions of a study: "
+            f"{type(error).__name__} {error}"
+        ) from error
+
+
 def load(directory: Path, order: Sequence[str]) -> Records:
     """Reads a study directory.
 
@@ -70,10 +175,12 @@ def load(directory: Path, order: Sequence[str]) -> Records:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(
-            f"--study_dir: expected a study directory (one with study.json). Received: {directory}"
+            "--study_dir: expected a study directory (one with study.json) or a table of trials "
+            f"(.csv or .parquet). Received: {directory}"
         ) from error
     except ValueError as error:
         raise InputError(f"{path}: expected JSON: {error}") from error
+    check_facts(facts, str(path))
     designs = {file.stem: file for file in (directory / "designs").glob("*.csv")}
     codes = [code for code in order if code in designs]
     ended = {

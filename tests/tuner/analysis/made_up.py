@@ -107,9 +107,7 @@ def records(
 ) -> Records:
     """Makes what `write` writes, without leaving files; arguments are those of `write`."""
     with tempfile.TemporaryDirectory() as folder:
-        directory = write(
-            Path(folder) / task, trials, variants, ended=ended, seed=seed, task=task
-        )
+        directory = write(Path(folder) / task, trials, variants, ended=ended, seed=seed, task=task)
         return records_module.load(directory, VARIANTS)
 
 
