@@ -14,7 +14,7 @@ import jinja2
 import markupsafe
 
 from serving import files
-from tuner.analysis import figures, records, statistics
+from tuner.analysis import figures, records, study_analysis
 from tuner.analysis.records import Records
 from tuner.analysis.statistics import VariantSummary
 from tuner.design import Space
@@ -38,21 +38,18 @@ def write(directory: Path, order: Sequence[str]) -> Path:
         OSError: if the report cannot be written.
     """
     study = records.load(directory, list(order))
-    metric = Metric(**study.facts["metric"])
-    finished = {code: entries for code, entries in study.entries.items() if entries}
-    summaries = [
-        statistics.summarize(code, entries, len(study.failures[code]), study.planned[code])
-        for code, entries in finished.items()
-    ]
+    analysis = study_analysis.analyse(study)
+    metric, summaries = analysis.metric, analysis.summaries
     folder = directory / "report"
     for name in ("tables", "figures"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    curves = figures.learning_curves(finished, metric)
-    files.write_text(folder / "figures" / "learning_curves.svg", curves)
+    drawn = {figure.name: figure.svg for figure in figures.draw(analysis)}
+    for name, svg in drawn.items():
+        files.write_text(folder / "figures" / f"{name}.svg", svg)
     for name, rows in _tables(study, summaries).items():
         files.write_text(folder / "tables" / f"{name}.csv", _csv(rows))
     page = folder / "index.html"
-    files.write_text(page, _render(study, summaries, metric, curves))
+    files.write_text(page, _render(study, summaries, metric, drawn.get("learning_curves", "")))
     return page
 
 
@@ -75,8 +72,8 @@ def _render(
         best=best,
         grouped=all(summary.best.result.test_grouped is not None for summary in summaries),
         metric=metric,
-        # Drawn by matplotlib from numbers and codes; the XML head has no place inside HTML.
-        curves=markupsafe.Markup(curves[curves.index("<svg") :]),
+        # Drawn by matplotlib from numbers and codes.
+        curves=markupsafe.Markup(curves),
         finished=study.finished,
         failures=[failure for failures in study.failures.values() for failure in failures],
         planned=sum(study.planned.values()),

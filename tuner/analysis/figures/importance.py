@@ -1,0 +1,214 @@
+"""Which hyperparameter explains how much, as in Figure 5 of the paper."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import matplotlib.axes
+import matplotlib.figure
+
+from tuner.analysis.evidence import NotEnough
+from tuner.analysis.factors import VARIANT, Factor
+from tuner.analysis.figures import marginals, scales, style, svg
+from tuner.analysis.importance import Effect, Importance
+from tuner.analysis.notation import percent, significant
+from tuner.analysis.study_analysis import TARGETS, StudyAnalysis
+
+_TITLES = {"test": "variance of the test score", "seconds": "variance of the training time"}
+_PITCH = 1.55
+_PAIRS, _HIGHER = "all pairs", "three and more"
+_ROW = 0.27
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+    """One bar: what explains how much.
+
+    Attributes:
+        column: where it stands.
+        share: of the variance.
+        spread: over the trees; None where there is none.
+        note: words behind the number.
+    """
+
+    column: str
+    share: float
+    spread: float | None
+    note: str = ""
+
+
+def draw(analysis: StudyAnalysis) -> svg.Figure | None:
+    """Draws bars of main effects, pairs and higher orders: a row a variant."""
+    results = analysis.importance
+    found = {key: one for key, one in results.items() if isinstance(one, Importance)}
+    if not found:
+        return None
+    description = "Shares of the variance. " + " ".join(
+        f"{_who(variant)}, {_TITLES[target].removeprefix('variance of the ')}: "
+        + ", ".join(f"{bar.column} {percent(bar.share)}" for bar in bars(one))
+        + "."
+        for (variant, target), one in found.items()
+        if variant in (None, style.BASELINE)
+    )
+    return svg.render(
+        plot(results),
+        "importance",
+        "What explains the differences between trials",
+        _caption(results),
+        description,
+    )
+
+
+def bars(importance: Importance) -> list[Bar]:
+    """Lists the bars of a row: main effects, all pairs, the largest pair, all higher orders."""
+    factors = {factor.name: factor for factor in importance.factors}
+    listed = [
+        Bar(scales.name_of(factors[effect.names[0]]), effect.share, effect.spread)
+        for effect in importance.mains
+    ]
+    if importance.pairs:
+        listed.append(Bar(_PAIRS, sum(effect.share for effect in importance.pairs), None))
+        largest = max(importance.pairs, key=lambda effect: effect.share)
+        note = _pair(largest, factors)
+        listed.append(Bar(_LARGEST, largest.share, largest.spread, note))
+    higher = importance.higher_order
+    return [*listed, Bar(_HIGHER, higher.share, higher.spread)]
+
+
+_LARGEST = "largest pair"
+
+
+def plot(results: marginals.Results) -> matplotlib.figure.Figure:
+    """Draws a table of bars for the score and one for the time."""
+    targets = [
+        target
+        for target in TARGETS
+        if any(key[1] == target and isinstance(one, Importance) for key, one in results.items())
+    ]
+    rows = [None, *dict.fromkeys(variant for variant, _ in results if variant is not None)]
+    height = _ROW * len(rows)
+    figure = style.canvas(len(targets) * (height + 0.75) + 0.1)
+    figure.subplots_adjust(
+        **style.margins(
+            figure,
+            left=0.85,
+            right=0.1,
+            top=0.6,
+            bottom=0.2,
+            between=(0, 0.7),
+            grid=(1, len(targets)),
+        )
+    )
+    panels = figure.subplots(len(targets), squeeze=False)[:, 0]
+    for axes, target in zip(panels, targets, strict=True):
+        _draw_table(axes, {variant: results.get((variant, target)) for variant in rows})
+        axes.set_title(_TITLES[target], pad=24)
+    return figure
+
+
+def _draw_table(
+    axes: matplotlib.axes.Axes, results: Mapping[str | None, Importance | NotEnough | None]
+) -> None:
+    """Draws columns of bars side by side in one panel, all on the same scale from 0 to 1."""
+    columns = _columns(results)
+    for place, (variant, one) in enumerate(results.items()):
+        if isinstance(one, Importance):
+            _draw_row(axes, place, one, columns)
+        else:
+            reason = one.reason if isinstance(one, NotEnough) else "not analysed"
+            axes.text(0.02, place, reason, va="center", color=style.MUTED, fontsize=9)
+        if variant is None:
+            axes.axhline(place + 0.5, color=style.MUTED, linewidth=0.6)
+    axes.set_yticks(range(len(results)), [_short(variant) for variant in results])
+    axes.set_ylim(len(results) - 0.45, -0.55)
+    axes.set_xlim(0, _PITCH * len(columns) + 0.6)
+    for column, start in columns.items():
+        axes.axvline(start, color=style.MUTED, linewidth=0.8)
+        axes.annotate(
+            column,
+            (start, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 5),
+            textcoords="offset points",
+            color=style.MUTED,
+            fontsize=9.5,
+        )
+    axes.set_xticks([])
+    axes.grid(visible=False)
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["left", "bottom"]].set_visible(False)
+
+
+def _columns(results: Mapping[str | None, Importance | NotEnough | None]) -> dict[str, float]:
+    """Where each column of bars starts, in the order of the fullest row."""
+    rows = [bars(one) for one in results.values() if isinstance(one, Importance)]
+    names = [bar.column for bar in max(rows, key=len)]
+    return {name: place * _PITCH for place, name in enumerate(names)}
+
+
+def _draw_row(
+    axes: matplotlib.axes.Axes, place: int, importance: Importance, columns: Mapping[str, float]
+) -> None:
+    interaction = {_PAIRS, _LARGEST, _HIGHER}
+    for bar in bars(importance):
+        start = columns[bar.column]
+        share = max(bar.share, 0.0)
+        axes.barh(
+            place,
+            share,
+            left=start,
+            height=0.62,
+            color=style.MUTED if bar.column in interaction else style.ACCENT,
+            linewidth=0,
+        )
+        end = share
+        if bar.spread is not None:
+            low, high = max(0.0, share - bar.spread), min(1.0, share + bar.spread)
+            axes.plot(
+                [start + low, start + high], [place, place], color=style.INK, linewidth=1.1
+            )
+            end = max(end, high)
+        axes.text(
+            start + end + 0.05,
+            place,
+            f"{percent(bar.share)} {bar.note}".strip(),
+            va="center",
+            fontsize=9,
+        )
+
+
+def _pair(effect: Effect, factors: Mapping[str, Factor]) -> str:
+    return " × ".join(scales.name_of(factors[name]) for name in effect.names)
+
+
+def _short(variant: str | None) -> str:
+    return "pooled" if variant is None else variant
+
+
+def _who(variant: str | None) -> str:
+    return "All variants pooled" if variant is None else variant
+
+
+def _caption(results: marginals.Results) -> str:
+    found = [one for one in results.values() if isinstance(one, Importance)]
+    explained = [one.explained for one in found if one.target == "test"]
+    words = [
+        "Share of the variance over the search space that each hyperparameter explains alone "
+        "(blue), and that combinations explain beyond that (grey), by functional ANOVA on a "
+        f"forest ({found[0].backend}). Bars of one row add up to 100 % (the largest pair is part "
+        "of all pairs). Horizontal lines: one standard deviation over the trees."
+    ]
+    if any(factor.name == VARIANT for one in found for factor in one.factors):
+        words.append("Pooled: all variants together, with the variant as one more factor.")
+    if explained:
+        low, high = min(explained), max(explained)
+        words.append(
+            "The forests explain of trials that they have not seen (R², test score) "
+            + (
+                f"{significant(low, 2)}."
+                if len(explained) == 1
+                else f"{significant(low, 2)} to {significant(high, 2)}."
+            )
+        )
+    return " ".join(words + marginals.lacking(results))
