@@ -1,0 +1,41 @@
+"""Writes all trials of studies as one tidy table, also while they are running.
+
+    python -m tuner.export --study_dir=studies/music --out=music.parquet --out=music.csv
+
+`docs/trial_table.md` explains the columns. `tuner.load_trials` reads the table into pandas, and
+`python -m tuner.report --study_dir=music.parquet` makes the report of it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from absl import flags
+
+from serving import command_line
+from serving.command_line import InputError
+
+_STUDY_DIR = flags.DEFINE_multi_string(
+    "study_dir", [], "Directory of a study, or a table of trials; repeat it for several."
+)
+_OUT = flags.DEFINE_multi_string("out", [], "File to write, .csv or .parquet; repeat it for both.")
+
+
+def main() -> int:
+    """Runs the command."""
+    if not _STUDY_DIR.value:
+        raise InputError("--study_dir: expected a study directory. Received: nothing")
+    if not _OUT.value:
+        raise InputError("--out: expected a file that ends in .csv or .parquet. Received: nothing")
+    from tuner.analysis import records, table
+    from tuner.variants import CODES
+
+    studies = records.load_all([Path(name) for name in _STUDY_DIR.value], CODES)
+    for name in _OUT.value:
+        table.write(studies, Path(name))
+        print(f"trials: {name}")
+    return 0
+
+
+if __name__ == "__main__":
+    command_line.run(main)
