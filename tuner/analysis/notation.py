@@ -8,32 +8,44 @@ import math
 def significant(value: float | None, digits: int = 4) -> str:
     """Writes a number with a few significant digits.
 
-    Whole digits before the point are kept. What is below a thousandth is written with a power of
+    Whole digits before the point are kept. What is below a hundredth is written with a power of
     ten, as learning rates are.
 
     Args:
-        value: any number; None and what is not finite become words.
+        value: any number, infinite ones too; None and NaN become words.
         digits: significant digits, trailing zeros included, so that columns line up.
 
     Example:
         >>> significant(8.5612), significant(12345.6), significant(0.25, 3), significant(1.26e-6, 3)
         ('8.561', '12346', '0.250', '1.26e-6')
-        >>> significant(-0.031), significant(0), significant(None)
-        ('−0.03100', '0', 'none')
+        >>> significant(-0.031), significant(0), significant(None), significant(-math.inf)
+        ('−0.03100', '0', 'none', '−∞')
     """
     if value is None:
         return "none"
-    if not math.isfinite(value):
-        return "not finite"
+    if math.isnan(value):
+        return "not a number"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
     if value == 0:
         return "0"
     mantissa, power = f"{abs(value):.{digits - 1}e}".split("e")
     exponent = int(power)
-    if -3 <= exponent:
+    if exponent >= -2:
         text = f"{abs(value):.{max(0, digits - 1 - exponent)}f}"
     else:
         text = f"{mantissa}e{exponent}"
     return f"−{text}" if value < 0 else text
+
+
+def bound(value: float) -> str:
+    """Writes the end of a range, which somebody chose: all its digits, and no more.
+
+    Example:
+        >>> bound(1e-6), bound(0.025), bound(200), bound(1.0)
+        ('1e-6', '0.025', '200', '1')
+    """
+    return f"{value:g}".replace("e-0", "e-")
 
 
 def p_value(p: float) -> str:

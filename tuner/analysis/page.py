@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import markupsafe
+
+from tuner.analysis import notation, trial_list
+from tuner.analysis.evidence import NotEnough
+from tuner.analysis.factors import VARIANT
+from tuner.analysis.importance import Effect, Importance
+from tuner.analysis.records import Records
+from tuner.design import Space
+from tuner.progress import duration
+from tuner.protocol import Protocol
 
 if TYPE_CHECKING:
     from tuner.analysis.claims import Claim
@@ -12,6 +28,20 @@ if TYPE_CHECKING:
     from tuner.analysis.findings import Finding
     from tuner.analysis.guidelines import Guideline
     from tuner.analysis.study_analysis import StudyAnalysis
+
+PAPERS_TRIALS = 200
+"""Trials of a variant in the paper (section 4.4)."""
+
+# Which figure stands in which section, in the order of the page.
+_PLACES = (
+    "variants",
+    "marginals",
+    "importance",
+    "axes",
+    "interactions",
+    "learning_curves",
+    "expected_best",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +75,221 @@ class StudyPage:
 def render(studies: Sequence[StudyPage]) -> str:
     """Writes the page.
 
+    Its script changes the list of trials and the colours only; without it the page says the same.
+    The page's own policy (CSP) forbids it the network.
+
     Args:
         studies: at least one; with several there is a table of them all on top.
 
     Returns:
         An HTML document with its style, its script and its figures inside.
+
+    Raises:
+        ValueError: if two studies have the same key, or a key cannot be part of an anchor.
     """
-    raise NotImplementedError
+    keys = [study.key for study in studies]
+    if len(set(keys)) != len(keys) or not all(re.fullmatch(r"[\w-]+", key) for key in keys):
+        raise ValueError(f"expected keys of letters, digits, - and _, each once. Received: {keys}")
+    script = _source("table.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    numbers: dict[tuple[str, str], int] = {}
+    for study in studies:
+        for figure in _in_order(study.figures):
+            numbers[study.key, figure.name] = len(numbers) + 1
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            studies=[_view(study) for study in studies],
+            variants=list(dict.fromkeys(code for study in studies for code in _codes(study))),
+            numbers=numbers,
+            style=markupsafe.Markup(_source("style.css")),
+            script=markupsafe.Markup(script),
+            script_hash=f"sha256-{digest}",
+        )
+    )
+
+
+def is_papers(records: Records) -> bool:
+    """Whether a study has the paper's space, rules and number of trials."""
+    space, protocol = records.facts["space"], records.facts["protocol"]
+    papers = {name: list(limits) for name, limits in dataclasses.asdict(Space()).items()}
+    rules = dataclasses.asdict(Protocol(order_seed=protocol["order_seed"]))
+    return (
+        {name: list(limits) for name, limits in space.items()} == papers
+        and protocol == rules
+        and set(records.planned.values()) == {PAPERS_TRIALS}
+    )
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tuner.analysis"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # Half a million points: no spaces between them.
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    environment.filters |= {
+        "number": notation.significant,
+        "bound": notation.bound,
+        "signed": _signed,
+        "p": notation.p_value,
+        "percent": notation.percent,
+        "effect": _effect,
+        "duration": duration,
+    }
+    environment.tests["lacking"] = lambda value: isinstance(value, NotEnough)
+    return environment
+
+
+def _source(name: str) -> str:
+    path = resources.files("tuner.analysis").joinpath("templates", name)
+    return path.read_text(encoding="utf-8")
+
+
+def _signed(value: float, digits: int = 3) -> str:
+    text = notation.significant(value, digits)
+    return f"+{text}" if value > 0 else text
+
+
+def _effect(effect: Effect) -> str:
+    share, spread = 100 * effect.share, 100 * effect.spread
+    digits = 0 if share >= 9.95 else 1
+    return f"{share:.{digits}f} ± {spread:.{digits}f}"
+
+
+def _codes(study: StudyPage) -> list[str]:
+    return list(study.analysis.records.planned)
+
+
+def _view(study: StudyPage) -> dict[str, Any]:
+    """Collects what the templates ask of a study."""
+    analysis = study.analysis
+    records = analysis.records
+    entries = [entry for trials in records.entries.values() for entry in trials]
+    grouped = any(entry.result.test_grouped is not None for entry in entries)
+    targets = _targets(analysis.importance)
+    return {
+        "page": study,
+        "key": study.key,
+        "analysis": analysis,
+        "records": records,
+        "facts": records.facts,
+        "metric": analysis.metric,
+        "paper": is_papers(records),
+        "planned": sum(records.planned.values()),
+        "failures": [failure for failed in records.failures.values() for failure in failed],
+        "summaries": {summary.variant: summary for summary in analysis.summaries},
+        "seconds": sum(
+            summary.seconds.mean * summary.seconds.count for summary in analysis.summaries
+        ),
+        "engines": sorted({entry.result.engine for entry in entries}),
+        "figures": {
+            # Drawn here from numbers and codes, as an element for a page.
+            figure.name: (figure, markupsafe.Markup(figure.svg))
+            for figure in _in_order(study.figures)
+        },
+        "others": [figure.name for figure in study.figures if figure.name not in _PLACES],
+        "grouped": grouped,
+        "columns": trial_list.columns(grouped),
+        "rows": trial_list.rows(records, grouped),
+        "curves": trial_list.curves(records),
+        "targets": targets,
+        "ped_anova": [target for target in targets if target.has_ped_anova],
+        "pairs": _pairs(analysis.importance),
+    }
+
+
+def _in_order(figures: Iterable[Figure]) -> list[Figure]:
+    """Sorts figures as they stand on the page; those that no section knows come last."""
+    places = {name: place for place, name in enumerate(_PLACES)}
+    return sorted(figures, key=lambda figure: places.get(figure.name, len(places)))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shares:
+    """A row of an importance table; `mains` is by factor."""
+
+    subject: str
+    result: Importance | NotEnough
+    mains: dict[str, Effect]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Target:
+    """Importance for one target; `labels` are those of all factors of any row."""
+
+    name: str
+    labels: dict[str, str]
+    rows: list[_Shares]
+
+    @property
+    def results(self) -> list[Importance]:
+        return [row.result for row in self.rows if isinstance(row.result, Importance)]
+
+    @property
+    def backends(self) -> list[str]:
+        return sorted({result.backend for result in self.results})
+
+    @property
+    def has_ped_anova(self) -> bool:
+        return any(result.ped_anova for result in self.results)
+
+
+def _targets(importance: Mapping[tuple[str | None, str], Importance | NotEnough]) -> list[_Target]:
+    targets = []
+    for name in dict.fromkeys(target for _, target in importance):
+        rows = [
+            _shares(variant, result)
+            for (variant, target), result in importance.items()
+            if target == name
+        ]
+        target = _Target(name, {}, rows)
+        for result in target.results:
+            target.labels.update({factor.name: factor.label for factor in result.factors})
+        # Only the pooled trials differ in their variant: its column is the last.
+        if VARIANT in target.labels:
+            target.labels[VARIANT] = target.labels.pop(VARIANT)
+        targets.append(target)
+    return targets
+
+
+def _shares(variant: str | None, result: Importance | NotEnough) -> _Shares:
+    effects = result.mains if isinstance(result, Importance) else ()
+    return _Shares(_subject(variant), result, {effect.names[0]: effect for effect in effects})
+
+
+def _subject(variant: str | None) -> str:
+    return "all pooled" if variant is None else variant
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pairs:
+    """Interactions on the test score: a row a pair, the largest first, a column a variant."""
+
+    subjects: list[str]
+    rows: list[tuple[str, list[Effect | None]]]
+
+
+def _pairs(importance: Mapping[tuple[str | None, str], Importance | NotEnough]) -> _Pairs:
+    results = {
+        _subject(variant): result
+        for (variant, target), result in importance.items()
+        if target == "test" and isinstance(result, Importance)
+    }
+    effects: dict[str, dict[str, Effect]] = {}
+    for subject, result in results.items():
+        labels = {factor.name: factor.label for factor in result.factors}
+        for effect in result.pairs:
+            name = " × ".join(labels[factor] for factor in effect.names)
+            effects.setdefault(name, {})[subject] = effect
+    ranked = sorted(
+        effects.items(), key=lambda item: -max(effect.share for effect in item[1].values())
+    )
+    return _Pairs(
+        subjects=list(results),
+        rows=[(name, [found.get(subject) for subject in results]) for name, found in ranked],
+    )

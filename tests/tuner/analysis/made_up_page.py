@@ -1,0 +1,133 @@
+"""What a page is made of, for studies that nobody trained.
+
+Statistics are computed from the made-up trials; words, shares of variance and drawings are written
+by hand, so that a test knows them and nothing has to be fitted or drawn.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tests.tuner.analysis import made_up
+from tuner.analysis import statistics
+from tuner.analysis.claims import Claim
+from tuner.analysis.evidence import NotEnough
+from tuner.analysis.factors import Factor
+from tuner.analysis.figures import Figure
+from tuner.analysis.findings import Finding
+from tuner.analysis.guidelines import Guideline
+from tuner.analysis.importance import Effect, Importance
+from tuner.analysis.page import StudyPage
+from tuner.analysis.records import Records
+from tuner.analysis.study_analysis import TARGETS, StudyAnalysis
+
+FIGURES = (
+    "variants",
+    "marginals",
+    "importance",
+    "interactions",
+    "learning_curves",
+    "axes",
+    "expected_best",
+)
+
+_HYPERPARAMETERS = (
+    Factor("units", "units", 20, 200, "log", integer=True),
+    Factor("learning_rate", "learning rate", 1e-6, 1e-2, "log"),
+    Factor("one_minus_momentum", "1 - momentum", 0.01, 1.0, "log"),
+    Factor("noise_std", "noise", 0.0, 1.0, "linear"),
+)
+
+
+def importance(variant: str | None, target: str, variants: Sequence[str]) -> Importance:
+    """Shares by hand: learning rate .671, units .123 of the score; the others little."""
+    names = Factor("variant", "variant", 0, len(variants) - 1, "categories", tuple(variants))
+    factors = _HYPERPARAMETERS + ((names,) if variant is None else ())
+    shares = [0.123, 0.671, 0.0042, 0.0817, 0.0334]
+    if target == "seconds":
+        shares = [0.807, 0.0512, 0.0017, 0.0025, 0.0133]
+    mains = [
+        Effect((factor.name,), share, share / 10)
+        for factor, share in zip(factors, shares, strict=False)
+    ]
+    pairs = [
+        Effect(("units", "learning_rate"), 0.0312, 0.0045),
+        Effect(("learning_rate", "noise_std"), 0.0417, 0.0038),
+    ]
+    rest = 1 - sum(effect.share for effect in (*mains, *pairs))
+    return Importance(
+        variant=variant,
+        target=target,
+        trials=180,
+        backend="forest",
+        factors=factors,
+        mains=tuple(mains),
+        pairs=tuple(pairs),
+        higher_order=Effect((), rest, 0.0021),
+        marginals=(),
+        surfaces=(),
+        explained=0.9134,
+        ped_anova={factor.name: 1 / len(factors) for factor in factors},
+    )
+
+
+def analysis(records: Records, *, enough: bool = True) -> StudyAnalysis:
+    """Analyses a study without a forest.
+
+    Args:
+        records: its trials.
+        enough: whether the trials carry conclusions.
+    """
+    finished = {variant: entries for variant, entries in records.entries.items() if entries}
+    summaries = tuple(
+        statistics.summarize(
+            variant, entries, len(records.failures[variant]), records.planned[variant]
+        )
+        for variant, entries in finished.items()
+    )
+    lacking = NotEnough("there are 2 trials; this needs 30")
+    return StudyAnalysis(
+        records=records,
+        metric=records.metric,
+        summaries=summaries,
+        comparisons=statistics.compare(summaries) if enough else {"NFG": lacking},
+        expected_best=(),
+        importance={
+            (variant, target): importance(variant, target, tuple(finished)) if enough else lacking
+            for target in TARGETS
+            for variant in (None, *finished)
+        },
+    )
+
+
+def page(key: str = "music", **changes: Any) -> StudyPage:
+    """Makes a page's contents.
+
+    Args:
+        key: of the study.
+        **changes: fields of `StudyPage` that shall be others.
+    """
+    fields = {
+        "analysis": analysis(made_up.records(30, ("V", "NIG", "NFG"))),
+        "figures": tuple(
+            Figure(name, f"Title of {name}", f"Caption of {name}.", f'<svg id="{key}-{name}-svg"/>')
+            for name in FIGURES
+        ),
+        "findings": (
+            Finding("NFG is worse than V.", "Welch's t, p < 0.001", "variants"),
+            Finding("Nobody drew this.", "", "no such figure"),
+        ),
+        "claims": (
+            Claim("variants", "NFG is worse.", "abstract", "NFG is worse.", "agrees"),
+            Claim("momentum", "It hardly matters.", "section 8", "Too few trials.", "cannot tell"),
+        ),
+        "guidelines": (Guideline("Tune the learning rate first.", "67 % of it", "importance"),),
+        "command": f"python -m tuner.report --study_dir=studies/{key}",
+        "files": {"trials.csv": "trials.csv"},
+        "figure_files": {name: f"figures/{key}-{name}.svg" for name in FIGURES},
+    }
+    return StudyPage(key=key, **(fields | changes))
