@@ -8,7 +8,7 @@ w_l1, …, w_ld. Its average over all factors but those of a subset U, the margi
 is a step function too, on the grid of the tree's own split points. A difference array gives all
 its steps at once: v_l · Π w_lj is added in the 2^|U| corners of each box with alternating signs,
 and a running sum along each axis fills the boxes. That takes O(leaves + cells) instead of one
-descent of the tree for each cell, and the variances
+descent of the tree for each cell, for all trees in the same few NumPy calls, and the variances
 
     V_U = ∫ a_U² - (∫ a)² - Σ_{W a proper, non-empty subset of U} V_W
 
@@ -24,29 +24,40 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+
+_CELLS = 2**19
+"""Cells of marginals of pairs in memory at a time: 4 MiB."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Boxes:
-    """A regression tree over the unit cube, as the boxes of its leaves.
+    """Regression trees over the unit cube, as the boxes of their leaves.
 
     Attributes:
         lower: lower corners, float64 `[leaves, factors]`.
-        upper: upper corners. The boxes are disjoint and fill the unit cube.
+        upper: upper corners. The boxes of a tree are disjoint and fill the unit cube.
         values: predictions, float64 `[leaves]`.
+        trees: the tree of each leaf, from 0, ascending, `[leaves]`.
 
     Example:
-        >>> halves = Boxes(np.array([[0.0], [0.5]]), np.array([[0.5], [1.0]]), np.array([1.0, 3.0]))
-        >>> halves.mean, halves.variance
-        (2.0, 1.0)
+        >>> lower, upper = np.array([[0.0], [0.5]]), np.array([[0.5], [1.0]])
+        >>> halves = Boxes(lower, upper, np.array([1.0, 3.0]), np.array([0, 0]))
+        >>> halves.means, halves.variances, halves.marginals([0])
+        (array([2.]), array([1.]), array([[1., 3.]]))
     """
 
     lower: np.ndarray
     upper: np.ndarray
     values: np.ndarray
+    trees: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """Number of trees."""
+        return int(self.trees[-1]) + 1
 
     @functools.cached_property
     def sides(self) -> np.ndarray:
@@ -54,77 +65,118 @@ class Boxes:
         return self.upper - self.lower
 
     @functools.cached_property
-    def mean(self) -> float:
-        """Average of the tree over the cube."""
-        return float(self.values @ self.sides.prod(axis=1))
+    def means(self) -> np.ndarray:
+        """Average of each tree over the cube, `[trees]`."""
+        return np.bincount(self.trees, self.values * self.sides.prod(axis=1))
 
     @functools.cached_property
-    def variance(self) -> float:
-        """Variance of the tree over the cube, V in the paper."""
-        return float((self.values - self.mean) ** 2 @ self.sides.prod(axis=1))
+    def variances(self) -> np.ndarray:
+        """Variance of each tree over the cube, V in the paper, `[trees]`."""
+        squares = (self.values - self.means[self.trees]) ** 2
+        return np.bincount(self.trees, squares * self.sides.prod(axis=1))
 
     @functools.cached_property
-    def edges(self) -> tuple[np.ndarray, ...]:
-        """The ends of the steps along each factor, from 0 to 1, sorted."""
-        return tuple(np.append(np.unique(column), 1.0) for column in self.lower.T)
-
-    @functools.cached_property
-    def _places(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-        """Where the lower and upper corners stand among the edges of each factor."""
+    def _steps(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
         return tuple(
-            (np.searchsorted(edges, lower), np.searchsorted(edges, upper))
-            for edges, lower, upper in zip(self.edges, self.lower.T, self.upper.T, strict=True)
+            _steps(np.stack(ends), self.trees)
+            for ends in zip(self.lower.T, self.upper.T, strict=True)
         )
 
-    def marginal(self, factors: Sequence[int]) -> np.ndarray:
-        """Averages the tree over all factors but some.
+    def edges(self, factor: int) -> np.ndarray:
+        """Ends of the steps along a factor: 0, split points ascending, 1, and ones to fill up.
+
+        Returns:
+            float64 `[trees, edges of the tree that has most]`.
+        """
+        return self._steps[factor][0]
+
+    def marginals(self, factors: Sequence[int]) -> np.ndarray:
+        """Averages each tree over all factors but some.
 
         Args:
             factors: which to keep, at least one.
 
         Returns:
-            The average in each cell of the grid of these factors' edges, an axis for each factor.
-
-        Example:
-            >>> lower, upper = np.array([[0, 0], [0, 0.5], [0.5, 0]]), np.array([[0.5, 0.5], [0.5, 1], [1, 1]])
-            >>> Boxes(lower, upper, np.array([1.0, 3.0, 4.0])).marginal([0])
-            array([2., 4.])
-        """  # noqa: E501
-        others = np.delete(self.sides, factors, axis=1)
-        mass = self.values * others.prod(axis=1)
-        shape = tuple(len(self.edges[factor]) for factor in factors)
-        steps = np.zeros(int(np.prod(shape)))
+            The averages in the cells of the grid of these factors' edges: `[trees, cells, …]`, an
+            axis for each factor. Cells between two ones of `edges` are empty.
+        """
+        shape = (self.count, *(self.edges(factor).shape[1] for factor in factors))
+        mass = self.values * np.delete(self.sides, factors, axis=1).prod(axis=1)
+        places, masses = [], []
         for corner in itertools.product((0, 1), repeat=len(factors)):
-            place = np.ravel_multi_index(
-                tuple(
-                    self._places[factor][end]
-                    for factor, end in zip(factors, corner, strict=True)
-                ),
-                shape,
-            )
-            steps += np.bincount(place, (-1) ** sum(corner) * mass, minlength=steps.size)
-        marginal = steps.reshape(shape)
-        for axis in range(len(factors)):
-            marginal = marginal.cumsum(axis=axis)
-        # Beyond the last edge nothing is left but rounding.
-        return marginal[tuple(slice(-1) for _ in factors)]
+            # Among the edges of each factor, the place of the lower (0) or upper (1) corner.
+            ends = zip(factors, corner, strict=True)
+            place = (self.trees, *(self._steps[factor][1][end] for factor, end in ends))
+            places.append(np.ravel_multi_index(place, shape))
+            masses.append((-1) ** sum(corner) * mass)
+        differences = np.bincount(
+            np.concatenate(places), np.concatenate(masses), minlength=int(np.prod(shape))
+        )
+        marginals = differences.reshape(shape)
+        for axis in range(1, len(shape)):
+            np.cumsum(marginals, axis=axis, out=marginals)
+        return marginals[(..., *(slice(-1) for _ in factors))]
 
-    def variance_of(self, factors: Sequence[int], marginal: np.ndarray) -> float:
-        """The variance of a marginal over the cube: what its factors explain alone and together.
+    def variances_of(self, factors: Sequence[int], marginals: np.ndarray) -> np.ndarray:
+        """Variances of marginals: what their factors explain, each alone and all together.
 
         Args:
-            factors: those of the marginal.
-            marginal: as `marginal` returns it.
+            factors: those of the marginals.
+            marginals: as `marginals` returns them.
+
+        Returns:
+            `[trees]`.
         """
-        squares = (marginal - self.mean) ** 2
+        squares = (marginals - self.means.reshape(-1, *(1 for _ in factors))) ** 2
         for factor in reversed(factors):
-            squares = squares @ np.diff(self.edges[factor])
-        return float(squares)
+            sizes = np.diff(self.edges(factor))
+            squares = np.einsum("t...c,tc->t...", squares, sizes)
+        return squares
 
     def steps_at(self, factor: int, points: np.ndarray) -> np.ndarray:
-        """The step of a marginal in which each point lies; a split point belongs to its left."""
-        places = np.searchsorted(self.edges[factor], points, side="left") - 1
-        return places.clip(0, len(self.edges[factor]) - 2)
+        """In which step along a factor points of the unit interval lie, `[trees, points]`.
+
+        A split point belongs to its left, as in scikit-learn.
+        """
+        below = self.edges(factor)[:, np.newaxis, :] < points[:, np.newaxis]
+        return (below.sum(axis=2) - 1).clip(0)
+
+    def batches(self) -> Iterator[Boxes]:
+        """Splits the trees so that the marginals of a pair stay small in memory."""
+        widest = max(self.edges(factor).shape[1] for factor in range(self.lower.shape[1]))
+        size = max(1, _CELLS // widest**2)
+        if size >= self.count:
+            yield self
+            return
+        for first in range(0, self.count, size):
+            place = slice(*np.searchsorted(self.trees, (first, first + size)))
+            yield Boxes(
+                self.lower[place], self.upper[place], self.values[place], self.trees[place] - first
+            )
+
+
+def _steps(ends: np.ndarray, trees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sorts the ends of boxes along a factor.
+
+    Args:
+        ends: lower and upper ones, `[2, leaves]`.
+        trees: the tree of each leaf.
+
+    Returns:
+        The different ends in each tree, filled up with ones, and the place there of each of `ends`.
+    """
+    owners = np.concatenate([trees, trees])
+    order = np.lexsort((ends.ravel(), owners))
+    sorted_ends, sorted_owners = ends.ravel()[order], owners[order]
+    first = np.append(True, (np.diff(sorted_ends) != 0) | (np.diff(sorted_owners) != 0))
+    rank = first.cumsum() - 1
+    starts = rank[np.searchsorted(sorted_owners, np.arange(trees[-1] + 1))]
+    sorted_places = rank - starts[sorted_owners]
+    edges = np.ones((trees[-1] + 1, sorted_places.max() + 1))
+    edges[sorted_owners[first], sorted_places[first]] = sorted_ends[first]
+    places = np.empty(order.size, dtype=np.intp)
+    places[order] = sorted_places
+    return edges, places.reshape(ends.shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,39 +199,45 @@ class Decomposition:
 
 
 def decompose(
-    trees: Sequence[Boxes], curves: Sequence[np.ndarray], surfaces: Sequence[np.ndarray]
+    boxes: Boxes, curves: Sequence[np.ndarray], surfaces: Sequence[np.ndarray]
 ) -> Decomposition:
-    """Computes main effects, all pairs and their marginals; memory for one tree at a time.
+    """Computes main effects, all pairs and their marginals.
 
     Args:
-        trees: over the same factors.
+        boxes: the trees.
         curves: for each factor, the points of the unit interval at which its marginal is wanted.
         surfaces: the same for the marginals of pairs.
     """
-    singles = [(factor,) for factor in range(len(curves))]
-    couples = list(itertools.combinations(range(len(curves)), 2))
-    variances = np.zeros((len(trees), len(singles) + len(couples)))
-    drawn_curves = [np.empty((len(trees), len(points))) for points in curves]
-    drawn_surfaces = [np.zeros((len(surfaces[j]), len(surfaces[k]))) for j, k in couples]
-    for number, tree in enumerate(trees):
-        for column, factors in enumerate([*singles, *couples]):
-            marginal = tree.marginal(factors)
-            variances[number, column] = tree.variance_of(factors, marginal)
-            if len(factors) == 1:
-                (j,) = factors
-                drawn_curves[j][number] = marginal[tree.steps_at(j, curves[j])]
-            else:
-                j, k = factors
-                variances[number, column] -= variances[number, j] + variances[number, k]
-                rows, columns = tree.steps_at(j, surfaces[j]), tree.steps_at(k, surfaces[k])
-                drawn_surfaces[column - len(singles)] += marginal[np.ix_(rows, columns)]
-    totals = np.array([tree.variance for tree in trees])
-    varying = totals > 0
+    parts = [_decompose(batch, curves, surfaces) for batch in boxes.batches()]
+    shares, drawn_curves, drawn_surfaces = zip(*parts, strict=True)
+    varying = boxes.variances > 0
     # A pair explains at least nothing; rounding may say a little less.
-    shares = (variances[varying] / totals[varying, np.newaxis]).clip(0, 1)
+    explained = np.concatenate(shares)[varying].clip(0)
+    explained /= boxes.variances[varying, np.newaxis]
     return Decomposition(
-        mains=shares[:, : len(singles)],
-        pairs=shares[:, len(singles) :],
-        curves=tuple(drawn_curves),
-        surfaces=tuple(surface / len(trees) for surface in drawn_surfaces),
+        mains=explained[:, : len(curves)],
+        pairs=explained[:, len(curves) :],
+        curves=tuple(np.concatenate(batches) for batches in zip(*drawn_curves, strict=True)),
+        surfaces=tuple(sum(batches) / boxes.count for batches in zip(*drawn_surfaces, strict=True)),
     )
+
+
+def _decompose(
+    boxes: Boxes, curves: Sequence[np.ndarray], surfaces: Sequence[np.ndarray]
+) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
+    """Returns variances `[trees, effects]`, curves, and the sums of surfaces over the trees."""
+    variances, drawn_curves, drawn_surfaces = [], [], []
+    for factor, points in enumerate(curves):
+        marginals = boxes.marginals([factor])
+        variances.append(boxes.variances_of([factor], marginals))
+        places = boxes.steps_at(factor, points)
+        drawn_curves.append(np.take_along_axis(marginals, places, axis=1))
+    steps = [boxes.steps_at(factor, points) for factor, points in enumerate(surfaces)]
+    trees = np.arange(boxes.count)[:, np.newaxis, np.newaxis]
+    for first, second in itertools.combinations(range(len(curves)), 2):
+        marginals = boxes.marginals([first, second])
+        together = boxes.variances_of([first, second], marginals)
+        variances.append(together - variances[first] - variances[second])
+        rows, columns = steps[first][:, :, np.newaxis], steps[second][:, np.newaxis, :]
+        drawn_surfaces.append(marginals[trees, rows, columns].sum(axis=0))
+    return np.stack(variances, axis=1), drawn_curves, drawn_surfaces

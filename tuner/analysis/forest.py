@@ -52,7 +52,7 @@ def grow(
     *,
     trees: int = TREES,
     seed: int = 1,
-) -> tuple[list[Boxes], float]:
+) -> tuple[Boxes, float]:
     """Fits a forest; the same for any number of processors.
 
     Args:
@@ -68,6 +68,7 @@ def grow(
         The trees, and R² of the mean prediction of the trees that have not seen a trial
         (out-of-bag).
     """
+    import sklearn
     from sklearn.ensemble import RandomForestRegressor
 
     forest = RandomForestRegressor(
@@ -77,35 +78,43 @@ def grow(
         oob_score=True,
         random_state=seed,
         n_jobs=2 if len(points) >= _TWO_PROCESSORS else 1,
-    ).fit(points, targets)
-    grown = [boxes(estimator.tree_, cells) for estimator in forest.estimators_]
-    return grown, float(forest.oob_score_)
+    )
+    # For trees as small as these, checking the arguments of each takes longer than growing it.
+    with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
+        forest.fit(points.astype(np.float32), targets)
+    return boxes([estimator.tree_ for estimator in forest.estimators_], cells), forest.oob_score_
 
 
-def boxes(tree: Any, cells: Sequence[np.ndarray | None]) -> Boxes:
-    """Turns the leaves of a scikit-learn tree over the unit cube into boxes.
+def boxes(trees: Sequence[Any], cells: Sequence[np.ndarray | None]) -> Boxes:
+    """Turns the leaves of scikit-learn's trees over the unit cube into boxes.
 
     Args:
-        tree: `tree_` of a fitted regressor.
+        trees: `tree_` of each fitted regressor.
         cells: as in `grow`.
     """
-    feature, thresholds = tree.feature, tree.threshold.copy()
+    counts = [tree.node_count for tree in trees]
+    first = np.cumsum([0, *counts[:-1]])
+    owners = np.repeat(np.arange(len(trees)), counts)
+    left = np.concatenate([tree.children_left for tree in trees]) + first[owners]
+    right = np.concatenate([tree.children_right for tree in trees]) + first[owners]
+    feature = np.concatenate([tree.feature for tree in trees])
+    threshold = np.concatenate([tree.threshold for tree in trees])
+    values = np.concatenate([tree.value[:, 0, 0] for tree in trees])
     for factor, ends in enumerate(cells):
         if ends is not None:
             splits = feature == factor
             middles = (ends[:-1] + ends[1:]) / 2
-            thresholds[splits] = ends[np.searchsorted(middles, thresholds[splits])]
-    left, right = tree.children_left, tree.children_right
-    lower = np.zeros((tree.node_count, len(cells)))
+            threshold[splits] = ends[np.searchsorted(middles, threshold[splits])]
+    lower = np.zeros((len(feature), len(cells)))
     upper = np.ones_like(lower)
+    inner = feature >= 0
     # Level by level, since a child's box needs its parent's.
-    level = np.flatnonzero([left[0] >= 0])
+    level = first[inner[first]]
     while level.size:
-        lower[left[level]] = lower[right[level]] = lower[level]
-        upper[left[level]] = upper[right[level]] = upper[level]
-        upper[left[level], feature[level]] = thresholds[level]
-        lower[right[level], feature[level]] = thresholds[level]
+        for children, corner in ((left[level], upper), (right[level], lower)):
+            lower[children], upper[children] = lower[level], upper[level]
+            corner[children, feature[level]] = threshold[level]
         children = np.concatenate([left[level], right[level]])
-        level = children[left[children] >= 0]
-    leaves = left < 0
-    return Boxes(lower[leaves], upper[leaves], tree.value[leaves, 0, 0])
+        level = children[inner[children]]
+    leaves = ~inner
+    return Boxes(lower[leaves], upper[leaves], values[leaves], owners[leaves])

@@ -1,16 +1,50 @@
-"""Which hyperparameter matters: functional ANOVA of a study's trials."""
+"""Which hyperparameter matters: functional ANOVA of a study's trials.
+
+A random forest is fitted to what the trials say, and the variance of its prediction over the search
+space is divided among the hyperparameters, their pairs and the rest (Hutter, Hoos and Leyton-Brown,
+"An Efficient Approach for Assessing Hyperparameter Importance", ICML 2014; section 5.3 of the LSTM
+paper). Two back ends do it by the same definitions: `tuner.analysis.forest`, and the authors' own
+package in `tuner.analysis.fanova_package`.
+
+As in the paper, the target is the test score itself. A few trials with enormous scores therefore
+*are* the variance: where a forest cannot predict them the result is `NotEnough`, and `explained`
+says how far to trust the rest.
+"""
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tuner.analysis import factors as designs
+from tuner.analysis import fanova_package, forest, ped_anova
+from tuner.analysis.boxes import Decomposition, decompose
 from tuner.analysis.evidence import NotEnough
 from tuner.analysis.factors import Factor as Factor
-from tuner.design import Space
 from tuner.ledger import Entry
+
+if TYPE_CHECKING:
+    from tuner.design import Space
+
+BACKENDS = ("forest", "fanova")
+"""What can take a forest apart."""
+
+TARGETS = {"test": "test score", "seconds": "training time"}
+"""What can be explained, with words for it."""
+
+FEWEST_TRIALS = 20
+"""Trials that an analysis needs."""
+
+FEWEST_OF_A_VARIANT = 5
+"""Trials that a variant needs to be pooled with others."""
+
+_CURVE_POINTS = 64
+_SURFACE_POINTS = 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,10 +143,179 @@ def analyse(
 
     Args:
         entries: finished trials; those of other variants than `variant` are left out.
-        space: what the study drew them from.
-        variant: code; None for all variants pooled.
+        space: what the study drew them from; a range without width is left out.
+        variant: code; None for all variants pooled, which adds the factor "variant": every variant
+            counts the same, however many trials it has.
         target: "test" or "seconds".
         backend: "forest" or "fanova".
         seed: of the forest.
+
+    Returns:
+        The analysis, or why there is none: too few trials, nothing that varies, or a forest that
+        predicts trials which its trees have not seen no better than their mean does.
+
+    Raises:
+        InputError: if a trial lies outside the space, or the package `fanova` is chosen and not
+            installed.
     """
-    return NotEnough("the importance analysis is not there yet")
+    pool = _pool(entries, variant, target)
+    if isinstance(pool, NotEnough):
+        return pool
+    chosen, codes = pool
+    factors = designs.hyperparameters(space) + ((designs.variants(codes),) if codes else ())
+    name = "the pooled variants" if variant is None else variant
+    if not factors:
+        return NotEnough("every hyperparameter was fixed")
+    targets = np.array([_target(entry, target) for entry in chosen])
+    if np.ptp(targets) == 0:
+        return NotEnough(f"all {len(chosen)} trials of {name} have the same {TARGETS[target]}")
+    table = designs.values(chosen, factors)
+    curves = [factor.grid(_CURVE_POINTS) for factor in factors]
+    surfaces = [factor.grid(_SURFACE_POINTS) for factor in factors]
+    # Unit variance, so that no threshold of a forest depends on the target's unit.
+    scale = float(targets.std())
+    run = {"forest": _run_forest, "fanova": _run_fanova}[backend]
+    decomposition, explained = run(
+        table, (targets - targets.mean()) / scale, factors, curves, surfaces, seed
+    )
+    if not explained > 0:
+        return NotEnough(_unpredictable(targets, name, target, explained))
+    return Importance(
+        variant=variant,
+        target=target,
+        trials=len(chosen),
+        backend=backend,
+        factors=factors,
+        **_effects(decomposition, factors),
+        marginals=tuple(
+            Marginal(
+                factor.name,
+                points,
+                mean=targets.mean() + scale * curve.mean(axis=0),
+                spread=scale * curve.std(axis=0),
+            )
+            for factor, points, curve in zip(factors, curves, decomposition.curves, strict=True)
+        ),
+        surfaces=tuple(
+            Surface(
+                (factors[j].name, factors[k].name),
+                (surfaces[j], surfaces[k]),
+                targets.mean() + scale * surface,
+            )
+            for (j, k), surface in zip(
+                itertools.combinations(range(len(factors)), 2), decomposition.surfaces, strict=True
+            )
+        ),
+        explained=explained,
+        ped_anova=ped_anova.importance(table, targets, factors),
+    )
+
+
+def _target(entry: Entry, target: str) -> float:
+    result = entry.result
+    return {"test": result.test.mean, "seconds": result.seconds}[target]
+
+
+def _pool(
+    entries: Sequence[Entry], variant: str | None, target: str
+) -> tuple[list[Entry], tuple[str, ...]] | NotEnough:
+    """Chooses the trials, and the order of the variants on their axis if they are pooled."""
+    codes: tuple[str, ...] = ()
+    if variant is None:
+        by_variant = collections.defaultdict(list)
+        for entry in entries:
+            by_variant[entry.trial.variant].append(_target(entry, target))
+        means = {
+            code: float(np.mean(values))
+            for code, values in by_variant.items()
+            if len(values) >= FEWEST_OF_A_VARIANT
+        }
+        if len(means) < 2:
+            return NotEnough(
+                f"pooling needs two variants with {FEWEST_OF_A_VARIANT} finished trials; "
+                f"there {'is' if len(means) == 1 else 'are'} {len(means)}"
+            )
+        # A regression tree that may split categories into any two sets finds its best split among
+        # those that cut them in the order of their mean target (Fisher 1958), so that splitting a
+        # number that stands for this place loses nothing at the root, and little below it.
+        codes = tuple(sorted(means, key=lambda code: (means[code], code)))
+    chosen = [entry for entry in entries if entry.trial.variant in (codes or (variant,))]
+    if len(chosen) < FEWEST_TRIALS:
+        name = "the pooled variants have" if variant is None else f"{variant} has"
+        return NotEnough(
+            f"{name} {len(chosen)} finished trials; the analysis needs {FEWEST_TRIALS}"
+        )
+    return chosen, codes
+
+
+def _run_forest(
+    table: np.ndarray,
+    targets: np.ndarray,
+    factors: Sequence[Factor],
+    curves: Sequence[np.ndarray],
+    surfaces: Sequence[np.ndarray],
+    seed: int,
+) -> tuple[Decomposition, float]:
+    boxes, explained = forest.grow(
+        designs.cube(table, factors), targets, [factor.cells for factor in factors], seed=seed
+    )
+    return decompose(boxes, _units(factors, curves), _units(factors, surfaces)), explained
+
+
+def _run_fanova(
+    table: np.ndarray,
+    targets: np.ndarray,
+    factors: Sequence[Factor],
+    curves: Sequence[np.ndarray],
+    surfaces: Sequence[np.ndarray],
+    seed: int,
+) -> tuple[Decomposition, float]:
+    points = designs.cube(table, factors)
+    curves, surfaces = _units(factors, curves), _units(factors, surfaces)
+    # The package knows categories and takes their places.
+    for column, factor in enumerate(factors):
+        if factor.categories:
+            points[:, column] = table[:, column]
+            curves[column] = surfaces[column] = np.arange(float(len(factor.categories)))
+    categories = [len(factor.categories) for factor in factors]
+    return fanova_package.decompose(points, targets, categories, curves, surfaces, seed=seed)
+
+
+def _units(factors: Sequence[Factor], grids: Sequence[np.ndarray]) -> list[np.ndarray]:
+    return [factor.unit(grid) for factor, grid in zip(factors, grids, strict=True)]
+
+
+def _effects(decomposition: Decomposition, factors: Sequence[Factor]) -> dict[str, Any]:
+    """Names the shares, and gives what is left to all higher orders together."""
+    names = [factor.name for factor in factors]
+    rest = 1.0 - decomposition.mains.sum(axis=1) - decomposition.pairs.sum(axis=1)
+    return {
+        "mains": tuple(
+            _effect((name,), shares)
+            for name, shares in zip(names, decomposition.mains.T, strict=True)
+        ),
+        "pairs": tuple(
+            _effect(pair, shares)
+            for pair, shares in zip(
+                itertools.combinations(names, 2), decomposition.pairs.T, strict=True
+            )
+        ),
+        "higher_order": _effect((), rest),
+    }
+
+
+def _effect(names: tuple[str, ...], shares: np.ndarray) -> Effect:
+    return Effect(names, float(shares.mean()), float(shares.std()))
+
+
+def _unpredictable(targets: np.ndarray, name: str, target: str, explained: float) -> str:
+    """Says that a forest explains nothing, and whether a single trial is the reason."""
+    squares = (targets - targets.mean()) ** 2
+    share = float(squares.max() / squares.sum())
+    reason = (
+        f"the {TARGETS[target]} of {name} cannot be predicted from the hyperparameters "
+        f"(out-of-bag R² {explained:.2f})"
+    )
+    if share > 0.5:
+        reason += f"; one trial alone makes {100 * share:.0f} % of the variance"
+    return reason
