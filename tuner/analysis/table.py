@@ -202,6 +202,11 @@ def read(path: Path, order: Sequence[str]) -> tuple[Records, ...]:
                 f"{where}, column variant: expected one of {', '.join(order)}. "
                 f"Received: {row['variant']!r}"
             )
+        if row["study"] != Path(row["study"]).name:
+            raise InputError(
+                f"{where}, column study: expected a name that a folder can have. "
+                f"Received: {row['study']!r}"
+            )
         place = (row["study"], row["variant"], row["trial"])
         if place in seen:
             raise InputError(
