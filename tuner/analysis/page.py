@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -122,6 +123,7 @@ def is_papers(records: Records) -> bool:
     )
 
 
+@functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tuner.analysis"),

@@ -134,9 +134,7 @@ def curves(records: Records) -> list[dict[str, Any]]:
         For each finished trial `{"validation": [...], "loss": [...], "best": epoch}`; both lists
         start with epoch 0, and None stands for what was not measured.
     """
-    return [
-        _curve(entry.result) for entries in records.entries.values() for entry in entries
-    ]
+    return [_curve(entry.result) for entries in records.entries.values() for entry in entries]
 
 
 def _curve(result: Result) -> dict[str, Any]:

@@ -6,11 +6,9 @@ by hand, so that a test knows them and nothing has to be fitted or drawn.
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from tests.tuner.analysis import made_up
 from tuner.analysis import statistics
@@ -80,7 +78,7 @@ def analysis(records: Records, *, enough: bool = True) -> StudyAnalysis:
 
     Args:
         records: its trials.
-        enough: whether the trials carry conclusions.
+        enough: whether the trials carry conclusions; these take time.
     """
     finished = {variant: entries for variant, entries in records.entries.items() if entries}
     summaries = tuple(
@@ -104,15 +102,20 @@ def analysis(records: Records, *, enough: bool = True) -> StudyAnalysis:
     )
 
 
+@functools.cache
+def _analysed(task: str) -> StudyAnalysis:
+    return analysis(made_up.records(30, ("V", "NIG", "NFG"), task=task))
+
+
 def page(key: str = "music", **changes: Any) -> StudyPage:
     """Makes a page's contents.
 
     Args:
-        key: of the study.
+        key: of the study; also its task.
         **changes: fields of `StudyPage` that shall be others.
     """
     fields = {
-        "analysis": analysis(made_up.records(30, ("V", "NIG", "NFG"))),
+        "analysis": changes.get("analysis") or _analysed(key),
         "figures": tuple(
             Figure(name, f"Title of {name}", f"Caption of {name}.", f'<svg id="{key}-{name}-svg"/>')
             for name in FIGURES
