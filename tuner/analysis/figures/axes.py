@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import matplotlib.axes
 import matplotlib.figure
@@ -11,20 +11,25 @@ import numpy as np
 from tuner.analysis.factors import Factor
 from tuner.analysis.figures import scales, style, svg
 from tuner.analysis.notation import significant
+from tuner.analysis.statistics import VariantSummary
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.ledger import Entry
 from tuner.tasks.task import Metric
 
 _EACH = 0.95
+_PITCH = 1.2
+_LABELS = {"learning_rate": "learning rate", "units": "units", "noise_std": "input noise"} | {
+    scales.MOMENTUM: "1 - momentum"
+}
 
 
 def draw(analysis: StudyAnalysis) -> svg.Figure | None:
     """Draws a row of panels a variant, one for each hyperparameter."""
-    entries = {variant: trials for variant, trials in analysis.records.entries.items() if trials}
-    if not entries:
+    if not analysis.summaries:
         return None
-    metric = analysis.metric
-    trials = [entry for each in entries.values() for entry in each]
+    metric, records = analysis.metric, analysis.records
+    canvas, above = plot(analysis.summaries, records.entries, records.facts["space"], metric)
+    trials = [entry for each in records.entries.values() for entry in each]
     diverged = sum(entry.result.diverged for entry in trials)
     caption = (
         f"Test {metric.name} at the best validation epoch of all {len(trials)} finished trials, by "
@@ -36,6 +41,8 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
             f" Orange crosses: the {diverged} trials that diverged, with the score of their best "
             "epoch before that."
         )
+    if above:
+        caption += f" Triangles at the upper edge: {above} trials with a score far above the rest."
     best = min(trials, key=lambda entry: entry.result.test.mean)
     description = (
         f"{len(trials)} points. The lowest test {metric.name} is "
@@ -44,10 +51,7 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
         f"{significant(best.trial.momentum, 2)}, input noise "
         f"{significant(best.trial.noise_std, 2)})."
     )
-    space = analysis.records.facts["space"]
-    return svg.render(
-        plot(entries, space, metric), "axes", "Every trial", caption, description
-    )
+    return svg.render(canvas, "axes", "Every trial", caption, description)
 
 
 _DIVERGED = "#e2591a"
@@ -61,71 +65,130 @@ _VALUES: Mapping[str, Callable[[Entry], float]] = {
 
 
 def plot(
-    entries: Mapping[str, Sequence[Entry]], space: Mapping[str, Sequence[float]], metric: Metric
-) -> matplotlib.figure.Figure:
-    """Draws the points; ticks are written at the edges of the figure only."""
+    summaries: Sequence[VariantSummary],
+    entries: Mapping[str, Sequence[Entry]],
+    space: Mapping[str, Sequence[float]],
+    metric: Metric,
+) -> tuple[matplotlib.figure.Figure, int]:
+    """Draws one panel a variant; also counts the trials above it.
+
+    The hyperparameters stand side by side in it: a panel each for 9 variants and 4 hyperparameters
+    would take matplotlib four times as long.
+    """
     factors = [_factor(name, *space[name]) for name in _VALUES]
-    rows = len(entries)
-    figure = style.canvas(0.15 + 0.6 + rows * _EACH + (rows - 1) * 0.14)
+    rows = len(summaries)
+    figure = style.canvas(0.4 + 0.6 + rows * _EACH + (rows - 1) * 0.14)
     figure.subplots_adjust(
         **style.margins(
-            figure,
-            left=0.95,
-            right=0.2,
-            top=0.15,
-            bottom=0.6,
-            between=(0.2, 0.14),
-            grid=(len(factors), rows),
+            figure, left=1.0, right=0.1, top=0.4, bottom=0.6, between=(0, 0.14), grid=(1, rows)
         )
     )
-    grid = figure.subplots(rows, len(factors), squeeze=False, sharex="col", sharey=True)
-    for panels, (variant, trials) in zip(grid, entries.items(), strict=True):
-        for axes, factor in zip(panels, factors, strict=True):
-            _draw_points(axes, factor, trials)
-        panels[0].annotate(
-            variant,
-            (1, 1),
-            xycoords=("axes fraction", "axes fraction"),
-            xytext=(-4, -3),
+    grid = figure.subplots(rows, squeeze=False, sharex=True, sharey=True)[:, 0]
+    lowest = min(one.test.minimum for one in summaries)
+    highest = max(scales.shown_to(one.test) for one in summaries)
+    scales.value_axis(grid[0].yaxis, lowest, highest, margin=0.08, ticks=4)
+    grid[0].set_xlim(-0.02, _PITCH * (len(factors) - 1) + 1.02)
+    grid[0].set_title(f"test {metric.name} ({metric.unit})", fontweight="normal", x=-0.11)
+    above = 0
+    for axes, one in zip(grid, summaries, strict=True):
+        _draw_frames(axes, factors)
+        above += _draw_points(axes, factors, entries[one.variant])
+        axes.annotate(
+            one.variant,
+            (0, 0.5),
+            xycoords="axes fraction",
+            xytext=(-66, 0),
             textcoords="offset points",
-            ha="right",
-            va="top",
+            va="center",
             fontweight="bold",
         )
-    scores = [entry.result.test.mean for trials in entries.values() for entry in trials]
-    scales.value_axis(grid[0, 0].yaxis, min(scores), max(scores), ticks=4)
-    for axes, factor in zip(grid[-1], factors, strict=True):
-        scales.factor_axis(axes.xaxis, factor)
-    figure.supylabel(f"test {metric.name} ({metric.unit})", x=0.015, fontsize=10)
-    return figure
+    _name_columns(grid[-1], factors)
+    return figure, above
 
 
 def _factor(name: str, low: float, high: float) -> Factor:
-    return Factor(name, name, low, high, "linear" if name == "noise_std" else "log")
+    return Factor(name, _LABELS[name], low, high, "linear" if name == "noise_std" else "log")
 
 
-def _draw_points(axes: matplotlib.axes.Axes, factor: Factor, trials: Sequence[Entry]) -> None:
-    """Draws each point as a line without length: one short path in the file for all of them."""
-    points = np.array(
-        [
-            (_VALUES[factor.name](entry), entry.result.test.mean)
-            for entry in trials
-            if not entry.result.diverged
-        ]
-    ).reshape(-1, 2)
-    twice = np.repeat(points, 3, axis=0)
+def _draw_points(
+    axes: matplotlib.axes.Axes, factors: Sequence[Factor], trials: Sequence[Entry]
+) -> int:
+    """Draws a trial once for each hyperparameter, and counts the trials above the panel.
+
+    Points are lines without length, which makes one short path in the file of all of them.
+    """
+    top = axes.get_ylim()[1]
+
+    def points(chosen: Iterable[Entry]) -> np.ndarray:
+        return np.array(
+            [
+                (place * _PITCH + _unit(_VALUES[factor.name](entry), factor), score)
+                for entry in chosen
+                for score in [min(entry.result.test.mean, top)]
+                for place, factor in enumerate(factors)
+            ]
+        ).reshape(-1, 2)
+
+    inside = [entry for entry in trials if entry.result.test.mean <= top]
+    above = [entry for entry in trials if entry.result.test.mean > top]
+    twice = np.repeat(points(entry for entry in inside if not entry.result.diverged), 3, axis=0)
     twice[2::3] = np.nan
     (line,) = axes.plot(
-        *twice.T, color=style.INK, linewidth=2.6, solid_capstyle="round", alpha=0.6
+        *twice.T, color=style.INK, linewidth=2.6, solid_capstyle="round", alpha=0.6, label="trials"
     )
     line.get_path().should_simplify = False
-    diverged = [entry for entry in trials if entry.result.diverged]
-    axes.plot(
-        [_VALUES[factor.name](entry) for entry in diverged],
-        [entry.result.test.mean for entry in diverged],
-        linestyle="",
-        marker="x",
-        markersize=4.5,
-        markeredgewidth=1.2,
-        color=_DIVERGED,
-    )
+    marks = {"linestyle": "", "color": _DIVERGED, "markersize": 4.5, "markeredgewidth": 1.2}
+    diverged = points(entry for entry in inside if entry.result.diverged)
+    axes.plot(*diverged.T, marker="x", label="diverged", **marks)
+    axes.plot(*points(above).T, marker="^", label="above", clip_on=False, **marks)
+    return len(above)
+
+
+def _unit(value: float, factor: Factor) -> float:
+    """Where a value lies between the left and the right end of its hyperparameter."""
+    low, high = factor.low, factor.high
+    if factor.scale == "log":
+        value, low, high = np.log(value), np.log(low), np.log(high)
+    place = (value - low) / (high - low)
+    return float(1 - place if factor.name == scales.MOMENTUM else place)
+
+
+def _draw_frames(axes: matplotlib.axes.Axes, factors: Sequence[Factor]) -> None:
+    """Draws a base line for each hyperparameter, and a grid at its ticks and at those of scores."""
+    low, high = axes.get_ylim()
+    grid, base = [], []
+    for place, factor in enumerate(factors):
+        left, right = place * _PITCH - 0.02, place * _PITCH + 1.02
+        for value, _ in scales.factor_ticks(factor):
+            across = place * _PITCH + _unit(value, factor)
+            grid += [(across, low), (across, high), _GAP]
+        for score in axes.get_yticks():
+            grid += [(left, score), (right, score), _GAP]
+        base += [(left, low), (right, low), _GAP]
+    axes.plot(*np.array(grid).T, color=style.GRID, linewidth=0.6, zorder=1)
+    axes.plot(*np.array(base).T, color=style.MUTED, linewidth=0.8, zorder=1, clip_on=False)
+    axes.grid(visible=False)
+    axes.spines["bottom"].set_visible(False)
+    axes.tick_params(axis="x", length=0)
+
+
+_GAP = (np.nan, np.nan)
+
+
+def _name_columns(axes: matplotlib.axes.Axes, factors: Sequence[Factor]) -> None:
+    ticks = [
+        (place * _PITCH + _unit(value, factor), words)
+        for place, factor in enumerate(factors)
+        for value, words in scales.factor_ticks(factor)
+    ]
+    axes.set_xticks([place for place, _ in ticks], [words for _, words in ticks])
+    for place, factor in enumerate(factors):
+        axes.annotate(
+            scales.name_of(factor),
+            (place * _PITCH + 0.5, 0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, -24),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+        )

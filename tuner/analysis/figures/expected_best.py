@@ -27,7 +27,8 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
     banded = _banded(shown)
     caption = (
         f"Expected test {metric.name} of the trial that is best by validation, if only n of a "
-        "variant's trials had been run (n on a log scale; lower is better). "
+        "variant's trials had been run (n on a log scale; lower is better). Markers: at the ticks "
+        "and at all trials. "
         f"Band: {banded.variant} ± one standard deviation of the validation score of the best of n."
     )
     description = f"Expected test {metric.name} of the best of n trials: " + "; ".join(
@@ -51,7 +52,7 @@ def plot(curves: Sequence[ExpectedBest], metric: Metric) -> matplotlib.figure.Fi
     axes = figure.subplots()
     looks = style.series(curve.variant for curve in curves)
     most = max(len(curve.test) for curve in curves)
-    ticks = [tick for tick in scales.log_ticks(1, max(most, 10)) if tick <= most]
+    ticks = [tick for tick in scales.log_ticks(1, max(most, 10), fewest=5) if tick <= most]
     values = [value for curve in curves for value in curve.test]
     scales.value_axis(axes.yaxis, min(values), max(values))
     handles = []
@@ -65,9 +66,7 @@ def plot(curves: Sequence[ExpectedBest], metric: Metric) -> matplotlib.figure.Fi
             linewidth=2.0,
             marker=look.marker,
             markersize=5.5,
-            markevery=[
-                n - 1 for n in (1, 2, 5, 10, 20, 50, 100, 200, 500) if n <= len(curve.test)
-            ],
+            markevery=[int(n) - 1 for n in (*ticks, len(curve.test)) if n <= len(curve.test)],
             label=curve.variant,
             zorder=4 if curve.variant == style.BASELINE else 3,
         )

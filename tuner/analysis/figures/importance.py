@@ -17,7 +17,7 @@ from tuner.analysis.study_analysis import TARGETS, StudyAnalysis
 
 _TITLES = {"test": "variance of the test score", "seconds": "variance of the training time"}
 _PITCH = 1.55
-_PAIRS, _HIGHER = "all pairs", "three and more"
+_PAIRS, _HIGHER, _LARGEST = "all pairs", "higher order", "largest pair"
 _ROW = 0.27
 
 
@@ -61,22 +61,22 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
 
 
 def bars(importance: Importance) -> list[Bar]:
-    """Lists the bars of a row: main effects, all pairs, the largest pair, all higher orders."""
+    """Lists the bars of a row: main effects, all pairs, all higher orders, the largest pair."""
     factors = {factor.name: factor for factor in importance.factors}
+    mains = {effect.names[0]: effect for effect in importance.mains}
     listed = [
-        Bar(scales.name_of(factors[effect.names[0]]), effect.share, effect.spread)
-        for effect in importance.mains
+        Bar(scales.name_of(factors[name]), mains[name].share, mains[name].spread)
+        for name in scales.in_order(mains)
     ]
-    if importance.pairs:
-        listed.append(Bar(_PAIRS, sum(effect.share for effect in importance.pairs), None))
-        largest = max(importance.pairs, key=lambda effect: effect.share)
-        note = _pair(largest, factors)
-        listed.append(Bar(_LARGEST, largest.share, largest.spread, note))
-    higher = importance.higher_order
-    return [*listed, Bar(_HIGHER, higher.share, higher.spread)]
-
-
-_LARGEST = "largest pair"
+    if not importance.pairs:
+        return listed
+    largest = max(importance.pairs, key=lambda effect: effect.share)
+    return [
+        *listed,
+        Bar(_PAIRS, sum(effect.share for effect in importance.pairs), None),
+        Bar(_HIGHER, importance.higher_order.share, importance.higher_order.spread),
+        Bar(_LARGEST, largest.share, largest.spread, _pair(largest, factors)),
+    ]
 
 
 def plot(results: marginals.Results) -> matplotlib.figure.Figure:
@@ -122,7 +122,7 @@ def _draw_table(
             axes.axhline(place + 0.5, color=style.MUTED, linewidth=0.6)
     axes.set_yticks(range(len(results)), [_short(variant) for variant in results])
     axes.set_ylim(len(results) - 0.45, -0.55)
-    axes.set_xlim(0, _PITCH * len(columns) + 0.6)
+    axes.set_xlim(0, _PITCH * len(columns) + 1.2)
     for column, start in columns.items():
         axes.axvline(start, color=style.MUTED, linewidth=0.8)
         axes.annotate(
@@ -179,7 +179,7 @@ def _draw_row(
 
 
 def _pair(effect: Effect, factors: Mapping[str, Factor]) -> str:
-    return " × ".join(scales.name_of(factors[name]) for name in effect.names)
+    return " × ".join(scales.name_of(factors[name]) for name in scales.in_order(effect.names))
 
 
 def _short(variant: str | None) -> str:
@@ -196,8 +196,9 @@ def _caption(results: marginals.Results) -> str:
     words = [
         "Share of the variance over the search space that each hyperparameter explains alone "
         "(blue), and that combinations explain beyond that (grey), by functional ANOVA on a "
-        f"forest ({found[0].backend}). Bars of one row add up to 100 % (the largest pair is part "
-        "of all pairs). Horizontal lines: one standard deviation over the trees."
+        f"random forest (back end {found[0].backend}). Bars of one row add up to 100 % (the "
+        "largest pair is part of all pairs). Horizontal lines: one standard deviation over the "
+        "trees."
     ]
     if any(factor.name == VARIANT for one in found for factor in one.factors):
         words.append("Pooled: all variants together, with the variant as one more factor.")
@@ -207,7 +208,7 @@ def _caption(results: marginals.Results) -> str:
             "The forests explain of trials that they have not seen (R², test score) "
             + (
                 f"{significant(low, 2)}."
-                if len(explained) == 1
+                if significant(low, 2) == significant(high, 2)
                 else f"{significant(low, 2)} to {significant(high, 2)}."
             )
         )

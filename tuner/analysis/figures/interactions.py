@@ -27,7 +27,7 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
     caption = (
         f"Mean test {metric.name} of {who} ({importance.trials} trials) by two hyperparameters, "
         "averaged over the others (pairwise marginals of functional ANOVA on a forest); lower is "
-        "better. White cross: the lowest mean of each panel. Percentages: what the pair explains "
+        "better. Cross: the lowest mean of each panel. Percentages: what the pair explains "
         "of the variance beyond its two hyperparameters alone."
     )
     description = f"Surfaces of the mean test {metric.name} of {who}. " + "; ".join(
@@ -52,7 +52,16 @@ def _chosen(results: marginals.Results) -> Importance | None:
 
 
 def _surfaces(importance: Importance) -> list[Surface]:
-    return [surface for surface in importance.surfaces if VARIANT not in surface.names]
+    """The surfaces in the order of the figure, the first hyperparameter on the horizontal axis."""
+    order = scales.in_order(factor.name for factor in importance.factors)
+    turned = [
+        surface
+        if order.index(surface.names[0]) < order.index(surface.names[1])
+        else Surface(surface.names[::-1], surface.values[::-1], surface.mean.T)
+        for surface in importance.surfaces
+        if VARIANT not in surface.names
+    ]
+    return sorted(turned, key=lambda surface: [order.index(name) for name in surface.names])
 
 
 def plot(importance: Importance, metric: Metric) -> matplotlib.figure.Figure:
@@ -87,10 +96,20 @@ def plot(importance: Importance, metric: Metric) -> matplotlib.figure.Figure:
         scales.factor_axis(axes.xaxis, first)
         scales.factor_axis(axes.yaxis, second)
         left, lower = _place_of_lowest(surface)
-        axes.plot(left, lower, marker="x", color="white", markersize=8, markeredgewidth=3.2)
-        axes.plot(left, lower, marker="x", color="black", markersize=7, markeredgewidth=1.4)
-        share = next(one.share for one in importance.pairs if one.names == surface.names)
-        axes.set_title(percent(share), fontweight="normal")
+        for colour, size, width in (("white", 8, 3.2), ("black", 7, 1.4)):
+            axes.plot(
+                left,
+                lower,
+                marker="x",
+                color=colour,
+                markersize=size,
+                markeredgewidth=width,
+                clip_on=False,
+            )
+        share = next(
+            one.share for one in importance.pairs if set(one.names) == set(surface.names)
+        )
+        axes.set_title(f"interaction {percent(share)}", fontweight="normal")
         axes.grid(visible=False)
     for axes in grid[len(surfaces) :]:
         axes.remove()

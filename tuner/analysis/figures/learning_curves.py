@@ -65,7 +65,7 @@ def plot(
         handles.append(style.legend_line(look, label, marker=True))
     last = max(point.epoch for point in points)
     axes.set_xlim(1 - 0.02 * last if last > 1 else 0, last * 1.02)
-    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"validation {metric.name} ({metric.unit})")
     style.legend_beside(axes, handles, "best first")

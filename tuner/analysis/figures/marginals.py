@@ -41,7 +41,8 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
 def plot(results: Results, metric: Metric) -> matplotlib.figure.Figure:
     """Draws a row of panels a hyperparameter: the score at the left, the time at the right."""
     found = [one for one in results.values() if isinstance(one, Importance)]
-    factors = [factor for factor in found[0].factors if factor.name != VARIANT]
+    by_name = {factor.name: factor for factor in found[0].factors if factor.name != VARIANT}
+    factors = [by_name[name] for name in scales.in_order(by_name)]
     names = list(dict.fromkeys(variant for variant, _ in results if variant is not None))
     looks = style.series(names)
     shown = [

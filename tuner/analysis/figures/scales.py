@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import matplotlib.axis
 import matplotlib.ticker
 
-from tuner.analysis.factors import Factor
+from tuner.analysis.factors import VARIANT, Factor
+from tuner.analysis.statistics import Distribution
 
 MOMENTUM = "one_minus_momentum"
+ORDER = ("learning_rate", "units", "noise_std", MOMENTUM, VARIANT)
+"""Hyperparameters as the paper's Figure 4 has them, what matters most first."""
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _WIDE = 3.0
@@ -18,7 +22,6 @@ _MANTISSAS: tuple[tuple[float, ...], ...] = (
     (1, 2, 5),
     (1, 1.5, 2, 3, 4, 5, 6, 8),
 )
-_FEWEST_TICKS = 3
 _MOST_DECADES = 6
 
 
@@ -29,22 +32,26 @@ def number(value: float) -> str:
         >>> number(0.25), number(1e-6), number(-2.5), number(200000.0), number(0.0)
         ('0.25', '10⁻⁶', '−2.5', '2·10⁵', '0')
     """
-    if value == 0:
-        return "0"
-    if 1e-3 <= abs(value) < 1e5:
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
         return f"{value:.5g}".replace("-", "−")
+    return _power(value)
+
+
+def _power(value: float) -> str:
+    """Writes a number with a power of ten."""
     mantissa, exponent = f"{value:.2e}".split("e")
     power = "10" + str(int(exponent)).translate(_SUPERSCRIPTS)
     factor = f"{float(mantissa):g}".replace("-", "−")
     return power if factor == "1" else f"{factor}·{power}"
 
 
-def log_ticks(low: float, high: float) -> list[float]:
+def log_ticks(low: float, high: float, fewest: int = 3) -> list[float]:
     """Chooses round numbers for an axis by powers of ten: powers of ten alone if they suffice.
 
     Args:
         low: lower end, positive.
         high: upper end.
+        fewest: how many ticks suffice.
 
     Example:
         >>> log_ticks(20, 200), log_ticks(1e-4, 1e-2)
@@ -61,7 +68,7 @@ def log_ticks(low: float, high: float) -> list[float]:
             for mantissa in mantissas
         ]
         ticks = [tick for tick in candidates if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
-        if len(ticks) >= _FEWEST_TICKS:
+        if len(ticks) >= fewest:
             return ticks
     locator = matplotlib.ticker.MaxNLocator(nbins=4)
     return [float(tick) for tick in locator.tick_values(low, high) if low <= tick <= high]
@@ -70,6 +77,32 @@ def log_ticks(low: float, high: float) -> list[float]:
 def is_wide(low: float, high: float) -> bool:
     """Whether values are better laid out by powers of ten: all positive, and over 3 times apart."""
     return low > 0 and high > _WIDE * low
+
+
+def shown_to(values: Distribution) -> float:
+    """Where an axis may end, so that a few trials far out, as untrained ones, flatten nothing.
+
+    That is 3 interquartile ranges above the upper quartile (Tukey's "far out"), or the mean if that
+    is higher, or the highest value if that is lower.
+
+    Example:
+        >>> shown_to(Distribution.of([1.0, 2.0, 3.0, 4.0, 5.0]))
+        5.0
+        >>> shown_to(Distribution.of([1.0, 2.0, 3.0, 4.0, 60.0]))
+        14.0
+    """
+    far_out = values.upper_quartile + 3 * (values.upper_quartile - values.lower_quartile)
+    return min(values.maximum, max(far_out, values.mean))
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Sorts hyperparameters; those that are not in `ORDER` come last.
+
+    Example:
+        >>> in_order(["units", "learning_rate"])
+        ['learning_rate', 'units']
+    """
+    return sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
 
 
 def value_axis(
@@ -93,12 +126,35 @@ def value_axis(
         ends = low / room, high * room
         chosen = log_ticks(*ends)
     else:
-        room_beside = margin * (high - low) or 0.05 * abs(low) or 0.5
+        # All values may be the same.
+        room_beside = margin * (high - low) if high > low else 0.05 * abs(low) or 0.5
         ends = low - room_beside, high + room_beside
         locator = matplotlib.ticker.MaxNLocator(nbins=ticks, steps=[1, 2, 2.5, 5, 10])
         chosen = [tick for tick in locator.tick_values(*ends) if ends[0] <= tick <= ends[1]]
     _lay_out(axis, ends, chosen, [number(tick) for tick in chosen], logarithmic=wide)
     return wide
+
+
+def factor_ticks(factor: Factor) -> list[tuple[float, str]]:
+    """Chooses the ticks of a hyperparameter: where they are, and what is written there.
+
+    Example:
+        >>> factor_ticks(Factor("one_minus_momentum", "1 - momentum", 0.01, 1.0, "log"))
+        [(0.01, '0.99'), (0.1, '0.9'), (1.0, '0')]
+    """
+    if factor.scale == "log":
+        ticks = log_ticks(factor.low, factor.high)
+    else:
+        locator = matplotlib.ticker.MaxNLocator(nbins=5)
+        ticks = [
+            float(tick)
+            for tick in locator.tick_values(factor.low, factor.high)
+            if factor.low <= tick <= factor.high
+        ]
+    if factor.name == MOMENTUM:
+        return [(tick, number(round(1 - tick, 9))) for tick in ticks]
+    powers = factor.scale == "log" and factor.low < 1e-3
+    return [(tick, _power(tick) if powers else number(tick)) for tick in ticks]
 
 
 def factor_axis(axis: matplotlib.axis.Axis, factor: Factor, *, label: bool = True) -> None:
@@ -112,19 +168,16 @@ def factor_axis(axis: matplotlib.axis.Axis, factor: Factor, *, label: bool = Tru
         factor: what is laid out.
         label: whether the axis is named.
     """
-    if factor.scale == "log":
-        ticks = log_ticks(factor.low, factor.high)
-    else:
-        locator = matplotlib.ticker.MaxNLocator(nbins=5)
-        ticks = [
-            tick
-            for tick in locator.tick_values(factor.low, factor.high)
-            if factor.low <= tick <= factor.high
-        ]
+    ticks = factor_ticks(factor)
     momentum = factor.name == MOMENTUM
-    words = [number(round(1 - tick, 9) if momentum else tick) for tick in ticks]
     ends = (factor.high, factor.low) if momentum else (factor.low, factor.high)
-    _lay_out(axis, ends, ticks, words, logarithmic=factor.scale == "log")
+    _lay_out(
+        axis,
+        ends,
+        [value for value, _ in ticks],
+        [words for _, words in ticks],
+        logarithmic=factor.scale == "log",
+    )
     if label:
         axis.set_label_text(name_of(factor))
 

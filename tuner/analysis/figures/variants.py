@@ -109,11 +109,9 @@ def _draw_boxes(
                 "markeredgewidth": 0.8,
             },
         )
-    wide = scales.value_axis(
-        axes.yaxis,
-        min(values.minimum for _, values, _ in boxes),
-        max(values.maximum for _, values, _ in boxes),
-    )
+    high = max(scales.shown_to(values) for _, values, _ in boxes)
+    wide = scales.value_axis(axes.yaxis, min(values.minimum for _, values, _ in boxes), high)
+    _say_what_is_cut(axes, [values for _, values, _ in boxes])
     if wide:
         axes.set_title("log scale", loc="right", fontweight="normal", color=style.MUTED)
     axes.set_xlim(0.4, len(boxes) + 0.6)
@@ -126,6 +124,21 @@ def _draw_boxes(
     )
     axes.tick_params(axis="x", length=0)
     axes.grid(visible=False, axis="x")
+
+
+def _say_what_is_cut(axes: matplotlib.axes.Axes, boxes: Sequence[Distribution]) -> None:
+    """Writes where a whisker ends that leaves the panel."""
+    high = axes.get_ylim()[1]
+    for place, values in enumerate(boxes, start=1):
+        if values.maximum > high:
+            axes.annotate(
+                f"↑ {significant(values.maximum, 3)}",
+                (place, high),
+                xytext=(5, 0),
+                textcoords="offset points",
+                va="top",
+                fontsize=9,
+            )
 
 
 def _draw_parameters(axes: matplotlib.axes.Axes, means: Sequence[float]) -> None:
@@ -159,7 +172,8 @@ def _caption(analysis: StudyAnalysis) -> str:
     words = [
         f"Test {analysis.metric.name} at the best validation epoch of all {trials} finished trials "
         "(above) and of each variant's best tenth by validation, rounded up (below); lower is "
-        "better. Boxes: 25th to 75th percentile; whiskers: full range; line: median; dot: mean. "
+        "better. Boxes: 25th to 75th percentile; whiskers: full range, with a number at an arrow "
+        "where they leave the panel; line: median; dot: mean. "
         "Grey bars behind: mean number of parameters of the best tenth (right axis)."
     ]
     if diverged:
