@@ -202,7 +202,7 @@ def read(path: Path, order: Sequence[str]) -> tuple[Records, ...]:
                 f"{where}, column variant: expected one of {', '.join(order)}. "
                 f"Received: {row['variant']!r}"
             )
-        if row["study"] != Path(row["study"]).name:
+        if row["study"] in ("", "..") or Path(row["study"]).name != row["study"]:
             raise InputError(
                 f"{where}, column study: expected a name that a folder can have. "
                 f"Received: {row['study']!r}"

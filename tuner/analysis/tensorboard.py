@@ -72,10 +72,14 @@ def _runs(studies: Sequence[Records]) -> Iterator[tuple[str, bytes]]:
         for variant in study.entries:
             for record in (*study.entries[variant], *study.failures[variant]):
                 name = f"{variant}/{record.trial.index:03d}"
-                yield (
-                    f"{study.name}/{name}" if len(studies) > 1 else name,
-                    _event_file(_events(study, record)),
-                )
+                hyperparameters = {
+                    "variant": variant,
+                    **record.trial.hyperparameters,
+                }
+                if len(studies) > 1:
+                    name = f"{study.name}/{name}"
+                    hyperparameters["study"] = study.name
+                yield name, _event_file(_events(record, hyperparameters))
 
 
 def _event_file(events: Iterable[event_pb2.Event]) -> bytes:
@@ -112,39 +116,19 @@ def _hparams(tag: str, **content: Any) -> Any:
 
 def _experiment(studies: Sequence[Records]) -> Any:
     """Describes what was varied and measured in all studies together."""
-    texts = {"variant": list(dict.fromkeys(code for study in studies for code in study.entries))}
-    if len(studies) > 1:
-        texts = {"study": [study.name for study in studies], **texts}
-    infos = []
-    for name, values in texts.items():
-        domain = struct_pb2.ListValue()
-        domain.extend(values)
-        infos.append(
-            api_pb2.HParamInfo(name=name, type=api_pb2.DATA_TYPE_STRING, domain_discrete=domain)
-        )
-    ranges = [_ranges(study) for study in studies]
-    for name in ranges[0] if ranges else ():
-        lows, highs = zip(*(its[name] for its in ranges), strict=True)
-        infos.append(
-            api_pb2.HParamInfo(
-                name=name,
-                type=api_pb2.DATA_TYPE_FLOAT64,
-                domain_interval=api_pb2.Interval(min_value=min(lows), max_value=max(highs)),
-            )
-        )
     metrics = {study.metric for study in studies}
-    metric = metrics.pop() if len(metrics) == 1 else None
-    shown = {
-        name: f"{name} {metric.name} ({metric.unit})" for name in ("validation", "test") if metric
-    }
+    unit = ""
+    if len(metrics) == 1:
+        (metric,) = metrics
+        unit = f" {metric.name} ({metric.unit})"
     return _hparams(
         metadata.EXPERIMENT_TAG,
         experiment=api_pb2.Experiment(
-            hparam_infos=infos,
+            hparam_infos=[*_texts(studies), *_numbers(studies)],
             metric_infos=[
                 api_pb2.MetricInfo(
                     name=api_pb2.MetricName(tag=name),
-                    display_name=shown.get(name, name),
+                    display_name=name + unit if name in ("validation", "test") else name,
                     dataset_type=data,
                 )
                 for name, data in _METRICS.items()
@@ -153,22 +137,44 @@ def _experiment(studies: Sequence[Records]) -> Any:
     )
 
 
-def _ranges(study: Records) -> dict[str, tuple[float, float]]:
-    """Lowest and highest value of each hyperparameter of a trial."""
-    space = dict(study.facts["space"])
-    low, high = space.pop("one_minus_momentum")
-    ranges = {"units": space["units"], "learning_rate": space["learning_rate"]}
-    return ranges | {"momentum": (1 - high, 1 - low), "noise_std": space["noise_std"]}
+def _texts(studies: Sequence[Records]) -> Iterator[Any]:
+    names = {"study": [study.name for study in studies]} if len(studies) > 1 else {}
+    names["variant"] = list(dict.fromkeys(code for study in studies for code in study.entries))
+    for name, values in names.items():
+        domain = struct_pb2.ListValue()
+        domain.extend(values)
+        yield api_pb2.HParamInfo(name=name, type=api_pb2.DATA_TYPE_STRING, domain_discrete=domain)
 
 
-def _events(study: Records, record: Entry | Failure) -> Iterator[Any]:
+def _numbers(studies: Sequence[Records]) -> Iterator[Any]:
+    for name in ("units", "learning_rate", "momentum", "noise_std"):
+        ends = [end for study in studies for end in _range(study, name)]
+        yield api_pb2.HParamInfo(
+            name=name,
+            type=api_pb2.DATA_TYPE_FLOAT64,
+            domain_interval=api_pb2.Interval(
+                min_value=min(ends, default=0.0), max_value=max(ends, default=0.0)
+            ),
+        )
+
+
+def _range(study: Records, name: str) -> Sequence[float]:
+    """Lowest and highest value of a hyperparameter."""
+    space = study.facts["space"]
+    if name == "momentum":
+        return [1 - rest for rest in space["one_minus_momentum"]]
+    ends: Sequence[float] = space[name]
+    return ends
+
+
+def _events(record: Entry | Failure, hyperparameters: Mapping[str, str | float]) -> Iterator[Any]:
     """Yields what there is to say about an ended trial."""
     start = plugin_data_pb2.SessionStartInfo()
-    hyperparameters: dict[str, Any] = {"study": study.name, "variant": record.trial.variant}
-    for name, text in hyperparameters.items():
-        start.hparams[name].string_value = text
-    for name, number in record.trial.hyperparameters.items():
-        start.hparams[name].number_value = number
+    for name, value in hyperparameters.items():
+        if isinstance(value, str):
+            start.hparams[name].string_value = value
+        else:
+            start.hparams[name].number_value = value
     yield _event(_hparams(metadata.SESSION_START_INFO_TAG, session_start_info=start))
     status, seconds = api_pb2.STATUS_FAILURE, 0.0
     if isinstance(record, Entry):
@@ -180,8 +186,12 @@ def _events(study: Records, record: Entry | Failure) -> Iterator[Any]:
             if point.loss is not None:
                 values["epoch_loss"] = point.loss
             yield _event(*_scalars(values), step=point.epoch, seconds=place * epoch_seconds)
-        scores = {"validation": result.validation.mean, "test": result.test.mean}
-        costs = {"seconds": result.seconds, "parameters": result.parameters}
-        yield _event(*_scalars(scores | costs), step=result.best_epoch, seconds=seconds)
+        metrics = {
+            "validation": result.validation.mean,
+            "test": result.test.mean,
+            "seconds": result.seconds,
+            "parameters": result.parameters,
+        }
+        yield _event(*_scalars(metrics), step=result.best_epoch, seconds=seconds)
     end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=seconds)
     yield _event(_hparams(metadata.SESSION_END_INFO_TAG, session_end_info=end), seconds=seconds)
