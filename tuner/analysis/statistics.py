@@ -20,6 +20,8 @@ LEVEL = 0.05
 FEWEST = 3
 """Trials that a best tenth needs for a test."""
 
+_POWER = 0.8
+
 
 @dataclasses.dataclass(frozen=True)
 class Distribution:
@@ -135,6 +137,8 @@ class Comparison:
         p_permutation: two-sided p, for this comparison alone, of a permutation test that makes the
             choice of the best tenths again (`tuner.analysis.resampling`).
         p_permutation_holm: the same after Holm's correction.
+        detectable: about the smallest true difference, in the metric's unit, that would be called
+            one with a chance of 80 %.
         verdict: "worse" or "better" if `p_holm` and `p_permutation_holm` are both below the level,
             else "no difference shown".
     """
@@ -154,6 +158,7 @@ class Comparison:
     p_mann_whitney: float
     p_permutation: float
     p_permutation_holm: float
+    detectable: float
     verdict: str
 
 
@@ -258,7 +263,8 @@ def _compare(
     results = {}
     for place, (summary, own) in enumerate(zip(summaries, scores, strict=True)):
         difference = float(own.top_test.mean() - reference.top_test.mean())
-        resampled = resampling.hedges_g(resampling.resample(own, summary.variant), drawn)
+        redrawn = resampling.resample(own, summary.variant)
+        freedom = float(welch[place].df)
         significant = max(p_holm[place], p_permutation_holm[place]) < level
         direction = "worse" if difference > 0.0 else "better"
         results[summary.variant] = Comparison(
@@ -268,15 +274,19 @@ def _compare(
             baseline_count=reference.top,
             difference=difference,
             t=float(welch[place].statistic),
-            degrees_of_freedom=float(welch[place].df),
+            degrees_of_freedom=freedom,
             p=p[place],
             p_holm=float(p_holm[place]),
             p_bonferroni=float(p_bonferroni[place]),
             hedges_g=float(resampling.hedges_g(Moments.of(own.top_test), moments)),
-            g_interval=resampling.interval(resampled),
+            g_interval=resampling.interval(resampling.hedges_g(redrawn, drawn)),
             p_mann_whitney=float(stats.mannwhitneyu(own.top_test, reference.top_test).pvalue),
             p_permutation=p_permutation[place],
             p_permutation_holm=float(p_permutation_holm[place]),
+            detectable=float(
+                (redrawn.mean - drawn.mean).std()
+                * (stats.t.ppf(1 - level / len(p) / 2, freedom) + stats.t.ppf(_POWER, freedom))
+            ),
             verdict=direction if significant else "no difference shown",
         )
     return results
