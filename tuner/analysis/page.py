@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import collections
 import dataclasses
 import functools
 import hashlib
@@ -159,7 +160,7 @@ def _signed(value: float, digits: int = 3) -> str:
 
 def _effect(effect: Effect) -> str:
     share, spread = 100 * effect.share, 100 * effect.spread
-    digits = 0 if share >= 9.95 else 1
+    digits = 0 if max(share, spread) >= 9.95 else 1
     return f"{share:.{digits}f} ± {spread:.{digits}f}"
 
 
@@ -199,10 +200,17 @@ def _view(study: StudyPage) -> dict[str, Any]:
         "columns": trial_list.columns(grouped),
         "rows": trial_list.rows(records, grouped),
         "curves": trial_list.curves(records),
+        "no_comparison": _only_reason(analysis.comparisons.values()),
         "targets": targets,
         "ped_anova": [target for target in targets if target.has_ped_anova],
         "pairs": _pairs(analysis.importance),
     }
+
+
+def _only_reason(results: Iterable[object]) -> str:
+    """The reason why there is no result at all, if it is the same for all."""
+    reasons = {result.reason if isinstance(result, NotEnough) else "" for result in results}
+    return reasons.pop() if len(reasons) == 1 else ""
 
 
 def _in_order(figures: Iterable[Figure]) -> list[Figure]:
@@ -222,15 +230,25 @@ class _Shares:
 
 @dataclasses.dataclass(frozen=True)
 class _Target:
-    """Importance for one target; `labels` are those of all factors of any row."""
+    """Importance for one target: a row for the pooled trials and for each variant."""
 
     name: str
-    labels: dict[str, str]
     rows: list[_Shares]
 
     @property
     def results(self) -> list[Importance]:
         return [row.result for row in self.rows if isinstance(row.result, Importance)]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels by name of the factors of all rows, the most important first."""
+        labels = {factor.name: factor.label for result in self.results for factor in result.factors}
+        total = collections.Counter[str]()
+        for row in self.rows:
+            total.update({name: effect.share for name, effect in row.mains.items()})
+        # Only the pooled trials differ in their variant.
+        ranked = sorted(labels, key=lambda name: (name == VARIANT, -total[name]))
+        return {name: labels[name] for name in ranked}
 
     @property
     def backends(self) -> list[str]:
@@ -249,13 +267,7 @@ def _targets(importance: Mapping[tuple[str | None, str], Importance | NotEnough]
             for (variant, target), result in importance.items()
             if target == name
         ]
-        target = _Target(name, {}, rows)
-        for result in target.results:
-            target.labels.update({factor.name: factor.label for factor in result.factors})
-        # Only the pooled trials differ in their variant: its column is the last.
-        if VARIANT in target.labels:
-            target.labels[VARIANT] = target.labels.pop(VARIANT)
-        targets.append(target)
+        targets.append(_Target(name, rows))
     return targets
 
 

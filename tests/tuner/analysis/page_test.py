@@ -165,10 +165,10 @@ def test_importance_names_the_factor_of_every_share() -> None:
     tables = html_of().tables
     heads, pooled, vanilla = tables["music-importance-test"][1:4]
     assert dict(zip(heads, pooled[1:], strict=False)) == {
-        "units": "12 ± 1",
         "learning rate": "67 ± 7",
-        "1 - momentum": "0.4 ± 0.0",
+        "units": "12 ± 1",
         "noise": "8.2 ± 0.8",
+        "1 - momentum": "0.4 ± 0.0",
         "variant": "3.3 ± 0.3",
         "all pairs": "7.3",
         "largest pair": "learning rate × noise 4.2 ± 0.4",
@@ -278,15 +278,27 @@ def test_hostile_names_are_words() -> None:
 
 def test_what_cannot_be_told_is_said() -> None:
     found = html_of(lacking())
-    assert found.tables["music-comparisons"][-1] == [
-        "NFG",
-        "Not enough trials: there are 2 trials; this needs 30.",
-    ]
-    rows = found.tables["music-importance-test"]
-    assert [row[0] for row in rows[1:]] == ["all pooled", "V", "NFG"]
-    assert {row[1] for row in rows[1:]} == {"Not enough trials: there are 2 trials; this needs 30."}
-    assert "not enough trials to tell interactions" in found.text
+    reason = "because there are 2 trials; this needs 30."
+    assert f"No variant is compared with V, {reason}" in found.text
+    assert f"variance of test NLL: no result, {reason}" in found.text
+    assert f"variance of training time: no result, {reason}" in found.text
+    assert list(found.tables) == ["music-scores", "music-trial-table"]
     assert "guidelines" not in " ".join(found.values("href"))
+
+
+def test_what_a_part_of_the_variants_lacks_is_said_in_its_row() -> None:
+    study = made_up_page.page()
+    missing = NotEnough("there are 2 trials")
+    analysis = dataclasses.replace(
+        study.analysis,
+        comparisons={**study.analysis.comparisons, "NIG": missing},
+        importance={**study.analysis.importance, ("NIG", "test"): missing},
+    )
+    tables = html_of(dataclasses.replace(study, analysis=analysis)).tables
+    said = ["NIG", "No result: there are 2 trials."]
+    assert tables["music-comparisons"][2] == said
+    assert tables["music-importance-test"][4] == said
+    assert tables["music-pairs"][0] == ["pair", "all pooled", "V", "NFG"]
 
 
 def test_a_study_without_a_finished_trial() -> None:
@@ -377,4 +389,4 @@ def test_what_was_not_recorded_is_said() -> None:
 @pytest.mark.parametrize("keys", [("a", "a"), ("a b",), ("",)])
 def test_keys_are_anchors(keys: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="expected keys"):
-        page.render([made_up_page.page(key) for key in keys])
+        page.render([dataclasses.replace(empty(), key=key) for key in keys])
