@@ -38,11 +38,11 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
     )
     if diverged:
         caption += (
-            f" Orange crosses: the {diverged} trials that diverged, with the score of their best "
+            f" Orange crosses: trials that diverged ({diverged}), with the score of their best "
             "epoch before that."
         )
     if above:
-        caption += f" Triangles at the upper edge: {above} trials with a score far above the rest."
+        caption += f" Triangles at the upper edge: scores far above the rest ({above})."
     best = min(trials, key=lambda entry: entry.result.test.mean)
     description = (
         f"{len(trials)} points. The lowest test {metric.name} is "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Mapping
 
 import matplotlib.axes
@@ -12,13 +13,15 @@ from tuner.analysis.evidence import NotEnough
 from tuner.analysis.factors import VARIANT, Factor
 from tuner.analysis.figures import marginals, scales, style, svg
 from tuner.analysis.importance import Effect, Importance
-from tuner.analysis.notation import percent, significant
+from tuner.analysis.notation import percent
 from tuner.analysis.study_analysis import TARGETS, StudyAnalysis
 
 _TITLES = {"test": "variance of the test score", "seconds": "variance of the training time"}
-_PITCH = 1.55
+_PITCH = 1.7
+_LAST = 4.4
 _PAIRS, _HIGHER, _LARGEST = "all pairs", "higher order", "largest pair"
 _ROW = 0.27
+_LONGEST = 105
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,14 +120,14 @@ def _draw_table(
             _draw_row(axes, place, one, columns)
         else:
             reason = one.reason if isinstance(one, NotEnough) else "not analysed"
-            axes.text(0.02, place, reason, va="center", color=style.MUTED, fontsize=9)
+            words = textwrap.shorten(reason, _LONGEST, placeholder=" …")
+            axes.text(0.02, place, words, va="center", color=style.MUTED, fontsize=9)
         if variant is None:
             axes.axhline(place + 0.5, color=style.MUTED, linewidth=0.6)
     axes.set_yticks(range(len(results)), [_short(variant) for variant in results])
     axes.set_ylim(len(results) - 0.45, -0.55)
-    axes.set_xlim(0, _PITCH * len(columns) + 1.2)
+    axes.set_xlim(0, _PITCH * (len(columns) - 1) + _LAST)
     for column, start in columns.items():
-        axes.axvline(start, color=style.MUTED, linewidth=0.8)
         axes.annotate(
             column,
             (start, 1),
@@ -132,7 +135,7 @@ def _draw_table(
             xytext=(0, 5),
             textcoords="offset points",
             color=style.MUTED,
-            fontsize=9.5,
+            fontsize=9,
         )
     axes.set_xticks([])
     axes.grid(visible=False)
@@ -153,6 +156,7 @@ def _draw_row(
     interaction = {_PAIRS, _LARGEST, _HIGHER}
     for bar in bars(importance):
         start = columns[bar.column]
+        axes.plot([start, start], [place - 0.5, place + 0.5], color=style.MUTED, linewidth=0.8)
         share = max(bar.share, 0.0)
         axes.barh(
             place,
@@ -207,9 +211,9 @@ def _caption(results: marginals.Results) -> str:
         words.append(
             "The forests explain of trials that they have not seen (R², test score) "
             + (
-                f"{significant(low, 2)}."
-                if significant(low, 2) == significant(high, 2)
-                else f"{significant(low, 2)} to {significant(high, 2)}."
+                f"{low:.2f}."
+                if f"{low:.2f}" == f"{high:.2f}"
+                else f"{low:.2f} to {high:.2f}."
             )
         )
     return " ".join(words + marginals.lacking(results))

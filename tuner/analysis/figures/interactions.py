@@ -10,6 +10,7 @@ from tuner.analysis.factors import VARIANT, Factor
 from tuner.analysis.figures import marginals, scales, style, svg
 from tuner.analysis.importance import Importance, Surface
 from tuner.analysis.notation import percent, significant
+from tuner.analysis.statistics import Distribution
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.tasks.task import Metric
 
@@ -27,9 +28,13 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
     caption = (
         f"Mean test {metric.name} of {who} ({importance.trials} trials) by two hyperparameters, "
         "averaged over the others (pairwise marginals of functional ANOVA on a forest); lower is "
-        "better. Cross: the lowest mean of each panel. Percentages: what the pair explains "
-        "of the variance beyond its two hyperparameters alone."
+        "better. Cross: the lowest mean of each panel. Percentages: what the pair explains of the "
+        "variance beyond its two hyperparameters alone."
     )
+    if _norm(_surfaces(importance)).vmax < max(
+        float(surface.mean.max()) for surface in _surfaces(importance)
+    ):
+        caption += " Means above the end of the colour scale have its darkest colour."
     description = f"Surfaces of the mean test {metric.name} of {who}. " + "; ".join(
         _lowest(surface, importance) for surface in _surfaces(importance)
     )
@@ -74,7 +79,7 @@ def plot(importance: Importance, metric: Metric) -> matplotlib.figure.Figure:
         **style.margins(
             figure,
             left=0.75,
-            right=1.1,
+            right=1.25,
             top=0.3,
             bottom=0.6,
             between=(0.8, 0.85),
@@ -121,7 +126,7 @@ def _draw_colour_bar(
     figure: matplotlib.figure.Figure, norm: matplotlib.colors.Normalize, metric: Metric
 ) -> None:
     height = figure.get_figheight()
-    place = (1 - 0.95 / style.WIDTH, 0.6 / height, 0.16 / style.WIDTH, 1 - 0.9 / height)
+    place = (1 - 0.98 / style.WIDTH, 0.6 / height, 0.16 / style.WIDTH, 1 - 0.9 / height)
     axes = figure.add_axes(place)
     low, high = float(norm.vmin or 0.0), float(norm.vmax or 0.0)
     levels = _levels(low, high, isinstance(norm, matplotlib.colors.LogNorm))
@@ -136,11 +141,12 @@ def _draw_colour_bar(
 
 
 def _norm(surfaces: list[Surface]) -> matplotlib.colors.Normalize:
-    low = min(float(surface.mean.min()) for surface in surfaces)
-    high = max(float(surface.mean.max()) for surface in surfaces)
+    """Colours for all panels; the few means far above the rest have the darkest."""
+    means = np.concatenate([surface.mean.ravel() for surface in surfaces])
+    low, high = float(means.min()), scales.shown_to(Distribution.of(means.tolist()))
     if scales.is_wide(low, high):
-        return matplotlib.colors.LogNorm(low, high)
-    return matplotlib.colors.Normalize(low, high if high > low else low + 1.0)
+        return matplotlib.colors.LogNorm(low, high, clip=True)
+    return matplotlib.colors.Normalize(low, high if high > low else low + 1.0, clip=True)
 
 
 def _levels(low: float, high: float, logarithmic: bool) -> np.ndarray:

@@ -128,11 +128,11 @@ def _caption(summaries: Sequence[VariantSummary], metric: Metric, hidden: int) -
         "the best validation score, with a marker at the epoch whose weights count."
     ]
     if thin:
-        words.append(f"Thin: the other {thin} trials of the best tenths.")
+        words.append(f"Thin: the other trials of the best tenths ({thin}).")
     words.append("The untrained network (epoch 0) is left out.")
     if hidden:
         words.append(
-            f"{hidden} points far above the rest lie beyond the upper edge (more than 1.5 "
-            "interquartile ranges above the upper quartile)."
+            f"Points more than 1.5 interquartile ranges above the upper quartile ({hidden}) lie "
+            "beyond the upper edge."
         )
     return " ".join(words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import matplotlib.axes
@@ -14,6 +14,7 @@ from tuner.analysis.factors import VARIANT, Factor
 from tuner.analysis.figures import scales, style, svg
 from tuner.analysis.importance import Importance, Marginal
 from tuner.analysis.notation import significant
+from tuner.analysis.statistics import Distribution
 from tuner.analysis.study_analysis import TARGETS, StudyAnalysis
 from tuner.tasks.task import Metric
 
@@ -29,11 +30,12 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
     found = [one for one in results.values() if isinstance(one, Importance)]
     if not found:
         return None
+    canvas = plot(results, analysis.metric)
     return svg.render(
-        plot(results, analysis.metric),
+        canvas,
         "marginals",
         "Score and training time by hyperparameter",
-        _caption(results, analysis.metric),
+        _caption(results, analysis.metric, canvas),
         _description(results, analysis.metric),
     )
 
@@ -57,7 +59,7 @@ def plot(results: Results, metric: Metric) -> matplotlib.figure.Figure:
         **style.margins(
             figure,
             left=0.75,
-            right=0.15,
+            right=0.25,
             top=top,
             bottom=0.55,
             between=(0.85, 0.62),
@@ -115,14 +117,15 @@ def _draw_panel(
     unit: float,
 ) -> None:
     scales.factor_axis(axes.xaxis, factor)
-    edges: list[float] = []
+    drawn: list[float] = []
+    highest = -np.inf
     for variant, one in results.items():
         marginal = _marginal(one, factor.name)
         if marginal is None:
             continue
         look = style.POOLED if variant is None else looks[variant]
         middle, spread = marginal.mean / unit, marginal.spread / unit
-        prominent = variant in (None, style.BASELINE)
+        prominent = variant in _prominent(results)
         axes.plot(
             marginal.values,
             middle,
@@ -132,8 +135,9 @@ def _draw_panel(
             zorder=4 if prominent else 3,
             label=_POOLED if variant is None else variant,
         )
-        edges += [float(middle.min()), float(middle.max())]
-        if prominent:
+        drawn += middle.tolist()
+        # Three quarters of a thin line are always to be seen, and all of a thick one.
+        highest = max(highest, float(np.quantile(middle, 1.0 if prominent else 0.75)))
             axes.fill_between(
                 marginal.values,
                 middle - spread,
@@ -142,11 +146,15 @@ def _draw_panel(
                 alpha=0.12,
                 linewidth=0,
             )
-            edges += [float((middle - spread).min()), float((middle + spread).max())]
-    if edges:
-        # Times are not negative, whatever the band says.
-        lowest = min(edges) if min(edges) > 0 else max(0.0, min(edges))
-        scales.value_axis(axes.yaxis, lowest, max(edges))
+    if drawn:
+        highest = max(highest, scales.shown_to(Distribution.of(drawn)))
+        scales.value_axis(axes.yaxis, min(drawn), highest, margin=0.07)
+
+
+def _prominent(shown: Iterable[str | None]) -> list[str | None]:
+    """Vanilla and the pooled trials; a variant that stands alone too."""
+    variants = list(shown)
+    return [one for one in variants if one in (style.BASELINE, None) or len(variants) == 1]
 
 
 def _marginal(importance: Importance, name: str) -> Marginal | None:
@@ -173,13 +181,11 @@ def _say_why(axes: matplotlib.axes.Axes, results: Results, target: str) -> None:
     )
 
 
-def _caption(results: Results, metric: Metric) -> str:
-    shown = {variant for (variant, _), one in results.items() if isinstance(one, Importance)}
-    prominent = [
-        word
-        for variant, word in ((style.BASELINE, style.BASELINE), (None, "all variants pooled"))
-        if variant in shown
-    ]
+def _caption(results: Results, metric: Metric, canvas: matplotlib.figure.Figure) -> str:
+    shown = dict.fromkeys(
+        variant for (variant, _), one in results.items() if isinstance(one, Importance)
+    )
+    prominent = [variant or "all variants pooled" for variant in _prominent(shown)]
     words = [
         f"Mean test {metric.name} (left, lower is better) and mean training time of a trial "
         "(right) by one hyperparameter, averaged over all others on the scale that they were "
@@ -188,9 +194,17 @@ def _caption(results: Results, metric: Metric) -> str:
     if prominent:
         words.append(
             f"Thick: {' and '.join(prominent)}, with a band of one standard deviation over the "
-            "trees; thin: the other variants."
+            "trees" + ("; thin: the other variants." if len(shown) > len(prominent) else ".")
         )
-    words.append("Vertical axes differ from panel to panel; some are logarithmic, as ticks show.")
+    words.append("Vertical axes differ from panel to panel.")
+    if any(panel.get_yscale() == "log" for panel in canvas.axes):
+        words.append("Some of them are logarithmic, as their ticks show.")
+    if any(
+        np.max(line.get_ydata()) > panel.get_ylim()[1]
+        for panel in canvas.axes
+        for line in panel.lines
+    ):
+        words.append("A thin line far above the rest leaves its panel.")
     if any(
         factor.name == scales.MOMENTUM
         for one in results.values()
@@ -209,7 +223,9 @@ def lacking(results: Results) -> list[str]:
             name = "all variants pooled" if variant is None else variant
             what = "score" if target == "test" else "time"
             by_reason.setdefault(one.reason, []).append(f"{name} ({what})")
-    return [f"Not drawn: {', '.join(names)}: {reason}." for reason, names in by_reason.items()]
+    return [
+        f"Not drawn: {', '.join(names)}, because {reason}." for reason, names in by_reason.items()
+    ]
 
 
 def _description(results: Results, metric: Metric) -> str:

@@ -172,14 +172,12 @@ def _caption(analysis: StudyAnalysis) -> str:
     words = [
         f"Test {analysis.metric.name} at the best validation epoch of all {trials} finished trials "
         "(above) and of each variant's best tenth by validation, rounded up (below); lower is "
-        "better. Boxes: 25th to 75th percentile; whiskers: full range, with a number at an arrow "
-        "where they leave the panel; line: median; dot: mean. "
+        "better. Boxes: 25th to 75th percentile; whiskers: full range (where one leaves the panel, "
+        "an arrow says how far); line: median; dot: mean. "
         "Grey bars behind: mean number of parameters of the best tenth (right axis)."
     ]
     if diverged:
-        words.append(
-            f"The {diverged} trials that diverged count with their best epoch before that."
-        )
+        words.append(f"Diverged trials ({diverged}) count with their best epoch before that.")
     tested = [one for one in analysis.comparisons.values() if isinstance(one, Comparison)]
     lacking = {
         variant: one.reason
