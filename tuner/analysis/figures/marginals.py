@@ -138,6 +138,7 @@ def _draw_panel(
         drawn += middle.tolist()
         # Three quarters of a thin line are always to be seen, and all of a thick one.
         highest = max(highest, float(np.quantile(middle, 1.0 if prominent else 0.75)))
+        if prominent:
             axes.fill_between(
                 marginal.values,
                 middle - spread,
