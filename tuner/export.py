@@ -26,7 +26,7 @@ def main() -> int:
     if not _STUDY_DIR.value:
         raise InputError("--study_dir: expected a study directory. Received: nothing")
     if not _OUT.value:
-        raise InputError("--out: expected a file that ends in .csv or .parquet. Received: nothing")
+        raise InputError("--out: expected a file .csv or .parquet. Received: nothing")
     from tuner.analysis import records, table
     from tuner.variants import CODES
 

@@ -183,14 +183,7 @@ def load(directory: Path, order: Sequence[str]) -> Records:
     check_facts(facts, str(path))
     designs = {file.stem: file for file in (directory / "designs").glob("*.csv")}
     codes = [code for code in order if code in designs]
-    ended = {
-        # Trials end in any order.
-        code: sorted(
-            Ledger(directory / "trials" / f"{code}.jsonl").records(),
-            key=lambda record: record.trial.index,
-        )
-        for code in codes
-    }
+    ended = {code: _ended(directory / "trials" / f"{code}.jsonl") for code in codes}
     indices = {code: {record.trial.index for record in ended[code]} for code in codes}
     return Records(
         name=directory.resolve().name,
@@ -212,3 +205,20 @@ def load(directory: Path, order: Sequence[str]) -> Records:
             for code in codes
         },
     )
+
+
+def _ended(path: Path) -> list[Entry | Failure]:
+    """Reads a ledger, `<code>.jsonl`, in the order of the design; trials end in any order."""
+    ended: dict[int, Entry | Failure] = {}
+    for record in Ledger(path).records():
+        trial = record.trial
+        if trial.variant != path.stem:
+            raise InputError(
+                f"{path}: expected trials of {path.stem}. Received: one of {trial.variant}"
+            )
+        if trial.index in ended:
+            raise InputError(
+                f"{path}: expected each trial once. Received twice: trial {trial.index}"
+            )
+        ended[trial.index] = record
+    return [ended[index] for index in sorted(ended)]

@@ -49,10 +49,13 @@ def read(path: Path) -> Iterator[Row]:
     """
     raw = _read_csv(path) if _suffix(path) == ".csv" else _read_parquet(path)
     for number, cells in enumerate(raw, start=1):
-        yield {
-            column.name: _check(cells, column, f"{path}: row {number}, column {column.name}")
-            for column in COLUMNS
-        }
+        where = f"{path}: row {number}, column"
+        if cells["status"] not in STATUSES:
+            raise InputError(
+                f"{where} status: expected one of {', '.join(STATUSES)}. "
+                f"Received: {cells['status']!r}"
+            )
+        yield {column.name: _check(cells, column, f"{where} {column.name}") for column in COLUMNS}
 
 
 def _suffix(path: Path) -> str:
@@ -179,8 +182,6 @@ def _check(cells: Mapping[str, Any], column: Column, where: str) -> Any:
             round, or the value is not of the column's type.
     """
     cell, status = cells[column.name], cells["status"]
-    if column.name == "status" and status not in STATUSES:
-        raise InputError(f"{where}: expected one of {', '.join(STATUSES)}. Received: {status!r}")
     allowed = status in column.statuses
     empty_text = column.dtype == "str" and allowed and not column.optional
     # pandas writes NaN where there is nothing.

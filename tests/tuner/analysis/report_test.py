@@ -1,182 +1,213 @@
-"""The report against numbers worked out by hand."""
+"""The report: what lies where, and numbers worked out by hand in its tables."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
-import html.parser
-import json
 import pathlib
-import xml.etree.ElementTree
+import re
+import statistics
+import sys
 
 import pytest
 
-import zoo
 from serving.command_line import InputError
-from tests.tuner.ledger_test import make_entry
-from tuner import design
-from tuner.analysis import report
-from tuner.design import Space
-from tuner.ledger import Ledger
-from tuner.protocol import Failure
+from tests.tuner import tiny
+from tests.tuner.analysis import made_up
+from tuner import ledger
+from tuner.analysis import records, report
+from tuner.analysis.records import Records
+from tuner.ledger import best_first
+from tuner.variants import CODES
 
-VALIDATIONS = {
-    "V": [9.0, 8.0, 8.5, 8.25, 9.5, 9.75, 8.75, 10.0, 10.5, 11.0, 12.0],
-    "NFG": [9.25, 9.125],
-}
+TABLES = ["comparisons", "curves", "expected_best", "failures", "importance", "marginals", "variants"]
 
 
-@pytest.fixture
-def study(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A study directory with made-up trials; the test score is always 0.2 above validation."""
-    for folder in ("designs", "trials"):
-        (tmp_path / folder).mkdir()
-    facts = {
-        "task": "music",
-        "metric": {"name": "NLL", "unit": "nats per frame"},
-        "data": {"name": "<b>Bach & sons</b>", "sha256": "c0ffee", "detail": "made up"},
-        "protocol": {"max_epochs": 150, "patience": 15, "weight_std": 0.1, "order_seed": 1},
-        "space": {
-            "units": [20, 200],
-            "learning_rate": [1e-6, 1e-2],
-            "one_minus_momentum": [0.01, 1.0],
-            "noise_std": [0.0, 1.0],
-        },
-        "seed": 1,
-        "versions": {"keras": "3.15.1"},
-    }
-    (tmp_path / "study.json").write_text(json.dumps(facts))
-    for code, validations in VALIDATIONS.items():
-        design.save(
-            tmp_path / "designs" / f"{code}.csv", design.draw(Space(), 1, "music", code, 12)
-        )
-        ledger = Ledger(tmp_path / "trials" / f"{code}.jsonl")
-        # Trials end in any order.
-        for index, validation in reversed(list(enumerate(validations))):
-            ledger.append(make_entry(index, validation, diverged=index == 1))
-    # Planned, but without a result.
-    design.save(tmp_path / "designs" / "NP.csv", design.draw(Space(), 1, "music", "NP", 12))
-    for code, index in (("NP", 5), ("NFG", 2)):
-        trial = dataclasses.replace(make_entry(index).trial, variant=code)
-        ledger = Ledger(tmp_path / "trials" / f"{code}.jsonl")
-        ledger.append(Failure(trial, "killed by <SIGKILL>", "native"))
-    return tmp_path
+@pytest.fixture(scope="module")
+def studies() -> list[Records]:
+    """Music whose variants have 40 trials each, and speech with two variants of 3."""
+    return [made_up.records(40), made_up.records(3, ("V", "NOAF"), task="speech")]
 
 
-class Text(html.parser.HTMLParser):
-    """The cells of a page's tables, its tags and its words."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.rows: list[list[str]] = []
-        self.words: list[str] = []
-        self.addresses: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-        if self.rows and self.rows[-1]:
-            self.rows[-1][-1] += data.strip()
+@pytest.fixture(scope="module")
+def folder(studies: list[Records], tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Their report; not to be changed."""
+    folder = tmp_path_factory.mktemp("report")
+    assert report.write(studies, folder) == folder / "index.html"
+    return folder
 
 
-def test_the_table_has_the_numbers(study: pathlib.Path) -> None:
-    page = report.write(study, zoo.list_variants())
-    text = Text(page.read_text())
-    by_variant = {row[0]: row[1:] for row in text.rows[1:3]}
-    # The best two of eleven by validation are 8.0 and 8.25: median test 8.325.
-    assert by_variant["V"][:6] == ["11/12", "8.000", "8.200", "7.500", "8.325 (2)", "1"]
-    assert by_variant["NFG"][:6] == ["2/12", "9.125", "9.325", "7.500", "9.325 (1)", "1"]
-    assert list(by_variant) == ["V", "NFG"]
-    words = " ".join(text.words)
-    assert "13 of 36 planned trials are finished, 2 failed; data" in words
-    failures = [(*row[:4], row[4][:19]) for row in text.rows[-2:]]
-    assert failures == [
-        ("NFG", "2", "60", "0.000333", "killed by <SIGKILL>"),
-        ("NP", "5", "60", "0.000333", "killed by <SIGKILL>"),
+def read(path: pathlib.Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_everything_lies_where_the_page_says(folder: pathlib.Path) -> None:
+    page = (folder / "index.html").read_text()
+    assert sorted(path.stem for path in (folder / "tables").iterdir()) == TABLES
+    figures = {path.name for path in (folder / "figures").iterdir()}
+    assert {"music-variants.svg", "music-importance.svg", "speech-variants.svg"} <= figures
+    # Three trials are too few to say what matters.
+    assert "speech-importance.svg" not in figures
+    linked = {address for address in re.findall(r'href="([^"#:]+)"', page)}
+    assert {"trials.csv", "trials.parquet", "tables/importance.csv"} <= linked
+    assert {f"figures/{name}" for name in figures} <= linked
+    for address in linked:
+        assert (folder / address).is_file(), address
+
+
+def test_the_table_of_variants_has_the_numbers(
+    folder: pathlib.Path, studies: list[Records]
+) -> None:
+    rows = read(folder / "tables" / "variants.csv")
+    assert [(row["study"], row["variant"]) for row in rows] == [
+        *(("music", code) for code in CODES),
+        ("speech", "V"),
+        ("speech", "NOAF"),
     ]
-    assert "not the paper's study" in words
+    (row,) = [row for row in rows if (row["study"], row["variant"]) == ("music", "NFG")]
+    entries = studies[0].entries["NFG"]
+    top = sorted(entries, key=lambda entry: entry.result.validation.mean)[:4]
+    assert int(row["best_tenth_trials"]) == 4
+    assert int(row["best_trial"]) == top[0].trial.index
+    assert float(row["its_test"]) == top[0].result.test.mean
+    tests = [entry.result.test.mean for entry in top]
+    assert float(row["best_tenth_test_median"]) == pytest.approx(statistics.median(tests))
+    assert float(row["best_tenth_test_maximum"]) == max(tests)
+    seconds = sum(entry.result.seconds for entry in entries)
+    assert float(row["seconds"]) == pytest.approx(seconds)
+    assert row["its_test_grouped"] == "" and rows[-1]["its_test_grouped"] != ""
 
 
-def test_a_task_without_groups_has_no_column_for_them(study: pathlib.Path) -> None:
-    for code in ("V", "NFG"):
-        path = study / "trials" / f"{code}.jsonl"
-        path.write_text(path.read_text().replace('"test_grouped": 7.5', '"test_grouped": null'))
-    text = Text(report.write(study, zoo.list_variants()).read_text())
-    assert text.rows[1][:5] == ["V", "11/12", "8.000", "8.200", "8.325 (2)"]
-    assert "merged" not in " ".join(text.words)
-
-
-def test_the_page_needs_no_network_and_escapes_what_it_is_given(study: pathlib.Path) -> None:
-    content = report.write(study, zoo.list_variants()).read_text()
-    assert "&lt;b&gt;Bach &amp; sons&lt;/b&gt;" in content and "<b>Bach" not in content
-    for address in Text(content).addresses:
-        assert address.startswith("#") or (study / "report" / address).is_file(), address
-    assert "@import" not in content and "url(http" not in content
-
-
-def test_csv_tables_give_back_the_ledger(study: pathlib.Path) -> None:
-    report.write(study, zoo.list_variants())
-    tables = {
-        path.stem: list(csv.DictReader(path.open()))
-        for path in (study / "report" / "tables").glob("*.csv")
+def test_comparisons_say_what_they_lack(folder: pathlib.Path, studies: list[Records]) -> None:
+    rows = {(row["study"], row["variant"]): row for row in read(folder / "tables/comparisons.csv")}
+    means = {
+        code: statistics.mean(entry.result.test.mean for entry in best_first(entries)[:4])
+        for code, entries in studies[0].entries.items()
     }
-    assert [float(row["validation"]) for row in tables["trials"]] == [
-        *VALIDATIONS["V"],
-        *VALIDATIONS["NFG"],
+    for code in CODES[1:]:
+        difference = float(rows["music", code]["difference"])
+        assert difference == pytest.approx(means[code] - means["V"])
+        assert float(rows["music", code]["g_low"]) < float(rows["music", code]["g_high"])
+    lacking = rows["speech", "NOAF"]
+    assert lacking["verdict"].startswith("not enough trials: ") and lacking["p"] == ""
+
+
+def test_shares_of_the_variance_add_up(folder: pathlib.Path) -> None:
+    rows = read(folder / "tables" / "importance.csv")
+    analysed = {(row["study"], row["variant"], row["target"]) for row in rows}
+    assert {study for study, _, _ in analysed} == {"music"}
+    assert {("music", "all", "test"), ("music", "V", "test"), ("music", "V", "seconds")} <= analysed
+    for key in analysed:
+        shares = {
+            row["effect"]: float(row["share"])
+            for row in rows
+            if (row["study"], row["variant"], row["target"]) == key
+        }
+        assert sum(shares.values()) == pytest.approx(1)
+    # The learning rate was made to matter most.
+    shares = {
+        row["effect"]: float(row["share"])
+        for row in rows
+        if (row["variant"], row["target"]) == ("V", "test")
+    }
+    assert max(shares, key=shares.__getitem__) == "learning_rate"
+
+
+def test_curves_and_failures_are_the_ledgers(folder: pathlib.Path, studies: list[Records]) -> None:
+    curves = read(folder / "tables" / "curves.csv")
+    entry = studies[0].entries["NFG"][3]
+    points = [
+        (int(row["epoch"]), row["loss"] and float(row["loss"]), float(row["validation"]))
+        for row in curves
+        if (row["study"], row["variant"], row["trial"])
+        == ("music", "NFG", str(entry.trial.index))
     ]
-    assert {row["learning_rate"] for row in tables["trials"]} == {repr(1e-3 / 3)}
-    assert len(tables["curves"]) == 2 * 13
-    assert tables["curves"][0] == {
-        "variant": "NFG",
-        "trial": "0",
-        "epoch": "0",
-        "loss": "",
-        "validation": "61.0",
-    }
-    assert [row["best_trial"] for row in tables["variants"]] == ["1", "1"]
-    assert [row["failed"] for row in tables["variants"]] == ["0", "1"]
-    assert [(row["variant"], row["trial"]) for row in tables["failures"]] == [
-        ("NFG", "2"),
-        ("NP", "5"),
+    assert points == [
+        (epoch.epoch, "" if epoch.loss is None else epoch.loss, epoch.validation)
+        for epoch in entry.result.curve
+    ]
+    failures = [failure for trials in studies[0].failures.values() for failure in trials]
+    rows = read(folder / "tables" / "failures.csv")
+    assert failures and [(row["variant"], int(row["trial"]), row["reason"]) for row in rows] == [
+        (failure.trial.variant, failure.trial.index, failure.reason) for failure in failures
     ]
 
 
-def test_the_figure_is_an_svg_with_every_variant(study: pathlib.Path) -> None:
-    report.write(study, zoo.list_variants())
-    path = study / "report" / "figures" / "learning_curves.svg"
-    words = [element.text for element in xml.etree.ElementTree.parse(path).iter() if element.text]
-    assert {"V", "NFG", "epoch"} <= {word.strip() for word in words}
-    first = path.read_text()
-    report.write(study, zoo.list_variants())
-    assert path.read_text() == first
+def test_the_page_of_a_table_is_the_page_of_its_study(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    for name in ("trials.csv", "trials.parquet"):
+        read_again = records.load_all([folder / name], CODES)
+        again = report.write(read_again, tmp_path / name)
+        assert again.read_text() == (folder / "index.html").read_text()
 
 
-def test_a_variant_far_above_the_rest_does_not_flatten_the_others(study: pathlib.Path) -> None:
-    ledger = Ledger(study / "trials" / "NP.jsonl")
-    ledger.append(make_entry(0, 1200.0))
-    report.write(study, zoo.list_variants())
-    path = study / "report" / "figures" / "learning_curves.svg"
-    words = [element.text for element in xml.etree.ElementTree.parse(path).iter() if element.text]
-    words = [word.strip() for word in words]
-    assert "NP (above)" in words and "V" in words
-    # The numbers on the axis: 8 to 12, not 0 to 1200.
-    ticks = [float(word) for word in words if word.replace(".", "").isdigit()]
-    assert max(ticks) < 20
+def test_names_that_are_no_anchors(tmp_path: pathlib.Path, studies: list[Records]) -> None:
+    names = ["Bach & <Söhne>", "Bach   Söhne", "2nd"]
+    renamed = [dataclasses.replace(studies[1], name=name) for name in names]
+    report.write(renamed, tmp_path)
+    stems = {path.stem.rpartition("-")[0] for path in (tmp_path / "figures").iterdir()}
+    assert stems == {"Bach-S-hne", "Bach-S-hne-2", "study-2nd"}
 
 
-def test_a_study_without_a_finished_trial_has_a_report(study: pathlib.Path) -> None:
-    for path in (study / "trials").iterdir():
-        path.unlink()
-    assert "No trial is finished yet" in report.write(study, zoo.list_variants()).read_text()
+def test_the_command_of_a_study_without_one(studies: list[Records]) -> None:
+    facts = {key: value for key, value in studies[1].facts.items() if key != "commands"}
+    study = dataclasses.replace(studies[1], facts=facts)
+    assert report.command(study) == (
+        "python -m tuner.run --task=speech --variants=V,NOAF --trials=3 "
+        "--max_epochs=150 --patience=15 --seed=1"
+    )
+    assert report.command(studies[1]) == "python -m tuner.run --task=speech --seed=1"
+
+
+def test_a_study_without_a_finished_trial_has_a_report(tmp_path: pathlib.Path) -> None:
+    waiting = made_up.records(3, ("V",), ended=0.0)
+    assert report.write([waiting], tmp_path).is_file()
+    assert read(tmp_path / "tables" / "variants.csv") == []
+
+
+def test_the_command_line(tmp_path: pathlib.Path) -> None:
+    study = made_up.write(tmp_path / "small", 2, ("V",))
+    line = study / "trials" / "V.jsonl"
+    # The last trial is being written.
+    whole = line.read_text()
+    line.write_text(whole + ledger.to_json(made_up.records(2, ("V",)).entries["V"][0])[:40])
+    code = (
+        "import sys; from tuner import report; from serving import command_line\n"
+        "def main():\n"
+        "    status = report.main()\n"
+        "    print(sorted({'tensorflow', 'keras', 'keras_tuner', 'optuna'} & set(sys.modules)))\n"
+        "    return status\n"
+        "command_line.run(main)"
+    )
+    done = tiny.run([sys.executable, "-c", code, f"--study_dir={study}", "--tensorboard"])
+    assert done.returncode == 0, done.stderr
+    assert f"report: {study / 'report' / 'index.html'}" in done.stdout
+    # TensorFlow takes longer to start than the report to make.
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert list((study / "report" / "tensorboard").rglob("events.out.tfevents*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "--study_dir"),
+        (["--study_dir={tmp}"], "study.json"),
+        (["--study_dir={tmp}/a.csv"], "a.csv"),
+        (["--study_dir={tmp}", "--study_dir={tmp}/b"], "--out"),
+        (["--study_dir={tmp}", "--importance=tea_leaves"], "importance"),
+    ],
+)
+def test_mistakes_are_one_line(
+    tmp_path: pathlib.Path, arguments: list[str], named: str
+) -> None:
+    filled = [argument.format(tmp=tmp_path) for argument in arguments]
+    done = tiny.run(tiny.command("tuner.report", *filled))
+    assert done.returncode == 2
+    assert named in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
 def test_no_study_is_one_line(tmp_path: pathlib.Path) -> None:
     with pytest.raises(InputError, match=r"study\.json"):
-        report.write(tmp_path, zoo.list_variants())
+        records.load(tmp_path, CODES)
