@@ -1,10 +1,10 @@
 """The back end `forest`: scikit-learn's random forest (BSD licence), its trees taken apart exactly.
 
 The settings are those of the `fanova` package: trees grown until their leaves are pure, on
-bootstrap samples as large as the study, with 7/10 of the factors (rounded down, at least one) tried
-at each split. Two things differ. scikit-learn splits halfway between two neighbouring trials, the
-package at a random point between them, which changes a marginal by less than its spread. And
-scikit-learn knows no categories: see `tuner.analysis.factors.Factor.categories`.
+bootstrap samples as large as the study, some of the factors tried at each split. Three things
+differ. scikit-learn splits halfway between two neighbouring trials, the package at a random point
+between them. scikit-learn knows no categories (`tuner.analysis.importance` says what stands in for
+them). And see `features_tried`, which the other back end gets too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from tuner.analysis.boxes import Boxes
 
 TREES = 64
-"""Trees of a forest; shares of two forests of this size differ by less than 1/100."""
+"""Trees of a forest."""
 _LEAF_SHARE = 600
 _TWO_PROCESSORS = 1000
 
@@ -36,13 +36,17 @@ def smallest_leaf(trials: int) -> int:
 
 
 def features_tried(factors: int) -> int:
-    """How many factors are tried at each split.
+    """How many factors are tried at each split: 7/10, rounded up.
+
+    The package rounds down, to 2 of 4. Where one factor dominates, half of the splits then have to
+    do without it, and its share comes out too small: on 200 trials of an additive function whose
+    first factor explains 0.83, by 0.09 instead of 0.04.
 
     Example:
         >>> [features_tried(factors) for factors in (1, 4, 5)]
-        [1, 2, 3]
+        [1, 3, 4]
     """
-    return max(1, 7 * factors // 10)
+    return -(-7 * factors // 10)
 
 
 def grow(

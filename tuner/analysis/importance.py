@@ -2,7 +2,7 @@
 
 A random forest is fitted to what the trials say, and the variance of its prediction over the search
 space is divided among the hyperparameters, their pairs and the rest (Hutter, Hoos and Leyton-Brown,
-"An Efficient Approach for Assessing Hyperparameter Importance", ICML 2014; section 5.3 of the LSTM
+"An Efficient Approach for Assessing Hyperparameter Importance", ICML 2014; section 5.2 of the LSTM
 paper). Two back ends do it by the same definitions: `tuner.analysis.forest`, and the authors' own
 package in `tuner.analysis.fanova_package`.
 
@@ -25,7 +25,7 @@ from tuner.analysis import factors as designs
 from tuner.analysis import fanova_package, forest, ped_anova
 from tuner.analysis.boxes import Decomposition, decompose
 from tuner.analysis.evidence import NotEnough
-from tuner.analysis.factors import Factor as Factor
+from tuner.analysis.factors import Factor
 from tuner.ledger import Entry
 
 if TYPE_CHECKING:
@@ -38,7 +38,10 @@ TARGETS = {"test": "test score", "seconds": "training time"}
 """What can be explained, with words for it."""
 
 FEWEST_TRIALS = 20
-"""Trials that an analysis needs."""
+"""Trials that an analysis needs: enough to find a dominant factor, not to measure its share."""
+
+LEAST_EXPLAINED = 0.1
+"""Least out-of-bag R² of a forest that is worth taking apart; noise rarely reaches it."""
 
 FEWEST_OF_A_VARIANT = 5
 """Trials that a variant needs to be pooled with others."""
@@ -152,7 +155,7 @@ def analyse(
 
     Returns:
         The analysis, or why there is none: too few trials, nothing that varies, or a forest that
-        predicts trials which its trees have not seen no better than their mean does.
+        hardly predicts trials which its trees have not seen.
 
     Raises:
         InputError: if a trial lies outside the space, or the package `fanova` is chosen and not
@@ -178,7 +181,7 @@ def analyse(
     decomposition, explained = run(
         table, (targets - targets.mean()) / scale, factors, curves, surfaces, seed
     )
-    if not explained > 0:
+    if not explained > LEAST_EXPLAINED:
         return NotEnough(_unpredictable(targets, name, target, explained))
     return Importance(
         variant=variant,
@@ -313,7 +316,7 @@ def _unpredictable(targets: np.ndarray, name: str, target: str, explained: float
     squares = (targets - targets.mean()) ** 2
     share = float(squares.max() / squares.sum())
     reason = (
-        f"the {TARGETS[target]} of {name} cannot be predicted from the hyperparameters "
+        f"the {TARGETS[target]} of {name} can hardly be predicted from the hyperparameters "
         f"(out-of-bag R² {explained:.2f})"
     )
     if share > 0.5:
