@@ -1,6 +1,10 @@
-"""Writes the report of a study again, also while the study is running.
+"""Writes the report of one or several studies, also while they are running.
 
-python -m tuner.report --study_dir=studies/music
+    python -m tuner.report --study_dir=studies/music
+    python -m tuner.report --study_dir=studies/music --study_dir=studies/speech --out=both
+
+A study directory, or a table of trials (trials.csv, trials.parquet) that a report or
+`python -m tuner.export` has written. The report of one directory goes into it: STUDY_DIR/report.
 """
 
 from __future__ import annotations
@@ -12,18 +16,52 @@ from absl import flags
 from serving import command_line
 from serving.command_line import InputError
 
-_STUDY_DIR = flags.DEFINE_string("study_dir", None, "Directory of the study.")
+_STUDY_DIR = flags.DEFINE_multi_string(
+    "study_dir", [], "Directory of a study, or a table of its trials; may be given several times."
+)
+_OUT = flags.DEFINE_string("out", None, "Folder of the report [STUDY_DIR/report].")
+_IMPORTANCE = flags.DEFINE_enum(
+    "importance",
+    "forest",
+    ["forest", "fanova"],
+    "What explains the variance: forest is scikit-learn's, fanova the package of that name (extra "
+    "fanova; for non-commercial use only).",
+)
+_TENSORBOARD = flags.DEFINE_bool(
+    "tensorboard", False, "Write the trials for TensorBoard too, into OUT/tensorboard."
+)
+
+
+def _folder(sources: list[Path]) -> Path:
+    """Decides where the report goes."""
+    if _OUT.value is not None:
+        return Path(_OUT.value)
+    if len(sources) == 1 and sources[0].is_dir():
+        return sources[0] / "report"
+    raise InputError(
+        "--out: expected a folder for a report that is not of one study directory. "
+        "Received: nothing"
+    )
 
 
 def main() -> int:
     """Runs the command."""
-    if _STUDY_DIR.value is None:
+    sources = [Path(path) for path in _STUDY_DIR.value]
+    if not sources:
         raise InputError("--study_dir: expected a study directory. Received: nothing")
-    command_line.start_tensorflow()
-    from tuner.analysis import report
-    from zoo.variants import VARIANTS
+    folder = _folder(sources)
 
-    print(f"report: {report.write(Path(_STUDY_DIR.value), list(VARIANTS))}")
+    from tuner.analysis import records, report
+    from tuner.variants import CODES
+
+    studies = records.load_all(sources, CODES)
+    print(f"report: {report.write(studies, folder, _IMPORTANCE.value)}")
+    if _TENSORBOARD.value:
+        from tuner.analysis import tensorboard
+
+        logdir = folder / "tensorboard"
+        tensorboard.write(studies, logdir)
+        print(f"TensorBoard: tensorboard --logdir={logdir}")
     return 0
 
 

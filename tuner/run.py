@@ -235,10 +235,11 @@ def _lead(pool: Pool, directory: Path, plan: Plan, task: Task, corpus: Corpus) -
         return 130
 
     from serving import versions
-    from tuner.analysis import report
-    from zoo.variants import VARIANTS
+    from tuner.analysis import records, report
+    from tuner.variants import CODES
 
-    print(f"report: {report.write(directory, list(VARIANTS))}")
+    page = report.write([records.load(directory, CODES)], directory / "report")
+    print(f"report: {page}")
     base = Path(_MODEL_BASE_PATH.value or directory / "export" / task.name)
     print(f"model for TF Serving: {versions.publish(versions.find_best(directory), base)}")
     return 0

@@ -1,166 +1,133 @@
-"""The report of a study: one HTML page that needs no network, with the tables as CSV beside it."""
+"""The report of one or several studies: a page that needs no network, its tables and figures.
+
+report/index.html              the page, all in one file
+       trials.csv, .parquet    every trial (docs/trial_table.md); the page can be made from it alone
+       tables/*.csv            the numbers of the page
+       figures/*.svg           its figures
+"""
 
 from __future__ import annotations
 
-import csv
-import dataclasses
-import io
-from collections.abc import Iterable, Sequence
-from importlib import resources
+import re
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import jinja2
-import markupsafe
 
 from serving import files
-from tuner.analysis import figures, records, study_analysis
+from tuner import presets
+from tuner.analysis import (
+    claims,
+    figures,
+    findings,
+    guidelines,
+    page,
+    study_analysis,
+    table,
+    tables,
+)
+from tuner.analysis.page import StudyPage
 from tuner.analysis.records import Records
-from tuner.analysis.statistics import VariantSummary
-from tuner.design import Space
-from tuner.progress import duration
-from tuner.protocol import Protocol
-from tuner.tasks.task import Metric
+from tuner.analysis.study_analysis import StudyAnalysis
+from tuner.presets import Preset
+
+_TRIALS = ("trials.csv", "trials.parquet")
 
 
-def write(directory: Path, order: Sequence[str]) -> Path:
-    """Writes `report/` of a study from what is finished so far.
+def write(studies: Sequence[Records], folder: Path, backend: str = "forest") -> Path:
+    """Writes a report from what is finished so far.
 
     Args:
-        directory: the study directory.
-        order: codes of all known variants in the order of the tables.
+        studies: one or several, with different names.
+        folder: where; made if it does not exist.
+        backend: what computes the importance, "forest" or "fanova".
 
     Returns:
-        The page, `report/index.html`.
+        The page, `index.html`.
 
     Raises:
-        InputError: if it is no study directory or has no finished trial.
+        InputError: if the package of the back end is not installed.
         OSError: if the report cannot be written.
     """
-    study = records.load(directory, list(order))
-    analysis = study_analysis.analyse(study)
-    metric, summaries = analysis.metric, analysis.summaries
-    folder = directory / "report"
+    analyses = {study.name: study_analysis.analyse(study, backend) for study in studies}
+    beside = _write_beside(analyses, folder)
+    keys = _keys(list(analyses))
+    pages = []
+    for name, analysis in analyses.items():
+        drawn = figures.draw(analysis)
+        figure_files = {figure.name: f"figures/{keys[name]}-{figure.name}.svg" for figure in drawn}
+        for figure in drawn:
+            files.write_text(folder / figure_files[figure.name], figure.svg)
+        pages.append(
+            StudyPage(
+                key=keys[name],
+                analysis=analysis,
+                figures=drawn,
+                findings=findings.find(analysis),
+                claims=claims.check(analysis),
+                guidelines=guidelines.guide(analysis),
+                command=command(analysis.records),
+                files=beside,
+                figure_files=figure_files,
+            )
+        )
+    path = folder / "index.html"
+    files.write_text(path, page.render(pages))
+    return path
+
+
+def _write_beside(analyses: Mapping[str, StudyAnalysis], folder: Path) -> dict[str, str]:
+    """Writes the tables and returns their addresses, relative to the page, by name."""
     for name in ("tables", "figures"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    drawn = {figure.name: figure.svg for figure in figures.draw(analysis)}
-    for name, svg in drawn.items():
-        files.write_text(folder / "figures" / f"{name}.svg", svg)
-    for name, rows in _tables(study, summaries).items():
-        files.write_text(folder / "tables" / f"{name}.csv", _csv(rows))
-    page = folder / "index.html"
-    files.write_text(page, _render(study, summaries, metric, drawn.get("learning_curves", "")))
-    return page
-
-
-def _render(
-    study: Records, summaries: Sequence[VariantSummary], metric: Metric, curves: str
-) -> str:
-    source = resources.files("tuner.analysis").joinpath("templates/report.html.j2")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["duration"] = duration
-    template = environment.from_string(source.read_text(encoding="utf-8"))
-    best = min(
-        summaries, key=lambda summary: summary.best.result.validation.mean, default=None
-    )
-    return template.render(
-        facts=study.facts,
-        paper=_is_papers(study),
-        summaries=summaries,
-        best=best,
-        grouped=all(summary.best.result.test_grouped is not None for summary in summaries),
-        metric=metric,
-        # Drawn by matplotlib from numbers and codes.
-        curves=markupsafe.Markup(curves),
-        finished=study.finished,
-        failures=[failure for failures in study.failures.values() for failure in failures],
-        planned=sum(study.planned.values()),
-    )
-
-
-def _is_papers(study: Records) -> bool:
-    """Whether a study has the paper's space, rules and number of trials."""
-    space, protocol = study.facts["space"], study.facts["protocol"]
-    papers = {name: list(limits) for name, limits in dataclasses.asdict(Space()).items()}
-    rules = dataclasses.asdict(Protocol(order_seed=protocol["order_seed"]))
-    return space == papers and protocol == rules and set(study.planned.values()) == {200}
-
-
-def _tables(
-    study: Records, summaries: Sequence[VariantSummary]
-) -> dict[str, Iterable[dict[str, Any]]]:
-    entries = [entry for entries in study.entries.values() for entry in entries]
-    return {
-        "variants": [
-            {
-                "variant": summary.variant,
-                "finished": summary.finished,
-                "failed": summary.failed,
-                "planned": summary.planned,
-                "best_trial": summary.best.trial.index,
-                "best_validation": summary.best.result.validation.mean,
-                "its_test": summary.best.result.test.mean,
-                "its_test_grouped": summary.best.result.test_grouped,
-                "top_tenth_trials": len(summary.top),
-                "top_tenth_median_test": summary.top_test.median,
-                "diverged": summary.diverged,
-                "seconds": summary.seconds.mean * summary.seconds.count,
-            }
-            for summary in summaries
-        ],
-        "trials": [
-            {
-                "variant": entry.trial.variant,
-                "trial": entry.trial.index,
-                **entry.trial.hyperparameters,
-                "seed": entry.trial.seed,
-                "best_epoch": entry.result.best_epoch,
-                "validation": entry.result.validation.mean,
-                "test": entry.result.test.mean,
-                "validation_per_sequence": entry.result.validation.sequence_mean,
-                "test_per_sequence": entry.result.test.sequence_mean,
-                "diverged": entry.result.diverged,
-                "seconds": entry.result.seconds,
-                "parameters": entry.result.parameters,
-                "engine": entry.result.engine,
-                "test_grouped": entry.result.test_grouped,
-            }
-            for entry in entries
-        ],
-        "failures": [
-            {
-                "variant": failure.trial.variant,
-                "trial": failure.trial.index,
-                **failure.trial.hyperparameters,
-                "seed": failure.trial.seed,
-                "reason": failure.reason,
-                "engine": failure.engine,
-            }
-            for failures in study.failures.values()
-            for failure in failures
-        ],
-        "curves": [
-            {
-                "variant": entry.trial.variant,
-                "trial": entry.trial.index,
-                "epoch": point.epoch,
-                "loss": point.loss,
-                "validation": point.validation,
-            }
-            for entry in entries
-            for point in entry.result.curve
-        ],
+    for name in _TRIALS:
+        table.write([analysis.records for analysis in analyses.values()], folder / name)
+    written = tables.write(analyses)
+    for name, text in written.items():
+        files.write_text(folder / "tables" / f"{name}.csv", text)
+    return {name: name for name in _TRIALS} | {
+        f"{name}.csv": f"tables/{name}.csv" for name in written
     }
 
 
-def _csv(rows: Iterable[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer: csv.DictWriter[str] | None = None
-    for row in rows:
-        if writer is None:
-            writer = csv.DictWriter(text, list(row), lineterminator="\n")
-            writer.writeheader()
-        writer.writerow(row)
-    return text.getvalue()
+def _keys(names: Sequence[str]) -> dict[str, str]:
+    """Makes what the anchors and figure files of each study begin with, different for all."""
+    keys: dict[str, str] = {}
+    for name in names:
+        plain = re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-") or "study"
+        if not plain[0].isalpha():
+            plain = f"study-{plain}"
+        key, number = plain, 1
+        while key in keys.values():
+            number += 1
+            key = f"{plain}-{number}"
+        keys[name] = key
+    return keys
+
+
+def command(study: Records) -> str:
+    """Names the commands that made a study, one a line."""
+    commands: list[str] = study.facts.get("commands", [])
+    return "\n".join(commands) or _derived_command(study)
+
+
+def _derived_command(study: Records) -> str:
+    """Makes the command of a study that was not begun by one, or by an earlier release."""
+    facts = study.facts
+    rules = facts["protocol"]
+    flags = [f"--task={facts['task']}"]
+    candidates = [(name, presets.find_preset(name, facts["task"])) for name in presets.PRESETS]
+    name, preset = next(
+        ((name, preset) for name, preset in candidates if _has_space_of(study, preset)),
+        candidates[0],
+    )
+    flags += [f"--preset={name}"] * (preset is not candidates[0][1])
+    flags += [f"--variants={','.join(study.planned)}", f"--trials={max(study.planned.values())}"]
+    flags += [f"--{rule}={rules[rule]}" for rule in ("max_epochs", "patience")]
+    flags += [f"--seed={facts['seed']}"]
+    return shlex.join(["python", "-m", "tuner.run", *flags])
+
+
+def _has_space_of(study: Records, preset: Preset) -> bool:
+    return all(
+        tuple(ends) == getattr(preset.space, name) for name, ends in study.facts["space"].items()
+    )
