@@ -18,6 +18,9 @@ from tuner import machine
 RESULTS = Path(__file__).parent / "results"
 """Where committed results are."""
 
+PACKAGES = ("tensorflow", "keras", "keras-tuner", "numpy", "numba", "jax", "torch")
+"""What takes part in training."""
+
 
 _VERSION = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
 
@@ -58,21 +61,20 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
         print("  ".join(cells).rstrip(), flush=True)
 
 
-def save(name: str, rows: Sequence[dict[str, Any]]) -> Path:
+def save(name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str] = PACKAGES) -> Path:
     """Writes rows to `results/<name>.csv`, machine and versions in the last columns.
 
     Args:
         name: name of the benchmark.
         rows: measurements, all with the same keys.
+        packages: whose versions matter.
 
     Returns:
         The file.
     """
     facts = {
         "machine": machine.describe(),
-        "versions": versions(
-            ("tensorflow", "keras", "keras-tuner", "numpy", "numba", "jax", "torch")
-        ),
+        "versions": versions(packages),
     }
     text = io.StringIO()
     writer = csv.DictWriter(text, [*rows[0], *facts], lineterminator="\n")
