@@ -123,7 +123,7 @@ def _measured(result: Result, grouped: bool) -> tuple[Cell, ...]:
         Cell(str(result.best_epoch)),
         Cell(str(result.curve[-1].epoch if result.curve else 0)),
         Cell(f"{result.parameters:,}", result.parameters),
-        Cell(duration(result.seconds), round(result.seconds, 1)),
+        Cell(duration(result.seconds), round(result.seconds, 3)),
     )
 
 

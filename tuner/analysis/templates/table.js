@@ -145,6 +145,9 @@
   };
   const CONDITION = /(\w+)\s*(<=|>=|<|>|=)\s*([^\s<>=]*)/g;
 
+  // Words may be begun only; a number is a number: "NFG 7" is one trial.
+  const matches = (word, other) => (/\d/.test(word) ? other === word : other.startsWith(word));
+
   class List {
     constructor(details) {
       const find = (selector) => details.querySelector(selector);
@@ -172,7 +175,7 @@
         element: row,
         orders: orders.map((order, place) => (Number.isNaN(order) ? null : order)),
         text,
-        words: text.join(" ").toLowerCase(),
+        words: `${text[0]} ${text.at(-1)}`.toLowerCase().split(" "),
         variant: row.dataset.variant,
         status: text.at(-1),
       };
@@ -241,7 +244,7 @@
         (row) =>
           (!variant || row.variant === variant) &&
           (!status || row.status === status) &&
-          words.every((word) => row.words.includes(word)) &&
+          words.every((word) => row.words.some((other) => matches(word, other))) &&
           conditions.every(
             ({ place, compare, value }) => row.orders[place] !== null && compare(row.orders[place], value),
           ),
