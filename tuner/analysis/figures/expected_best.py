@@ -52,7 +52,7 @@ def plot(curves: Sequence[ExpectedBest], metric: Metric) -> matplotlib.figure.Fi
     axes = figure.subplots()
     looks = style.series(curve.variant for curve in curves)
     most = max(len(curve.test) for curve in curves)
-    ticks = [tick for tick in scales.log_ticks(1, max(most, 10), fewest=5) if tick <= most]
+    ticks = [tick for tick in scales.log_ticks(1, max(most, 20), fewest=5) if tick <= most]
     values = [value for curve in curves for value in curve.test]
     scales.value_axis(axes.yaxis, min(values), max(values))
     handles = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.axes
 import matplotlib.figure
@@ -104,17 +104,19 @@ def plot(results: marginals.Results) -> matplotlib.figure.Figure:
         )
     )
     panels = figure.subplots(len(targets), squeeze=False)[:, 0]
+    columns = _columns([one for one in results.values() if isinstance(one, Importance)])
     for axes, target in zip(panels, targets, strict=True):
-        _draw_table(axes, {variant: results.get((variant, target)) for variant in rows})
+        _draw_table(axes, {variant: results.get((variant, target)) for variant in rows}, columns)
         axes.set_title(_TITLES[target], pad=24)
     return figure
 
 
 def _draw_table(
-    axes: matplotlib.axes.Axes, results: Mapping[str | None, Importance | NotEnough | None]
+    axes: matplotlib.axes.Axes,
+    results: Mapping[str | None, Importance | NotEnough | None],
+    columns: Mapping[str, float],
 ) -> None:
     """Draws columns of bars side by side in one panel, all on the same scale from 0 to 1."""
-    columns = _columns(results)
     for place, (variant, one) in enumerate(results.items()):
         if isinstance(one, Importance):
             _draw_row(axes, place, one, columns)
@@ -143,10 +145,9 @@ def _draw_table(
     axes.spines[["left", "bottom"]].set_visible(False)
 
 
-def _columns(results: Mapping[str | None, Importance | NotEnough | None]) -> dict[str, float]:
+def _columns(found: Sequence[Importance]) -> dict[str, float]:
     """Where each column of bars starts, in the order of the fullest row."""
-    rows = [bars(one) for one in results.values() if isinstance(one, Importance)]
-    names = [bar.column for bar in max(rows, key=len)]
+    names = [bar.column for bar in max(map(bars, found), key=len)]
     return {name: place * _PITCH for place, name in enumerate(names)}
 
 

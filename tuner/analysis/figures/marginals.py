@@ -118,7 +118,7 @@ def _draw_panel(
 ) -> None:
     scales.factor_axis(axes.xaxis, factor)
     drawn: list[float] = []
-    highest = -np.inf
+    lowest, highest = np.inf, -np.inf
     for variant, one in results.items():
         marginal = _marginal(one, factor.name)
         if marginal is None:
@@ -136,20 +136,26 @@ def _draw_panel(
             label=_POOLED if variant is None else variant,
         )
         drawn += middle.tolist()
-        # Three quarters of a thin line are always to be seen, and all of a thick one.
-        highest = max(highest, float(np.quantile(middle, 1.0 if prominent else 0.75)))
+        # Three quarters of a thin line are always to be seen, all of a thick one and nearly all of
+        # its band.
+        seen = [np.quantile(middle, 0.75)]
         if prominent:
             axes.fill_between(
                 marginal.values,
                 middle - spread,
                 middle + spread,
                 color=look.colour,
-                alpha=0.12,
+                alpha=0.15,
                 linewidth=0,
             )
+            seen = [middle.max(), np.quantile(middle + spread, 0.9)]
+            lowest = min(lowest, float(np.quantile(middle - spread, 0.1)))
+        highest = max(highest, *map(float, seen))
     if drawn:
         highest = max(highest, scales.shown_to(Distribution.of(drawn)))
-        scales.value_axis(axes.yaxis, min(drawn), highest, margin=0.07)
+        # Times are positive, whatever their band says.
+        lowest = min(min(drawn), max(lowest, 0.5 * min(drawn)))
+        scales.value_axis(axes.yaxis, lowest, highest)
 
 
 def _prominent(shown: Iterable[str | None]) -> list[str | None]:

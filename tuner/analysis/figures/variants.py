@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.axes
 import matplotlib.figure
+import matplotlib.ticker
 import numpy as np
 
 from tuner.analysis.evidence import NotEnough
@@ -149,7 +150,7 @@ def _draw_parameters(axes: matplotlib.axes.Axes, means: Sequence[float]) -> None
     heights = np.array(means) / (1000 if thousands else 1)
     behind.bar(range(1, len(means) + 1), heights, width=0.8, color=style.GRID, alpha=0.7)
     behind.set_ylim(0, 1.6 * max(heights))
-    behind.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=5))
+    behind.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
     behind.yaxis.set_major_formatter(lambda value, _: scales.number(value))
     behind.set_ylabel("parameters" + " (thousands)" * thousands, color=style.MUTED)
     behind.tick_params(axis="y", labelcolor=style.MUTED, length=0)
