@@ -57,7 +57,7 @@ class StudyPage:
         findings: the summary in words.
         claims: what the paper found, beside what this study found.
         guidelines: what to do about it.
-        command: what makes this page again.
+        command: what makes the study again, one command a line.
         files: addresses of what lies beside the page, relative to it, by label:
             `{"variants.csv": "tables/variants.csv"}`.
         figure_files: addresses of the figures by name, relative to the page.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import json
 import os
 import pathlib
 import shutil
@@ -12,114 +11,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from tests.tuner.analysis import made_up, made_up_page
+from tests.tuner.analysis.chromium import DESKTOP, PAPER, PHONE, Browser
 from tuner.analysis import figures, page, study_analysis
 from tuner.analysis.records import Records
 from tuner.protocol import Failure
 
-webdriver = pytest.importorskip("selenium.webdriver")
-
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-
 AXE = pathlib.Path(os.path.abspath(__file__)).parents[2] / (
     "browser/node_modules/axe-core/axe.min.js"
 )
-DESKTOP, PHONE = (1280, 900), (360, 740)
-# A4 without the margins of the style sheet (14 mm), at 96 pixels an inch.
-PAPER = (688, 1016)
-
-
-class Browser:
-    """Chromium with no way out, and what it was asked for."""
-
-    def __init__(self, profile: pathlib.Path) -> None:
-        options = webdriver.ChromeOptions()
-        options.binary_location = shutil.which("chromium")
-        for argument in (
-            "--headless",
-            # Containers run tests as root, for whom there is no sandbox.
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--host-resolver-rules=MAP * ~NOTFOUND",
-            f"--user-data-dir={profile}",
-        ):
-            options.add_argument(argument)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        # With the driver's path, Selenium looks for none to download.
-        self.driver = webdriver.Chrome(
-            options=options, service=Service(executable_path=shutil.which("chromedriver"))
-        )
-
-    def open(
-        self,
-        file: pathlib.Path,
-        size: tuple[int, int] = DESKTOP,
-        *,
-        scheme: str = "light",
-        media: str = "screen",
-        script: bool = True,
-    ) -> None:
-        """Opens a file as a reader with these settings does."""
-        width, height = size
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        for command, arguments in (
-            ("Emulation.setDeviceMetricsOverride", metrics),
-            ("Emulation.setEmulatedMedia", {"media": media, "features": features}),
-            ("Emulation.setScriptExecutionDisabled", {"value": not script}),
-        ):
-            self.driver.execute_cdp_cmd(command, arguments)
-        self.driver.get_log("browser")
-        self.driver.get_log("performance")
-        self.driver.get(file.as_uri())
-
-    def run(self, script: str, *arguments: Any) -> Any:
-        """Runs JavaScript in the page."""
-        return self.driver.execute_script(script, *arguments)
-
-    def find(self, selector: str) -> Any:
-        """The first element."""
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def all(self, selector: str) -> list[Any]:
-        """All elements."""
-        return self.driver.find_elements(By.CSS_SELECTOR, selector)
-
-    def texts(self, selector: str) -> list[str]:
-        """What all elements say."""
-        script = "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)"
-        return self.run(script, selector)
-
-    @property
-    def complaints(self) -> list[str]:
-        """What the console says since the page was opened."""
-        return [entry["message"] for entry in self.driver.get_log("browser")]
-
-    @property
-    def requests(self) -> list[str]:
-        """Addresses asked for since the page was opened, but for images inside the page."""
-        events = [
-            json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")
-        ]
-        return [
-            event["params"]["request"]["url"]
-            for event in events
-            if event["method"] == "Network.requestWillBeSent"
-            and not event["params"]["request"]["url"].startswith("data:")
-        ]
-
-    @property
-    def overflow(self) -> int:
-        """By how many pixels the page is wider than its window."""
-        return self.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
 @pytest.fixture(scope="module")

@@ -129,7 +129,7 @@ def page(key: str = "music", **changes: Any) -> StudyPage:
             Claim("momentum", "It hardly matters.", "section 8", "Too few trials.", "cannot tell"),
         ),
         "guidelines": (Guideline("Tune the learning rate first.", "67 % of it", "importance"),),
-        "command": f"python -m tuner.report --study_dir=studies/{key}",
+        "command": f"python -m tuner.run --task={key}\npython -m tuner.run --trials=30",
         "files": {"trials.csv": "trials.csv"},
         "figure_files": {name: f"figures/{key}-{name}.svg" for name in FIGURES},
     }

@@ -377,13 +377,16 @@ def test_the_list_has_every_trial_and_its_curve() -> None:
 
 def test_what_was_not_recorded_is_said() -> None:
     records = made_up.records(12, ("V",))
-    facts = {
-        name: fact for name, fact in records.facts.items() if name not in ("machines", "commands")
-    }
+    facts = {name: fact for name, fact in records.facts.items() if name != "machines"}
     early = dataclasses.replace(records, facts=facts)
-    text = html_of(made_up_page.page(analysis=briefly(early))).text
-    assert text.count("not recorded") == 2 and "Machine not recorded" in text
+    text = html_of(made_up_page.page(analysis=briefly(early), command="")).text
+    assert "Machine not recorded" in text and "To reproduce not recorded" in text
     assert "made-up processor, 2 cores" in html_of().text
+
+
+def test_every_command_stands_in_a_line_of_its_own() -> None:
+    lines = re.findall(r'<code class="command">(.*?)</code>', page.render([made_up_page.page()]))
+    assert lines == ["python -m tuner.run --task=music", "python -m tuner.run --trials=30"]
 
 
 @pytest.mark.parametrize("keys", [("a", "a"), ("a b",), ("",)])
