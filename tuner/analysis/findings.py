@@ -21,7 +21,8 @@ from tuner.tasks.task import Metric
 NEAR = 0.01
 """How near a score has to come to the best to be called as good, relative to it."""
 
-_FEWEST_FOR_SEARCH = 10
+FEWEST_FOR_SEARCH = 10
+"""Finished trials of a variant from which on its search is judged."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,11 +236,11 @@ def search_needed(expected: ExpectedBest) -> int:
 
 
 def _search(expected: Sequence[ExpectedBest]) -> Finding:
-    long = [one for one in expected if len(one.test) >= _FEWEST_FOR_SEARCH]
+    long = [one for one in expected if len(one.test) >= FEWEST_FOR_SEARCH]
     if not long:
         return Finding(
             "How much more search would gain cannot be said yet.",
-            f"No variant has {_FEWEST_FOR_SEARCH} finished trials.",
+            f"No variant has {FEWEST_FOR_SEARCH} finished trials.",
             "expected_best",
         )
     needed = {one.variant: (search_needed(one), len(one.test)) for one in long}
@@ -280,16 +281,17 @@ def _importance(analysis: StudyAnalysis) -> Iterator[Finding]:
 def _first_factor(analysis: StudyAnalysis, result: Importance) -> Finding:
     first, *others = reading.ranked(result)
     name = reading.WORDS[first.names[0]]
+    score = "the test score" if result.variant is None else f"the test score of {result.variant}"
     if others and not reading.clearly_above(first, others[0]):
         text = (
-            f"{wording.capitalized(name)} comes first in explaining the variance of the test "
-            f"score ({wording.share(first)}), but not clearly before "
+            f"{wording.capitalized(name)} comes first in explaining the variance of {score} "
+            f"({wording.share(first)}), but not clearly before "
             f"{reading.WORDS[others[0].names[0]]} ({wording.share(others[0])})."
         )
     else:
         most = "most of the" if first.share > 0.5 else "the largest part of the"
         text = (
-            f"{wording.capitalized(name)} explains {most} variance of the test score: "
+            f"{wording.capitalized(name)} explains {most} variance of {score}: "
             f"{wording.share(first)}."
         )
     own = [
