@@ -107,8 +107,9 @@ def boxes(trees: Sequence[Any], cells: Sequence[np.ndarray | None]) -> Boxes:
     for factor, ends in enumerate(cells):
         if ends is not None:
             splits = feature == factor
-            middles = (ends[:-1] + ends[1:]) / 2
-            threshold[splits] = ends[np.searchsorted(middles, threshold[splits])]
+            # The trees compare what they were given, in single precision.
+            middles = ((ends[:-1] + ends[1:]) / 2).astype(np.float32)
+            threshold[splits] = ends[np.searchsorted(middles, threshold[splits], side="right")]
     lower = np.zeros((len(feature), len(cells)))
     upper = np.ones_like(lower)
     inner = feature >= 0
