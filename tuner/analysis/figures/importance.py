@@ -17,7 +17,7 @@ from tuner.analysis.notation import percent
 from tuner.analysis.study_analysis import TARGETS, StudyAnalysis
 
 _TITLES = {"test": "variance of the test score", "seconds": "variance of the training time"}
-_PITCH = 1.7
+_PITCH = 1.8
 _LAST = 4.4
 _PAIRS, _HIGHER, _LARGEST = "all pairs", "higher order", "largest pair"
 _ROW = 0.27
@@ -95,8 +95,8 @@ def plot(results: marginals.Results) -> matplotlib.figure.Figure:
     figure.subplots_adjust(
         **style.margins(
             figure,
-            left=0.85,
-            right=0.1,
+            left=0.7,
+            right=0.05,
             top=0.6,
             bottom=0.2,
             between=(0, 0.7),

@@ -80,7 +80,7 @@ def _draw_thin(axes: matplotlib.axes.Axes, entries: Sequence[Entry], look: style
         epochs += [point.epoch for point in _trained(entry)] + [np.nan]
         values += [point.validation for point in _trained(entry)] + [np.nan]
     if epochs:
-        axes.plot(epochs, values, color=look.colour, linewidth=0.6, alpha=0.35, zorder=2)
+        axes.plot(epochs, values, color=look.colour, linewidth=0.6, alpha=0.45, zorder=2)
 
 
 def _draw_best(axes: matplotlib.axes.Axes, entry: Entry, look: style.Series) -> None:
@@ -132,7 +132,7 @@ def _caption(summaries: Sequence[VariantSummary], metric: Metric, hidden: int) -
     words.append("The untrained network (epoch 0) is left out.")
     if hidden:
         words.append(
-            f"Points more than 1.5 interquartile ranges above the upper quartile ({hidden}) lie "
-            "beyond the upper edge."
+            f"Points beyond the upper edge ({hidden}) lie more than 1.5 interquartile ranges above "
+            "the upper quartile."
         )
     return " ".join(words)

@@ -92,9 +92,9 @@ def _prefix_identifiers(root: ElementTree.Element, prefix: str) -> None:
         for reference in _REFERENCE.findall(value)
     } | {element.get(_HREF, "").removeprefix("#") for element in root.iter()}
     for element in root.iter():
-        identifier = element.attrib.pop("id", "")
+        identifier = element.attrib.pop("id", None)
         if identifier in used:
-            element.set("id", prefix + identifier)
+            element.set("id", f"{prefix}{identifier}")
         if element.get(_HREF, "").startswith("#"):
             element.set(_HREF, f"#{prefix}{element.attrib[_HREF][1:]}")
         for attribute, value in element.attrib.items():

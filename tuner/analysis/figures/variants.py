@@ -188,9 +188,10 @@ def _caption(analysis: StudyAnalysis) -> str:
     if tested:
         marked = sum(one.verdict in _MARKS for one in tested)
         words.append(
-            f"Thick blue boxes with a mark: the mean of the best tenth differs from "
-            f"{tested[0].baseline}'s (Welch's t-test, p < {LEVEL:g} after Holm's correction for "
-            f"{len(tested)} comparisons): {marked or 'none'} of {len(tested)}."
+            f"Thick blue boxes with a mark: the best tenth differs from {tested[0].baseline}'s by "
+            "Welch's t-test and by a permutation test that chooses the best tenths again (both "
+            f"p < {LEVEL:g} after Holm's correction for {len(tested)} comparisons): "
+            f"{marked or 'none'} of {len(tested)}."
         )
     if lacking:
         reasons = list(dict.fromkeys(lacking.values()))
