@@ -119,5 +119,7 @@ COLUMNS = (
 )
 """All columns in their order; a unit `metric_unit` stands for the value of that column."""
 
-STUDY_COLUMNS = tuple(column.name for column in COLUMNS[:13])
+NAMES = tuple(column.name for column in COLUMNS)
+
+STUDY_COLUMNS = NAMES[: NAMES.index("variant")]
 """Those that are the same in all rows of a study."""

@@ -175,8 +175,8 @@ def load(directory: Path, order: Sequence[str]) -> Records:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(
-            "--study_dir: expected a study directory (one with study.json) or a table of trials "
-            f"(.csv or .parquet). Received: {directory}"
+            f"{directory}: expected a study directory (one with study.json) or a table of trials "
+            "(.csv or .parquet)"
         ) from error
     except ValueError as error:
         raise InputError(f"{path}: expected JSON: {error}") from error

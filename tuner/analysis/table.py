@@ -17,6 +17,7 @@ from tuner.analysis.columns import (
     COLUMNS,
     FAILED,
     FINISHED,
+    NAMES,
     STATUSES,
     STUDY_COLUMNS,
     WAITING,
@@ -36,7 +37,7 @@ _CURVE = ("curve_epoch", "curve_loss", "curve_validation")
 def rows(studies: Iterable[Records]) -> list[Row]:
     """Lists all trials of all studies, by study, variant and place in the design."""
     return [
-        {column.name: None for column in COLUMNS} | _study_cells(study) | cells
+        {**dict.fromkeys(NAMES), **_study_cells(study), **cells}
         for study in studies
         for variant in study.entries
         for cells in sorted(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from serving import files
 from serving.command_line import InputError
-from tuner.analysis.columns import COLUMNS, STATUSES, Column
+from tuner.analysis.columns import COLUMNS, NAMES, STATUSES, Column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,7 +68,7 @@ def _suffix(path: Path) -> str:
 
 
 def _require_columns(path: Path, names: Sequence[str]) -> None:
-    lacking = [column.name for column in COLUMNS if column.name not in names]
+    lacking = [name for name in NAMES if name not in names]
     if lacking:
         raise InputError(
             f"{path}: expected a table of trials as `python -m tuner.export` writes it. "
@@ -78,7 +78,7 @@ def _require_columns(path: Path, names: Sequence[str]) -> None:
 
 def _to_csv(rows: Sequence[Row]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, [column.name for column in COLUMNS], lineterminator="\n")
+    writer = csv.DictWriter(text, NAMES, lineterminator="\n")
     writer.writeheader()
     for row in rows:
         writer.writerow(
@@ -114,16 +114,8 @@ def _read_csv(path: Path) -> Iterator[dict[str, Any]]:
 
 def _decode(text: str, column: Column) -> Any:
     """Makes a value of a cell's text, or leaves the text for `_check` to complain about."""
-    decode: Callable[[str], Any] = {
-        "int64": int,
-        "uint64": int,
-        "float64": float,
-        "bool": {"True": True, "False": False}.__getitem__,
-        "list[int64]": json.loads,
-        "list[float64]": json.loads,
-    }.get(column.dtype, str)
     try:
-        return decode(text)
+        return _DECODE[column.dtype](text)
     except (ValueError, KeyError):
         return text
 
@@ -166,9 +158,8 @@ def _read_parquet(path: Path) -> Iterator[dict[str, Any]]:
     try:
         # Not `read_table`, which makes columns of folders that are named like `seed=1`.
         with pq.ParquetFile(path) as file:
-            names = [column.name for column in COLUMNS]
             _require_columns(path, file.schema_arrow.names)
-            yield from file.read(columns=names).to_pylist()
+            yield from file.read(columns=list(NAMES)).to_pylist()
     except pa.ArrowException as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: expected a Parquet file: {reason}") from error
@@ -252,6 +243,18 @@ def _loss(cell: Any) -> float | None:
     # There is no loss of the untrained network.
     return None if cell is None or cell != cell else _float(cell)
 
+
+_DECODE: dict[str, Callable[[str], Any]] = {
+    "str": str,
+    "json object": str,
+    "json list": str,
+    "int64": int,
+    "uint64": int,
+    "float64": float,
+    "bool": {"True": True, "False": False}.__getitem__,
+    "list[int64]": json.loads,
+    "list[float64]": json.loads,
+}
 
 _CONVERT: dict[str, Callable[[Any], Any]] = {
     "str": _text,

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import struct_pb2
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
@@ -70,9 +69,10 @@ def _runs(studies: Sequence[Records]) -> Iterator[tuple[str, bytes]]:
     yield ".", _event_file([_event(_experiment(studies))])
     for study in studies:
         for variant in study.entries:
-            for record in (*study.entries[variant], *study.failures[variant]):
+            ended: list[Entry | Failure] = [*study.entries[variant], *study.failures[variant]]
+            for record in ended:
                 name = f"{variant}/{record.trial.index:03d}"
-                hyperparameters = {
+                hyperparameters: dict[str, str | float] = {
                     "variant": variant,
                     **record.trial.hyperparameters,
                 }
@@ -141,9 +141,9 @@ def _texts(studies: Sequence[Records]) -> Iterator[Any]:
     names = {"study": [study.name for study in studies]} if len(studies) > 1 else {}
     names["variant"] = list(dict.fromkeys(code for study in studies for code in study.entries))
     for name, values in names.items():
-        domain = struct_pb2.ListValue()
-        domain.extend(values)
-        yield api_pb2.HParamInfo(name=name, type=api_pb2.DATA_TYPE_STRING, domain_discrete=domain)
+        info = api_pb2.HParamInfo(name=name, type=api_pb2.DATA_TYPE_STRING)
+        info.domain_discrete.extend(values)
+        yield info
 
 
 def _numbers(studies: Sequence[Records]) -> Iterator[Any]:

@@ -155,7 +155,7 @@ def test_nothing_counts_twice(tmp_path: pathlib.Path) -> None:
 
 
 def test_neither_study_nor_table_is_one_line(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(InputError, match=r"--study_dir: expected a study directory.*nowhere"):
+    with pytest.raises(InputError, match=r"nowhere: expected a study directory"):
         records.load_all([tmp_path / "nowhere"], ORDER)
     (tmp_path / "study.txt").write_text("V")
     with pytest.raises(InputError, match=r"study\.txt: expected a name that ends in \.csv or"):

@@ -26,7 +26,7 @@ from tests.tuner.analysis import made_up
 from tests.tuner.ledger_test import make_entry
 from tests.tuner.tiny_task import TinyTask
 from tuner.analysis import records, table
-from tuner.analysis.columns import COLUMNS, STATUSES
+from tuner.analysis.columns import COLUMNS, NAMES, STATUSES
 from tuner.analysis.records import Records
 from tuner.ledger import Entry
 from tuner.protocol import Epoch, Failure, Score
@@ -34,7 +34,6 @@ from tuner.study import Study
 from tuner.variants import CODES
 
 SUFFIXES = ("csv", "parquet")
-NAMES = [column.name for column in COLUMNS]
 
 
 def odd_study() -> Records:
@@ -166,7 +165,7 @@ def test_no_trial_is_a_table_too(tmp_path: pathlib.Path) -> None:
     for suffix in SUFFIXES:
         table.write([], tmp_path / f"trials.{suffix}")
         assert table.read(tmp_path / f"trials.{suffix}", CODES) == ()
-        assert list(tuner.load_trials(tmp_path / f"trials.{suffix}").columns) == NAMES
+        assert list(tuner.load_trials(tmp_path / f"trials.{suffix}").columns) == list(NAMES)
 
 
 def test_the_frame_is_the_same_from_everywhere(tmp_path: pathlib.Path) -> None:
