@@ -265,13 +265,8 @@ def _search(expected: Sequence[ExpectedBest]) -> Finding:
 def _importance(analysis: StudyAnalysis) -> Iterator[Finding]:
     result = reading.choose(analysis, "test", reading.POOLED_FIRST)
     if result is None:
-        lacks = [analysis.importance.get((variant, "test")) for variant in reading.POOLED_FIRST]
-        reasons = [lack.reason for lack in lacks if isinstance(lack, NotEnough)]
-        yield Finding(
-            "Which hyperparameter matters cannot be said.",
-            f"{wording.capitalized('; '.join(dict.fromkeys(reasons)))}.",
-            "importance",
-        )
+        text = "Which hyperparameter matters cannot be said."
+        yield Finding(text, reading.why_none(analysis, reading.POOLED_FIRST), "importance")
         return
     yield _first_factor(analysis, result)
     if result.pairs:
@@ -357,7 +352,7 @@ def _diverged(analysis: StudyAnalysis) -> Finding:
     diverged = [entry for entry in entries if entry.result.diverged]
     finished = wording.counted(len(entries), "finished trial")
     failed = sum(summary.failed for summary in analysis.summaries)
-    note = f" {wording.counted(failed, 'trial')} failed and have no score." if failed else ""
+    note = f" Beside them {wording.counted(failed, 'failed trial')}." if failed else ""
     if not diverged:
         return Finding("No trial diverged.", f"{finished}.{note}", "axes")
     most = max(analysis.summaries, key=lambda summary: summary.diverged / summary.finished)

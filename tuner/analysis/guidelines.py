@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from tuner.analysis import findings, notation, reading, wording
-from tuner.analysis.evidence import NotEnough
 from tuner.analysis.importance import Importance, Marginal
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.tasks.task import Metric
@@ -58,13 +57,8 @@ def guide(analysis: StudyAnalysis) -> tuple[Guideline, ...]:
 def _guidelines(analysis: StudyAnalysis) -> Iterator[Guideline]:
     result = reading.choose(analysis, "test", reading.POOLED_FIRST)
     if result is None:
-        lack = analysis.importance.get((None, "test"))
-        reason = lack.reason if isinstance(lack, NotEnough) else "nothing was analysed"
-        yield Guideline(
-            "The trials support no advice on hyperparameters yet.",
-            f"{wording.capitalized(reason)}.",
-            "marginals",
-        )
+        text = "The trials support no advice on hyperparameters yet."
+        yield Guideline(text, reading.why_none(analysis, reading.POOLED_FIRST), "marginals")
     else:
         curves = {curve.name: curve for curve in result.marginals}
         if "learning_rate" in curves:

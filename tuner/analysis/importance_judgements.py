@@ -12,7 +12,6 @@ import itertools
 import numpy as np
 
 from tuner.analysis import notation, reading, wording
-from tuner.analysis.evidence import NotEnough
 from tuner.analysis.importance import Importance
 from tuner.analysis.judgements import AGREES, CANNOT_TELL, DIFFERS, Judge, Judgement
 from tuner.analysis.study_analysis import StudyAnalysis
@@ -254,9 +253,7 @@ def _reliable(analysis: StudyAnalysis) -> Importance | Judgement:
     """The analysis of the scores, of vanilla if it can be, as the paper's figures have it."""
     result = reading.choose(analysis, "test", reading.VANILLA_FIRST)
     if result is None:
-        lack = analysis.importance.get(("V", "test"), analysis.importance.get((None, "test")))
-        reason = lack.reason if isinstance(lack, NotEnough) else "nothing was analysed"
-        return Judgement(f"{wording.capitalized(reason)}.", CANNOT_TELL)
+        return Judgement(reading.why_none(analysis, reading.VANILLA_FIRST), CANNOT_TELL)
     if result.explained < reading.RELIABLE:
         return Judgement(f"{wording.capitalized(reading.reliability(result))}.", CANNOT_TELL)
     return result

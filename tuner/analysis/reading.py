@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tuner.analysis import wording
+from tuner.analysis.evidence import NotEnough
 from tuner.analysis.importance import Effect, Importance, Marginal, Surface
 from tuner.analysis.study_analysis import StudyAnalysis
 
@@ -40,11 +42,25 @@ def choose(
     return next(iter([*reliable, *results]), None)
 
 
+def why_none(analysis: StudyAnalysis, order: tuple[str | None, ...]) -> str:
+    """Says why no analysis of the test score could be chosen.
+
+    Args:
+        analysis: of the study.
+        order: whose reasons to give.
+    """
+    lacks = [analysis.importance.get((variant, "test")) for variant in order]
+    reasons = [lack.reason for lack in lacks if isinstance(lack, NotEnough)]
+    if not reasons:
+        return "No importance was analysed."
+    return f"{wording.capitalized('; '.join(dict.fromkeys(reasons)))}."
+
+
 def whose(importance: Importance) -> str:
     """Says which trials an analysis is of."""
     if importance.variant is None:
-        return f"all {importance.trials} trials pooled"
-    return f"the {importance.trials} trials of {importance.variant}"
+        return f"all {importance.trials:,} trials pooled"
+    return f"the {importance.trials:,} trials of {importance.variant}"
 
 
 def ranked(importance: Importance) -> list[Effect]:
