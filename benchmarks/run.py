@@ -19,14 +19,14 @@ _STUDY_DIR = flags.DEFINE_string("study_dir", "studies/benchmark", "Where the st
 
 _BENCHMARKS = (
     *("trial_throughput", "scaling", "layer", "footprint", "study"),
-    *("epoch", "recognition", "yardstick"),
+    *("epoch", "recognition", "yardstick", "comparisons"),
 )
 
 
 def main() -> int:
     """Runs the command."""
     commands = {name: [f"--data={_DATA.value}"] for name in _BENCHMARKS}
-    commands["layer"] = commands["recognition"] = []
+    commands["layer"] = commands["recognition"] = commands["comparisons"] = []
     commands["study"].append(f"--study_dir={_STUDY_DIR.value}")
     commands["report"] = []
     for name, arguments in commands.items():
