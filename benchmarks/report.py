@@ -180,6 +180,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "study": _upright("study"),
     "start": _as_it_is("start"),
     "memory": _memory,
+    "report_time": _as_it_is("report_time"),
 }
 """What can stand in the page, by name."""
 

@@ -23,7 +23,6 @@ from absl import flags
 from benchmarks import table
 from benchmarks.remote import ROOT
 from serving import command_line
-from serving.command_line import InputError
 
 _RUNS = flags.DEFINE_integer("runs", 5, "Runs of each report that count.", lower_bound=1)
 _SAVE = flags.DEFINE_bool("save", True, "Write the results to benchmarks/results.")
@@ -48,7 +47,7 @@ def _run(*arguments: str) -> tuple[float, float, float]:
         wall = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise InputError(f"python -m tuner.report ended with {process.returncode}: {printed}")
+        raise RuntimeError(f"python -m tuner.report ended with {process.returncode}: {printed}")
     return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**10
 
 
@@ -84,7 +83,7 @@ def main() -> int:
                 rows.append(_measure(directory, trials, "--tensorboard"))
     table.show(rows)
     if _SAVE.value:
-        print(table.save("report_time", rows, _PACKAGES))
+        print(f"results: {table.save('report_time', rows, _PACKAGES)}")
     return 0
 
 
