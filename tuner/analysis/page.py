@@ -138,6 +138,7 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "number": notation.significant,
         "bound": notation.bound,
+        "words": _words,
         "signed": _signed,
         "p": notation.p_value,
         "percent": notation.percent,
@@ -151,6 +152,16 @@ def _environment() -> jinja2.Environment:
 def _source(name: str) -> str:
     path = resources.files("tuner.analysis").joinpath("templates", name)
     return path.read_text(encoding="utf-8")
+
+
+_GLUED = re.compile(r"(?<=[\d%]) (?=[%±])|(?<=[±<=]) (?=[\d−])|(?<=\b[pgn]) (?=[<=])")
+_POWER = re.compile(r"\d[\d.]*e-\d+")
+
+
+def _words(text: str) -> markupsafe.Markup:
+    """Keeps numbers of a sentence in one line with their signs and units."""
+    escaped = str(markupsafe.escape(_GLUED.sub("\N{NO-BREAK SPACE}", text)))
+    return markupsafe.Markup(_POWER.sub(r'<span class="whole">\g<0></span>', escaped))
 
 
 def _signed(value: float, digits: int = 3) -> str:

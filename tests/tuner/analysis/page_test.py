@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import html.parser
 import itertools
-import json
 import re
 from typing import Any
 
@@ -190,6 +189,14 @@ def test_a_finding_leads_to_its_figure_if_it_was_drawn() -> None:
     assert re.search(r"Nobody drew this\.\s*</p>", text)
 
 
+def test_a_number_is_not_torn_at_the_end_of_a_line() -> None:
+    said = Finding("It explains 67 % ± 7 % of 1e-6 < x.", "g −1.2, p < 0.001, p = 0.5", "variants")
+    text = page.render([made_up_page.page(findings=(said,))])
+    assert "explains 67\u00a0%\u00a0±\u00a07\u00a0% of <span" in text
+    assert '<span class="whole">1e-6</span> &lt; x.' in text
+    assert "g −1.2, p\u00a0&lt;\u00a00.001, p\u00a0=\u00a00.5" in text
+
+
 def test_claims_stand_beside_the_papers() -> None:
     rows = html_of().tables["music-claims-table"]
     assert rows[0] == ["topic", "the paper found", "this study found", "verdict", "source"]
@@ -344,35 +351,6 @@ def test_merged_classes_have_a_column_where_there_are_some() -> None:
     assert "merged classes" in html_of(speech()).tables["speech-scores"][1]
     assert "test, merged classes" in html_of(speech()).tables["speech-trial-table"][0]
     assert "merged" not in html_of().text
-
-
-def test_the_list_has_every_trial_and_its_curve() -> None:
-    records = made_up.records(30, ("V", "NIG", "NFG"))
-    lost = dataclasses.replace(records.entries["NIG"][-1].trial, index=30)
-    records = dataclasses.replace(
-        records, failures={**records.failures, "NIG": (Failure(lost, "killed", "native"),)}
-    )
-    text = page.render([made_up_page.page(analysis=briefly(records))])
-    found = Html(text)
-    rows = found.tables["music-trial-table"][1:]
-    entries = [entry for trials in records.entries.values() for entry in trials]
-    assert len(rows) == len(entries) + 1
-    assert rows[60][0] == "NIG 30" and rows[60][5:] == ["", "", "", "", "", "", "failed"]
-    places = [int(place) for place in found.values("data-curve")]
-    curves = json.loads(found.scripts[0])
-    assert places == list(range(len(entries))) and len(curves) == len(entries)
-    # After the failed trial rows and curves are no longer at the same place.
-    entry, row, curve = entries[75], rows[76], curves[75]
-    assert row[:2] == [f"NFG {entry.trial.index}", str(entry.trial.units)]
-    assert row[5:8] == [
-        significant(entry.result.validation.mean),
-        significant(entry.result.test.mean),
-        str(entry.result.best_epoch),
-    ]
-    assert len(curve["validation"]) == len(curve["loss"]) == entry.result.curve[-1].epoch + 1
-    assert curve["loss"][0] is None and curve["best"] == entry.result.best_epoch
-    assert curve["validation"][-1] == float(f"{entry.result.curve[-1].validation:.4g}")
-    assert curve["loss"][-1] == float(f"{entry.result.curve[-1].loss:.4g}")
 
 
 def test_what_was_not_recorded_is_said() -> None:
