@@ -85,12 +85,12 @@ def test_trials_are_read_in_the_factors_own_units() -> None:
 
 def test_the_ends_of_a_range_are_inside_despite_rounding() -> None:
     (trial,) = entries(additive, 1)
-    space = Space(one_minus_momentum=(0.07, 0.3))
+    space = Space(one_minus_momentum=(0.08, 0.3))
     for rest in space.one_minus_momentum:
         at_end = dataclasses.replace(
             trial, trial=dataclasses.replace(trial.trial, momentum=1.0 - rest)
         )
-        assert 1.0 - (1.0 - rest) != rest
+        assert not 0.08 <= 1.0 - (1.0 - rest) <= 0.3
         assert factors.values([at_end], factors.hyperparameters(space))[0, 2] == rest
 
 
