@@ -39,6 +39,6 @@ def draw(analysis: StudyAnalysis) -> tuple[Figure, ...]:
         `interactions`, `learning_curves`, `axes`, `expected_best`; without those that would be
         empty.
     """
-    with matplotlib.rc_context(dict(style.SETTINGS)):
+    with matplotlib.rc_context(style.SETTINGS):
         drawn = [figure(analysis) for figure in _FIGURES]
     return tuple(figure for figure in drawn if figure is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import matplotlib.axes
 import matplotlib.figure
@@ -137,7 +138,12 @@ def _draw_points(
         *twice.T, color=style.INK, linewidth=2.6, solid_capstyle="round", alpha=0.6, label="trials"
     )
     line.get_path().should_simplify = False
-    marks = {"linestyle": "", "color": _DIVERGED, "markersize": 4.5, "markeredgewidth": 1.2}
+    marks: dict[str, Any] = {
+        "linestyle": "",
+        "color": _DIVERGED,
+        "markersize": 4.5,
+        "markeredgewidth": 1.2,
+    }
     diverged = points(entry for entry in inside if entry.result.diverged)
     axes.plot(*diverged.T, marker="x", label="diverged", **marks)
     axes.plot(*points(above).T, marker="^", label="above", clip_on=False, **marks)

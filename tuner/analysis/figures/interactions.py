@@ -31,9 +31,8 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
         "better. Cross: the lowest mean of each panel. Percentages: what the pair explains of the "
         "variance beyond its two hyperparameters alone."
     )
-    if _norm(_surfaces(importance)).vmax < max(
-        float(surface.mean.max()) for surface in _surfaces(importance)
-    ):
+    _, high, highest = _range(_surfaces(importance))
+    if high < highest:
         caption += " Means above the end of the colour scale have its darkest colour."
     description = f"Surfaces of the mean test {metric.name} of {who}. " + "; ".join(
         _lowest(surface, importance) for surface in _surfaces(importance)
@@ -140,10 +139,15 @@ def _draw_colour_bar(
     axes.grid(visible=False)
 
 
+def _range(surfaces: list[Surface]) -> tuple[float, float, float]:
+    """The lowest mean, where the colours end, and the highest mean."""
+    means = Distribution.of(np.concatenate([surface.mean.ravel() for surface in surfaces]).tolist())
+    return means.minimum, scales.shown_to(means), means.maximum
+
+
 def _norm(surfaces: list[Surface]) -> matplotlib.colors.Normalize:
     """Colours for all panels; the few means far above the rest have the darkest."""
-    means = np.concatenate([surface.mean.ravel() for surface in surfaces])
-    low, high = float(means.min()), scales.shown_to(Distribution.of(means.tolist()))
+    low, high, _ = _range(surfaces)
     if scales.is_wide(low, high):
         return matplotlib.colors.LogNorm(low, high, clip=True)
     return matplotlib.colors.Normalize(low, high if high > low else low + 1.0, clip=True)

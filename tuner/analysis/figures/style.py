@@ -8,7 +8,7 @@ readers, so every variant has a dash and a marker of its own too.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import matplotlib.axes
@@ -41,7 +41,7 @@ RASTER_DPI = 144
 
 FONT = "font-family: system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
-SETTINGS: Mapping[str, Any] = {
+SETTINGS: dict[Any, Any] = {
     # The same trials give the same file.
     "svg.hashsalt": "lstm-odyssey",
     "svg.fonttype": "none",

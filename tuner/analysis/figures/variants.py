@@ -162,8 +162,9 @@ _MEDIAN = "#e2591a"
 
 def _verdict(analysis: StudyAnalysis, variant: str) -> str:
     comparison = analysis.comparisons.get(variant)
-    marked = isinstance(comparison, Comparison) and comparison.verdict in _MARKS
-    return f"significantly {comparison.verdict}" if marked else ""
+    if isinstance(comparison, Comparison) and comparison.verdict in _MARKS:
+        return f"significantly {comparison.verdict}"
+    return ""
 
 
 def _caption(analysis: StudyAnalysis) -> str:

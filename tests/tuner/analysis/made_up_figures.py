@@ -1,0 +1,113 @@
+"""Analyses of studies that nobody trained, by hand: a figure's test knows what is to be drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+
+from tests.tuner.analysis import made_up, made_up_page
+from tests.tuner.ledger_test import make_entry
+from tuner.analysis import figures, statistics
+from tuner.analysis.evidence import NotEnough
+from tuner.analysis.factors import Factor
+from tuner.analysis.importance import Importance, Marginal, Surface
+from tuner.analysis.statistics import Distribution, VariantSummary
+from tuner.analysis.study_analysis import TARGETS, StudyAnalysis
+from tuner.ledger import Entry
+from tuner.protocol import Score
+from tuner.tasks.task import Metric
+
+NLL = Metric("NLL", "nats per frame")
+CODES = ("V", "NFG", "NP")
+LOW = NotEnough("NP has 4 trials; the forest needs 20")
+
+
+def grid(factor: Factor) -> np.ndarray:
+    places = np.linspace(0, 1, 5)
+    if factor.scale == "log":
+        return factor.low * (factor.high / factor.low) ** places
+    return factor.low + (factor.high - factor.low) * places
+
+
+def analysed(variant: str | None, target: str) -> Importance:
+    """Shares of `made_up_page`; marginals and surfaces rise with the place on the grid."""
+    base = made_up_page.importance(variant, target, CODES)
+    plain = [factor for factor in base.factors if factor.name != "variant"]
+    unit = 1.0 if target == "test" else 60.0
+    return dataclasses.replace(
+        base,
+        marginals=tuple(
+            Marginal(
+                factor.name,
+                grid(factor),
+                unit * (9.0 + place + np.arange(5) / 10),
+                np.full(5, unit * 0.02),
+            )
+            for place, factor in enumerate(plain)
+        ),
+        surfaces=(
+            # [units, learning rate]: rises by 1 with the units, by 0.1 with the learning rate.
+            Surface(
+                ("units", "learning_rate"),
+                (grid(plain[0]), grid(plain[1])),
+                9 + np.arange(5)[:, None] + np.arange(5) / 10,
+            ),
+            Surface(
+                ("learning_rate", "noise_std"),
+                (grid(plain[1]), grid(plain[3])),
+                9 + np.arange(5)[:, None] / 10 + np.arange(5),
+            ),
+        ),
+    )
+
+
+@functools.cache
+def study() -> StudyAnalysis:
+    """Twenty made-up trials a variant, NP without importance."""
+    bare = bare_study()
+    return dataclasses.replace(
+        bare,
+        expected_best=tuple(
+            statistics.expected_best(code, bare.records.entries[code]) for code in CODES
+        ),
+        importance={
+            (code, target): LOW if code == "NP" else analysed(code, target)
+            for target in TARGETS
+            for code in (None, *CODES)
+        },
+    )
+
+
+def bare_study(trials: int = 20, seed: int = 1) -> StudyAnalysis:
+    """A study without importance and expected best."""
+    bare = made_up_page.analysis(made_up.records(trials, CODES, seed=seed), enough=False)
+    return dataclasses.replace(bare, importance={})
+
+
+@functools.cache
+def drawn() -> tuple[figures.Figure, ...]:
+    return figures.draw(study())
+
+
+def entry(index: int, test: float, *, diverged: bool = False, **trial: Any) -> Entry:
+    made = make_entry(index, test, diverged=diverged)
+    return Entry(
+        dataclasses.replace(made.trial, **trial),
+        dataclasses.replace(made.result, test=Score(test, test)),
+    )
+
+
+def summary(variant: str, test: Distribution, top: Distribution | None = None) -> VariantSummary:
+    return VariantSummary(
+        variant=variant,
+        planned=test.count,
+        failed=0,
+        ranked=(entry(0, test.minimum, variant=variant),),
+        test=test,
+        top_test=top or test,
+        parameters=Distribution.of([{"V": 40_000.0, "NFG": 30_000.0}.get(variant, 20_000.0)]),
+        seconds=Distribution.of([1.0]),
+    )
