@@ -19,14 +19,15 @@ _STUDY_DIR = flags.DEFINE_string("study_dir", "studies/benchmark", "Where the st
 
 _BENCHMARKS = (
     *("trial_throughput", "scaling", "layer", "footprint", "study"),
-    *("epoch", "recognition", "yardstick", "comparisons"),
+    *("epoch", "recognition", "yardstick", "comparisons", "report_time"),
 )
 
 
 def main() -> int:
     """Runs the command."""
     commands = {name: [f"--data={_DATA.value}"] for name in _BENCHMARKS}
-    commands["layer"] = commands["recognition"] = commands["comparisons"] = []
+    for name in ("layer", "recognition", "comparisons", "report_time"):
+        commands[name] = []
     commands["study"].append(f"--study_dir={_STUDY_DIR.value}")
     commands["report"] = []
     for name, arguments in commands.items():
