@@ -32,6 +32,7 @@ from tuner.analysis.figures import (
     style,
     variants,
 )
+from tuner.analysis.importance import Importance
 from tuner.analysis.statistics import Comparison, Distribution, ExpectedBest, VariantSummary
 from tuner.analysis.study_analysis import TARGETS
 from tuner.ledger import Entry
@@ -108,6 +109,29 @@ def test_scores_far_apart_have_a_log_axis() -> None:
     assert [label.get_text() for label in upper.get_yticklabels()] == ["10", "20", "50", "100"]
 
 
+def test_a_variant_far_off_is_named_with_an_arrow() -> None:
+    boxes = [Distribution.of([8.0, 9.0 + place / 10, 10.0]) for place in range(8)]
+    off = Distribution.of([16.0, 50.0, 61.0])
+    summaries = [
+        summary(code, box) for code, box in zip(made_up.VARIANTS, [*boxes, off], strict=True)
+    ]
+    upper = variants.plot(summaries, {}, NLL).axes[0]
+    assert upper.get_ylim()[1] < 14
+    assert [(text.get_text(), text.xy[0]) for text in upper.texts] == [("↑ 16.0\nto 61.0", 9)]
+
+
+def test_a_variant_looks_the_same_in_every_figure() -> None:
+    looks = style.series(CODES)
+    curves = [ExpectedBest(code, (9.0, 8.0), (9.0, 8.5), (0.1, 0.1)) for code in ("NP", "V")]
+    panels = [
+        expected_best.plot(curves, looks, NLL).axes[0],
+        marginals.plot({("NP", "test"): analysed("NP", "test")}, looks, NLL).axes[0],
+    ]
+    for panel in panels:
+        (line,) = (line for line in panel.lines if line.get_label() == "NP")
+        assert line.get_color() == looks["NP"].colour != style.series(["NP"])["NP"].colour
+
+
 def test_curves_show_the_best_trial_bold_and_the_others_thin() -> None:
     def trial(variant: str, best_epoch: int, *validations: float) -> Entry:
         curve = [Epoch(place, None, value) for place, value in enumerate((61.0, *validations))]
@@ -126,7 +150,7 @@ def test_curves_show_the_best_trial_bold_and_the_others_thin() -> None:
         of("V", trial("V", 2, 9.25, 8.5, 8.75), trial("V", 1, 9.0, 9.125)),
         of("NP", trial("NP", 1, 400.0)),
     ]
-    canvas, hidden = learning_curves.plot(summaries, NLL)
+    canvas, hidden = learning_curves.plot(summaries, style.series(CODES), NLL)
     lines = [
         (list(line.get_xdata()), list(line.get_ydata()), line.get_linewidth())
         for line in canvas.axes[0].lines
@@ -147,7 +171,7 @@ def test_expected_best_is_drawn_by_n() -> None:
         ExpectedBest("NFG", (9.5, 9.25), (9.75, 9.5), (0.5, 0.25)),
         ExpectedBest("V", (9.0, 8.5, 8.25), (9.125, 8.625, 8.375), (0.5, 0.25, 0.125)),
     ]
-    panel = expected_best.plot(curves, NLL).axes[0]
+    panel = expected_best.plot(curves, style.series(CODES), NLL).axes[0]
     by_label = {line.get_label(): line for line in panel.lines}
     assert list(by_label["V"].get_xdata()) == [1, 2, 3]
     assert list(by_label["V"].get_ydata()) == [9.125, 8.625, 8.375]
@@ -195,7 +219,7 @@ def panels_of(canvas: Any) -> Iterator[tuple[str, Any]]:
 
 
 def test_marginals_are_drawn_on_the_scale_of_their_factor() -> None:
-    canvas = marginals.plot(study().importance, NLL)
+    canvas = marginals.plot(study().importance, style.series(CODES), NLL)
     panels = dict(panels_of(canvas))
     names = ("learning rate", "units", "noise", "momentum")
     assert list(panels) == [
@@ -227,14 +251,28 @@ def test_marginals_are_drawn_on_the_scale_of_their_factor() -> None:
     np.testing.assert_allclose(time["V"].get_ydata(), [9.0, 9.1, 9.2, 9.3, 9.4])
 
 
+def test_a_line_far_off_leaves_its_panel_and_is_named() -> None:
+    codes = made_up.VARIANTS
+
+    def moved(code: str) -> Importance:
+        whole = analysed(code, "test")
+        far = 50.0 if code == "NOAF" else 0.0
+        raised = [dataclasses.replace(one, mean=one.mean + far) for one in whole.marginals]
+        return dataclasses.replace(whole, marginals=tuple(raised))
+
+    results = {(code, "test"): moved(code) for code in codes}
+    rate = marginals.plot(results, style.series(codes), NLL).axes[0]
+    assert rate.get_title(loc="right") == "NOAF ↑" and rate.get_ylim()[1] < 12
+
+
 def test_a_column_without_results_says_why() -> None:
     results = {
         (code, target): analysed(code, target) if target == "seconds" else LOW
         for target in TARGETS
         for code in (None, "V")
     }
-    panels = dict(panels_of(marginals.plot(results, NLL)))
-    assert panels["units / mean test NLL"].texts[0].get_text() == LOW.reason
+    panels = dict(panels_of(marginals.plot(results, style.series(CODES), NLL)))
+    assert panels["units / mean test NLL"].texts[0].get_text().split() == LOW.reason.split()
     assert not panels["units / mean time (minutes)"].texts
 
 

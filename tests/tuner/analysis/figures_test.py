@@ -61,7 +61,7 @@ def test_nothing_from_outside_and_nothing_for_the_rest_of_the_page() -> None:
         without_names = re.sub(r'xmlns(:\w+)?="[^"]+"', "", figure.svg)
         assert "http" not in without_names and "<script" not in without_names
         assert "@import" not in figure.svg and "<!" not in figure.svg and "<?" not in figure.svg
-        (rule,) = re.findall(r"<style>(.*?)</style>", figure.svg)
+        (rule,) = re.findall(r"<style[^>]*>(.*?)</style>", figure.svg)
         # `svg:root` is the root of a file, never an element of a page.
         assert re.fullmatch(r"@media \(prefers-color-scheme: dark\)\{svg:root\{[^{}]+\}\}", rule)
 
@@ -123,7 +123,7 @@ def test_what_is_lacking_is_said_or_left_out() -> None:
     assert "Not tested: NFG, because there are 2 trials" in found["variants"].caption
     captions = {figure.name: figure.caption for figure in drawn()}
     for name in ("marginals", "importance"):
-        assert f"NP (score), NP (time), because {LOW.reason}." in captions[name]
+        assert f"Not drawn: NP (score and time), because {LOW.reason}." in captions[name]
 
 
 def test_without_vanilla_the_pooled_trials_stand_for_it() -> None:

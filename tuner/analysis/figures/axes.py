@@ -86,7 +86,7 @@ def plot(
     )
     grid = figure.subplots(rows, squeeze=False, sharex=True, sharey=True)[:, 0]
     lowest = min(one.test.minimum for one in summaries)
-    highest = max(scales.shown_to(one.test) for one in summaries)
+    highest = scales.common_end(lowest, [scales.shown_to(one.test) for one in summaries])
     scales.value_axis(grid[0].yaxis, lowest, highest, margin=0.08, ticks=4)
     grid[0].set_xlim(-0.02, _PITCH * (len(factors) - 1) + 1.02)
     grid[0].set_title(f"test {metric.name} ({metric.unit})", fontweight="normal", x=-0.11)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.figure
 import numpy as np
@@ -31,13 +31,15 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
         "and at all trials. "
         f"Band: {banded.variant} ± one standard deviation of the validation score of the best of n."
     )
+    if len(shown) < len(analysis.expected_best):
+        caption += " Variants with a single trial are left out."
     description = f"Expected test {metric.name} of the best of n trials: " + "; ".join(
         f"{curve.variant} {significant(curve.test[0])} for one trial, "
         f"{significant(curve.test[-1])} for {len(curve.test)}"
         for curve in shown
     )
     return svg.render(
-        plot(shown, metric),
+        plot(shown, style.series(analysis.records.entries), metric),
         "expected_best",
         "Expected best of n trials",
         caption,
@@ -45,16 +47,19 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
     )
 
 
-def plot(curves: Sequence[ExpectedBest], metric: Metric) -> matplotlib.figure.Figure:
+def plot(
+    curves: Sequence[ExpectedBest], looks: Mapping[str, style.Series], metric: Metric
+) -> matplotlib.figure.Figure:
     """Draws one line a variant, with markers at 1, 2, 5, 10, ... trials."""
     figure = style.canvas(4.4)
     figure.subplots_adjust(**style.margins(figure, left=0.75, right=1.4, top=0.15, bottom=0.6))
     axes = figure.subplots()
-    looks = style.series(curve.variant for curve in curves)
     most = max(len(curve.test) for curve in curves)
     ticks = [tick for tick in scales.log_ticks(1, max(most, 20), fewest=5) if tick <= most]
-    values = [value for curve in curves for value in curve.test]
-    scales.value_axis(axes.yaxis, min(values), max(values))
+    lowest = min(min(curve.test) for curve in curves)
+    scales.value_axis(
+        axes.yaxis, lowest, scales.common_end(lowest, [max(curve.test) for curve in curves])
+    )
     handles = []
     for curve in sorted(curves, key=lambda one: one.test[-1]):
         look = looks[curve.variant]
@@ -70,7 +75,9 @@ def plot(curves: Sequence[ExpectedBest], metric: Metric) -> matplotlib.figure.Fi
             label=curve.variant,
             zorder=4 if curve.variant == style.BASELINE else 3,
         )
-        handles.append(style.legend_line(look, curve.variant, marker=True))
+        above = min(curve.test) > axes.get_ylim()[1]
+        label = f"{curve.variant} (above)" if above else curve.variant
+        handles.append(style.legend_line(look, label, marker=True))
     banded = _banded(curves)
     middle, spread = np.array(banded.test), np.array(banded.spread)
     axes.fill_between(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.axes
 import matplotlib.figure
@@ -26,7 +26,7 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
     if not shown:
         return None
     metric = analysis.metric
-    canvas, hidden = plot(shown, metric)
+    canvas, hidden = plot(shown, style.series(analysis.records.entries), metric)
     best = min(shown, key=lambda summary: summary.best.result.validation.mean)
     return svg.render(
         canvas,
@@ -44,13 +44,12 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
 
 
 def plot(
-    summaries: Sequence[VariantSummary], metric: Metric
+    summaries: Sequence[VariantSummary], looks: Mapping[str, style.Series], metric: Metric
 ) -> tuple[matplotlib.figure.Figure, int]:
     """Draws the curves; also counts the points above the panel."""
     figure = style.canvas(4.6)
     figure.subplots_adjust(**style.margins(figure, left=0.75, right=1.6, top=0.15, bottom=0.6))
     axes = figure.subplots()
-    looks = style.series(summary.variant for summary in summaries)
     points = [point for summary in summaries for entry in summary.top for point in _trained(entry)]
     low, high = _limits([point.validation for point in points])
     scales.value_axis(axes.yaxis, low, high)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -30,7 +32,7 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
     found = [one for one in results.values() if isinstance(one, Importance)]
     if not found:
         return None
-    canvas = plot(results, analysis.metric)
+    canvas = plot(results, style.series(analysis.records.entries), analysis.metric)
     return svg.render(
         canvas,
         "marginals",
@@ -40,13 +42,14 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
     )
 
 
-def plot(results: Results, metric: Metric) -> matplotlib.figure.Figure:
+def plot(
+    results: Results, looks: Mapping[str, style.Series], metric: Metric
+) -> matplotlib.figure.Figure:
     """Draws a row of panels a hyperparameter: the score at the left, the time at the right."""
     found = [one for one in results.values() if isinstance(one, Importance)]
     by_name = {factor.name: factor for factor in found[0].factors if factor.name != VARIANT}
     factors = [by_name[name] for name in scales.in_order(by_name)]
     names = list(dict.fromkeys(variant for variant, _ in results if variant is not None))
-    looks = style.series(names)
     shown = [
         variant
         for variant in (*names, None)
@@ -117,45 +120,58 @@ def _draw_panel(
     unit: float,
 ) -> None:
     scales.factor_axis(axes.xaxis, factor)
-    drawn: list[float] = []
-    lowest, highest = np.inf, -np.inf
-    for variant, one in results.items():
-        marginal = _marginal(one, factor.name)
-        if marginal is None:
-            continue
+    prominent = _prominent(results)
+    lines = {
+        variant: dataclasses.replace(found, mean=found.mean / unit, spread=found.spread / unit)
+        for variant, one in results.items()
+        if (found := _marginal(one, factor.name)) is not None
+    }
+    for variant, line in lines.items():
         look = style.POOLED if variant is None else looks[variant]
-        middle, spread = marginal.mean / unit, marginal.spread / unit
-        prominent = variant in _prominent(results)
         axes.plot(
-            marginal.values,
-            middle,
+            line.values,
+            line.mean,
             color=look.colour,
             linestyle=look.dash,
-            linewidth=2.2 if prominent else 1.1,
-            zorder=4 if prominent else 3,
-            label=_POOLED if variant is None else variant,
+            linewidth=2.2 if variant in prominent else 1.1,
+            zorder=4 if variant in prominent else 3,
+            label=variant or _POOLED,
         )
-        drawn += middle.tolist()
-        # Three quarters of a thin line are always to be seen, all of a thick one and nearly all of
-        # its band.
-        seen = [np.quantile(middle, 0.75)]
-        if prominent:
+        if variant in prominent:
+            low, high = line.mean - line.spread, line.mean + line.spread
             axes.fill_between(
-                marginal.values,
-                middle - spread,
-                middle + spread,
-                color=look.colour,
-                alpha=0.15,
-                linewidth=0,
+                line.values, low, high, color=look.colour, alpha=0.15, linewidth=0
             )
-            seen = [middle.max(), np.quantile(middle + spread, 0.9)]
-            lowest = min(lowest, float(np.quantile(middle - spread, 0.1)))
-        highest = max(highest, *map(float, seen))
-    if drawn:
-        highest = max(highest, scales.shown_to(Distribution.of(drawn)))
-        # Times are positive, whatever their band says.
-        lowest = min(min(drawn), max(lowest, 0.5 * min(drawn)))
-        scales.value_axis(axes.yaxis, lowest, highest)
+    if lines:
+        _set_ends(axes, lines, prominent)
+
+
+def _set_ends(
+    axes: matplotlib.axes.Axes,
+    lines: Mapping[str | None, Marginal],
+    prominent: Sequence[str | None],
+) -> None:
+    """Lays out the vertical axis: all of thick lines, most of their bands, most of thin lines."""
+    lowest = min(float(line.mean.min()) for line in lines.values())
+    thick = [lines[variant] for variant in prominent if variant in lines]
+    tops = [float(np.quantile(line.mean, 0.75)) for line in lines.values()]
+    every = Distribution.of(np.concatenate([line.mean for line in lines.values()]).tolist())
+    highest = max(
+        min(scales.shown_to(every), scales.common_end(lowest, tops)),
+        *(float(np.quantile(line.mean + line.spread, 0.9)) for line in thick),
+        *(float(line.mean.max()) for line in thick or lines.values()),
+    )
+    # Scores and times are positive, whatever a band says.
+    bands = [float(np.quantile(line.mean - line.spread, 0.1)) for line in thick]
+    scales.value_axis(
+        axes.yaxis, min(lowest, *(max(band, 0.5 * lowest) for band in [*bands, lowest])), highest
+    )
+    above = [
+        f"{variant} ↑"
+        for variant, line in lines.items()
+        if variant and float(line.mean.min()) > axes.get_ylim()[1]
+    ]
+    axes.set_title("  ".join(above), loc="right", fontweight="normal", fontsize=9)
 
 
 def _prominent(shown: Iterable[str | None]) -> list[str | None]:
@@ -179,12 +195,11 @@ def _say_why(axes: matplotlib.axes.Axes, results: Results, target: str) -> None:
     axes.text(
         0.5,
         0.5,
-        reasons[0] if reasons else "not analysed",
+        textwrap.fill(reasons[0], 40) if reasons else "not analysed",
         transform=axes.transAxes,
         ha="center",
         va="center",
         color=style.MUTED,
-        wrap=True,
     )
 
 
@@ -211,7 +226,10 @@ def _caption(results: Results, metric: Metric, canvas: matplotlib.figure.Figure)
         for panel in canvas.axes
         for line in panel.lines
     ):
-        words.append("A thin line far above the rest leaves its panel.")
+        words.append(
+            "A thin line far above the rest leaves its panel; one that is not in it at all is "
+            "named with an arrow."
+        )
     if any(
         factor.name == scales.MOMENTUM
         for one in results.values()
@@ -223,16 +241,27 @@ def _caption(results: Results, metric: Metric, canvas: matplotlib.figure.Figure)
 
 
 def lacking(results: Results) -> list[str]:
-    """Sentences that say what is not drawn and why."""
-    by_reason: dict[str, list[str]] = {}
+    """Sentences that say what is not drawn and why; of many reasons alike, one."""
+    targets: dict[str | None, list[str]] = {}
     for (variant, target), one in results.items():
         if isinstance(one, NotEnough):
-            name = "all variants pooled" if variant is None else variant
-            what = "score" if target == "test" else "time"
-            by_reason.setdefault(one.reason, []).append(f"{name} ({what})")
-    return [
-        f"Not drawn: {', '.join(names)}, because {reason}." for reason, names in by_reason.items()
-    ]
+            targets.setdefault(variant, []).append(target)
+    groups: dict[tuple[str, ...], list[str | None]] = {}
+    for variant, lacks in targets.items():
+        groups.setdefault(tuple(lacks), []).append(variant)
+    sentences = []
+    for lacks, variants in groups.items():
+        reasons = dict.fromkeys(
+            one.reason
+            for variant in variants
+            for target in lacks
+            if isinstance(one := results[variant, target], NotEnough)
+        )
+        names = ", ".join(variant or "all variants pooled" for variant in variants)
+        what = " and ".join("score" if target == "test" else "time" for target in lacks)
+        alike = "for example " if len(reasons) > 1 else "because "
+        sentences.append(f"Not drawn: {names} ({what}), {alike}{next(iter(reasons))}.")
+    return sentences
 
 
 def _description(results: Results, metric: Metric) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import matplotlib.axis
 import matplotlib.ticker
+import numpy as np
 
 from tuner.analysis.factors import VARIANT, Factor
 from tuner.analysis.statistics import Distribution
@@ -93,6 +94,25 @@ def shown_to(values: Distribution) -> float:
     """
     far_out = values.upper_quartile + 3 * (values.upper_quartile - values.lower_quartile)
     return min(values.maximum, max(far_out, values.mean))
+
+
+def common_end(lowest: float, ends: Sequence[float]) -> float:
+    """Where an axis may end that several variants share, each with an end of its own.
+
+    A variant far above the others is cut off if the axis is thereby less than half as long.
+
+    Args:
+        lowest: lower end of the axis.
+        ends: of each variant.
+
+    Example:
+        >>> common_end(8.0, [9.0, 9.5, 10.0, 11.0, 60.0]), common_end(8.0, [9.0, 9.5, 10.0, 12.0])
+        (15.5, 12.0)
+    """
+    lower, upper, highest = np.quantile(ends, [0.25, 0.75, 1.0])
+    far_out = upper + 3 * (upper - lower)
+    cut = far_out > lowest and highest - lowest > 2 * (far_out - lowest)
+    return float(far_out if cut else highest)
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -110,8 +110,9 @@ def _draw_boxes(
                 "markeredgewidth": 0.8,
             },
         )
-    high = max(scales.shown_to(values) for _, values, _ in boxes)
-    wide = scales.value_axis(axes.yaxis, min(values.minimum for _, values, _ in boxes), high)
+    low = min(values.minimum for _, values, _ in boxes)
+    high = scales.common_end(low, [scales.shown_to(values) for _, values, _ in boxes])
+    wide = scales.value_axis(axes.yaxis, low, high)
     _say_what_is_cut(axes, [values for _, values, _ in boxes])
     if wide:
         axes.set_title("log scale", loc="right", fontweight="normal", color=style.MUTED)
@@ -128,18 +129,24 @@ def _draw_boxes(
 
 
 def _say_what_is_cut(axes: matplotlib.axes.Axes, boxes: Sequence[Distribution]) -> None:
-    """Writes where a whisker ends that leaves the panel."""
+    """Writes where a whisker ends that leaves the panel, or where a whole box is."""
     high = axes.get_ylim()[1]
     for place, values in enumerate(boxes, start=1):
-        if values.maximum > high:
-            axes.annotate(
-                f"↑ {significant(values.maximum, 3)}",
-                (place, high),
-                xytext=(5, 0),
-                textcoords="offset points",
-                va="top",
-                fontsize=9,
-            )
+        if values.maximum <= high:
+            continue
+        inside = values.minimum <= high
+        words = f"↑ {significant(values.maximum, 3)}"
+        if not inside and values.count > 1:
+            words = f"↑ {significant(values.minimum, 3)}\nto {significant(values.maximum, 3)}"
+        axes.annotate(
+            words,
+            (place, high),
+            xytext=(5 if inside else 0, 0),
+            textcoords="offset points",
+            ha="left" if inside else "center",
+            va="top",
+            fontsize=9,
+        )
 
 
 def _draw_parameters(axes: matplotlib.axes.Axes, means: Sequence[float]) -> None:
@@ -175,7 +182,7 @@ def _caption(analysis: StudyAnalysis) -> str:
         f"Test {analysis.metric.name} at the best validation epoch of all {trials} finished trials "
         "(above) and of each variant's best tenth by validation, rounded up (below); lower is "
         "better. Boxes: 25th to 75th percentile; whiskers: full range (where one leaves the panel, "
-        "an arrow says how far); line: median; dot: mean. "
+        "or a whole box is above it, an arrow says how far); line: median; dot: mean. "
         "Grey bars behind: mean number of parameters of the best tenth (right axis)."
     ]
     if diverged:
