@@ -62,7 +62,8 @@ class Boxes:
     @functools.cached_property
     def sides(self) -> np.ndarray:
         """Lengths of the boxes' sides, `[leaves, factors]`."""
-        return self.upper - self.lower
+        sides: np.ndarray = self.upper - self.lower
+        return sides
 
     @functools.cached_property
     def means(self) -> np.ndarray:
@@ -115,7 +116,8 @@ class Boxes:
         marginals = differences.reshape(shape)
         for axis in range(1, len(shape)):
             np.cumsum(marginals, axis=axis, out=marginals)
-        return marginals[(..., *(slice(-1) for _ in factors))]
+        inner = tuple(slice(-1) for _ in factors)
+        return marginals[(slice(None), *inner)]
 
     def variances_of(self, factors: Sequence[int], marginals: np.ndarray) -> np.ndarray:
         """Variances of marginals: what their factors explain, each alone and all together.
@@ -127,7 +129,8 @@ class Boxes:
         Returns:
             `[trees]`.
         """
-        squares = (marginals - self.means.reshape(-1, *(1 for _ in factors))) ** 2
+        means = self.means.reshape(-1, *(1 for _ in factors))
+        squares: np.ndarray = (marginals - means) ** 2
         for factor in reversed(factors):
             sizes = np.diff(self.edges(factor))
             squares = np.einsum("t...c,tc->t...", squares, sizes)
@@ -139,7 +142,8 @@ class Boxes:
         A split point belongs to its left, as in scikit-learn.
         """
         below = self.edges(factor)[:, np.newaxis, :] < points[:, np.newaxis]
-        return (below.sum(axis=2) - 1).clip(0)
+        places: np.ndarray = below.sum(axis=2) - 1
+        return places.clip(0)
 
     def batches(self) -> Iterator[Boxes]:
         """Splits the trees so that the marginals of a pair stay small in memory."""

@@ -88,7 +88,7 @@ class Factor:
             array([0. , 0.5, 1. ])
         """
         if self.cells is not None:
-            middles = (self.cells[:-1] + self.cells[1:]) / 2
+            middles: np.ndarray = (self.cells[:-1] + self.cells[1:]) / 2
             return middles[np.asarray(values - self.low, dtype=np.intp)]
         return self._fraction(values)
 
@@ -114,8 +114,8 @@ class Factor:
         # Both ends of a range of whole numbers are included, hence its end is that of its last one.
         end = self.high + 1 if self.integer else self.high
         if self.scale == "log":
-            return np.log(values / self.low) / np.log(end / self.low)
-        return (values - self.low) / (end - self.low)
+            return np.divide(np.log(values / self.low), np.log(end / self.low))
+        return np.divide(values - self.low, end - self.low)
 
 
 def hyperparameters(space: Space) -> tuple[Factor, ...]:

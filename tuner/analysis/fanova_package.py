@@ -18,6 +18,7 @@ release (2.0.19, of 2020) needs care:
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import sys
@@ -35,18 +36,9 @@ TREES = 16
 """Trees of a forest, the package's default."""
 
 LICENCE = "the package fanova is free for academic and non-commercial use only"
+"""Stated on stderr when the back end is first used."""
 
 _INSTALL = "uv pip install -e '.[fanova]'"
-
-
-def announce() -> None:
-    """States the licence on stderr, one line, where the package is chosen.
-
-    Raises:
-        InputError: if it is not installed.
-    """
-    _load()
-    print(f"note: {LICENCE}", file=sys.stderr, flush=True)
 
 
 def decompose(
@@ -124,8 +116,9 @@ def decompose(
     return decomposition, _explained(fanova, analysis, points, targets, categories, seed)
 
 
+@functools.cache
 def _load() -> Any:
-    """Imports the package's module and lends it a NumPy with `np.float`."""
+    """Imports the package's module, states its licence, and lends it a NumPy with `np.float`."""
     try:
         from fanova import fanova
     except ImportError as error:
@@ -133,10 +126,10 @@ def _load() -> Any:
             f"expected the extra [fanova] for the back end fanova: {_INSTALL} (uv builds pyrfr "
             f"from source, about two minutes). Received: {error}"
         ) from error
-    if not hasattr(fanova.np, "float"):
-        lent = types.ModuleType("numpy")
-        lent.__dict__.update(vars(np), float=float)
-        fanova.np = lent
+    print(f"note: {LICENCE}", file=sys.stderr, flush=True)
+    lent = types.ModuleType("numpy")
+    lent.__dict__.update(vars(np), float=float)
+    fanova.np = lent
     return fanova
 
 
@@ -181,7 +174,8 @@ def _shares(analysis: Any, factors: int) -> np.ndarray:
     for effect in effects:
         analysis.quantify_importance(effect)
     variances = np.array([analysis.V_U_individual[effect] for effect in effects]).T
-    return variances[totals > 0] / totals[totals > 0, np.newaxis]
+    shares: np.ndarray = variances[totals > 0] / totals[totals > 0, np.newaxis]
+    return shares
 
 
 def _at(factors: Sequence[Any], held: Mapping[int, float]) -> list[float]:

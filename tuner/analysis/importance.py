@@ -38,10 +38,18 @@ TARGETS = {"test": "test score", "seconds": "training time"}
 """What can be explained, with words for it."""
 
 FEWEST_TRIALS = 20
-"""Trials that an analysis needs: enough to find a dominant factor, not to measure its share."""
+"""Trials that an analysis needs: enough to find a dominant factor, not to measure its share.
+
+The largest error of a main effect of an additive function (0.83, 0.10, 0.07, 0) had the median 0.11
+with 20 trials, 0.08 with 30, 0.06 with 50 and 0.04 with 200.
+"""
 
 LEAST_EXPLAINED = 0.1
-"""Least out-of-bag R² of a forest that is worth taking apart; noise rarely reaches it."""
+"""Least out-of-bag R² of a forest that is worth taking apart.
+
+Pure noise reached it in 13 of 200 studies of 20 trials, 3 of 30 and 5 of 50, and in none of 50
+studies of 200.
+"""
 
 FEWEST_OF_A_VARIANT = 5
 """Trials that a variant needs to be pooled with others."""
