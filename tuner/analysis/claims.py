@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from tuner.analysis import importance_judgements, judgements
-from tuner.analysis.judgements import Judge
+from tuner.analysis import importance_judgements, judgements, reading
+from tuner.analysis.judgements import CANNOT_TELL, Judge
 from tuner.analysis.study_analysis import StudyAnalysis
 
 _ABSTRACT = "the paper's abstract"
@@ -202,6 +202,9 @@ _CLAIMS = (
 def check(analysis: StudyAnalysis) -> tuple[Claim, ...]:
     """Holds a study against the paper's claims, those about its task and the general ones.
 
+    The trials that have ended of a study that is not complete are a biased sample: nothing is
+    concluded from them.
+
     Args:
         analysis: of the study.
 
@@ -211,13 +214,16 @@ def check(analysis: StudyAnalysis) -> tuple[Claim, ...]:
     """
     if not analysis.summaries:
         return ()
-    claims = []
-    for known in _CLAIMS:
-        if not known.tasks or analysis.records.facts["task"] in known.tasks:
-            judgement = known.judge(analysis)
-            claims.append(
-                Claim(
-                    known.topic, known.paper, known.source, judgement.found, judgement.verdict
-                )
-            )
-    return tuple(claims)
+    task = analysis.records.facts["task"]
+    concerned = [known for known in _CLAIMS if not known.tasks or task in known.tasks]
+    return tuple(_held_against(known, analysis) for known in concerned)
+
+
+def _held_against(known: _Known, analysis: StudyAnalysis) -> Claim:
+    judgement = known.judge(analysis)
+    found, verdict = judgement.found, judgement.verdict
+    if known.judge is not judgements.same_study and reading.unfinished(analysis):
+        if verdict != CANNOT_TELL:
+            found = f"So far: {found}"
+        verdict = CANNOT_TELL
+    return Claim(known.topic, known.paper, known.source, found, verdict)

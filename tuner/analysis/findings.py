@@ -56,7 +56,7 @@ def _findings(analysis: StudyAnalysis) -> Iterator[Finding]:
         yield Finding(text, f"{wording.counted(planned, 'planned trial')}.", "variants")
         return
     yield _best(analysis)
-    if any(analysis.records.waiting.values()):
+    if reading.unfinished(analysis):
         yield _unfinished(analysis)
     yield from _compared(analysis)
     yield from _importance(analysis)

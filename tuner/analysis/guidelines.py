@@ -55,12 +55,25 @@ def guide(analysis: StudyAnalysis) -> tuple[Guideline, ...]:
 
 
 def _guidelines(analysis: StudyAnalysis) -> Iterator[Guideline]:
+    waiting = reading.unfinished(analysis)
+    if waiting:
+        yield Guideline(
+            "All advice here is for the time being, and for the larger networks: the trials that "
+            "take longest are done first.",
+            f"{waiting:,} of {sum(analysis.records.planned.values()):,} trials "
+            "have not ended. What size buys cannot be said before.",
+            "axes",
+        )
     result = reading.choose(analysis, "test", reading.POOLED_FIRST)
     if result is None:
         text = "The trials support no advice on hyperparameters yet."
         yield Guideline(text, reading.why_none(analysis, reading.POOLED_FIRST), "marginals")
     else:
-        curves = {curve.name: curve for curve in result.marginals}
+        curves = {
+            curve.name: curve
+            for curve in result.marginals
+            if curve.name != "units" or not waiting
+        }
         if "learning_rate" in curves:
             yield _range(result, curves["learning_rate"])
         yield from _ends(result, curves)

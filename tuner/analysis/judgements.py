@@ -118,12 +118,13 @@ def best_score(papers: float) -> Judge:
         )
         score = best.result.test.mean
         facts = analysis.records.facts
-        found = f"A {best.trial.variant} with {notation.significant(score)} {analysis.metric.unit}"
+        found = f"{best.trial.variant}, {notation.significant(score)} {analysis.metric.unit}"
         if facts["data"]["name"] != departures.DATA.get(facts["task"]):
-            return Judgement(f"{found}, on other data.", CANNOT_TELL)
+            return Judgement(f"{found}; on other data.", CANNOT_TELL)
         ratio = score / papers - 1.0
-        found += f": {notation.percent(abs(ratio))} {'above' if ratio > 0 else 'below'} the paper's"
-        found += ", whose variant is left to chance where variants are alike."
+        side = "above" if ratio > 0 else "below"
+        found += f": {notation.percent(abs(ratio))} {side} the paper's."
+        found += " Which variant it is, is left to chance where variants are alike."
         return Judgement(found, AGREES if abs(ratio) <= _SAME_SCORE else DIFFERS)
 
     return judge

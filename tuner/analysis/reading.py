@@ -42,6 +42,11 @@ def choose(
     return next(iter([*reliable, *results]), None)
 
 
+def unfinished(analysis: StudyAnalysis) -> int:
+    """Counts the trials that have not ended; while there are any, size is sampled with a bias."""
+    return sum(map(len, analysis.records.waiting.values()))
+
+
 def why_none(analysis: StudyAnalysis, order: tuple[str | None, ...]) -> str:
     """Says why no analysis of the test score could be chosen.
 
@@ -59,7 +64,7 @@ def why_none(analysis: StudyAnalysis, order: tuple[str | None, ...]) -> str:
 def whose(importance: Importance) -> str:
     """Says which trials an analysis is of."""
     if importance.variant is None:
-        return f"all {importance.trials:,} trials pooled"
+        return f"{importance.trials:,} pooled trials"
     return f"the {importance.trials:,} trials of {importance.variant}"
 
 

@@ -155,7 +155,7 @@ def test_full_gate_recurrence(fgr: Comparison | NotEnough, gain: str, worse: str
 def test_the_best_score_counts_on_the_papers_data_only() -> None:
     assert one(check(best=8.5), "8.38").verdict == "agrees"
     claim = one(check(best=8.6), "8.38")
-    assert claim.verdict == "differs" and "A V with 8.600" in claim.found
+    assert claim.verdict == "differs" and "V, 8.600 nats per frame" in claim.found
     assert "2.6 % above the paper's" in claim.found
     other = {"name": "Nottingham", "sha256": "00", "detail": ""}
     claim = one(check(best=8.4, data=other), "8.38")
@@ -297,6 +297,18 @@ def test_degenerate_studies_cannot_tell() -> None:
     assert claims.check(hand_made.analysis(study)) == ()
     small = study_analysis.analyse(made_up.records(5, ("NP",)))
     assert {claim.verdict for claim in claims.check(small)[1:]} == {"cannot tell"}
+
+
+def test_a_study_that_is_not_complete_concludes_nothing() -> None:
+    study = hand_made.records(
+        {"V": [entry("V", 0, 8.4, 8.4)]}, waiting={"V": [hand_made.waiting("V", 1, 20)]}
+    )
+    analysis = hand_made.analysis(study, everything(), [hand_made.importance(shares=CLEAR)])
+    first, *others = claims.check(analysis)
+    assert first.verdict == "differs"
+    assert {claim.verdict for claim in others} == {"cannot tell"}
+    assert one(others, "two thirds").found.startswith("So far: 75 %")
+    assert not one(others, "Larger networks").found.startswith("So far")
 
 
 def test_departures_from_the_paper() -> None:

@@ -161,7 +161,7 @@ def test_the_first_hyperparameter_by_share_with_its_trust() -> None:
     assert first.text == (
         "The learning rate explains most of the variance of the test score: 75 % ± 2.0 %."
     )
-    assert "of all 200 trials pooled" in first.evidence
+    assert "of 200 pooled trials" in first.evidence
     assert "the forest explains 90 % of the variance of trials it has not seen." in first.evidence
     assert "first in 1 of 2 variants" in first.evidence
     together = one(found, "All interactions")

@@ -31,7 +31,7 @@ def guide(
 def checked(analysis: StudyAnalysis) -> list[Guideline]:
     found = list(guidelines.guide(analysis))
     for guideline in found:
-        assert guideline.figure in ("marginals", "expected_best")
+        assert guideline.figure in ("axes", "marginals", "expected_best")
         assert guideline.text.endswith(".") and guideline.evidence.endswith(".")
         assert not re.search(r"\d{6}|nan|inf|None|\.\.|  ", guideline.text + guideline.evidence)
     return found
@@ -52,7 +52,7 @@ def test_the_range_of_good_learning_rates() -> None:
     found = of_curve("Search learning rates", learning_rate=[12.0, 10.0, 8.0, 9.0, 10.0])
     assert "between 1.0e-4 and 1.3e-4" in found.text
     assert found.evidence.startswith("Best average 8.000 (± 0.050) at 1.0e-4; ")
-    assert "of all 200 trials pooled" in found.evidence
+    assert "of 200 pooled trials" in found.evidence
     found = of_curve("Any learning rate", learning_rate=[8.1, 8.0, 8.1])
     assert "1.0e-6 to 0.010" in found.text
 
@@ -142,6 +142,17 @@ def test_without_enough_trials_there_is_no_advice_on_hyperparameters() -> None:
     empty = hand_made.analysis(hand_made.records({"V": []}))
     assert guidelines.guide(empty) == ()
     assert len(checked(study_analysis.analyse(made_up.records(5, ("V", "NP"))))) == 2
+
+
+def test_while_trials_are_missing_there_is_no_word_about_size() -> None:
+    study = hand_made.records(
+        {"V": [entry("V", 0, 8.5)]}, waiting={"V": [hand_made.waiting("V", 1, 20)]}
+    )
+    found = checked(hand_made.analysis(study, importances=[hand_made.importance(None)]))
+    assert "for the time being, and for the larger networks" in found[0].text
+    assert found[0].evidence.startswith("1 of 2 trials have not ended.")
+    assert one(found, "Search learning rates")
+    assert not any("Larger is better" in one.text or "sizes" in one.text for one in found)
 
 
 def test_a_rough_forest_is_called_rough() -> None:
