@@ -37,8 +37,9 @@ _CURVE = ("curve_epoch", "curve_loss", "curve_validation")
 def rows(studies: Iterable[Records]) -> list[Row]:
     """Lists all trials of all studies, by study, variant and place in the design."""
     return [
-        {**dict.fromkeys(NAMES), **_study_cells(study), **cells}
+        {**dict.fromkeys(NAMES), **study_cells, **cells}
         for study in studies
+        for study_cells in [_study_cells(study)]
         for variant in study.entries
         for cells in sorted(
             (

@@ -28,8 +28,9 @@ from tuner.analysis.records import Records
 from tuner.design import Row, Space
 from tuner.ledger import Entry
 from tuner.protocol import Epoch, Failure, Protocol, Result, Score, Trial
+from tuner.variants import CODES
 
-VARIANTS = ("V", "NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "NP", "FGR")
+VARIANTS = CODES
 """The order of the tables."""
 
 EFFECTS = {"NFG": 0.6, "NOG": 0.3, "NOAF": 0.9}
