@@ -146,11 +146,12 @@ def test_filtering(browser: Browser, single: pathlib.Path, records: Records) -> 
     browser.open(single)
     entries = [entry for trials in records.entries.values() for entry in trials]
     assert browser.find(".status").text == "41 trials, 1–25 shown"
-    large = [entry for entry in entries if entry.trial.units >= 100]
-    assert ask(browser, "units >= 100").startswith(f"{len(large)} of 41 trials")
+    units = sorted(entry.trial.units for entry in entries)[20]
+    large = [entry for entry in entries if entry.trial.units >= units]
+    assert ask(browser, f"units >= {units}").startswith(f"{len(large)} of 41 trials")
     both = [entry for entry in large if entry.trial.learning_rate < 1e-3]
     assert 0 < len(both) < len(large)
-    answer = ask(browser, "units>=100 learning_rate < 1e-3")
+    answer = ask(browser, f"units>={units} learning_rate < 1e-3")
     assert answer.startswith(f"{len(both)} of 41 trials")
     assert ask(browser, "fail") == "1 of 41 trials"
     assert ask(browser, "nfg 1") == "1 of 41 trials"

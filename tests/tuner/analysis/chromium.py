@@ -27,6 +27,8 @@ class Browser:
             # Containers run tests as root, for whom there is no sandbox.
             "--no-sandbox",
             "--disable-gpu",
+            # Paper has none.
+            "--hide-scrollbars",
             "--disable-dev-shm-usage",
             "--no-first-run",
             "--disable-background-networking",

@@ -323,7 +323,7 @@ def test_warnings() -> None:
     running = made_up.records(200, ("V",), ended=0.5)
     text = html_of(made_up_page.page(analysis=briefly(running))).text
     assert "not the paper's study" not in text
-    assert "This study is not complete. Trials that take longest run first" in text
+    assert "This study is not complete. Trials that are expected to take longest run first" in text
     protocol = {**whole.facts["protocol"], "max_epochs": 20}
     short = briefly(replaced(whole, protocol=protocol))
     assert "not the paper's study" in html_of(made_up_page.page(analysis=short)).text
