@@ -29,14 +29,14 @@ _RULES = {
 }
 
 
-def find(records: Records) -> tuple[str, ...]:
-    """Says what a study does otherwise than the paper: trials, ranges, rules, data.
+def of_search(records: Records) -> tuple[str, ...]:
+    """Says what a study does otherwise than the paper: trials, ranges and rules.
 
     Args:
         records: of the study.
 
     Returns:
-        Clauses such as "20 trials a variant instead of 200"; none if the study is the paper's.
+        Clauses such as "20 trials a variant instead of 200"; none if all is the paper's.
     """
     facts = records.facts
     clauses = []
@@ -54,10 +54,13 @@ def find(records: Records) -> tuple[str, ...]:
         own_rule, papers_rule = facts["protocol"][name], papers_rules[name]
         if own_rule != papers_rule:
             clauses.append(f"{words.format(f'{own_rule:g}')} instead of {papers_rule:g}")
-    name, papers_name = facts["data"]["name"], DATA.get(facts["task"])
-    if name != papers_name:
-        clauses.append(f"{name} instead of {papers_name or 'the data of the paper'}")
     return tuple(clauses)
+
+
+def of_data(records: Records) -> tuple[str, ...]:
+    """Says whether a study has other data than the paper, as `of_search` does."""
+    name, papers = records.facts["data"]["name"], DATA.get(records.facts["task"])
+    return () if name == papers else (f"{name} instead of {papers or 'the data of the paper'}",)
 
 
 def _range(ends: tuple[float, ...]) -> str:

@@ -193,8 +193,8 @@ def _disputed(alike: Sequence[Comparison], made: int) -> Iterator[Finding]:
     if by_rank:
         codes = wording.listed([one.variant for one in by_rank])
         yield Finding(
-            f"By ranks, {codes} would differ from {by_rank[0].baseline}: a few scores far from "
-            "the others hide from the means what most trials show, or the other way round.",
+            f"By ranks, {codes} would differ from {by_rank[0].baseline}, by means not: scores far "
+            "from the others may hide the difference, or the ranks overstate it.",
             "Mann-Whitney on the best tenths, which takes them as if they had not been chosen, "
             "after Bonferroni's correction: "
             + "; ".join(f"{one.variant} p {_p(made * one.p_mann_whitney)}" for one in by_rank)

@@ -40,7 +40,7 @@ Judge = Callable[[StudyAnalysis], Judgement]
 
 def same_study(analysis: StudyAnalysis) -> Judgement:
     """Agrees if trials, ranges, rules and data are the paper's."""
-    clauses = departures.find(analysis.records)
+    clauses = departures.of_search(analysis.records) + departures.of_data(analysis.records)
     if not clauses:
         return Judgement("The same trials, ranges, rules and data.", AGREES)
     return Judgement(f"{wording.capitalized('; '.join(clauses))}.", DIFFERS)
@@ -117,9 +117,8 @@ def best_score(papers: float) -> Judge:
             key=lambda entry: entry.result.validation.mean,
         )
         score = best.result.test.mean
-        facts = analysis.records.facts
         found = f"{best.trial.variant}, {notation.significant(score)} {analysis.metric.unit}"
-        if facts["data"]["name"] != departures.DATA.get(facts["task"]):
+        if departures.of_data(analysis.records):
             return Judgement(f"{found}; on other data.", CANNOT_TELL)
         ratio = score / papers - 1.0
         side = "above" if ratio > 0 else "below"

@@ -15,14 +15,11 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import markupsafe
 
-from tuner.analysis import notation, trial_list
+from tuner.analysis import departures, notation, trial_list
 from tuner.analysis.evidence import NotEnough
 from tuner.analysis.factors import VARIANT
 from tuner.analysis.importance import Effect, Importance
-from tuner.analysis.records import Records
-from tuner.design import Space
 from tuner.progress import duration
-from tuner.protocol import Protocol
 
 if TYPE_CHECKING:
     from tuner.analysis.claims import Claim
@@ -30,9 +27,6 @@ if TYPE_CHECKING:
     from tuner.analysis.findings import Finding
     from tuner.analysis.guidelines import Guideline
     from tuner.analysis.study_analysis import StudyAnalysis
-
-PAPERS_TRIALS = 200
-"""Trials of a variant in the paper (section 4.4)."""
 
 # Which figure stands in which section, in the order of the page.
 _PLACES = (
@@ -112,18 +106,6 @@ def render(studies: Sequence[StudyPage]) -> str:
     )
 
 
-def is_papers(records: Records) -> bool:
-    """Whether a study has the paper's space, rules and number of trials."""
-    space, protocol = records.facts["space"], records.facts["protocol"]
-    papers = {name: list(limits) for name, limits in dataclasses.asdict(Space()).items()}
-    rules = dataclasses.asdict(Protocol(order_seed=protocol["order_seed"]))
-    return (
-        {name: list(limits) for name, limits in space.items()} == papers
-        and protocol == rules
-        and set(records.planned.values()) == {PAPERS_TRIALS}
-    )
-
-
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -193,7 +175,7 @@ def _view(study: StudyPage) -> dict[str, Any]:
         "records": records,
         "facts": records.facts,
         "metric": analysis.metric,
-        "paper": is_papers(records),
+        "paper": not departures.of_search(records),
         "planned": sum(records.planned.values()),
         "failures": [failure for failed in records.failures.values() for failure in failed],
         "summaries": {summary.variant: summary for summary in analysis.summaries},

@@ -313,21 +313,23 @@ def test_a_study_that_is_not_complete_concludes_nothing() -> None:
 
 def test_departures_from_the_paper() -> None:
     entries = {code: [entry(code, place, 8.5) for place in range(200)] for code in ("V", "NP")}
-    assert departures.find(hand_made.records(entries)) == ()
+    papers = hand_made.records(entries)
+    assert departures.of_search(papers) == departures.of_data(papers) == ()
+    assert claims.check(hand_made.analysis(papers))[0].verdict == "agrees"
     entries["NP"] = entries["NP"][:20]
-    space = {**hand_made.records({}).facts["space"], "learning_rate": [1e-6, 0.1]}
-    protocol = {**hand_made.records({}).facts["protocol"], "max_epochs": 4, "order_seed": 9}
+    space = {**papers.facts["space"], "learning_rate": [1e-6, 0.1]}
+    protocol = {**papers.facts["protocol"], "max_epochs": 4, "order_seed": 9}
     data = {"name": "Nottingham", "sha256": "00", "detail": ""}
     study = hand_made.records(entries, space=space, protocol=protocol, data=data)
-    assert departures.find(study) == (
+    assert departures.of_search(study) == (
         "20 to 200 trials a variant instead of 200",
         "learning rates 1e-6 to 0.1 instead of 1e-6 to 0.01",
         "at most 4 epochs instead of 150",
-        "Nottingham instead of JSB Chorales",
     )
+    assert departures.of_data(study) == ("Nottingham instead of JSB Chorales",)
     own = hand_made.records({"V": entries["V"]}, task="own.module:Task", data=data)
-    assert departures.find(own) == ("Nottingham instead of the data of the paper",)
-    claim = claims.check(hand_made.analysis(own))[0]
+    assert departures.of_data(own) == ("Nottingham instead of the data of the paper",)
+    claim = claims.check(hand_made.analysis(study))[0]
     assert (claim.topic, claim.verdict) == ("the study itself", "differs")
-    papers = claims.check(hand_made.analysis(hand_made.records({"V": entries["V"]})))[0]
-    assert papers.verdict == "agrees"
+    assert claim.found.startswith("20 to 200 trials a variant instead of 200; learning rates")
+    assert claim.found.endswith("; Nottingham instead of JSB Chorales.")
