@@ -19,6 +19,7 @@ from tuner.tasks.task import Metric
 
 _EACH = 0.95
 _PITCH = 1.2
+_GAP = (np.nan, np.nan)
 _LABELS = {"learning_rate": "learning rate", "units": "units", "noise_std": "input noise"} | {
     scales.MOMENTUM: "1 - momentum"
 }
@@ -54,8 +55,6 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
     )
     return svg.render(canvas, "axes", "Every trial", caption, description)
 
-
-_DIVERGED = "#e2591a"
 
 _VALUES: Mapping[str, Callable[[Entry], float]] = {
     "learning_rate": lambda entry: entry.trial.learning_rate,
@@ -140,7 +139,7 @@ def _draw_points(
     line.get_path().should_simplify = False
     marks: dict[str, Any] = {
         "linestyle": "",
-        "color": _DIVERGED,
+        "color": style.SIGNAL,
         "markersize": 4.5,
         "markeredgewidth": 1.2,
     }
@@ -176,9 +175,6 @@ def _draw_frames(axes: matplotlib.axes.Axes, factors: Sequence[Factor]) -> None:
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(axis="x", length=0)
-
-
-_GAP = (np.nan, np.nan)
 
 
 def _name_columns(axes: matplotlib.axes.Axes, factors: Sequence[Factor]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.axes
 import matplotlib.figure
+import numpy as np
 
 from tuner.analysis.evidence import NotEnough
 from tuner.analysis.factors import VARIANT, Factor
@@ -117,15 +118,17 @@ def _draw_table(
     columns: Mapping[str, float],
 ) -> None:
     """Draws columns of bars side by side in one panel, all on the same scale from 0 to 1."""
+    drawn = []
     for place, (variant, one) in enumerate(results.items()):
         if isinstance(one, Importance):
-            _draw_row(axes, place, one, columns)
+            drawn += [(place, columns[bar.column], bar) for bar in bars(one)]
         else:
             reason = one.reason if isinstance(one, NotEnough) else "not analysed"
             words = textwrap.shorten(reason, _LONGEST, placeholder=" …")
             axes.text(0.02, place, words, va="center", color=style.MUTED, fontsize=9)
         if variant is None:
             axes.axhline(place + 0.5, color=style.MUTED, linewidth=0.6)
+    _draw_bars(axes, drawn)
     axes.set_yticks(range(len(results)), [_short(variant) for variant in results])
     axes.set_ylim(len(results) - 0.45, -0.55)
     axes.set_xlim(0, _PITCH * (len(columns) - 1) + _LAST)
@@ -151,36 +154,29 @@ def _columns(found: Sequence[Importance]) -> dict[str, float]:
     return {name: place * _PITCH for place, name in enumerate(names)}
 
 
-def _draw_row(
-    axes: matplotlib.axes.Axes, place: int, importance: Importance, columns: Mapping[str, float]
-) -> None:
-    interaction = {_PAIRS, _LARGEST, _HIGHER}
-    for bar in bars(importance):
-        start = columns[bar.column]
-        axes.plot([start, start], [place - 0.5, place + 0.5], color=style.MUTED, linewidth=0.8)
-        share = max(bar.share, 0.0)
-        axes.barh(
-            place,
-            share,
-            left=start,
-            height=0.62,
-            color=style.MUTED if bar.column in interaction else style.ACCENT,
-            linewidth=0,
-        )
-        end = share
-        if bar.spread is not None:
-            low, high = max(0.0, share - bar.spread), min(1.0, share + bar.spread)
-            axes.plot(
-                [start + low, start + high], [place, place], color=style.INK, linewidth=1.1
-            )
-            end = max(end, high)
-        axes.text(
-            start + end + 0.05,
-            place,
-            f"{percent(bar.share)} {bar.note}".strip(),
-            va="center",
-            fontsize=9,
-        )
+def _draw_bars(axes: matplotlib.axes.Axes, drawn: Sequence[tuple[int, float, Bar]]) -> None:
+    """Draws bars, each in its row and from the start of its column."""
+    rows = np.array([place for place, _, _ in drawn])
+    starts = np.array([start for _, start, _ in drawn])
+    shares = np.array([max(bar.share, 0.0) for _, _, bar in drawn])
+    spreads = np.array([bar.spread or 0.0 for _, _, bar in drawn])
+    interactions = {_PAIRS, _LARGEST, _HIGHER}
+    axes.vlines(starts, rows - 0.5, rows + 0.5, color=style.MUTED, linewidth=0.8)
+    axes.barh(
+        rows,
+        shares,
+        left=starts,
+        height=0.62,
+        color=[
+            style.MUTED if bar.column in interactions else style.ACCENT for _, _, bar in drawn
+        ],
+        linewidth=0,
+    )
+    low, high = np.maximum(shares - spreads, 0.0), np.minimum(shares + spreads, 1.0)
+    axes.hlines(rows, starts + low, starts + high, color=style.INK, linewidth=1.1)
+    for (place, start, bar), end in zip(drawn, high, strict=True):
+        words = f"{percent(bar.share)} {bar.note}".strip()
+        axes.text(start + end + 0.05, place, words, va="center", fontsize=9)
 
 
 def _pair(effect: Effect, factors: Mapping[str, Factor]) -> str:

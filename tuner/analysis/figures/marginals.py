@@ -259,7 +259,7 @@ def lacking(results: Results) -> list[str]:
         )
         names = ", ".join(variant or "all variants pooled" for variant in variants)
         what = " and ".join("score" if target == "test" else "time" for target in lacks)
-        alike = "for example " if len(reasons) > 1 else "because "
+        alike = "for example because " if len(reasons) > 1 else "because "
         sentences.append(f"Not drawn: {names} ({what}), {alike}{next(iter(reasons))}.")
     return sentences
 

@@ -34,6 +34,9 @@ ROLES = {
 ACCENT = "#1c6ad4"
 """What differs significantly, as blue in the paper's figures."""
 
+SIGNAL = "#e2591a"
+"""Medians and means in boxes, as red in the paper's figures; trials that diverged."""
+
 WIDTH = 9.0
 """Width of every figure in inches."""
 
@@ -99,8 +102,8 @@ POOLED = Series(INK, (0, (1.2, 1.2)), "")
 """All variants together."""
 
 _OTHERS = (
-    Series("#1c6ad4", (0, (6, 1.5)), "s"),
-    Series("#e2591a", "-", "^"),
+    Series(ACCENT, (0, (6, 1.5)), "s"),
+    Series(SIGNAL, "-", "^"),
     Series("#009b77", (0, (4, 1.2, 1, 1.2)), "D"),
     Series("#cf6fb8", "-", "v"),
     Series("#9a7400", (0, (3, 1.2)), "P"),

@@ -22,9 +22,11 @@ _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 # A point that is drawn as a line without length.
 _DOT = re.compile(r"M([\d.]+ [\d.]+)L\1(?![\d.])")
 
-# A page that the figure stands in sets the colours; alone, the figure follows the reader's system.
-_DARK_WHEN_ALONE = (
-    "@media (prefers-color-scheme: dark){svg:root{"
+# A page that the figure stands in sets the colours, and the figure has no background. As a file of
+# its own it follows the reader's system; `svg:root` is the root of a file, never a part of a page.
+_WHEN_ALONE = (
+    f"svg:root{{background:var(--figure-paper,{style.PAPER})}}"
+    "@media (prefers-color-scheme:dark){svg:root{"
     + "".join(f"--figure-{role}:{dark};" for role, (_, dark) in style.ROLES.items())
     + "}}"
 )
@@ -141,6 +143,6 @@ def _describe(root: ElementTree.Element, prefix: str, title: str, description: s
         element.set("id", prefix + {"desc": "description"}.get(tag, tag))
         element.text = text
         root.insert(place, element)
-    dark = ElementTree.Element(f"{{{_SVG}}}style")
-    dark.text = _DARK_WHEN_ALONE
-    root.insert(len(words), dark)
+    alone = ElementTree.Element(f"{{{_SVG}}}style")
+    alone.text = _WHEN_ALONE
+    root.insert(len(words), alone)

@@ -101,11 +101,11 @@ def _draw_boxes(
             boxprops=line,
             whiskerprops=line | {"linewidth": 1.1},
             capprops=line | {"linewidth": 1.1},
-            medianprops={"color": _MEDIAN, "linewidth": 2.0},
+            medianprops={"color": style.SIGNAL, "linewidth": 2.0},
             meanprops={
                 "marker": "o",
                 "markersize": 5,
-                "markerfacecolor": _MEDIAN,
+                "markerfacecolor": style.SIGNAL,
                 "markeredgecolor": style.PAPER,
                 "markeredgewidth": 0.8,
             },
@@ -162,9 +162,6 @@ def _draw_parameters(axes: matplotlib.axes.Axes, means: Sequence[float]) -> None
     behind.set_ylabel("parameters" + " (thousands)" * thousands, color=style.MUTED)
     behind.tick_params(axis="y", labelcolor=style.MUTED, length=0)
     behind.grid(visible=False)
-
-
-_MEDIAN = "#e2591a"
 
 
 def _verdict(analysis: StudyAnalysis, variant: str) -> str:
