@@ -247,8 +247,8 @@ def lacking(results: Results) -> list[str]:
         if isinstance(one, NotEnough):
             targets.setdefault(variant, []).append(target)
     groups: dict[tuple[str, ...], list[str | None]] = {}
-    for variant, lacks in targets.items():
-        groups.setdefault(tuple(lacks), []).append(variant)
+    for variant, lacked in targets.items():
+        groups.setdefault(tuple(lacked), []).append(variant)
     sentences = []
     for lacks, variants in groups.items():
         reasons = dict.fromkeys(
