@@ -184,9 +184,7 @@ def _view(study: StudyPage) -> dict[str, Any]:
         ),
         "engines": sorted({entry.result.engine for entry in entries}),
         "figures": {
-            # Drawn here from numbers and codes, as an element for a page.
-            figure.name: (figure, markupsafe.Markup(figure.svg))
-            for figure in _in_order(study.figures)
+            figure.name: (figure, _inline(figure, study.key)) for figure in _in_order(study.figures)
         },
         "others": [figure.name for figure in study.figures if figure.name not in _PLACES],
         "grouped": grouped,
@@ -198,6 +196,16 @@ def _view(study: StudyPage) -> dict[str, Any]:
         "ped_anova": [target for target in targets if target.has_ped_anova],
         "pairs": _pairs(analysis.importance),
     }
+
+
+def _inline(figure: Figure, key: str) -> markupsafe.Markup:
+    """Takes a figure into the page as it was drawn, from numbers and codes.
+
+    Its identifiers begin with its name and a hash of what it shows, which in two studies of the
+    same trials are the same.
+    """
+    own = re.compile(rf'(?<=[#" ])(?={re.escape(figure.name)}-[0-9a-f]{{8}}-)')
+    return markupsafe.Markup(own.sub(f"{key}-", figure.svg))
 
 
 def _only_reason(results: Iterable[object]) -> str:

@@ -15,6 +15,7 @@ import pytest
 from tests.tuner.analysis import made_up, made_up_page
 from tuner.analysis import page
 from tuner.analysis.evidence import NotEnough
+from tuner.analysis.figures import Figure
 from tuner.analysis.findings import Finding
 from tuner.analysis.guidelines import Guideline
 from tuner.analysis.notation import significant
@@ -195,6 +196,20 @@ def test_a_number_is_not_torn_at_the_end_of_a_line() -> None:
     assert "explains 67\u00a0%\u00a0±\u00a07\u00a0% of <span" in text
     assert '<span class="whole">1e-6</span> &lt; x.' in text
     assert "g −1.2, p\u00a0&lt;\u00a00.001, p\u00a0=\u00a00.5" in text
+
+
+def test_two_studies_of_the_same_trials_have_ids_of_their_own() -> None:
+    svg = (
+        '<svg aria-labelledby="axes-0123abcd-title axes-0123abcd-description">'
+        '<title id="axes-0123abcd-title"/><desc id="axes-0123abcd-description"/>'
+        '<path id="axes-0123abcd-m1"/><use href="#axes-0123abcd-m1"/></svg>'
+    )
+    drawn = (Figure("axes", "Title", "Caption.", svg),)
+    found = html_of(*(dataclasses.replace(empty(), key=key, figures=drawn) for key in "ab"))
+    ids = found.values("id")
+    assert len(set(ids)) == len(ids)
+    assert "#a-axes-0123abcd-m1" in found.values("href")
+    assert "b-axes-0123abcd-title b-axes-0123abcd-description" in found.values("aria-labelledby")
 
 
 def test_claims_stand_beside_the_papers() -> None:
