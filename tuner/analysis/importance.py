@@ -6,9 +6,8 @@ space is divided among the hyperparameters, their pairs and the rest (Hutter, Ho
 paper). Two back ends do it by the same definitions: `tuner.analysis.forest`, and the authors' own
 package in `tuner.analysis.fanova_package`.
 
-As in the paper, the target is the test score itself. A few trials with enormous scores therefore
-*are* the variance: where a forest cannot predict them the result is `NotEnough`, and `explained`
-says how far to trust the rest.
+As in the paper, the target is the test score itself, except that scores far out count as a limit.
+`explained` says how far to trust the result, and where it is near 0 the result is `NotEnough`.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from tuner.analysis import fanova_package, forest, ped_anova
 from tuner.analysis.boxes import Decomposition, decompose
 from tuner.analysis.evidence import NotEnough
 from tuner.analysis.factors import Factor
+from tuner.analysis.statistics import Distribution
 from tuner.ledger import Entry
 
 if TYPE_CHECKING:
@@ -123,6 +124,9 @@ class Importance:
         surfaces: in the order of `pairs`.
         explained: R² of the forest's predictions of trials that a tree has not seen: how far to
             trust the rest.
+        limit: above which test scores were far out and counted as this one; infinite for training
+            times, which no trial spoils.
+        limited: how many trials that were.
         ped_anova: Optuna's PED-ANOVA by factor, a third opinion: what matters for getting into the
             best tenth.
     """
@@ -138,6 +142,8 @@ class Importance:
     marginals: tuple[Marginal, ...]
     surfaces: tuple[Surface, ...]
     explained: float
+    limit: float
+    limited: int
     ped_anova: Mapping[str, float]
 
 
@@ -151,6 +157,11 @@ def analyse(
     seed: int = 1,
 ) -> Importance | NotEnough:
     """Explains the variance of a target by the hyperparameters.
+
+    Test scores that are far out (`Distribution.far_out`) count as their limit. The variance is a
+    mean of squares: a few trials that diverged before their first epoch, at several times the score
+    of the worst other ones, would otherwise be nearly all of it, and which hyperparameter matters
+    to the rest could not be seen.
 
     Args:
         entries: finished trials; those of other variants than `variant` are left out.
@@ -178,6 +189,9 @@ def analyse(
     if not factors:
         return NotEnough("every hyperparameter was fixed")
     targets = np.array([_target(entry, target) for entry in chosen])
+    limit = Distribution.of(targets.tolist()).far_out if target == "test" else math.inf
+    limited = int((targets > limit).sum())
+    targets = np.minimum(targets, limit)
     if np.ptp(targets) == 0:
         return NotEnough(f"all {len(chosen)} trials of {name} have the same {TARGETS[target]}")
     table = designs.values(chosen, factors)
@@ -218,6 +232,8 @@ def analyse(
             )
         ),
         explained=explained,
+        limit=limit,
+        limited=limited,
         ped_anova=ped_anova.importance(table, targets, factors),
     )
 

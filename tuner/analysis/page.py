@@ -256,6 +256,15 @@ class _Target:
         return sorted({result.backend for result in self.results})
 
     @property
+    def limited(self) -> list[_Shares]:
+        """The rows of which scores far out count as less."""
+        return [
+            row
+            for row in self.rows
+            if isinstance(row.result, Importance) and row.result.limited
+        ]
+
+    @property
     def has_ped_anova(self) -> bool:
         return any(result.ped_anova for result in self.results)
 

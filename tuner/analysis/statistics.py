@@ -45,6 +45,14 @@ class Distribution:
     upper_quartile: float
     maximum: float
 
+    @property
+    def far_out(self) -> float:
+        """Above which a number is "far out": 3 interquartile ranges above the upper quartile.
+
+        Tukey 1977, *Exploratory Data Analysis*. An untrained or overshooting network scores there.
+        """
+        return self.upper_quartile + 3 * (self.upper_quartile - self.lower_quartile)
+
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:
         """Describes numbers; quartiles are interpolated linearly, as NumPy's default is.

@@ -112,6 +112,7 @@ def _importance(study: StudyAnalysis) -> Iterator[Row]:
                 "spread": effect.spread,
                 "ped_anova": result.ped_anova.get(single),
                 "explained": result.explained,
+                "limited": result.limited,
                 "trials": result.trials,
                 "backend": result.backend,
             }
@@ -189,7 +190,7 @@ _TABLES = (
         "importance",
         (
             *("variant", "target", "effect", "share", "spread", "ped_anova", "explained"),
-            *("trials", "backend"),
+            *("limited", "trials", "backend"),
         ),
         _importance,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -172,6 +173,8 @@ def importance(
         ),
         surfaces=(Surface(("units", "learning_rate"), (units, rates), mean),),
         explained=explained,
+        limit=math.inf,
+        limited=0,
         ped_anova={},
     )
 

@@ -220,7 +220,6 @@ def one_explodes(points: np.ndarray) -> np.ndarray:
             "all 200 trials of V have the same test score",
         ),
         (entries(noise), "V", "the test score of V can hardly be predicted"),
-        (entries(one_explodes), "V", "one trial alone makes 99 % of the variance"),
     ],
 )
 def test_too_little_is_said_to_be_too_little(
@@ -229,3 +228,23 @@ def test_too_little_is_said_to_be_too_little(
     result = importance.analyse(trials, Space(), variant=variant, target="test")
     assert isinstance(result, NotEnough)
     assert reason in result.reason
+
+
+def test_a_trial_far_out_counts_as_the_limit(known: Importance) -> None:
+    result = analysed(entries(one_explodes))
+    quartiles = np.quantile(
+        [entry.result.test.mean for entry in entries(one_explodes)], [0.25, 0.75]
+    )
+    assert result.limit == pytest.approx(quartiles[1] + 3 * (quartiles[1] - quartiles[0]))
+    assert (result.limited, known.limited) == (1, 0)
+    assert shares(result) == pytest.approx(shares(known), abs=0.1)
+
+
+def test_a_single_training_time_is_named_as_the_reason() -> None:
+    # Such as that of a computer that slept; times have no limit, since they are skewed anyway.
+    trials = entries(additive)
+    slept = dataclasses.replace(trials[3].result, seconds=1e6)
+    trials[3] = dataclasses.replace(trials[3], result=slept)
+    result = importance.analyse(trials, Space(), variant="V", target="seconds")
+    assert isinstance(result, NotEnough)
+    assert "one trial alone makes" in result.reason

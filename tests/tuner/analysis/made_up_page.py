@@ -7,6 +7,7 @@ by hand, so that a test knows them and nothing has to be fitted or drawn.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,6 +70,8 @@ def importance(variant: str | None, target: str, variants: Sequence[str]) -> Imp
         marginals=(),
         surfaces=(),
         explained=0.9134,
+        limit=math.inf,
+        limited=0,
         ped_anova={factor.name: 1 / len(factors) for factor in factors},
     )
 

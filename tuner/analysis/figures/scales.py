@@ -83,8 +83,8 @@ def is_wide(low: float, high: float) -> bool:
 def shown_to(values: Distribution) -> float:
     """Where an axis may end, so that a few trials far out, as untrained ones, flatten nothing.
 
-    That is 3 interquartile ranges above the upper quartile (Tukey's "far out"), or the mean if that
-    is higher, or the highest value if that is lower.
+    That is where values are far out, or the mean if that is higher, or the highest value if that is
+    lower.
 
     Example:
         >>> shown_to(Distribution.of([1.0, 2.0, 3.0, 4.0, 5.0]))
@@ -92,8 +92,7 @@ def shown_to(values: Distribution) -> float:
         >>> shown_to(Distribution.of([1.0, 2.0, 3.0, 4.0, 60.0]))
         14.0
     """
-    far_out = values.upper_quartile + 3 * (values.upper_quartile - values.lower_quartile)
-    return min(values.maximum, max(far_out, values.mean))
+    return min(values.maximum, max(values.far_out, values.mean))
 
 
 def common_end(lowest: float, ends: Sequence[float]) -> float:
