@@ -105,6 +105,26 @@ test-slow: $(INSTALLED) ## the tests marked slow
 io-test: $(IO_VENV)/installed ## the tests of tensorflow-io and of the front ends, in an environment with TensorFlow 2.16
 	$(IO_VENV)/bin/python -m pytest tests/tuner/tasks/speech/remote_audio_test.py $(wildcard tests/zoo/frontends)
 
+# Version and hash of axe-core stand in npm's lock.
+.PHONY: browser-test
+browser-test: $(INSTALLED) chromium tests/browser/node_modules ## the report's page in Chromium: sorting, filtering, accessibility, no network
+	BROWSER_TEST=1 $(BIN)/python -m pytest tests/tuner/analysis/browser_test.py $(PYTEST_ARGS)
+
+tests/browser/node_modules: tests/browser/package-lock.json
+	@command -v npm >/dev/null || { \
+	  echo "error: npm was not found; axe-core comes from npm: install Node.js" >&2; exit 2; }
+	npm ci --prefix tests/browser --no-audit --no-fund
+	@touch $@
+
+.PHONY: chromium
+chromium:
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
+	  echo "error: Chromium and its driver were not found; install Debian's packages: apt-get install chromium chromium-driver" >&2; exit 2; \
+	fi; \
+	apt-get update -qq; \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver
+
 .PHONY: lint
 lint: lint-python lint-build ## ruff, mypy, import-linter, buildifier
 
