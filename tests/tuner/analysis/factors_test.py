@@ -53,8 +53,9 @@ def test_grids_are_even_on_the_sampling_scale_and_reach_both_ends() -> None:
     for factor in factors.hyperparameters(Space()):
         grid = factor.grid(9)
         assert (grid[0], grid[-1]) == (factor.low, factor.high)
-        if not factor.integer:
-            np.testing.assert_allclose(factor.unit(grid), np.linspace(0, 1, 9), atol=1e-12)
+        # Whole numbers are even up to their rounding.
+        slack = 0.02 if factor.integer else 1e-12
+        np.testing.assert_allclose(factor.unit(grid), np.linspace(0, 1, 9), atol=slack)
 
 
 def test_what_a_user_fixed_is_no_factor() -> None:
