@@ -15,6 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
 IO_VENV := .venv-io
+FANOVA_VENV := .venv-fanova
 INSTALLED := $(VENV)/installed
 
 # Recipes stop at the first command that fails, also inside a pipe.
@@ -68,6 +69,18 @@ $(IO_VENV)/installed: requirements_io_lock.txt | $(INSTALLED)
 io-lock: $(INSTALLED) ## requirements_io_lock.txt again: the environment of the extra [io]
 	$(BIN)/uv pip compile --group io-test --universal --python-version 3.11 \
 	  --generate-hashes --no-header --quiet $(UPGRADE) -o requirements_io_lock.txt
+
+# pyrfr comes as source: about two minutes.
+$(FANOVA_VENV)/installed: requirements_fanova_lock.txt | $(INSTALLED)
+	$(BIN)/python -m venv --clear --without-pip $(FANOVA_VENV)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(FANOVA_VENV)/bin/python \
+	  --require-hashes -r requirements_fanova_lock.txt
+	@touch $@
+
+.PHONY: fanova-lock
+fanova-lock: $(INSTALLED) ## requirements_fanova_lock.txt again: the environment of the extra [fanova]
+	$(BIN)/uv pip compile pyproject.toml --extra fanova --group fanova-test --universal --python-version 3.11 \
+	  --fork-strategy fewest --generate-hashes --no-header --quiet $(UPGRADE) -o requirements_fanova_lock.txt
 
 # --- The study ---
 
@@ -125,6 +138,10 @@ chromium:
 	apt-get update -qq; \
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver
 
+.PHONY: fanova-test
+fanova-test: $(FANOVA_VENV)/installed ## the back end fanova against the package itself, in an environment of its own
+	$(FANOVA_VENV)/bin/python -m pytest tests/tuner/analysis/fanova_package_test.py
+
 .PHONY: lint
 lint: lint-python lint-build ## ruff, mypy, import-linter, buildifier
 
@@ -164,5 +181,5 @@ bazel-4:
 
 .PHONY: clean
 clean: ## removes the environment and the tools' caches; studies stay
-	rm -rf $(VENV) $(BENCH_VENV) $(IO_VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) $(BENCH_VENV) $(FANOVA_VENV) $(IO_VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -77,7 +77,10 @@ def test_no_text_of_one_machine():
     assert {path: matches for path, matches in found.items() if matches} == {}
 
 
-@pytest.mark.parametrize("lock", ["requirements_lock.txt", "requirements_io_lock.txt"])
+@pytest.mark.parametrize(
+    "lock",
+    ["requirements_lock.txt", "requirements_io_lock.txt", "requirements_fanova_lock.txt"],
+)
 def test_lock_has_no_addresses(lock):
     assert "://" not in (ROOT / lock).read_text()
 

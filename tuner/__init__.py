@@ -41,7 +41,7 @@ def load_trials(path: str | os.PathLike[str]) -> pd.DataFrame:
     # Workers and `--help` import this package: only who asks for a frame waits for pandas.
     from pathlib import Path
 
-    from tuner.analysis import records, table
+    from tuner.analysis import sources, table
     from tuner.variants import CODES
 
-    return table.frame(records.load_all([Path(path)], CODES))
+    return table.frame(sources.load_all([Path(path)], CODES))

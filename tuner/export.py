@@ -27,10 +27,10 @@ def main() -> int:
         raise InputError("--study_dir: expected a study directory. Received: nothing")
     if not _OUT.value:
         raise InputError("--out: expected a file .csv or .parquet. Received: nothing")
-    from tuner.analysis import records, table
+    from tuner.analysis import sources, table
     from tuner.variants import CODES
 
-    studies = records.load_all([Path(name) for name in _STUDY_DIR.value], CODES)
+    studies = sources.load_all([Path(name) for name in _STUDY_DIR.value], CODES)
     for name in _OUT.value:
         table.write(studies, Path(name))
         print(f"trials: {name}")

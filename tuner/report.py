@@ -32,12 +32,12 @@ _TENSORBOARD = flags.DEFINE_bool(
 )
 
 
-def _folder(sources: list[Path]) -> Path:
+def _folder(paths: list[Path]) -> Path:
     """Decides where the report goes."""
     if _OUT.value is not None:
         return Path(_OUT.value)
-    if len(sources) == 1 and sources[0].is_dir():
-        return sources[0] / "report"
+    if len(paths) == 1 and paths[0].is_dir():
+        return paths[0] / "report"
     raise InputError(
         "--out: expected a folder for a report that is not of one study directory. "
         "Received: nothing"
@@ -46,15 +46,15 @@ def _folder(sources: list[Path]) -> Path:
 
 def main() -> int:
     """Runs the command."""
-    sources = [Path(path) for path in _STUDY_DIR.value]
-    if not sources:
+    paths = [Path(path) for path in _STUDY_DIR.value]
+    if not paths:
         raise InputError("--study_dir: expected a study directory. Received: nothing")
-    folder = _folder(sources)
+    folder = _folder(paths)
 
-    from tuner.analysis import records, report
+    from tuner.analysis import report, sources
     from tuner.variants import CODES
 
-    studies = records.load_all(sources, CODES)
+    studies = sources.load_all(paths, CODES)
     print(f"report: {report.write(studies, folder, _IMPORTANCE.value)}")
     if _TENSORBOARD.value:
         from tuner.analysis import tensorboard

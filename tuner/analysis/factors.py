@@ -28,7 +28,7 @@ VARIANT = "variant"
 _LABELS = {
     "units": "units",
     "learning_rate": "learning rate",
-    "one_minus_momentum": "1 - momentum",
+    "one_minus_momentum": "momentum",
     "noise_std": "input noise",
 }
 _ROUNDING = 1e-9

@@ -2,8 +2,8 @@
 
 A random forest is fitted to what the trials say, and the variance of its prediction over the search
 space is divided among the hyperparameters, their pairs and the rest (Hutter, Hoos and Leyton-Brown,
-"An Efficient Approach for Assessing Hyperparameter Importance", ICML 2014; section 5.2 of the LSTM
-paper). Two back ends do it by the same definitions: `tuner.analysis.forest`, and the authors' own
+"An Efficient Approach for Assessing Hyperparameter Importance", ICML 2014), as in the LSTM
+paper. Two back ends do it by the same definitions: `tuner.analysis.forest`, and the authors' own
 package in `tuner.analysis.fanova_package`.
 
 As in the paper, the target is the test score itself, except that scores far out count as a limit.

@@ -287,7 +287,7 @@ def _shares(variant: str | None, result: Importance | NotEnough) -> _Shares:
 
 
 def _subject(variant: str | None) -> str:
-    return "all pooled" if variant is None else variant
+    return "all variants" if variant is None else variant
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,7 +37,7 @@ FIGURES = (
 _HYPERPARAMETERS = (
     Factor("units", "units", 20, 200, "log", integer=True),
     Factor("learning_rate", "learning rate", 1e-6, 1e-2, "log"),
-    Factor("one_minus_momentum", "1 - momentum", 0.01, 1.0, "log"),
+    Factor("one_minus_momentum", "momentum", 0.01, 1.0, "log"),
     Factor("noise_std", "noise", 0.0, 1.0, "linear"),
 )
 

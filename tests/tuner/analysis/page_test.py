@@ -122,7 +122,7 @@ def test_scores_are_those_of_the_summaries() -> None:
     summary = study.analysis.summaries[2]
     assert [row[0] for row in rows[2:]] == ["V", "NIG", "NFG"]
     assert rows[4] == [
-        *("NFG", "30", "30", "0", str(summary.diverged)),
+        *("NFG", "30/30", "0", str(summary.diverged)),
         significant(summary.best.result.validation.mean),
         significant(summary.best.result.test.mean),
         significant(summary.top_test.median),
@@ -155,8 +155,8 @@ def test_comparisons_are_written_as_papers_do() -> None:
     rows = html_of(dataclasses.replace(study, analysis=analysis)).tables["music-comparisons"]
     assert rows[2:] == [
         [
-            *("NFG", "+0.212", "−1.50", "−2.25 to +∞"),
-            *("< 0.001", "0.012", "0.25", "0.50", "1.00", "0.044", "worse"),
+            *("NFG", "worse", "+0.212", "−1.50", "−2.25 to +∞"),
+            *("< 0.001", "0.012", "0.25", "0.50", "1.00", "0.044"),
         ]
     ]
 
@@ -168,17 +168,17 @@ def test_importance_names_the_factor_of_every_share() -> None:
         "learning rate": "67 ± 7",
         "units": "12 ± 1",
         "noise": "8.2 ± 0.8",
-        "1 - momentum": "0.4 ± 0.0",
+        "momentum": "0.4 ± 0.0",
         "variant": "3.3 ± 0.3",
         "all pairs": "7.3",
         "largest pair": "learning rate × noise 4.2 ± 0.4",
         "three or more": "1.4 ± 0.2",
     }
-    assert (pooled[0], pooled[-1]) == ("all pooled", "0.91")
+    assert (pooled[0], pooled[-1]) == ("all variants", "0.91")
     assert (vanilla[0], vanilla[5]) == ("V", "–")
     assert tables["music-importance-seconds"][2][1:3] == ["81 ± 8", "5.1 ± 0.5"]
     assert tables["music-pairs"][1][:2] == ["learning rate × noise", "4.2 ± 0.4"]
-    assert tables["music-ped-test"][1] == ["all pooled", *["20.0"] * 5]
+    assert tables["music-ped-test"][1] == ["all variants", *["20.0"] * 5]
 
 
 def test_a_finding_leads_to_its_figure_if_it_was_drawn() -> None:
@@ -321,7 +321,7 @@ def test_what_a_part_of_the_variants_lacks_is_said_in_its_row() -> None:
     said = ["NIG", "No result: there are 2 trials."]
     assert tables["music-comparisons"][2] == said
     assert tables["music-importance-test"][4] == said
-    assert tables["music-pairs"][0] == ["pair", "all pooled", "V", "NFG"]
+    assert tables["music-pairs"][0] == ["pair", "all variants", "V", "NFG"]
 
 
 def test_a_study_without_a_finished_trial() -> None:

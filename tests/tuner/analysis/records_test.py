@@ -12,7 +12,7 @@ import zoo
 from serving.command_line import InputError
 from tests.tuner.analysis import made_up
 from tuner import variants
-from tuner.analysis import records, table
+from tuner.analysis import records, sources, table
 from tuner.design import load as load_design
 from tuner.ledger import Ledger
 from tuner.tasks.task import Metric
@@ -98,7 +98,7 @@ def test_parts_of_one_study_become_one(tmp_path: pathlib.Path) -> None:
         machines=["another machine"],
         data={"name": "Made-up chorales", "sha256": "5eed" * 16, "detail": "from elsewhere"},
     )
-    (merged,) = records.load_all(parts, ORDER)
+    (merged,) = sources.load_all(parts, ORDER)
     alone = records.load(whole, ORDER)
     assert merged.name == "music"
     assert list(merged.entries) == ["V", "NIG", "NP"]
@@ -133,7 +133,7 @@ def test_parts_of_one_study_become_one(tmp_path: pathlib.Path) -> None:
 def test_different_studies_stay_apart(tmp_path: pathlib.Path, changes: dict[str, Any]) -> None:
     one = made_up.write(tmp_path / "one" / "study", 2, ("V",))
     other = change_facts(made_up.write(tmp_path / "other" / "study", 2, ("NP", "V")), **changes)
-    studies = records.load_all([other, one], ORDER)
+    studies = sources.load_all([other, one], ORDER)
     assert [(study.name, list(study.entries)) for study in studies] == [
         ("study", ["V", "NP"]),
         ("study (2)", ["V"]),
@@ -146,17 +146,17 @@ def test_nothing_counts_twice(tmp_path: pathlib.Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(one)
     with pytest.raises(InputError, match=r"Received twice: .*link"):
-        records.load_all([one, link], ORDER)
+        sources.load_all([one, link], ORDER)
     with pytest.raises(InputError, match=r"Received: .*other and .*one, which both have NP"):
-        records.load_all([one, other], ORDER)
-    table.write(records.load_all([one], ORDER), tmp_path / "one.csv")
+        sources.load_all([one, other], ORDER)
+    table.write(sources.load_all([one], ORDER), tmp_path / "one.csv")
     with pytest.raises(InputError, match=r"Received: .*one\.csv and .*one, which both have NP"):
-        records.load_all([one, tmp_path / "one.csv"], ORDER)
+        sources.load_all([one, tmp_path / "one.csv"], ORDER)
 
 
 def test_neither_study_nor_table_is_one_line(tmp_path: pathlib.Path) -> None:
     with pytest.raises(InputError, match=r"nowhere: expected a study directory"):
-        records.load_all([tmp_path / "nowhere"], ORDER)
+        sources.load_all([tmp_path / "nowhere"], ORDER)
     (tmp_path / "study.txt").write_text("V")
     with pytest.raises(InputError, match=r"study\.txt: expected a name that ends in \.csv or"):
-        records.load_all([tmp_path / "study.txt"], ORDER)
+        sources.load_all([tmp_path / "study.txt"], ORDER)

@@ -22,6 +22,9 @@ print({"jax", "keras", "keras_tuner", "tensorflow", "torch"} & set(sys.modules))
 
 def test_a_report_imports_no_tensorflow(tmp_path: pathlib.Path) -> None:
     directory = made_up.write(tmp_path / "music", 40, ("V",))
+    # The study is running, and its next line is being written.
+    with (directory / "trials" / "V.jsonl").open("a") as file:
+        file.write('{"trial": 41, "vari')
     done = subprocess.run(
         [sys.executable, "-c", LINES, f"--study_dir={directory}", "--tensorboard"],
         cwd=ROOT,

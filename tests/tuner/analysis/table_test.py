@@ -25,7 +25,7 @@ from tests.tuner import tiny
 from tests.tuner.analysis import made_up
 from tests.tuner.ledger_test import make_entry
 from tests.tuner.tiny_task import TinyTask
-from tuner.analysis import records, table
+from tuner.analysis import sources, table
 from tuner.analysis.columns import COLUMNS, NAMES, STATUSES
 from tuner.analysis.records import Records
 from tuner.ledger import Entry
@@ -155,10 +155,10 @@ def test_all_that_a_real_study_says_is_in_the_table(tmp_path: pathlib.Path, suff
     study = Study(tmp_path, tiny.plan(("V", "NP")), task, task.load("a"), "python -m tuner.run")
     study.run(NoWorkers(), mock.Mock())
     path = tmp_path / f"trials.{suffix}"
-    studies = records.load_all([tmp_path], CODES)
+    studies = sources.load_all([tmp_path], CODES)
     assert "command" in str(studies[0].facts)
     table.write(studies, path)
-    assert records.load_all([path], CODES) == studies
+    assert sources.load_all([path], CODES) == studies
 
 
 def test_no_trial_is_a_table_too(tmp_path: pathlib.Path) -> None:
@@ -174,7 +174,7 @@ def test_the_frame_is_the_same_from_everywhere(tmp_path: pathlib.Path) -> None:
     assert len(frame) == 20
     for suffix in SUFFIXES:
         path = tmp_path / f"trials.{suffix}"
-        table.write(records.load_all([directory], CODES), path)
+        table.write(sources.load_all([directory], CODES), path)
         pd.testing.assert_frame_equal(tuner.load_trials(path), frame, check_exact=True)
     expected = {"diverged": "boolean", "best_epoch": "Int64", "trial": "int64", "seed": "uint64"}
     expected |= {"test": "float64", "failure": "str", "space": "str"}
@@ -182,7 +182,7 @@ def test_the_frame_is_the_same_from_everywhere(tmp_path: pathlib.Path) -> None:
     assert frame.status.value_counts()["waiting"] == 2
     waiting = frame[frame.status == "waiting"].iloc[0]
     assert waiting.isna()[["test", "diverged", "curve_loss", "engine", "failure"]].all()
-    (study,) = records.load_all([directory], CODES)
+    (study,) = sources.load_all([directory], CODES)
     entry = study.entries["NOAF"][1]
     row = frame[(frame.variant == "NOAF") & (frame.trial == entry.trial.index)].iloc[0]
     curve = entry.result.curve

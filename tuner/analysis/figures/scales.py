@@ -158,7 +158,7 @@ def factor_ticks(factor: Factor) -> list[tuple[float, str]]:
     """Chooses the ticks of a hyperparameter: where they are, and what is written there.
 
     Example:
-        >>> factor_ticks(Factor("one_minus_momentum", "1 - momentum", 0.01, 1.0, "log"))
+        >>> factor_ticks(Factor("one_minus_momentum", "momentum", 0.01, 1.0, "log"))
         [(0.01, '0.99'), (0.1, '0.9'), (1.0, '0')]
     """
     if factor.scale == "log":
@@ -203,7 +203,7 @@ def factor_axis(axis: matplotlib.axis.Axis, factor: Factor, *, label: bool = Tru
 
 def name_of(factor: Factor) -> str:
     """What an axis of a hyperparameter is called."""
-    return "momentum" if factor.name == MOMENTUM else factor.label
+    return factor.label
 
 
 def time_unit(longest: float) -> tuple[str, float]:
