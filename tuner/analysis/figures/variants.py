@@ -17,6 +17,7 @@ from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.tasks.task import Metric
 
 _MARKS = {"worse": "▲ worse", "better": "▼ better"}
+_BOX_WIDTH = 0.5
 
 
 def draw(analysis: StudyAnalysis) -> svg.Figure | None:
@@ -94,7 +95,7 @@ def _draw_boxes(
                 }
             ],
             positions=[place],
-            widths=0.5,
+            widths=_BOX_WIDTH,
             showmeans=True,
             showfliers=False,
             manage_ticks=False,
@@ -138,9 +139,11 @@ def _say_what_is_cut(axes: matplotlib.axes.Axes, boxes: Sequence[Distribution]) 
         words = f"↑ {significant(values.maximum, 3)}"
         if not inside and values.count > 1:
             words = f"↑ {significant(values.minimum, 3)}\nto {significant(values.maximum, 3)}"
+        # Beside the whisker, or beside the box where that leaves the panel too.
+        beside = _BOX_WIDTH / 2 if inside and values.upper_quartile > high else 0.0
         axes.annotate(
             words,
-            (place, high),
+            (place + beside, high),
             xytext=(5 if inside else 0, 0),
             textcoords="offset points",
             ha="left" if inside else "center",
