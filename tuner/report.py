@@ -9,6 +9,7 @@ A study directory, or a table of trials (trials.csv, trials.parquet) that a repo
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 from absl import flags
@@ -55,6 +56,8 @@ def main() -> int:
     from tuner.variants import CODES
 
     studies = sources.load_all(paths, CODES)
+    # Hundreds of thousands of epochs, which every collection of garbage would look at again.
+    gc.freeze()
     print(f"report: {report.write(studies, folder, _IMPORTANCE.value)}")
     if _TENSORBOARD.value:
         from tuner.analysis import tensorboard
