@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from tuner.analysis import notation, reading, wording
 from tuner.analysis.evidence import NotEnough
+from tuner.analysis.factors import VARIANT
 from tuner.analysis.importance import Importance
 from tuner.analysis.statistics import FEWEST, LEVEL, Comparison, ExpectedBest
 from tuner.analysis.study_analysis import StudyAnalysis
@@ -294,15 +295,18 @@ def _first_factor(analysis: StudyAnalysis, result: Importance) -> Finding:
         for (variant, target), one in analysis.importance.items()
         if target == "test" and variant is not None and isinstance(one, Importance)
     ]
-    agreeing = sum(reading.ranked(one)[0].names == first.names for one in own)
     evidence = (
         f"Functional ANOVA ({result.backend}) of {reading.whose(result)}, ± standard deviation "
         f"over the trees; {reading.reliability(result)}."
     )
     if own:
+        leaders = [reading.ranked(one)[0].names[0] for one in own]
+        # Within a variant, no trial differs in its variant.
+        leader = stdlib.mode(leaders) if first.names[0] == VARIANT else first.names[0]
         evidence += (
-            f" It comes first in {agreeing} of {wording.counted(len(own), 'variant')} that could "
-            "be analysed alone."
+            f" {wording.capitalized(reading.WORDS[leader])} comes first in "
+            f"{leaders.count(leader)} of {wording.counted(len(own), 'variant')} that could be "
+            "analysed alone."
         )
     return Finding(text, evidence, "importance")
 
