@@ -31,8 +31,13 @@ def write(studies: Mapping[str, StudyAnalysis]) -> dict[str, str]:
     """
     return {
         table.name: _csv(
-            table.columns,
-            ({"study": name} | row for name, study in studies.items() for row in table.rows(study)),
+            ("study", *table.columns),
+            # Not by csv.DictWriter, which takes twice as long for the points of all curves.
+            (
+                [name, *map(row.get, table.columns)]
+                for name, study in studies.items()
+                for row in table.rows(study)
+            ),
         )
         for table in _TABLES
     }
@@ -208,9 +213,9 @@ _TABLES = (
 )
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Row]) -> str:
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, ["study", *columns], lineterminator="\n")
-    writer.writeheader()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
     writer.writerows(rows)
     return text.getvalue()
