@@ -30,7 +30,7 @@ from tuner.protocol import Result, Score, Trial
 
 _STUDIES = flags.DEFINE_integer("studies", 500, "Studies of equal variants for each row.")
 _PLANTED = flags.DEFINE_integer("planted_studies", 120, "Studies with a worse variant for a row.")
-_TRIALS = flags.DEFINE_list("trials", ["200", "50"], "Trials of each variant.")
+_TRIALS = flags.DEFINE_list("trial_counts", ["200", "50"], "Trials of each variant.")
 _NOISES = flags.DEFINE_list("noises", ["0.02", "0.1", "0.3"], "Chance in a score, nats per frame.")
 
 VARIANTS = ("V", "NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "NP", "FGR")

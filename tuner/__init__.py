@@ -32,7 +32,7 @@ def load_trials(path: str | os.PathLike[str]) -> pd.DataFrame:
 
     Example:
         >>> import tuner
-        >>> trials = tuner.load_trials("studies/music")
+        >>> trials = tuner.load_trials("docs/studies/music.parquet")
         >>> finished = trials[trials.status == "finished"]
         >>> best = finished.loc[finished.groupby("variant", sort=False).validation.idxmin()]
         >>> list(best.variant)

@@ -21,7 +21,7 @@ from serving.command_line import InputError
 from tests.tuner import fake_worker, tiny
 from tests.tuner.tiny import SPACE, TinyTask
 from tuner import network, reference
-from tuner.analysis import report
+from tuner.analysis import records, report
 from tuner.estimate import parameters
 from tuner.hypermodel import OBJECTIVE, VariantHyperModel
 from tuner.ledger import Entry, Ledger
@@ -339,7 +339,7 @@ def test_a_failed_trial_is_recorded_and_the_study_goes_on(
         "4": "FAILED",
     }
     assert "SIGSEGV" in trials["4"].message
-    page = report.write(copied, ["V", "FGR"]).read_text()
+    page = report.write([records.load(copied, ["V", "FGR"])], copied / "report").read_text()
     assert "8 of 9 planned trials are finished, 1 failed" in page and "SIGSEGV" in page
     assert versions.find_best(copied).name in ("V", "FGR")
 
@@ -390,8 +390,10 @@ def test_kill_9_loses_no_finished_trial(tmp_path: pathlib.Path) -> None:
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert lines(killed) == lines(whole)
     assert sum(map(len, lines(whole).values())) == 4
-    for name in ("best/V/card.json", "best/NIG/card.json", "designs/V.csv", "study.json"):
+    for name in ("best/V/card.json", "best/NIG/card.json", "designs/V.csv"):
         assert (killed / name).read_text() == (whole / name).read_text()
+    facts = [json.loads((path / "study.json").read_text()) for path in (killed, whole)]
+    assert facts[0] | {"commands": []} == facts[1] | {"commands": []}
 
 
 def test_protocol_defaults_are_the_papers() -> None:

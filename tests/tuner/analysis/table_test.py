@@ -314,9 +314,10 @@ def test_the_examples_run(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made_up.write(tmp_path / "studies" / "music", 11)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(ROOT)
     tested = doctest.testmod(tuner)
     assert tested.attempted == 5 and not tested.failed
+    monkeypatch.chdir(tmp_path)
     exec("".join(code_blocks("docs/trial_table.md")), {})
     printed = capsys.readouterr().out
     # By another way: the test scores of the best two of eleven.
