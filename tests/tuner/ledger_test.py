@@ -6,24 +6,9 @@ import pathlib
 import pytest
 
 from serving.command_line import InputError
+from tests.tuner.entry import make_entry
 from tuner.ledger import Entry, Ledger, best_first, from_json, to_json
-from tuner.protocol import Epoch, Failure, Result, Score, Trial
-
-
-def make_entry(index: int, validation: float = 8.5, diverged: bool = False) -> Entry:
-    result = Result(
-        best_epoch=1,
-        validation=Score(validation, validation + 0.1),
-        test=Score(validation + 0.2, validation + 0.3),
-        curve=(Epoch(0, None, 61.0), Epoch(1, 12.25, validation)),
-        diverged=diverged,
-        seconds=1.5,
-        parameters=121,
-        engine="keras",
-        test_grouped=7.5,
-    )
-    trial = Trial(index, "NFG", 60, 1e-3 / 3, 0.7, 0.1, seed=2**62 + 1)
-    return Entry(trial, result)
+from tuner.protocol import Failure
 
 
 @pytest.fixture

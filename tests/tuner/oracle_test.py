@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.tuner.ledger_test import make_entry
+from tests.tuner.entry import make_entry
 from tests.tuner.tiny import SPACE
 from tuner import design
 from tuner.ledger import Entry

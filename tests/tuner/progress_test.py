@@ -3,7 +3,7 @@ import io
 import pytest
 import rich.console
 
-from tests.tuner.ledger_test import make_entry
+from tests.tuner.entry import make_entry
 from tuner.messages import Advanced, Interrupted
 from tuner.progress import Progress, duration
 from tuner.protocol import Failure, Protocol, Trial

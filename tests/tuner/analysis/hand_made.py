@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tests.tuner.ledger_test import make_entry
+from tests.tuner.entry import make_entry
 from tuner.analysis import factors, statistics
 from tuner.analysis.evidence import NotEnough
 from tuner.analysis.importance import Effect, Importance, Marginal, Surface

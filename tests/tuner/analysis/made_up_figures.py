@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tests.tuner.analysis import made_up, made_up_page
-from tests.tuner.ledger_test import make_entry
+from tests.tuner.entry import make_entry
 from tuner.analysis import figures, statistics
 from tuner.analysis.evidence import NotEnough
 from tuner.analysis.factors import Factor

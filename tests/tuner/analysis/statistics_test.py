@@ -14,7 +14,7 @@ import pytest
 from statsmodels.stats.power import TTestIndPower
 
 from benchmarks import comparisons
-from tests.tuner.ledger_test import make_entry
+from tests.tuner.entry import make_entry
 from tuner.analysis import statistics
 from tuner.analysis.evidence import NotEnough
 from tuner.analysis.statistics import Comparison, Distribution, VariantSummary

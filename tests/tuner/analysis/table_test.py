@@ -23,7 +23,7 @@ from serving.command_line import InputError
 from tests.docs_test import ROOT, code_blocks
 from tests.tuner import tiny
 from tests.tuner.analysis import made_up
-from tests.tuner.ledger_test import make_entry
+from tests.tuner.entry import make_entry
 from tests.tuner.tiny_task import TinyTask
 from tuner.analysis import sources, table
 from tuner.analysis.columns import COLUMNS, NAMES, STATUSES
