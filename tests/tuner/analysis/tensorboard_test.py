@@ -16,6 +16,7 @@ from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams import api_pb2, get_experiment, list_session_groups
 from tensorboard.plugins.hparams.backend_context import Context
 
+from tests.docs_test import ROOT
 from tests.tuner.analysis import made_up
 from tuner.analysis import tensorboard
 from tuner.analysis.records import Records
@@ -205,11 +206,12 @@ def test_no_study_and_no_tensorflow(tmp_path: pathlib.Path) -> None:
     lines = (
         "import sys; from pathlib import Path; from tests.tuner.analysis import made_up\n"
         "from tuner.analysis import tensorboard\n"
-        "tensorboard.write([], Path('empty'))\n"
-        "tensorboard.write([made_up.records(2, ('V',))], Path('one'))\n"
+        "folder = Path(sys.argv[1])\n"
+        "tensorboard.write([], folder / 'empty')\n"
+        "tensorboard.write([made_up.records(2, ('V',))], folder / 'one')\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", lines], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "-c", lines, str(tmp_path)], cwd=ROOT, check=True)
     # Another process would write the same bytes, so it writes nothing.
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*tfevents*")}
     tensorboard.write([made_up.records(2, ("V",))], tmp_path / "one")
