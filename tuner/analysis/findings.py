@@ -16,6 +16,7 @@ from tuner.analysis.factors import VARIANT
 from tuner.analysis.importance import Importance
 from tuner.analysis.statistics import FEWEST, LEVEL, Comparison, ExpectedBest
 from tuner.analysis.study_analysis import StudyAnalysis
+from tuner.ledger import Entry
 from tuner.progress import duration
 from tuner.tasks.task import Metric
 
@@ -52,11 +53,11 @@ def find(analysis: StudyAnalysis) -> tuple[Finding, ...]:
 
 def _findings(analysis: StudyAnalysis) -> Iterator[Finding]:
     planned = sum(analysis.records.planned.values())
-    if not analysis.summaries:
+    if analysis.best is None:
         text = "No trial is finished yet: nothing can be said."
         yield Finding(text, f"{wording.counted(planned, 'planned trial')}.", "variants")
         return
-    yield _best(analysis)
+    yield _best(analysis, analysis.best.best)
     if reading.unfinished(analysis):
         yield _unfinished(analysis)
     yield from _compared(analysis)
@@ -66,12 +67,8 @@ def _findings(analysis: StudyAnalysis) -> Iterator[Finding]:
     yield _diverged(analysis)
 
 
-def _best(analysis: StudyAnalysis) -> Finding:
+def _best(analysis: StudyAnalysis, best: Entry) -> Finding:
     metric = analysis.metric
-    best = min(
-        (summary.best for summary in analysis.summaries),
-        key=lambda entry: entry.result.validation.mean,
-    )
     result, finished = best.result, wording.counted(analysis.records.finished, "finished trial")
     return Finding(
         f"The best model by validation is {best.trial.variant} (trial {best.trial.index}): test "

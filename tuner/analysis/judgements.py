@@ -112,10 +112,9 @@ def best_score(papers: float) -> Judge:
     """Agrees if the best model's test score is within 2 % of the paper's, on the paper's data."""
 
     def judge(analysis: StudyAnalysis) -> Judgement:
-        best = min(
-            (summary.best for summary in analysis.summaries),
-            key=lambda entry: entry.result.validation.mean,
-        )
+        if analysis.best is None:
+            return Judgement("No trial is finished.", CANNOT_TELL)
+        best = analysis.best.best
         score = best.result.test.mean
         found = f"{best.trial.variant}, {notation.significant(score)} {analysis.metric.unit}"
         if departures.of_data(analysis.records):

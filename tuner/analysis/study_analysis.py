@@ -6,14 +6,11 @@ import dataclasses
 
 from tuner.analysis import importance, statistics
 from tuner.analysis.evidence import NotEnough
-from tuner.analysis.importance import Importance
+from tuner.analysis.importance import TARGETS, Importance
 from tuner.analysis.records import Records
 from tuner.analysis.statistics import Comparison, ExpectedBest, VariantSummary
 from tuner.design import Space
 from tuner.tasks.task import Metric
-
-TARGETS = ("test", "seconds")
-"""What the importance analysis explains: the test score and the training time."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,9 +32,8 @@ from tuner.analysis.figures import (
     style,
     variants,
 )
-from tuner.analysis.importance import Importance
+from tuner.analysis.importance import TARGETS, Importance
 from tuner.analysis.statistics import Comparison, Distribution, ExpectedBest, VariantSummary
-from tuner.analysis.study_analysis import TARGETS
 from tuner.ledger import Entry
 from tuner.protocol import Epoch, Score
 

@@ -13,9 +13,9 @@ from tests.tuner.entry import make_entry
 from tuner.analysis import figures, statistics
 from tuner.analysis.evidence import NotEnough
 from tuner.analysis.factors import Factor
-from tuner.analysis.importance import Importance, Marginal, Surface
+from tuner.analysis.importance import TARGETS, Importance, Marginal, Surface
 from tuner.analysis.statistics import Distribution, VariantSummary
-from tuner.analysis.study_analysis import TARGETS, StudyAnalysis
+from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.ledger import Entry
 from tuner.protocol import Score
 from tuner.tasks.task import Metric

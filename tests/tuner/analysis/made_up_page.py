@@ -19,10 +19,10 @@ from tuner.analysis.factors import Factor
 from tuner.analysis.figures import Figure
 from tuner.analysis.findings import Finding
 from tuner.analysis.guidelines import Guideline
-from tuner.analysis.importance import Effect, Importance
+from tuner.analysis.importance import TARGETS, Effect, Importance
 from tuner.analysis.page import StudyPage
 from tuner.analysis.records import Records
-from tuner.analysis.study_analysis import TARGETS, StudyAnalysis
+from tuner.analysis.study_analysis import StudyAnalysis
 
 FIGURES = (
     "variants",

@@ -13,9 +13,9 @@ import numpy as np
 from tuner.analysis.evidence import NotEnough
 from tuner.analysis.factors import VARIANT, Factor
 from tuner.analysis.figures import marginals, scales, style, svg
-from tuner.analysis.importance import Effect, Importance
+from tuner.analysis.importance import TARGETS, Effect, Importance
 from tuner.analysis.notation import percent
-from tuner.analysis.study_analysis import TARGETS, StudyAnalysis
+from tuner.analysis.study_analysis import StudyAnalysis
 
 _TITLES = {"test": "variance of the test score", "seconds": "variance of the training time"}
 _PITCH = 1.8

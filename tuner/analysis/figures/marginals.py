@@ -14,10 +14,10 @@ import numpy as np
 from tuner.analysis.evidence import NotEnough
 from tuner.analysis.factors import VARIANT, Factor
 from tuner.analysis.figures import scales, style, svg
-from tuner.analysis.importance import Importance, Marginal
+from tuner.analysis.importance import TARGETS, Importance, Marginal
 from tuner.analysis.notation import significant
 from tuner.analysis.statistics import Distribution
-from tuner.analysis.study_analysis import TARGETS, StudyAnalysis
+from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.tasks.task import Metric
 
 Results: TypeAlias = Mapping[tuple[str | None, str], Importance | NotEnough]
