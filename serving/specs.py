@@ -23,7 +23,7 @@ DTYPES: Mapping[str, int] = {
     "bool": 10,
     "string": 7,
 }
-"""Numbers of TensorFlow's `DataType`, by the name that NumPy has for the type; `string` is bytes."""
+"""Numbers of TensorFlow's `DataType`, by NumPy's name of the type; `string` is bytes."""
 
 _NAMES = {number: name for name, number in DTYPES.items()}
 
