@@ -3,7 +3,7 @@
 The nine cells are those of Greff et al. 2015, *LSTM: A Search Space Odyssey*.
 """
 
-from zoo import frontends, networks
+from zoo import frontends, networks, pretrained
 from zoo.cells import (
     CoupledInputForgetGateCell,
     FullGateRecurrenceCell,
@@ -16,7 +16,13 @@ from zoo.cells import (
     VanillaCell,
 )
 from zoo.layers import RNN
-from zoo.registry import get_variant, list_variants, make_cell
+from zoo.registry import (
+    get_variant,
+    list_pretrained,
+    list_variants,
+    load_pretrained,
+    make_cell,
+)
 from zoo.variant_cell import VariantCell
 from zoo.variants import Variant
 
@@ -35,7 +41,10 @@ __all__ = [
     "VariantCell",
     "frontends",
     "get_variant",
+    "list_pretrained",
     "list_variants",
+    "load_pretrained",
     "make_cell",
     "networks",
+    "pretrained",
 ]

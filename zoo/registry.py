@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from zoo import cells
+import keras
+
+from zoo import cells, pretrained
 from zoo.variant_cell import VariantCell
 from zoo.variants import VARIANTS, Variant
 
@@ -57,6 +59,40 @@ def get_variant(code: str) -> Variant:
         f"Received an unknown variant, expected one of {', '.join(VARIANTS)}, got {code!r}. "
         f"Did you mean {names[near].code!r}?"
     )
+
+
+def list_pretrained() -> list[str]:
+    """Lists the trained models that come with the package, `<task>-<variant>`.
+
+    Example:
+        >>> list_pretrained()[:3]
+        ['music-CIFG', 'music-FGR', 'music-NFG']
+    """
+    return pretrained.names()
+
+
+def load_pretrained(name: str) -> keras.Model:
+    """Loads a trained model that comes with the package.
+
+    Those of music predict the next frame of a piano roll (88 pitches from A0, a frame a quarter
+    note): sequences `(batch, time, 88)` of zeros and ones to logits of the frame after each. They
+    are the best of their variant in a study of the JSB Chorales by the paper's rules; `card.json`
+    of `zoo.pretrained.find(name)` has hyperparameters and scores.
+
+    Args:
+        name: a name of `list_pretrained()`, in any case.
+
+    Returns:
+        A network of `zoo.networks`, weights and all.
+
+    Raises:
+        ValueError: if there is no such model; the message names the nearest.
+
+    Example:
+        >>> load_pretrained("music-NP").output_shape
+        (None, None, 88)
+    """
+    return keras.models.load_model(pretrained.find(name) / pretrained.MODEL)
 
 
 def make_cell(code: str, **arguments: Any) -> VariantCell:

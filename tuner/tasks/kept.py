@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from serving import cache
 from tuner.tasks.problems import one_line, reason
-
-FOLDER_VARIABLE = "LSTM_ODYSSEY_CACHE"
 
 # A machine without a network shall lose only seconds.
 _ANSWER_SECONDS = 5
@@ -19,14 +17,6 @@ _ANSWER_SECONDS = 5
 
 class Unavailable(Exception):
     """A published file is neither kept nor can it be fetched; the text says why."""
-
-
-def folder() -> Path:
-    """The folder for kept files: `$LSTM_ODYSSEY_CACHE`, or the user's cache folder."""
-    import pooch
-
-    named = os.environ.get(FOLDER_VARIABLE)
-    return Path(os.path.expanduser(named)) if named else Path(pooch.os_cache("lstm-odyssey"))
 
 
 def tell(message: str) -> None:
@@ -67,7 +57,7 @@ class Published:
             self.address,
             known_hash=f"sha256:{self.sha256}",
             fname=self.file_name,
-            path=folder(),
+            path=cache.folder(),
             downloader=pooch.HTTPDownloader(timeout=_ANSWER_SECONDS),
         )
         return path

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tuner.tasks import kept
+from serving import cache
 
 
 @pytest.fixture(autouse=True)
 def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and no proxy between tests and their servers."""
     folder = tmp_path / "cache"
-    monkeypatch.setenv(kept.FOLDER_VARIABLE, str(folder))
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(folder))
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
     return folder

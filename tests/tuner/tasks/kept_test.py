@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from serving import cache
 from tuner.tasks import kept
 
 CONTENT = b"as if these were data"
@@ -110,6 +111,6 @@ def test_cache_that_cannot_be_written_is_a_reason(server, cache_folder, publishe
 
 
 def test_folder_of_the_user_without_the_variable(monkeypatch):
-    monkeypatch.delenv(kept.FOLDER_VARIABLE)
+    monkeypatch.delenv(cache.FOLDER_VARIABLE)
 
-    assert kept.folder().name == "lstm-odyssey"
+    assert cache.folder().name == "lstm-odyssey"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from serving import cache
 from serving.command_line import InputError
 from tuner.tasks import kept
 from tuner.tasks.content import parse, read_content
@@ -106,7 +107,7 @@ def _content(path: Path) -> bytes:
 
 def _synthetic() -> tuple[Lines, str]:
     """The synthetic lines, built if not yet there; a damaged file is built again."""
-    path = kept.folder() / SYNTHETIC_FILE
+    path = cache.folder() / SYNTHETIC_FILE
     try:
         lines = _read_npz(path)
         if lines.sha256() == SYNTHETIC_SHA256:

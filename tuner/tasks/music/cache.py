@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from serving import cache
 from serving.command_line import InputError
 from tuner.tasks import kept
 from tuner.tasks.kept import Published
@@ -34,7 +35,7 @@ def music21_file() -> tuple[PianoRolls, str]:
     Raises:
         InputError: if it has to be built and music21 is not installed or not as expected.
     """
-    path = kept.folder() / MUSIC21_FILE
+    path = cache.folder() / MUSIC21_FILE
     try:
         rolls = read_file(path)
         if rolls.counts == editions.JSB_MUSIC21.counts:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from serving import cache
 from serving.files import write_file
 from tuner.tasks import kept
 from tuner.tasks.extraction import Extraction
@@ -61,7 +62,7 @@ def of(samples: Sequence[Samples], sha256: str) -> list[Features]:
     """
     lengths = [frames_of(len(utterance)) for utterance in samples]
     key = hashlib.sha256(json.dumps([sha256, dataclasses.asdict(EXTRACTION)]).encode()).hexdigest()
-    path = kept.folder() / f"speech_features_{key[:16]}.npz"
+    path = cache.folder() / f"speech_features_{key[:16]}.npz"
     features = _read(path, sum(lengths))
     if features is None:
         hours = sum(map(len, samples)) / SAMPLE_RATE / 3600

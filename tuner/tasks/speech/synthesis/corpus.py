@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from serving import files
+from serving import cache, files
 from serving.command_line import InputError
 from tuner.tasks import kept
 from tuner.tasks.problems import one_line, reason
@@ -48,7 +48,7 @@ def corpus_folder(recipe: Recipe = RECIPE) -> Path:
     """
     import filelock
 
-    parent = kept.folder() / _FOLDER
+    parent = cache.folder() / _FOLDER
     folder = parent / recipe.folder_name
     if _intact(folder, recipe):
         return folder
@@ -62,7 +62,7 @@ def corpus_folder(recipe: Recipe = RECIPE) -> Path:
         raise InputError(
             one_line(
                 f"synthetic speech: expected a folder for kept files that can be written, "
-                f"${kept.FOLDER_VARIABLE}. Received: {folder}: {reason(error)}"
+                f"${cache.FOLDER_VARIABLE}. Received: {folder}: {reason(error)}"
             )
         ) from error
     return folder

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from serving import cache
 from serving.command_line import InputError
-from tuner.tasks import kept
 from tuner.tasks.speech.synthesis.corpus import Recipe, corpus_folder
 from tuner.tasks.speech.synthesis.espeak import Espeak
 
@@ -28,7 +28,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Espeak:
 def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a corpus of `SMALL`, only to be read."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(kept.FOLDER_VARIABLE, str(tmp_path_factory.mktemp("synthetic")))
+        patch.setenv(cache.FOLDER_VARIABLE, str(tmp_path_factory.mktemp("synthetic")))
         try:
             return corpus_folder(SMALL)
         except InputError as error:

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from serving import cache
 from serving.command_line import InputError
 from tests.tuner.tasks.speech.synthesis.conftest import SMALL
 from tuner import workers
-from tuner.tasks import kept
 from tuner.tasks.speech import labels, sphere, timit
 from tuner.tasks.speech.labels import Segment
 from tuner.tasks.speech.synthesis import corpus, espeak, manifest
@@ -67,7 +67,7 @@ def _run(cache: Path, recipe: Recipe = TINY) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, kept.FOLDER_VARIABLE: str(cache)},
+        env={**os.environ, cache.FOLDER_VARIABLE: str(cache)},
     )
 
 
@@ -288,7 +288,7 @@ def test_two_processes_at_once_build_one_corpus(engine, cache_folder):
 
 def test_a_cache_that_cannot_be_written_is_named_in_one_line(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
-    monkeypatch.setenv(kept.FOLDER_VARIABLE, str(tmp_path / "file"))
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "file"))
 
     with pytest.raises(InputError, match="LSTM_ODYSSEY_CACHE. Received: .*file") as caught:
         corpus_folder(TINY)

@@ -1,0 +1,57 @@
+"""The models that come with the package: their files, names and, where the data is, their scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import scipy.io
+
+import zoo
+
+
+def card(name: str) -> dict[str, object]:
+    return json.loads((zoo.pretrained.find(name) / zoo.pretrained.CARD).read_text())
+
+
+def test_there_is_one_of_every_variant() -> None:
+    assert zoo.list_pretrained() == sorted(f"music-{code}" for code in zoo.list_variants())
+    for name in zoo.list_pretrained():
+        assert name == f"music-{card(name)['variant']}"
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"got 'musicnp'. Did you mean 'music-NP'\?") as caught:
+        zoo.load_pretrained("musicnp")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def chorales() -> list[np.ndarray]:
+    """The test split of the published chorales, which lie beside the repository or nowhere."""
+    folder = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "music"
+    if not (folder / "JSB_Chorales.mat").is_file():
+        pytest.skip("the published data is not beside the repository")
+    return list(scipy.io.loadmat(folder / "JSB_Chorales.mat")["testdata"][0])
+
+
+@pytest.mark.parametrize("code", zoo.list_variants())
+def test_the_card_tells_the_score_of_the_model(code: str, chorales: list[np.ndarray]) -> None:
+    model = zoo.load_pretrained(f"music-{code}")
+    said = card(f"music-{code}")
+    assert model.count_params() == said["parameters"]
+    total = frames = 0.0
+    longest = max(len(roll) for roll in chorales)
+    padded = np.zeros((len(chorales), longest, 88), np.float32)
+    for row, roll in zip(padded, chorales, strict=True):
+        row[: len(roll)] = roll
+    # Padding at the end changes nothing before it: the network reads forward only.
+    logits = keras.ops.convert_to_numpy(model(padded)).astype(np.float64)
+    for row, roll in zip(logits, chorales, strict=True):
+        probability = 1 / (1 + np.exp(-row[: len(roll) - 1]))
+        total -= np.log(np.where(roll[1:], probability, 1 - probability)).sum()
+        frames += len(roll) - 1
+    assert total / frames == pytest.approx(said["test"], rel=1e-5)
