@@ -78,13 +78,25 @@ class Signature:
             >>> Signature.of(message).inputs["lengths"]
             TensorSpec(dtype='int32', shape=(None,), tensor='')
         """
-        return cls(
-            *(
-                {name: _tensor_spec(infos[name]) for name in sorted(infos)}
-                for infos in (signature_def.inputs, signature_def.outputs)
-            ),
-            method=signature_def.method_name,
+        inputs, outputs = (
+            {name: _tensor_spec(infos[name]) for name in sorted(infos)}
+            for infos in (signature_def.inputs, signature_def.outputs)
         )
+        return cls(inputs, outputs, signature_def.method_name)
+
+
+def callable_signatures(signature_defs: Mapping[str, Any]) -> dict[str, Signature]:
+    """Reads the signatures that can be called, sorted by name.
+
+    Args:
+        signature_defs: of a `MetaGraphDef` or of a server's metadata. Keras adds one without a
+            method, which initializes the model.
+    """
+    return {
+        name: Signature.of(signature_defs[name])
+        for name in sorted(signature_defs)
+        if signature_defs[name].method_name
+    }
 
 
 def _tensor_spec(info: Any) -> TensorSpec:

@@ -1,0 +1,48 @@
+"""The one way in which asking a model fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from serving.command_line import InputError
+
+CODES: Mapping[int, str] = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    408: "DEADLINE_EXCEEDED",
+    409: "ABORTED",
+    412: "FAILED_PRECONDITION",
+    413: "RESOURCE_EXHAUSTED",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    500: "INTERNAL",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+"""Names of gRPC's status codes by the HTTP status that means the same."""
+
+
+class ServingError(InputError):
+    r"""A model did not answer.
+
+    Commands end with its message and exit status 2, as for every `InputError`.
+
+    Args:
+        code: a status code of gRPC by name, such as `INVALID_ARGUMENT`, also where HTTP was spoken.
+        message: one line that names the model and where it is, what was expected and what came.
+
+    Attributes:
+        code: likewise.
+
+    Example:
+        >>> error = ServingError("NOT_FOUND", "model music at localhost:8500: no\nsuch version")
+        >>> error.code, str(error)
+        ('NOT_FOUND', 'model music at localhost:8500: no such version')
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+        self.code = code
