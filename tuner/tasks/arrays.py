@@ -13,8 +13,9 @@ import numpy as np
 
 from serving import files
 from serving.command_line import InputError
+from serving.media.problems import one_line, reason
 from tuner.tasks.heads import HEADS
-from tuner.tasks.problems import one_line, reason, unusable
+from tuner.tasks.problems import unusable
 from tuner.tasks.sequences import Sequences, cut
 from tuner.tasks.task import Corpus, Edition, Metric, Task
 

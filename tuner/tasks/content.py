@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from serving.command_line import InputError
-from tuner.tasks.problems import reason, unusable
+from serving.media.problems import reason
+from tuner.tasks.problems import unusable
 
 _Data = TypeVar("_Data")
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from serving.command_line import InputError, start_tensorflow
-from tuner.tasks.problems import one_line
+from serving.media.problems import one_line
 from tuner.tasks.sequences import cut
 
 # Of raw numbers in one call, padding included: two minutes of audio.

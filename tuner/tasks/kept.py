@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from serving import cache
-from tuner.tasks.problems import one_line, reason
+from serving.media.problems import one_line, reason
 
 # A machine without a network shall lose only seconds.
 _ANSWER_SECONDS = 5

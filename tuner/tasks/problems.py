@@ -5,16 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from serving.command_line import InputError
-
-
-def one_line(text: str) -> str:
-    r"""Makes text safe to print in one line: control characters become spaces.
-
-    Example:
-        >>> one_line("two\nlines")
-        'two lines'
-    """
-    return "".join(character if character.isprintable() else " " for character in text)
+from serving.media.problems import one_line
 
 
 def unusable(source: str | Path, problem: str) -> InputError:
@@ -29,23 +20,3 @@ def unusable(source: str | Path, problem: str) -> InputError:
         '--data: chorales.json: expected a dictionary. Received: list'
     """
     return InputError(one_line(f"--data: {source}: {problem}"))
-
-
-def reason(error: BaseException) -> str:
-    """Says in a few words what a library complained about.
-
-    Args:
-        error: what it raised; its text may be empty, long, or hold line breaks.
-
-    Example:
-        >>> reason(KeyError())
-        'KeyError'
-    """
-    if isinstance(error, OSError) and error.strerror:
-        return one_line(error.strerror)
-    if isinstance(error, EOFError):
-        return "it ends too early"
-    text = " ".join(one_line(str(error)).split())
-    if len(text) > 120:
-        text = f"{text[:117]}..."
-    return text or type(error).__name__

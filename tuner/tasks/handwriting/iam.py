@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from serving.media.iam_xml import Damaged, read_strokes
 from tuner.tasks import kept
 from tuner.tasks.handwriting.iam_parts import SETS, Part, find_parts
-from tuner.tasks.handwriting.iam_xml import Damaged, read_strokes
 from tuner.tasks.handwriting.lines import Collector, Lines
 from tuner.tasks.problems import unusable
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from tuner.tasks.problems import reason, unusable
+from serving.media.problems import reason
+from tuner.tasks.problems import unusable
 
 LARGEST_MEMBER = 2**24
 """Bytes of one stroke file, transcription or list; real ones are below a megabyte."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from serving import cache
 from serving.command_line import InputError
+from serving.media.problems import one_line, reason
 from tuner.tasks import kept
 from tuner.tasks.content import parse, read_content
 from tuner.tasks.handwriting import synthetic, uji
@@ -15,7 +16,7 @@ from tuner.tasks.handwriting.iam_parts import ARCHIVE_SUFFIXES
 from tuner.tasks.handwriting.lines import SPLITS, Lines
 from tuner.tasks.handwriting.npz_file import read_npz, write_npz
 from tuner.tasks.kept import Unavailable
-from tuner.tasks.problems import one_line, reason, unusable
+from tuner.tasks.problems import unusable
 from tuner.tasks.task import Edition
 
 SYNTHETIC = "synthetic handwriting (Hershey fonts)"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from serving import cache
 from serving.command_line import InputError
+from serving.media.problems import reason
 from tuner.tasks import kept
 from tuner.tasks.kept import Published
 from tuner.tasks.music import editions, music21_edition
 from tuner.tasks.music.music_file import read_file
 from tuner.tasks.music.npz_file import write_npz
 from tuner.tasks.music.piano_rolls import PianoRolls
-from tuner.tasks.problems import reason
 
 CANONICAL = Published(
     address=(

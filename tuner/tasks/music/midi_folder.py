@@ -8,9 +8,11 @@ import importlib.util
 import os
 from pathlib import Path
 
-from tuner.tasks.music.midi_file import Unsuitable, read_midi
-from tuner.tasks.music.piano_rolls import PianoRolls, Roll
-from tuner.tasks.problems import one_line, reason, unusable
+from serving.media.midi import Unsuitable, read_midi
+from serving.media.pitches import Roll
+from serving.media.problems import one_line, reason
+from tuner.tasks.music.piano_rolls import PianoRolls
+from tuner.tasks.problems import unusable
 
 SUFFIXES = (".mid", ".midi")
 FEWEST_FILES = 3

@@ -21,16 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.command_line import InputError
-from tuner.tasks.music.piano_rolls import (
-    HIGHEST_PITCH,
-    LOWEST_PITCH,
-    PITCHES,
-    SPLITS,
-    PianoRolls,
-    Roll,
-    from_arrays,
-)
-from tuner.tasks.problems import reason, unusable
+from serving.media.pitches import HIGHEST_PITCH, LOWEST_PITCH, PITCHES, Roll
+from serving.media.problems import reason
+from tuner.tasks.music.piano_rolls import SPLITS, PianoRolls, from_arrays
+from tuner.tasks.problems import unusable
 
 COLUMNS_A_QUARTER = 4
 

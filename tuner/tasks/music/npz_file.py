@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from serving.files import write_file
+from serving.media.pitches import FEWEST_FRAMES
 from tuner.tasks.content import check_unpacked
-from tuner.tasks.music.piano_rolls import FEWEST_FRAMES, SPLITS, PianoRolls, from_arrays
+from tuner.tasks.music.piano_rolls import SPLITS, PianoRolls, from_arrays
 from tuner.tasks.problems import unusable
 
 LARGEST_UNPACKED = 2**29

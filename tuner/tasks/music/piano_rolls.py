@@ -5,22 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from serving.media.pitches import FEWEST_FRAMES, HIGHEST_PITCH, LOWEST_PITCH, PITCHES, Roll
 from tuner.tasks.problems import unusable
 
-Roll: TypeAlias = npt.NDArray[np.uint8]
-
-LOWEST_PITCH = 21
-HIGHEST_PITCH = 108
-PITCHES = HIGHEST_PITCH - LOWEST_PITCH + 1
 SPLITS = ("train", "valid", "test")
-
-# A sequence gives T - 1 pairs of a frame and the frame after it: at least one.
-FEWEST_FRAMES = 2
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -6,15 +6,8 @@ import json
 
 import numpy as np
 
-from tuner.tasks.music.piano_rolls import (
-    HIGHEST_PITCH,
-    LOWEST_PITCH,
-    PITCHES,
-    SPLITS,
-    PianoRolls,
-    Roll,
-    from_arrays,
-)
+from serving.media.pitches import HIGHEST_PITCH, LOWEST_PITCH, PITCHES, Roll
+from tuner.tasks.music.piano_rolls import SPLITS, PianoRolls, from_arrays
 from tuner.tasks.problems import unusable
 
 # MuseData, the largest set of the kind, has 392,296 frames. A small file can name one list a

@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 from serving.command_line import InputError
+from serving.media.problems import one_line
 from tuner.tasks.kept import Unavailable
 from tuner.tasks.music import cache
 from tuner.tasks.music.editions import recognise
 from tuner.tasks.music.midi_folder import FEWEST_FILES, SUFFIXES, read_folder
 from tuner.tasks.music.music_file import read_file
 from tuner.tasks.music.piano_rolls import PianoRolls
-from tuner.tasks.problems import one_line, unusable
+from tuner.tasks.problems import unusable
 from tuner.tasks.task import Edition
 
 _OWN_COPY = (

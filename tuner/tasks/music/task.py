@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from serving.media.pitches import PITCHES, Roll
 from tuner.tasks.music import sources
-from tuner.tasks.music.piano_rolls import PITCHES, Roll
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Corpus, Metric, Task
 

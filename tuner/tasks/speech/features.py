@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from serving import cache
 from serving.files import write_file
+from serving.media.problems import reason
+from serving.media.sphere import SAMPLE_RATE, Samples
 from tuner.tasks import kept
 from tuner.tasks.extraction import Extraction
-from tuner.tasks.problems import reason
 from tuner.tasks.sequences import cut
 from tuner.tasks.speech.labels import FRAME_LENGTH, FRAME_STEP, frames_of
-from tuner.tasks.speech.sphere import SAMPLE_RATE, Samples
 
 EXTRACTION = Extraction(
     "MFCC",

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from serving.media.unsuitable import Unsuitable
 from tuner.tasks.speech.phones import INDEX, PHONES, SILENCE
-from tuner.tasks.speech.unsuitable import Unsuitable
 
 FRAME_LENGTH, FRAME_STEP = 400, 160
 """Samples of a frame and from a frame to the next: 25 ms every 10 ms."""

@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 
 from serving.command_line import InputError
+from serving.media.problems import one_line
 from tuner.tasks import extraction, kept
-from tuner.tasks.problems import one_line, unusable
+from tuner.tasks.problems import unusable
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.speech import features, timit, utterances
 from tuner.tasks.speech.features import FEATURES

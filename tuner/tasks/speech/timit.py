@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tuner.tasks.problems import one_line, reason, unusable
+from serving.media.problems import one_line, reason
+from tuner.tasks.problems import unusable
 from tuner.tasks.speech import splits
 
 SPLITS = ("train", "validation", "test")

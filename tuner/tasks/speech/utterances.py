@@ -8,12 +8,13 @@ import hashlib
 from collections.abc import Mapping
 
 from serving.command_line import InputError
-from tuner.tasks.problems import reason
-from tuner.tasks.speech import audio, labels
+from serving.media import audio
+from serving.media.problems import reason
+from serving.media.sphere import Samples
+from serving.media.unsuitable import Unsuitable
+from tuner.tasks.speech import labels
 from tuner.tasks.speech.labels import FRAME_LENGTH, Segment, frames_of
-from tuner.tasks.speech.sphere import Samples
 from tuner.tasks.speech.timit import Recording, Tree
-from tuner.tasks.speech.unsuitable import Unsuitable
 
 _MOST_BEYOND = 1_600
 """Samples, 0.1 s: so much further than the audio labels may go; they are cut."""

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tuner.tasks.speech import labels, sphere
+from serving.media import sphere
+from tuner.tasks.speech import labels
 from tuner.tasks.speech.labels import Segment
 from tuner.tasks.speech.phones import PHONES
 from tuner.tasks.speech.splits import TEST, VALIDATION

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from serving.media.unsuitable import Unsuitable
 from tests.tuner.tasks.speech.conftest import spoken
 from tuner.tasks.speech import labels
 from tuner.tasks.speech.labels import Segment, frames_of, per_frame
 from tuner.tasks.speech.phones import INDEX, PHONES
-from tuner.tasks.speech.unsuitable import Unsuitable
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

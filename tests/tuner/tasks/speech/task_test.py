@@ -10,9 +10,10 @@ import pytest
 from keras import ops
 
 from serving.command_line import InputError
+from serving.media import sphere
 from tests.tuner.tasks.speech.conftest import PATHS, spoken, write_speaker, write_timit
 from tuner.tasks.extraction import Extraction
-from tuner.tasks.speech import sphere, timit
+from tuner.tasks.speech import timit
 from tuner.tasks.speech.labels import per_frame
 from tuner.tasks.speech.phones import PHONES
 from tuner.tasks.speech.task import SpeechTask

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from serving.command_line import InputError
+from serving.media import audio, sphere
+from serving.media.unsuitable import Unsuitable
 from tests.tuner.tasks.speech.conftest import PATHS, spoken, write_timit
-from tuner.tasks.speech import audio, labels, sphere
+from tuner.tasks.speech import labels
 from tuner.tasks.speech.labels import Segment
 from tuner.tasks.speech.timit import Recording, find
-from tuner.tasks.speech.unsuitable import Unsuitable
 from tuner.tasks.speech.utterances import Speech, read, read_all
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from serving import cache, files
 from serving.command_line import InputError
+from serving.media.problems import one_line, reason
 from tuner.tasks import kept
-from tuner.tasks.problems import one_line, reason
 from tuner.tasks.speech.synthesis import manifest, studio
 from tuner.tasks.speech.synthesis.manifest import RECIPE, Manifest, Recipe
 from tuner.tasks.speech.synthesis.sentences import sentences

@@ -19,9 +19,10 @@ import pytest
 
 from serving import cache
 from serving.command_line import InputError
+from serving.media import sphere
 from tests.tuner.tasks.speech.synthesis.conftest import SMALL
 from tuner import workers
-from tuner.tasks.speech import labels, sphere, timit
+from tuner.tasks.speech import labels, timit
 from tuner.tasks.speech.labels import Segment
 from tuner.tasks.speech.synthesis import corpus, espeak, manifest
 from tuner.tasks.speech.synthesis.corpus import Recipe, corpus_folder

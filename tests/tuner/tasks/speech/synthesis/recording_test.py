@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tuner.tasks.speech import labels, sphere
+from serving.media import sphere
+from tuner.tasks.speech import labels
 from tuner.tasks.speech.synthesis import recording, voices
 from tuner.tasks.speech.synthesis.espeak import Mark, Speech
 from tuner.tasks.speech.synthesis.recording import record

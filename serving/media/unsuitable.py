@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuner.tasks.problems import one_line
+from serving.media.problems import one_line
 
 
 class Unsuitable(Exception):

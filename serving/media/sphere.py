@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tuner.tasks.speech.unsuitable import Unsuitable
+from serving.media.unsuitable import Unsuitable
 
 MAGIC = b"NIST_1A"
 SAMPLE_RATE = 16_000

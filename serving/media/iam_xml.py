@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from serving.command_line import InputError
-from tuner.tasks.problems import unusable
+from serving.media.problems import one_line
 
 
 class Damaged(Exception):
@@ -33,8 +33,10 @@ def read_strokes(source: str, content: bytes) -> list[np.ndarray]:
         from defusedxml.ElementTree import ParseError, fromstring
     except ImportError as error:
         raise InputError(
-            "--data: expected the package defusedxml for IAM-OnDB. "
-            "Received: not installed; run `pip install lstm-odyssey[handwriting]`"
+            one_line(
+                f"{source}: expected the package defusedxml, which reads pen strokes. "
+                "Received: not installed; run `pip install 'lstm-odyssey[handwriting]'`"
+            )
         ) from error
     try:
         root = fromstring(content, forbid_dtd=True)
@@ -46,8 +48,10 @@ def read_strokes(source: str, content: bytes) -> list[np.ndarray]:
             for points in (stroke.findall("Point") for stroke in root.iter("Stroke"))
         ]
     except DefusedXmlException as error:
-        raise unusable(
-            source, "expected a stroke file. Received: XML with a document type or entities"
+        raise InputError(
+            one_line(
+                f"{source}: expected a stroke file. Received: XML with a document type or entities"
+            )
         ) from error
     except (ParseError, ValueError, KeyError, LookupError) as error:
         raise Damaged(str(error)) from error

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from serving.command_line import InputError
-from tuner.tasks.speech import audio, remote_audio, sphere
-from tuner.tasks.speech.unsuitable import Unsuitable
+from serving.media import audio, remote_audio, sphere
+from serving.media.unsuitable import Unsuitable
 
 SAMPLES = np.random.default_rng(0).integers(-32768, 32768, size=4321).astype(np.int16)
 

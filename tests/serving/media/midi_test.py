@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuner.tasks.music import midi_file
-from tuner.tasks.music.midi_file import Unsuitable, read_midi
+from serving.command_line import InputError
+from serving.media import midi as midi_file
+from serving.media.midi import CHURCH_ORGAN, PIANO, Unsuitable, read_midi, write_midi
+from serving.media.pitches import pitch_name
 
 
 def midi(*tracks, ticks=480, kind=1):
@@ -207,3 +209,91 @@ def test_damaged_files_are_music_or_unsuitable(data):
         assert str(unsuitable).isprintable()
     else:
         assert 2 <= len(roll) <= midi_file.MOST_FRAMES and roll.max() <= 1
+
+
+# --- Writing ---
+
+
+def roll_of(*pitches):
+    roll = np.zeros((len(pitches), 88), np.uint8)
+    for frame, chord in enumerate(pitches):
+        roll[frame, np.array(chord, int) - 21] = 1
+    return roll
+
+
+def written(path):
+    """The notes of a file as another reader counts: pitch, beginning and end in seconds."""
+    now, sounding, notes = 0.0, {}, []
+    for message in mido.MidiFile(path):
+        now += message.time
+        if message.type == "note_on":
+            assert message.note not in sounding
+            sounding[message.note] = now
+        elif message.type == "note_off":
+            notes.append((message.note, sounding.pop(message.note), now))
+    assert not sounding
+    return sorted(notes), now
+
+
+def test_consecutive_frames_are_one_note(tmp_path):
+    path = tmp_path / "piece.mid"
+    write_midi(
+        roll_of([60, 64], [60], [60, 64], [], [60], []), path, beats_per_minute=30.0, program=PIANO
+    )
+    notes, end = written(path)
+    assert notes == [
+        (60, 0.0, 6.0),
+        (60, 8.0, 10.0),
+        (64, 0.0, 2.0),
+        (64, 4.0, 6.0),
+    ]
+    assert end == 12.0
+
+
+@pytest.mark.parametrize("program", [PIANO, CHURCH_ORGAN, 127])
+def test_the_instrument_comes_before_the_first_note(tmp_path, program):
+    write_midi(roll_of([21], [108]), tmp_path / "piece.mid", program=program)
+    file = mido.MidiFile(tmp_path / "piece.mid")
+    (track,) = file.tracks
+    assert file.type == 0
+    assert [message.type for message in track][:3] == ["set_tempo", "program_change", "note_on"]
+    assert track[1].program == program
+    assert mido.tempo2bpm(track[0].tempo) == 80
+
+
+@given(st.lists(st.sets(st.integers(21, 108), max_size=6), min_size=1, max_size=20), st.data())
+@settings(deadline=None, max_examples=60)
+def test_what_is_written_is_read(tmp_path_factory, chords_, data):
+    roll = roll_of(*map(sorted, [*chords_, {data.draw(st.integers(21, 108))}]))
+    path = tmp_path_factory.mktemp("midi") / "piece.mid"
+    write_midi(roll, path)
+    np.testing.assert_array_equal(read_midi(path.read_bytes()), roll)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.float32, np.int64])
+def test_rolls_of_any_type_are_written(tmp_path, dtype):
+    roll = roll_of([60], [62, 64])
+    write_midi(roll.astype(dtype), tmp_path / "piece.mid")
+    np.testing.assert_array_equal(read_midi((tmp_path / "piece.mid").read_bytes()), roll)
+
+
+@pytest.mark.parametrize(
+    "roll", [np.zeros((3, 87)), np.zeros(88), np.full((2, 88), 2), np.full((2, 88), np.nan)]
+)
+def test_what_is_no_roll_is_not_written(tmp_path, roll):
+    with pytest.raises(ValueError, match=r"Expected a roll \[frames, 88\] of zeros and ones"):
+        write_midi(roll, tmp_path / "piece.mid")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_mido_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(InputError, match="the package mido.*install 'lstm-odyssey"):
+        write_midi(roll_of([60]), tmp_path / "piece.mid")
+
+
+def test_names_of_the_pitches():
+    names = [pitch_name(pitch) for pitch in range(21, 109)]
+    assert len(set(names)) == 88
+    assert names[:4] == ["A0", "B♭0", "B0", "C1"]
+    assert [pitch_name(pitch) for pitch in (59, 60, 69)] == ["B3", "C4", "A4"]

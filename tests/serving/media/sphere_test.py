@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tuner.tasks.speech import sphere
-from tuner.tasks.speech.unsuitable import Unsuitable
+from serving.media import sphere
+from serving.media.unsuitable import Unsuitable
 
 SAMPLES = np.random.default_rng(0).integers(-32768, 32768, size=1234).astype(np.int16)
 

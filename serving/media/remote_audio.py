@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from serving.command_line import start_tensorflow
-from tuner.tasks import problems
-from tuner.tasks.speech.sphere import Samples
-from tuner.tasks.speech.unsuitable import Unsuitable
+from serving.command_line import InputError, start_tensorflow
+from serving.media import problems
+from serving.media.sphere import Samples
+from serving.media.unsuitable import Unsuitable
 
 _NEEDED = (
     "expected tensorflow-io 0.37.1 under TensorFlow 2.16 or 2.17 to read it (an environment of "
@@ -60,7 +60,7 @@ def fetched(address: str) -> Iterator[str]:
     try:
         _tensorflow_io()
     except ImportError as error:
-        raise problems.unusable(address, str(error)) from error
+        raise InputError(problems.one_line(f"{address}: {error}")) from error
     import tensorflow as tf
 
     try:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tuner.tasks.problems import reason, unusable
-from tuner.tasks.speech import remote_audio, sphere
-from tuner.tasks.speech.sphere import SAMPLE_RATE, Samples
-from tuner.tasks.speech.unsuitable import Unsuitable
+from serving.command_line import InputError
+from serving.media import remote_audio, sphere
+from serving.media.problems import one_line, reason
+from serving.media.sphere import SAMPLE_RATE, Samples
+from serving.media.unsuitable import Unsuitable
 
 _RATES = range(4_000, 768_001)
 _RIFF_BYTES = 12
@@ -69,10 +70,11 @@ def _check_size(beginning: bytes, size: int) -> None:
 
 def _with_soundfile(path: str) -> Samples:
     if importlib.util.find_spec("soundfile") is None:
-        raise unusable(
-            path,
-            "expected the package soundfile, which reads audio. "
-            "Received: not installed; run `pip install 'lstm-odyssey[speech]'`",
+        raise InputError(
+            one_line(
+                f"{path}: expected the package soundfile, which reads audio. "
+                "Received: not installed; run `pip install 'lstm-odyssey[speech]'`"
+            )
         )
     import soundfile
 

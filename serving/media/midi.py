@@ -1,28 +1,31 @@
-"""One MIDI file as a piano roll on a grid of quarter notes."""
+"""MIDI files and piano rolls on a grid of quarter notes."""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
+import importlib.util
 import io
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tuner.tasks.music.piano_rolls import (
-    FEWEST_FRAMES,
-    HIGHEST_PITCH,
-    LOWEST_PITCH,
-    PITCHES,
-    Roll,
-)
-from tuner.tasks.problems import reason
+from serving import files
+from serving.command_line import InputError
+from serving.media.pitches import FEWEST_FRAMES, HIGHEST_PITCH, LOWEST_PITCH, PITCHES, Roll
+from serving.media.problems import reason
 
 # About a day of music: a damaged file can ask for centuries.
 MOST_FRAMES = 200_000
 
+PIANO, CHURCH_ORGAN = 0, 19
+"""Instruments of General MIDI, as files count them; the organ holds its notes."""
+
 _DRUM_CHANNEL = 9  # Channel 10 as musicians count.
+_TICKS = 480
+_VELOCITY = 80
 
 
 class Unsuitable(Exception):
@@ -62,7 +65,9 @@ def read_midi(content: bytes) -> Roll:
         Unsuitable: if it is no MIDI file, or has no such roll: time in seconds (SMPTE) instead of
             quarter notes, independent tracks (type 2), no notes, pitches outside 21..108, fewer
             than 2 frames or more than 200,000.
+        InputError: if the package mido is not installed.
     """
+    _require_mido()
     import mido
 
     try:
@@ -77,6 +82,67 @@ def read_midi(content: bytes) -> Roll:
     if midi.type == 2:
         raise Unsuitable("its tracks are independent pieces (type 2)")
     return _roll(_notes(_in_time_order(midi.tracks)), ticks)
+
+
+def write_midi(
+    roll: Roll, path: Path, *, beats_per_minute: float = 80.0, program: int = CHURCH_ORGAN
+) -> None:
+    """Writes a piano roll as a MIDI file of one track.
+
+    A frame is a quarter note. A pitch that is in consecutive frames is one note, held as long. What
+    `read_midi` makes of the file is the roll again, up to its last frame with a note.
+
+    Args:
+        roll: `[frames, 88]` of zeros and ones.
+        path: where the file shall be, as `serving.files.write_file` puts it.
+        beats_per_minute: quarter notes a minute, from 4 on.
+        program: instrument of General MIDI, 0 to 127.
+
+    Raises:
+        ValueError: if the roll is not one.
+        InputError: if the package mido is not installed.
+        OSError: if the file cannot be written.
+    """
+    roll = np.asarray(roll)
+    if roll.ndim != 2 or roll.shape[1] != PITCHES or not np.isin(roll, (0, 1)).all():
+        raise ValueError(
+            f"Expected a roll [frames, {PITCHES}] of zeros and ones. "
+            f"Received: {roll.dtype} {list(roll.shape)}"
+        )
+    _require_mido()
+    import mido
+
+    track = mido.MidiTrack()
+    track.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(beats_per_minute)))
+    track.append(mido.Message("program_change", program=program))
+    written = 0
+    for frame, name, pitch in _changes(roll):
+        ticks = (frame - written) * _TICKS
+        track.append(mido.Message(name, note=pitch, velocity=_VELOCITY, time=ticks))
+        written = frame
+    track.append(mido.MetaMessage("end_of_track", time=(len(roll) - written) * _TICKS))
+    content = io.BytesIO()
+    mido.MidiFile(type=0, ticks_per_beat=_TICKS, tracks=[track]).save(file=content)
+    files.write_bytes(path, content.getvalue())
+
+
+def _changes(roll: Roll) -> list[tuple[int, str, int]]:
+    """Frame, message and pitch of every note's beginning and end, in the order of a file."""
+    silence = np.zeros((1, PITCHES), np.int8)
+    changes = np.diff(roll.astype(np.int8), axis=0, prepend=silence, append=silence)
+    # Sorted, note_off comes before note_on: a key is released before it is pressed again.
+    return sorted(
+        (int(frame), "note_on" if changes[frame, column] > 0 else "note_off", LOWEST_PITCH + column)
+        for frame, column in np.argwhere(changes).tolist()
+    )
+
+
+def _require_mido() -> None:
+    if importlib.util.find_spec("mido") is None:
+        raise InputError(
+            "MIDI: expected the package mido, which reads and writes it. "
+            "Received: not installed; run `pip install 'lstm-odyssey[music]'`"
+        )
 
 
 def _in_time_order(tracks: Iterable[Iterable[Any]]) -> list[tuple[int, Any]]:

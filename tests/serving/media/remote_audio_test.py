@@ -17,8 +17,8 @@ import pytest
 import soundfile
 
 from serving.command_line import InputError
-from tuner.tasks.speech import audio, remote_audio, sphere
-from tuner.tasks.speech.unsuitable import Unsuitable
+from serving.media import audio, remote_audio, sphere
+from serving.media.unsuitable import Unsuitable
 
 needs_tensorflow_io = pytest.mark.skipif(
     importlib.util.find_spec("tensorflow_io") is None
@@ -119,7 +119,7 @@ def test_without_tensorflow_io_one_line_says_what_to_do(
     with pytest.raises(InputError) as caught:
         audio.read("s3://corpus/a.wav")
     text = str(caught.value)
-    assert text.startswith("--data: s3://corpus/a.wav: expected tensorflow-io 0.37.1")
+    assert text.startswith("s3://corpus/a.wav: expected tensorflow-io 0.37.1")
     assert "requirements_io_lock.txt" in text and version("tensorflow") in text
     assert "\n" not in text
     # One odd file among thousands is skipped.

@@ -1,0 +1,1 @@
+"""Raw files (music, audio, pen strokes) as the arrays that models take."""
