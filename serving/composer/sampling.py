@@ -1,0 +1,99 @@
+"""A piece of music, drawn frame by frame from a model that is asked for one step at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from serving.clients.predictor import Predictor
+from serving.clients.streaming import Stream
+from serving.command_line import InputError
+from serving.composer import chords
+from serving.media.pitches import LOWEST_PITCH, PITCHES, Roll
+
+TONIC = (48, 55, 64, 72)
+"""MIDI pitches of the chord that a piece without a prompt begins with: C3 G3 E4 C5."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How to draw.
+
+    Attributes:
+        frames: frames to compose after the prompt; in chorales, quarter notes.
+        temperature: above 0; what logits are divided by.
+        voices: most notes of a frame.
+        seed: the same seed gives the same piece.
+    """
+
+    frames: int = 64
+    temperature: float = 1.0
+    voices: int = 4
+    seed: int = 1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Piece:
+    """What was composed.
+
+    Attributes:
+        roll: uint8 `[frames, 88]`, the prompt first.
+        given: how many frames are the prompt.
+        nll: of the composed frames under the model as it is (temperature 1, any number of voices),
+            in nats per frame.
+    """
+
+    roll: Roll
+    given: int
+    nll: float
+
+
+def tonic() -> Roll:
+    """Makes the prompt of a piece that has none: one frame, the chord `TONIC`."""
+    roll = np.zeros((1, PITCHES), np.uint8)
+    roll[0, [pitch - LOWEST_PITCH for pitch in TONIC]] = 1
+    return roll
+
+
+def compose(predictor: Predictor, prompt: Roll, settings: Settings) -> Piece:
+    """Draws a piece: every frame from the model's probabilities after all frames before it.
+
+    Args:
+        predictor: a served or local music model with the signatures `chunk` and `step`.
+        prompt: uint8 `[frames, 88]`, what the piece begins with; at least one frame.
+        settings: how to draw.
+
+    Raises:
+        InputError: if the model has no such signatures, or is no model of 88 pitches.
+    """
+    _require_music(predictor)
+    stream = Stream(predictor)
+    generator = np.random.default_rng(settings.seed)
+    logits = stream.chunk(prompt[None].astype(np.float32))["logits"][0, -1]
+    frames, total = [], 0.0
+    for _ in range(settings.frames):
+        probability = chords.probabilities(logits, settings.temperature)
+        frame = chords.draw(probability, settings.voices, generator)
+        total += chords.nll(logits, frame)
+        frames.append(frame)
+        logits = stream.step(frame[None].astype(np.float32))["logits"][0]
+    return Piece(np.stack([*prompt, *frames]), len(prompt), total / settings.frames)
+
+
+def _require_music(predictor: Predictor) -> None:
+    signatures = predictor.signatures()
+    if not {"chunk", "step"} <= signatures.keys():
+        raise InputError(
+            "model: expected the signatures chunk and step, which a network that reads forward "
+            f"only has. Received: {', '.join(sorted(signatures))}"
+        )
+    step = signatures["step"]
+    for where, spec in (("frame", step.inputs["frame"]), ("logits", step.outputs["logits"])):
+        # A server's answer may leave the last size open.
+        width = spec.shape[-1] if spec.shape else None
+        if width not in (None, PITCHES):
+            raise InputError(
+                f"model: expected a music model, {PITCHES} pitches in {where} of the signature "
+                f"step. Received: {width}"
+            )
