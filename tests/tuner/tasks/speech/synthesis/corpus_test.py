@@ -58,7 +58,7 @@ def no_studio(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus, "_hold", refuse)
 
 
-def _run(cache: Path, recipe: Recipe = TINY) -> subprocess.Popen[str]:
+def _run(folder: Path, recipe: Recipe = TINY) -> subprocess.Popen[str]:
     code = f"""
         from tuner.tasks.speech.synthesis.corpus import Recipe, corpus_folder
         print(corpus_folder({recipe!r}))
@@ -68,7 +68,7 @@ def _run(cache: Path, recipe: Recipe = TINY) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, cache.FOLDER_VARIABLE: str(cache)},
+        env={**os.environ, cache.FOLDER_VARIABLE: str(folder)},
     )
 
 
