@@ -1,0 +1,109 @@
+"""Counts and times, under the names that TensorFlow Serving gives them, for Prometheus."""
+
+from __future__ import annotations
+
+import re
+
+import prometheus_client
+
+_REQUEST, _SECONDS = ":tensorflow:serving", ":tensorflow:cc:saved_model"
+
+_MICROSECONDS = tuple(10 * 1.8**power for power in range(33))
+"""Borders of TensorFlow Serving's latency histograms: 10 microseconds to 20 minutes."""
+
+_TOTAL = re.compile(rb"^((?:# (?:HELP|TYPE) )?:tensorflow:\w[\w:]*?)_total\b", re.MULTILINE)
+
+CONTENT_TYPE = prometheus_client.CONTENT_TYPE_PLAIN_0_0_4
+
+
+class Metrics:
+    """The metrics of one server.
+
+    Names and labels are those of TensorFlow Serving's page; times are in microseconds. What has no
+    counterpart there begins with `serving_standin`.
+    """
+
+    def __init__(self) -> None:
+        prometheus_client.disable_created_metrics()
+        self._registry = prometheus_client.CollectorRegistry(auto_describe=False)
+        self._requests = prometheus_client.Counter(
+            f"{_REQUEST}:request_count",
+            "The total number of requests.",
+            ("model_name", "status"),
+            registry=self._registry,
+        )
+        self._latency = prometheus_client.Histogram(
+            f"{_REQUEST}:request_latency",
+            "Distribution of wall time (in microseconds) for a request.",
+            ("model_name", "API", "entrypoint"),
+            buckets=_MICROSECONDS,
+            registry=self._registry,
+        )
+        self._runtime = prometheus_client.Histogram(
+            f"{_REQUEST}:runtime_latency",
+            "Distribution of wall time (in microseconds) for TensorFlow, batching included.",
+            ("model_name", "API", "runtime"),
+            buckets=_MICROSECONDS,
+            registry=self._registry,
+        )
+        self._loads = prometheus_client.Counter(
+            f"{_SECONDS}:load_attempt_count",
+            "The number of times a SavedModel was loaded.",
+            ("model_path", "status"),
+            registry=self._registry,
+        )
+        self._load_latency = prometheus_client.Counter(
+            f"{_SECONDS}:load_latency",
+            "Latency in microseconds for SavedModels that were successfully loaded.",
+            ("model_path",),
+            registry=self._registry,
+        )
+        self.running = prometheus_client.Gauge(
+            "serving_standin_running_requests",
+            "Requests that run in TensorFlow.",
+            registry=self._registry,
+        )
+        self.waiting = prometheus_client.Gauge(
+            "serving_standin_queue_depth",
+            "Requests that wait for their turn.",
+            registry=self._registry,
+        )
+
+    def request(self, model: str, api: str, entrypoint: str, status: str, seconds: float) -> None:
+        """Counts a request that has been answered.
+
+        Args:
+            model: its model's name.
+            api: the method's name.
+            entrypoint: `GRPC` or `REST`.
+            status: name of its code.
+            seconds: from its arrival to its answer.
+        """
+        self._requests.labels(model, status).inc()
+        self._latency.labels(model, api, entrypoint).observe(1e6 * seconds)
+
+    def run(self, model: str, seconds: float) -> None:
+        """Counts a call of TensorFlow.
+
+        Args:
+            model: the model's name.
+            seconds: its time, batching included.
+        """
+        self._runtime.labels(model, "Predict", "TF1").observe(1e6 * seconds)
+
+    def load(self, path: str, status: str, seconds: float) -> None:
+        """Counts an attempt to load a version.
+
+        Args:
+            path: folder of the version.
+            status: `success` or `fail`.
+            seconds: its time.
+        """
+        self._loads.labels(path, status).inc()
+        if status == "success":
+            self._load_latency.labels(path).inc(1e6 * seconds)
+
+    def page(self) -> bytes:
+        """Returns the page that Prometheus reads."""
+        # The client library ends the names of counters in _total, TensorFlow Serving does not.
+        return _TOTAL.sub(rb"\1", prometheus_client.generate_latest(self._registry))
