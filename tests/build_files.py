@@ -32,6 +32,7 @@ DISTRIBUTIONS = {
     "google": "protobuf",
     "grpc": "grpcio",
     "sklearn": "scikit_learn",
+    "tensorflow_serving": "tensorflow_serving_api",
 }
 # Distributions that import another one without requiring it in their metadata.
 COMPANIONS = {"keras": "tensorflow", "keras_tuner": "tensorboard"}

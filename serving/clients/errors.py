@@ -14,7 +14,7 @@ CODES: Mapping[int, str] = {
     408: "DEADLINE_EXCEEDED",
     409: "ABORTED",
     412: "FAILED_PRECONDITION",
-    413: "RESOURCE_EXHAUSTED",
+    413: "INVALID_ARGUMENT",
     429: "RESOURCE_EXHAUSTED",
     499: "CANCELLED",
     500: "INTERNAL",
@@ -33,9 +33,11 @@ class ServingError(InputError):
     Args:
         code: a status code of gRPC by name, such as `INVALID_ARGUMENT`, also where HTTP was spoken.
         message: one line that names the model and where it is, what was expected and what came.
+        retry_after: seconds before it makes sense to ask again, if whoever refused has said so.
 
     Attributes:
         code: likewise.
+        retry_after: likewise.
 
     Example:
         >>> error = ServingError("NOT_FOUND", "model music at localhost:8500: no\nsuch version")
@@ -43,6 +45,7 @@ class ServingError(InputError):
         ('NOT_FOUND', 'model music at localhost:8500: no such version')
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(" ".join(message.split()))
         self.code = code
+        self.retry_after = retry_after

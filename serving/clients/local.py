@@ -73,9 +73,7 @@ class LocalModel:
         try:
             values = self._run(signature)(*arrays.values())
         except tf.errors.OpError as error:
-            raise ServingError(
-                _name_of(error.error_code), f"{where}: {_cause(error)}"
-            ) from error
+            raise ServingError(_name_of(error.error_code), f"{where}: {_cause(error)}") from error
         return dict(zip(spec.outputs, values, strict=True))
 
     def _run(self, name: str) -> Callable[..., list[Array]]:

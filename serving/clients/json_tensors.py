@@ -1,0 +1,158 @@
+"""Tensors and signatures as JSON, the way TensorFlow Serving's REST interface writes them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from serving.clients.predictor import Array
+from serving.specs import Signature, TensorSpec
+
+_DTYPES = {
+    "DT_HALF": "float16",
+    "DT_FLOAT": "float32",
+    "DT_DOUBLE": "float64",
+    "DT_BOOL": "bool",
+    "DT_STRING": "string",
+    **{f"DT_{name.upper()}": name for name in ("int8", "int16", "int32", "int64")},
+    **{f"DT_{name.upper()}": name for name in ("uint8", "uint16", "uint32", "uint64")},
+}
+
+
+def request_body(inputs: Mapping[str, Array], signature: str) -> bytes:
+    """Writes a predict request in the column format.
+
+    Strings are sent in base64, since they need not be UTF-8. What is not finite is written as the
+    tokens NaN, Infinity and -Infinity, which are not JSON but which the server takes.
+
+    Args:
+        inputs: arrays by name, strings as objects of type `bytes`.
+        signature: its name.
+
+    Example:
+        >>> request_body({"h": np.array([[0.1, 2]], np.float32)}, "step")
+        b'{"signature_name":"step","inputs":{"h":[[0.1,2.0]]}}'
+        >>> request_body({"h": np.array([np.nan])}, "step")
+        b'{"signature_name":"step","inputs":{"h":[NaN]}}'
+    """
+    import orjson
+
+    values = {name: _outgoing(array) for name, array in inputs.items()}
+    body = {"signature_name": signature, "inputs": values}
+    if all(array.dtype.kind != "f" or np.isfinite(array).all() for array in inputs.values()):
+        return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    body["inputs"] = {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in values.items()
+    }
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _outgoing(array: Array) -> Any:
+    if array.dtype != object:
+        return array.astype(np.float32) if array.dtype == np.float16 else array
+    encoded = np.empty(array.shape, object)
+    for index, value in np.ndenumerate(array):
+        encoded[index] = {"b64": base64.b64encode(value).decode("ascii")}
+    return encoded.tolist()
+
+
+def read_json(body: bytes) -> Any:
+    """Reads a response.
+
+    Args:
+        body: JSON, also with the tokens NaN, Infinity and -Infinity, and with strings that are not
+            UTF-8: such bytes become surrogates, which `read_outputs` turns back.
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    import orjson
+
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return json.loads(body.decode("utf-8", "surrogateescape"))
+
+
+def read_outputs(outputs: Any, signature: Signature) -> dict[str, Array]:
+    """Makes arrays of the outputs of a predict response in the column format.
+
+    Args:
+        outputs: what stands under `outputs`: values by name, or the value of the only output.
+        signature: says which types they have; outputs that it does not know are left out.
+
+    Raises:
+        ValueError: if an output is missing or not a tensor of its type.
+    """
+    if len(signature.outputs) == 1 and not (
+        isinstance(outputs, Mapping) and outputs.keys() == signature.outputs.keys()
+    ):
+        outputs = dict.fromkeys(signature.outputs, outputs)
+    missing = [name for name in signature.outputs if name not in outputs]
+    if missing:
+        raise ValueError(f"no output {', '.join(missing)}")
+    return {name: _incoming(outputs[name], spec) for name, spec in signature.outputs.items()}
+
+
+def _incoming(value: Any, spec: TensorSpec) -> Array:
+    if spec.dtype == "string":
+        texts = np.array(value, object)
+        array = np.empty(texts.shape, object)
+        for index, text in np.ndenumerate(texts):
+            array[index] = _bytes(text)
+    else:
+        array = np.array(value, spec.numpy_dtype)
+    if array.size == 0 and spec.shape is not None:
+        # JSON keeps no dimension behind one of size 0.
+        rest = (size or 0 for size in spec.shape[array.ndim :])
+        array = array.reshape(*array.shape, *rest)
+    return array
+
+
+def _bytes(text: Any) -> bytes:
+    if isinstance(text, str):
+        return text.encode("utf-8", "surrogateescape")
+    if isinstance(text, Mapping) and text.keys() == {"b64"}:
+        return base64.b64decode(text["b64"], validate=True)
+    raise ValueError(f"{type(text).__name__} in a string tensor")
+
+
+def read_signatures(metadata: Mapping[str, Any]) -> dict[str, Signature]:
+    """Reads the signatures that can be called, sorted by name.
+
+    Args:
+        metadata: what stands under `metadata` in the response.
+
+    Raises:
+        KeyError: if it has no signatures.
+    """
+    signature_defs = metadata["signature_def"]["signature_def"]
+    return {
+        name: Signature(
+            _specs(signature_defs[name].get("inputs", {})),
+            _specs(signature_defs[name].get("outputs", {})),
+            signature_defs[name]["method_name"],
+        )
+        for name in sorted(signature_defs)
+        if signature_defs[name].get("method_name")
+    }
+
+
+def _specs(infos: Mapping[str, Any]) -> dict[str, TensorSpec]:
+    return {name: _spec(infos[name]) for name in sorted(infos)}
+
+
+def _spec(info: Mapping[str, Any]) -> TensorSpec:
+    shape = info.get("tensor_shape", {})
+    # Protocol messages write 64-bit integers as strings.
+    sizes = [int(dim.get("size", 0)) for dim in shape.get("dim", [])]
+    return TensorSpec(
+        _DTYPES.get(info["dtype"], info["dtype"]),
+        None if shape.get("unknown_rank") else tuple(None if size < 0 else size for size in sizes),
+        info.get("name", ""),
+    )

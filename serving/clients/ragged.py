@@ -1,0 +1,127 @@
+"""Sequences of different lengths: padded on their way to a model, cut on their way back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from serving.clients.checks import signature_of
+from serving.clients.errors import ServingError
+from serving.clients.predictor import DEFAULT_SIGNATURE, Array, Predictor
+from serving.specs import Signature
+
+LENGTHS = "lengths"
+"""The input that says how much of each row counts."""
+
+FRAMES = "frames"
+"""The output that says so where a model makes frames of raw input."""
+
+
+def pad(sequences: Sequence[npt.ArrayLike]) -> tuple[Array, npt.NDArray[np.int32]]:
+    """Makes one array of sequences.
+
+    Args:
+        sequences: arrays `[time, ...]` of any times, the other dimensions equal.
+
+    Returns:
+        The array `[sequences, longest time, ...]`, zeros after each sequence's end, and the
+        lengths, int32 `[sequences]`.
+
+    Raises:
+        ValueError: if there is no sequence, one is no array, or they differ in another dimension.
+
+    Example:
+        >>> pad([[1, 2, 3], [4]])
+        (array([[1, 2, 3], [4, 0, 0]]), array([3, 1], dtype=int32))
+    """
+    arrays = [np.asarray(sequence) for sequence in sequences]
+    shapes = {array.shape[1:] for array in arrays if array.ndim}
+    if len(shapes) != 1 or any(array.ndim == 0 for array in arrays):
+        raise ValueError(
+            "Expected sequences [time, ...] that differ in time only. "
+            f"Received: {[array.shape for array in arrays]}"
+        )
+    lengths = np.array([len(array) for array in arrays], np.int32)
+    padded = np.zeros((len(arrays), int(lengths.max()), *shapes.pop()), np.result_type(*arrays))
+    for row, array in zip(padded, arrays, strict=True):
+        row[: len(array)] = array
+    return padded, lengths
+
+
+def per_step(signature: Signature) -> frozenset[str]:
+    """Names the outputs `[batch, time, ...]`: those whose second dimension is free."""
+    return frozenset(
+        name
+        for name, spec in signature.outputs.items()
+        if spec.shape is not None and len(spec.shape) > 1 and spec.shape[1] is None
+    )
+
+
+def cut(
+    outputs: Mapping[str, Array], lengths: npt.ArrayLike, signature: Signature
+) -> list[dict[str, Array]]:
+    """Takes the outputs of a batch apart, each sequence to its own length.
+
+    A server that pads several clients' requests into one batch returns outputs as long as the
+    longest of them.
+
+    Args:
+        outputs: arrays `[batch, ...]` by name.
+        lengths: `[batch]`, how much of each row was meant; where there is an output `frames`, that
+            counts instead.
+        signature: tells which outputs have time steps.
+
+    Returns:
+        The outputs of every sequence by name, `[time, ...]` or `[...]`.
+    """
+    steps = per_step(signature)
+    counts = outputs[FRAMES] if FRAMES in outputs else np.asarray(lengths)
+    return [
+        {
+            name: array[row, :count] if name in steps else array[row]
+            for name, array in outputs.items()
+        }
+        for row, count in enumerate(counts.tolist())
+    ]
+
+
+def predict_sequences(
+    predictor: Predictor,
+    sequences: Sequence[npt.ArrayLike],
+    signature: str = DEFAULT_SIGNATURE,
+    *,
+    batch: int = 64,
+) -> list[dict[str, Array]]:
+    """Asks a model about sequences of different lengths.
+
+    Args:
+        predictor: the model.
+        sequences: arrays `[time, ...]`.
+        signature: one with two inputs: `lengths`, and the padded sequences.
+        batch: most sequences of one call.
+
+    Returns:
+        The outputs for every sequence by name, in the order of the sequences: `[time, ...]` where
+        there is one for every time step, else `[...]`.
+
+    Raises:
+        ServingError: if the signature is none of the model or takes other inputs, or the model
+            gives no answer.
+        ValueError: if the sequences differ in more than time.
+    """
+    spec = signature_of("sequences", predictor.signatures(), signature)
+    names = sorted(spec.inputs.keys() - {LENGTHS})
+    if len(names) != 1 or LENGTHS not in spec.inputs:
+        raise ServingError(
+            "INVALID_ARGUMENT",
+            f"sequences: expected a signature with the inputs {LENGTHS} and one more. "
+            f"Received: {signature} with {', '.join(spec.inputs)}",
+        )
+    answers = []
+    for start in range(0, len(sequences), batch):
+        padded, lengths = pad(sequences[start : start + batch])
+        outputs = predictor.predict({names[0]: padded, LENGTHS: lengths}, signature)
+        answers += cut(outputs, lengths, spec)
+    return answers

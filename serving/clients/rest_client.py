@@ -1,0 +1,174 @@
+"""TensorFlow Serving's REST interface; needs no TensorFlow."""
+
+from __future__ import annotations
+
+import http.cookiejar
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any
+
+from serving.clients.errors import CODES, ServingError
+from serving.clients.predictor import Array
+from serving.clients.retrying import persistently
+from serving.clients.transport import Target, VersionStatus
+from serving.command_line import InputError
+from serving.specs import Signature
+
+_CONNECTIONS = 100
+_SHOWN = 200
+
+
+class RestClient:
+    """A `Transport` over HTTP; threads may share it.
+
+    Args:
+        target: the model.
+
+    Raises:
+        InputError: if orjson or requests is not installed.
+    """
+
+    def __init__(self, target: Target) -> None:
+        try:
+            import orjson  # noqa: F401
+            import requests
+            import requests.adapters
+        except ImportError as error:
+            raise InputError(
+                f"{target}: expected the packages orjson and requests. "
+                "Received: not installed; run `pip install 'lstm-odyssey[serving]'`"
+            ) from error
+
+        self._target = target
+        url = f"{target.scheme}://{target.place}/v1/models/{urllib.parse.quote(target.model, '')}"
+        if target.version is not None:
+            url += f"/versions/{target.version}"
+        if target.label is not None:
+            url += f"/labels/{urllib.parse.quote(target.label, '')}"
+        self._url = url
+        self._session = requests.Session()
+        # Cookies are all that threads could disturb each other by.
+        self._session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+        adapter = requests.adapters.HTTPAdapter(pool_maxsize=_CONNECTIONS)
+        self._session.mount(f"{target.scheme}://", adapter)
+        certificates = target.certificates
+        own = (certificates.certificate, certificates.key)
+        self._tls: dict[str, Any] = {
+            "verify": str(certificates.roots) if certificates.roots else True,
+            "cert": tuple(map(str, own)) if certificates.certificate else None,
+        }
+
+    def signatures(self) -> dict[str, Signature]:
+        """See `Transport.signatures`."""
+        from serving.clients import json_tensors
+
+        response = self._json("GET", "/metadata")
+        try:
+            return json_tensors.read_signatures(response["metadata"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise self._nonsense("metadata with a signature_def", repr(error)) from error
+
+    def predict(
+        self, inputs: Mapping[str, Array], name: str, signature: Signature
+    ) -> dict[str, Array]:
+        """See `Transport.predict`."""
+        from serving.clients import json_tensors
+
+        response = self._json("POST", ":predict", json_tensors.request_body(inputs, name))
+        try:
+            return json_tensors.read_outputs(response["outputs"], signature)
+        except (KeyError, TypeError, ValueError) as error:
+            outputs = ", ".join(signature.outputs)
+            raise self._nonsense(f"the outputs {outputs} as tensors", repr(error)) from error
+
+    def status(self) -> tuple[VersionStatus, ...]:
+        """See `Transport.status`."""
+        response = self._json("GET", "")
+        try:
+            statuses = [
+                VersionStatus(
+                    int(one["version"]),
+                    one["state"],
+                    one["status"]["error_code"],
+                    one["status"]["error_message"],
+                )
+                for one in response["model_version_status"]
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._nonsense("model_version_status", repr(error)) from error
+        return tuple(sorted(statuses, key=lambda status: -status.version))
+
+    def close(self) -> None:
+        """See `Transport.close`."""
+        self._session.close()
+
+    def _json(self, method: str, path: str, body: bytes | None = None) -> Any:
+        from serving.clients import json_tensors
+
+        content = persistently(
+            lambda seconds: self._content(method, path, body, seconds), self._target.patience
+        )
+        try:
+            return json_tensors.read_json(content)
+        except ValueError as error:
+            shown = content[:_SHOWN].decode("utf-8", "replace")
+            raise self._nonsense("JSON", repr(shown)) from error
+
+    def _content(self, method: str, path: str, body: bytes | None, seconds: float) -> bytes:
+        """Makes one attempt."""
+        import requests
+
+        headers = {"Content-Type": "application/json"} if body else {}
+        try:
+            response = self._session.request(
+                method, self._url + path, data=body, headers=headers, timeout=seconds, **self._tls
+            )
+        except requests.exceptions.Timeout as error:
+            waited = f"expected an answer within {self._target.patience.timeout:g} s"
+            raise self._error("DEADLINE_EXCEEDED", f"{waited}. Received: none") from error
+        except requests.exceptions.SSLError as error:
+            raise self._error("UNAUTHENTICATED", f"TLS failed: {_cause(error)}") from error
+        except requests.exceptions.RequestException as error:
+            raise self._error("UNAVAILABLE", f"no connection: {_cause(error)}") from error
+        if response.ok:
+            return response.content
+        code = CODES.get(response.status_code, "UNKNOWN")
+        raise self._error(code, _message(response), _retry_after(response))
+
+    def _error(self, code: str, message: str, retry_after: float = 0.0) -> ServingError:
+        return ServingError(code, f"{self._target}: {message}", retry_after=retry_after)
+
+    def _nonsense(self, expected: str, received: str) -> ServingError:
+        return self._error("INTERNAL", f"expected {expected}. Received: {received}")
+
+
+def _message(response: Any) -> str:
+    """What the server says went wrong."""
+    from serving.clients import json_tensors
+
+    try:
+        return str(json_tensors.read_json(response.content)["error"])
+    except (KeyError, TypeError, ValueError):
+        # Not TensorFlow Serving, but perhaps a proxy before it, with a page of HTML.
+        return f"HTTP {response.status_code} {response.reason}"
+
+
+def _retry_after(response: Any) -> float:
+    """Seconds that the server asks to wait, by a number or a date."""
+    import urllib3
+
+    value = response.headers.get("Retry-After")
+    if value is None:
+        return 0.0
+    try:
+        return float(urllib3.Retry().parse_retry_after(value))
+    except urllib3.exceptions.InvalidHeader:
+        return 0.0
+
+
+def _cause(error: Exception) -> str:
+    """The innermost of the errors that HTTP libraries wrap into each other."""
+    cause: BaseException = error
+    while (inner := cause.__cause__ or cause.__context__) is not None:
+        cause = inner
+    return str(cause) or type(cause).__name__

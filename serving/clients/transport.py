@@ -1,0 +1,167 @@
+"""Where a model is served, and what every way there can do."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from serving.clients.predictor import Array
+from serving.clients.retrying import Patience
+from serving.command_line import InputError
+from serving.specs import Signature
+
+_ADDRESS = re.compile(r"(?:(?P<scheme>grpcs?|https?)://)?(?P<place>[^/\s]+)(?P<path>/\S*)?")
+_PORT = re.compile(r".*:\d{1,5}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Certificates:
+    """Files, PEM, for a connection with TLS.
+
+    Attributes:
+        roots: certificates of those who vouch for the server; if None, those of the system.
+        certificate: the client's own, for a server that asks for one.
+        key: its private key.
+    """
+
+    roots: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def __post_init__(self) -> None:
+        for path in (self.roots, self.certificate, self.key):
+            if path is not None and not path.is_file():
+                raise InputError(f"certificates: expected a file. Received: {path}")
+        if (self.certificate is None) != (self.key is None):
+            raise InputError(
+                "certificates: expected the client's certificate with its key. Received: only one"
+            )
+
+
+_PATIENT, _PLAIN = Patience(), Certificates()
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A model on a server.
+
+    Attributes:
+        address: as people write it, for error texts.
+        scheme: `grpc`, `grpcs`, `http` or `https`.
+        place: `host:port`; for HTTP with a path, if there is one.
+        model: its name.
+        version: its number; None for the latest, or for that of the label.
+        label: of the version.
+        patience: how long to wait and how often to ask.
+        certificates: for `grpcs` and `https`.
+
+    Example:
+        >>> Target.at("https://models.example:8501/v/", "music").place
+        'models.example:8501/v'
+    """
+
+    address: str
+    scheme: str
+    place: str
+    model: str
+    version: int | None = None
+    label: str | None = None
+    patience: Patience = _PATIENT
+    certificates: Certificates = _PLAIN
+
+    @classmethod
+    def at(
+        cls,
+        address: str,
+        model: str,
+        version: int | None = None,
+        label: str | None = None,
+        patience: Patience = _PATIENT,
+        certificates: Certificates = _PLAIN,
+    ) -> Target:
+        """Reads an address.
+
+        Args:
+            address: `host:port` or `grpc://host:port` for gRPC, `grpcs://host:port` for gRPC with
+                TLS, `http://host:port` or `https://host:port` for REST.
+            model: see the attributes.
+            version: likewise.
+            label: likewise.
+            patience: likewise.
+            certificates: likewise.
+
+        Raises:
+            InputError: if the address is none of these, there are certificates for a connection
+                without TLS, or both a version and a label.
+        """
+        match = _ADDRESS.fullmatch(address)
+        scheme = (match["scheme"] or "grpc") if match else ""
+        path = ((match["path"] or "") if match else "").rstrip("/")
+        grpc = scheme in ("grpc", "grpcs")
+        if match is None or (grpc and (path or not _PORT.fullmatch(match["place"]))):
+            raise InputError(
+                "address: expected host:port or grpcs://host:port (gRPC), or http://host:port or "
+                f"https://host:port (REST). Received: {address!r}"
+            )
+        if scheme in ("grpc", "http") and certificates != _PLAIN:
+            raise InputError(
+                "address: expected grpcs:// or https://, since there are certificates. "
+                f"Received: {address!r}"
+            )
+        if not model:
+            raise InputError("model: expected the name of a model. Received: nothing")
+        if version is not None and label is not None:
+            raise InputError(
+                f"model: expected a version or a label. Received: {version} and {label!r}"
+            )
+        place = match["place"] + path
+        return cls(address, scheme, place, model, version, label, patience, certificates)
+
+    def __str__(self) -> str:
+        which = "" if self.version is None else f", version {self.version},"
+        which = which if self.label is None else f", label {self.label},"
+        return f"model {self.model}{which} at {self.address}"
+
+
+@dataclasses.dataclass(frozen=True)
+class VersionStatus:
+    """How a version of a model is.
+
+    Attributes:
+        version: its number.
+        state: `START`, `LOADING`, `AVAILABLE`, `UNLOADING` or `END`.
+        code: `OK`, or the code of the error that it met.
+        message: of that error.
+    """
+
+    version: int
+    state: str
+    code: str = "OK"
+    message: str = ""
+
+
+class Transport(Protocol):
+    """A way to a model; every method raises `ServingError` and keeps the target's patience."""
+
+    def signatures(self) -> dict[str, Signature]:
+        """Asks what the model can be asked."""
+
+    def predict(
+        self, inputs: Mapping[str, Array], name: str, signature: Signature
+    ) -> dict[str, Array]:
+        """Asks the model.
+
+        Args:
+            inputs: what `checks.prepared` makes.
+            name: of the signature.
+            signature: it.
+        """
+
+    def status(self) -> tuple[VersionStatus, ...]:
+        """Asks how the versions of the model are, the highest first."""
+
+    def close(self) -> None:
+        """Ends the connections."""
