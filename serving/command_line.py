@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from absl import app, flags, logging
 
@@ -30,16 +31,26 @@ def start_tensorflow() -> None:
     """
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1"):
         return
+    with without_messages():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+
+
+@contextmanager
+def without_messages() -> Iterator[None]:
+    """Keeps back what is written to standard error, and shows it if there is an exception.
+
+    Also what comes from C++, which writes to the descriptor.
+    """
     sys.stderr.flush()
     screen = os.dup(2)
     with tempfile.TemporaryFile() as messages:
-        # The messages come from C++, which writes to the descriptor.
         os.dup2(messages.fileno(), 2)
         try:
-            import tensorflow as tf
-
-            tf.config.list_physical_devices()
+            yield
         except BaseException:
+            sys.stderr.flush()
             messages.seek(0)
             os.write(screen, messages.read())
             raise

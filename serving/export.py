@@ -1,41 +1,106 @@
-"""Exports a study's best model as a SavedModel for TF Serving.
+"""Exports a trained model as a SavedModel for TF Serving, or for ONNX Runtime or LiteRT.
 
     python -m serving.export --study_dir=studies/music --model_base_path=models/music
 
 writes `models/music/1` (the next time `2`, and so on), which TensorFlow Serving serves with
 `--model_name=music --model_base_path=models/music`. The SavedModel needs neither this project nor
 Keras.
+
+    python -m serving.export --keras_file=model.keras --model_base_path=models/mine
+    python -m serving.export --pretrained=music-NP --format=onnx --out=music.onnx
+    python -m serving.export --pretrained=music-NP --format=litert --out=music.tflite
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from serving import command_line
 from serving.command_line import InputError
 
-_STUDY_DIR = flags.DEFINE_string("study_dir", None, "Directory of the study.")
+if TYPE_CHECKING:
+    from serving.sources import Source
+
+_STUDY_DIR = flags.DEFINE_string("study_dir", None, "Directory of the study that trained it.")
 _VARIANT = flags.DEFINE_string(
-    "variant", "best", "Variant whose best model to export, or `best` for the best of all."
+    "variant", None, "Of the study, the variant whose best model to export [the best of all]."
+)
+_KERAS_FILE = flags.DEFINE_string(
+    "keras_file",
+    None,
+    "A network of zoo.networks that Keras saved; card.json beside it describes it.",
+)
+_PRETRAINED = flags.DEFINE_string(
+    "pretrained", None, "Name of a model that comes with the package, such as music-NP."
+)
+_FORMAT = flags.DEFINE_enum(
+    "format",
+    "saved_model",
+    ["saved_model", "onnx", "litert"],
+    "saved_model is for TF Serving; onnx is a file for each signature; litert is one file, for "
+    "batches of 1. The latter two are checked against the model before they are written.",
 )
 _MODEL_BASE_PATH = flags.DEFINE_string(
     "model_base_path", None, "Folder of the model's versions; a new version is added to it."
 )
+_VERSION = flags.DEFINE_integer(
+    "version", None, "Number of the version, which must be new [the next].", lower_bound=1
+)
+_LABELS = flags.DEFINE_list(
+    "labels", [], "Labels for the version, such as stable,canary: written to models.config."
+)
+_SERVING_BASE_PATH = flags.DEFINE_string(
+    "serving_base_path", None, "Where the server sees --model_base_path, for models.config [there]."
+)
+_OUT = flags.DEFINE_string("out", None, "File to write with --format=onnx or litert.")
 
 
 def main() -> int:
     """Runs the command."""
-    study_directory, model_base_path = _STUDY_DIR.value, _MODEL_BASE_PATH.value
-    if study_directory is None or model_base_path is None:
-        missing = "study_dir" if study_directory is None else "model_base_path"
-        raise InputError(f"--{missing}: expected a folder. Received: nothing")
-    command_line.start_tensorflow()
-    from serving import versions
+    for_server = _FORMAT.value == "saved_model"
+    wanted, other = (_MODEL_BASE_PATH, _OUT) if for_server else (_OUT, _MODEL_BASE_PATH)
+    if wanted.value is None:
+        kind = "a folder" if for_server else "a file"
+        raise InputError(f"--{wanted.name}: expected {kind}. Received: nothing")
+    for flag in (other, *([] if for_server else [_VERSION, _LABELS, _SERVING_BASE_PATH])):
+        if flag.value:
+            raise InputError(
+                f"--{flag.name}: expected nothing with --format={_FORMAT.value}. "
+                f"Received: {flag.value}"
+            )
+    from serving import labels, sources
 
-    folder = versions.find_best(Path(study_directory), _VARIANT.value)
-    print(f"exported {folder} to {versions.publish(folder, Path(model_base_path))}")
+    labels.check(_LABELS.value)
+    source = sources.choose(
+        study_directory=_STUDY_DIR.value,
+        variant=_VARIANT.value,
+        keras_file=_KERAS_FILE.value,
+        pretrained=_PRETRAINED.value,
+    )
+    command_line.start_tensorflow()
+    return (_publish if for_server else _convert)(source, Path(wanted.value))
+
+
+def _publish(source: Source, model_base_path: Path) -> int:
+    from serving import labels, versions
+
+    folder = versions.publish(source, model_base_path, _VERSION.value)
+    print(f"exported {source.keras_file} to {folder}")
+    if _LABELS.value:
+        known = labels.attach(_LABELS.value, folder, _SERVING_BASE_PATH.value)
+        written = ", ".join(f"{label} is {number}" for label, number in sorted(known.items()))
+        print(f"labels in {folder.parent / labels.FILE}: {written}")
+    return 0
+
+
+def _convert(source: Source, path: Path) -> int:
+    from serving.formats import litert, onnx
+
+    for line in (onnx if _FORMAT.value == "onnx" else litert).convert(source, path):
+        print(line)
     return 0
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _UNFINISHED, _REPLACED = ".tmp-", ".old-"
@@ -117,6 +118,45 @@ def write_folder(path: Path, write: Callable[[Path], None], *, size: int = 0) ->
     Raises:
         OSError: if the disk is full or the parent is read-only; `path` is then as it was.
     """
+    with _written_folder(path, write, size) as temporary:
+        if path.exists():
+            # A folder cannot replace a full one in one step: the old one steps aside first.
+            old = Path(tempfile.mkdtemp(prefix=_REPLACED, dir=path.parent))
+            path.rename(old / path.name)
+            temporary.rename(path)
+            shutil.rmtree(old)
+        else:
+            temporary.rename(path)
+
+
+def write_new_folder(path: Path, write: Callable[[Path], None], *, size: int = 0) -> None:
+    """Writes a whole folder where there is none, as `write_folder` does.
+
+    Whoever writes the same one at the same time, one of the two has it whole and the other an
+    error.
+
+    Args:
+        path: as for `write_folder`.
+        write: likewise.
+        size: likewise.
+
+    Raises:
+        FileExistsError: if there is a folder with something in it by then, or a file.
+        OSError: as for `write_folder`.
+    """
+    with _written_folder(path, write, size) as temporary:
+        try:
+            # The file system refuses to rename a folder to one that is not empty.
+            temporary.rename(path)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.ENOTDIR):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
+            raise
+
+
+@contextmanager
+def _written_folder(path: Path, write: Callable[[Path], None], size: int) -> Iterator[Path]:
+    """Fills a temporary folder beside `path`, lends it durable and readable, and tidies up."""
     _require(path, size)
     temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=path.parent))
     try:
@@ -129,17 +169,29 @@ def write_folder(path: Path, write: Callable[[Path], None], *, size: int = 0) ->
             else:
                 _sync_file(entry)
                 entry.chmod(0o644)
-        if path.exists():
-            # A folder cannot replace a full one in one step: the old one steps aside first.
-            old = Path(tempfile.mkdtemp(prefix=_REPLACED, dir=path.parent))
-            path.rename(old / path.name)
-            temporary.rename(path)
-            shutil.rmtree(old)
-        else:
-            temporary.rename(path)
+        yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     sync_folder(path.parent)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps other processes that ask for the same out, while they wait; leaves no file behind.
+
+    Where the file system knows no such locks, nobody waits.
+
+    Args:
+        folder: an existing folder.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        # Which ends the lock too.
+        os.close(descriptor)
 
 
 def sweep(folder: Path) -> None:

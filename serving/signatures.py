@@ -10,12 +10,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-import zoo
+from serving import saved_model
 from serving.command_line import InputError
 from serving.decoding import DECODINGS
+from serving.inference import Network
+from serving.specs import Signature
 
-Answer = dict[str, Any]
+Tensor = Any
+Answer = dict[str, Tensor]
 """Outputs of a signature by name."""
+
+DEFAULT, STEP, CHUNK = "serving_default", "step", "chunk"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +46,23 @@ class Meaning:
         return cls(**{name: card[name] for name in names if name in card})
 
 
-def write_saved_model(model_path: Path, folder: Path, meaning: Meaning) -> None:
-    """Writes a network of the study as a SavedModel.
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """A function that becomes a signature.
 
-    Its signature `serving_default` takes
+    Attributes:
+        function: takes the inputs in order, returns the outputs by name.
+        inputs: type, shape and name of each input.
+    """
+
+    function: Callable[..., Answer]
+    inputs: Sequence[tf.TensorSpec]
+
+
+def endpoints(network: Network, meaning: Meaning, batch: int | None = None) -> dict[str, Endpoint]:
+    """Makes the functions of a network, by the name of their signature.
+
+    `serving_default` takes
 
     - `sequence`: float32 `[batch, time, features]`, the features that the network was trained on;
     - `lengths`: int32 `[batch]`, frames of each sequence that count,
@@ -57,75 +75,122 @@ def write_saved_model(model_path: Path, folder: Path, meaning: Meaning) -> None:
     - what `serving.decoding.DECODINGS` has for the head, if there are labels: `text`, string
       `[batch]`, or `classes`, string `[batch, time]`.
 
-    If there is a front end, a second signature has the name of its raw input. It takes that input,
-    float32 `[batch, time, ...]`, and `lengths` in raw frames, makes the features in the graph, and
-    returns the same and `frames`, int32 `[batch]`, frames of each sequence's outputs. (Not
-    `lengths`: tf2onnx takes no model whose inputs and outputs share a name.)
+    Unless the network also reads backward, there are two more, which go on where a call before has
+    ended; zeros are the states before a first frame:
+
+    - `step` takes `frame`, float32 `[batch, features]`, and the states, and returns `logits`
+      `[batch, outputs]`, the states as `next_h`, `next_c` (`next_gates`), and `classes`, string
+      `[batch]`, if `serving_default` has them;
+    - `chunk` takes what `serving_default` takes and the states, and returns `logits` `[batch, time,
+      outputs]`, the states as `step` does, and `classes` as `serving_default` does.
+
+    If there is a front end, one more has the name of its raw input. It takes that input, float32
+    `[batch, time, ...]`, and `lengths` in raw frames, makes the features in the graph, and returns
+    what `serving_default` does and `frames`, int32 `[batch]`, frames of each sequence's outputs.
 
     What stands at and after a sequence's length changes nothing, whatever it is: TF Serving pads
-    with a tensor's first element, not with zero. Logits there are without meaning.
+    with a tensor's first element, not with zero. Logits there are without meaning. No name is both
+    an input and an output of a signature: tf2onnx takes no such model.
 
     Args:
-        model_path: the `.keras` file.
-        folder: where to write; an existing, empty folder.
-        meaning: of the network's inputs and outputs.
+        network: the network.
+        meaning: of its inputs and outputs.
+        batch: size of the batch, if it is to be a fixed one.
 
     Raises:
         InputError: if the labels are too few or too many, or nobody knows the class of the front
             end.
     """
-    model = keras.models.load_model(model_path)
-    answer = _answer(model, meaning)
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint(
-        "serving_default", answer, _inputs("sequence", model.inputs[0].shape[2:])
-    )
-    if meaning.frontend is not None:
-        frontend = _frontend(meaning.frontend)
-        archive.add_endpoint(
-            frontend.raw_name,
-            lambda raw, lengths: _answer_to_raw(frontend, answer, raw, lengths),
-            _inputs(frontend.raw_name, frontend.raw_shape),
-        )
-    # Gradients, which nobody asks a server for, would be a third of the graph.
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    archive.write_out(str(folder), options=options, verbose=False)
-
-
-def _inputs(name: str, frame: Sequence[int]) -> list[tf.TensorSpec]:
-    return [
-        tf.TensorSpec((None, None, *frame), tf.float32, name=name),
-        tf.TensorSpec((None,), tf.int32, name="lengths"),
-    ]
-
-
-def _answer(model: keras.Model, meaning: Meaning) -> Callable[[Any, Any], Answer]:
-    """Makes the function from features and lengths to all outputs."""
-    bidirectional = isinstance(model.get_layer(zoo.networks.RECURRENT), keras.layers.Bidirectional)
-    compute = _logits(model) if bidirectional else _logits_and_states(model)
-    decoding = DECODINGS.get(meaning.head)
-    if not meaning.labels or decoding is None:
-        return compute
-    outputs = model.outputs[0].shape[-1]
-    if len(meaning.labels) != outputs - decoding.unlabeled:
+    outputs = network.output.units
+    decoding = DECODINGS.get(meaning.head) if meaning.labels else None
+    if decoding and len(meaning.labels) != outputs - decoding.unlabeled:
         raise InputError(
             f"card of the model: expected {outputs - decoding.unlabeled} labels for {outputs} "
             f"outputs of head {meaning.head}. Received: {len(meaning.labels)}"
         )
+    names = list(network.forward.widths)
 
-    def decoded(sequence: Any, lengths: Any) -> Answer:
-        answer = compute(sequence, lengths)
-        return {**answer, decoding.name: decoding.decode(answer["logits"], lengths, meaning.labels)}
+    def decoded(logits: Tensor, lengths: Tensor) -> Answer:
+        if decoding is None:
+            return {}
+        return {decoding.name: decoding.decode(logits, lengths, meaning.labels)}
 
-    return decoded
+    def classes(logits: Tensor, lengths: Tensor) -> Answer:
+        # A text needs all of its sequence.
+        return decoded(logits, lengths) if meaning.head == "softmax" else {}
+
+    def whole(sequence: Tensor, lengths: Tensor) -> Answer:
+        logits, states = network.sequences(sequence, lengths)
+        last = {} if network.backward else dict(zip(names, states, strict=True))
+        return {"logits": logits, **last, **decoded(logits, lengths)}
+
+    def chunk(sequence: Tensor, lengths: Tensor, *states: Tensor) -> Answer:
+        logits, after = network.sequences(sequence, lengths, states)
+        return {"logits": logits, **_next(names, after), **classes(logits, lengths)}
+
+    def step(frame: Tensor, *states: Tensor) -> Answer:
+        logits, after = network.frame(frame, states)
+        one = classes(logits[:, None], tf.ones_like(logits[:, 0], tf.int32))
+        named = {name: value[:, 0] for name, value in one.items()}
+        return {"logits": logits, **_next(names, after), **named}
+
+    def raw(frontend: Any) -> Callable[..., Answer]:
+        def answer(given: Tensor, lengths: Tensor) -> Answer:
+            features, frames = frontend(given, lengths)
+            return {**whole(features, frames), "frames": frames}
+
+        return answer
+
+    sequence = _inputs("sequence", batch, network.inputs)
+    states = [
+        tf.TensorSpec((batch, width), tf.float32, name=name)
+        for name, width in network.forward.widths.items()
+    ]
+    frame = tf.TensorSpec((batch, network.inputs), tf.float32, name="frame")
+    found = {DEFAULT: Endpoint(whole, sequence)}
+    if network.backward is None:
+        found[STEP] = Endpoint(step, [frame, *states])
+        found[CHUNK] = Endpoint(chunk, [*sequence, *states])
+    if meaning.frontend is not None:
+        frontend = _frontend(meaning.frontend)
+        name = frontend.raw_name
+        found[name] = Endpoint(raw(frontend), _inputs(name, batch, *frontend.raw_shape))
+    return found
 
 
-def _answer_to_raw(
-    frontend: Any, answer: Callable[[Any, Any], Answer], raw: Any, lengths: Any
-) -> Answer:
-    features, frames = frontend(raw, lengths)
-    return {**answer(features, frames), "frames": frames}
+def _next(names: Sequence[str], states: Sequence[Tensor]) -> Answer:
+    return {f"next_{name}": state for name, state in zip(names, states, strict=True)}
+
+
+def _inputs(name: str, batch: int | None, *frame: int) -> list[tf.TensorSpec]:
+    return [
+        tf.TensorSpec((batch, None, *frame), tf.float32, name=name),
+        tf.TensorSpec((batch,), tf.int32, name="lengths"),
+    ]
+
+
+def write_saved_model(
+    model: keras.Model, found: Mapping[str, Endpoint], folder: Path
+) -> dict[str, Signature]:
+    """Writes a SavedModel; no operation of it asks for a certain device, for XLA, or for Python.
+
+    Args:
+        model: whose weights the endpoints use.
+        found: the endpoints, `serving_default` first.
+        folder: where to write; an existing, empty folder.
+
+    Returns:
+        The signatures, as they are in the file.
+    """
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    # Whatever device the caller has chosen: a server may have none of that name.
+    with tf.device(None):
+        for name, endpoint in found.items():
+            archive.add_endpoint(name, endpoint.function, list(endpoint.inputs))
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        archive.write_out(str(folder), options=options, verbose=False)
+    return saved_model.read_signatures(folder)
 
 
 def _frontend(config: Mapping[str, Any]) -> Any:
@@ -137,27 +202,3 @@ def _frontend(config: Mapping[str, Any]) -> Any:
             f"card of the model: expected a front end of zoo.frontends, or one whose module is "
             f"imported and registers it with Keras. Received: {name}"
         ) from error
-
-
-def _logits(model: keras.Model) -> Callable[[Any, Any], Answer]:
-    def compute(sequence: Any, lengths: Any) -> Answer:
-        return {"logits": zoo.networks.padded_logits(model, sequence, lengths)}
-
-    return compute
-
-
-def _logits_and_states(model: keras.Model) -> Callable[[Any, Any], Answer]:
-    # The trained layer returns no states; this one shares its cell, and so its weights.
-    cell = model.get_layer(zoo.networks.RECURRENT).cell
-    recurrent = zoo.RNN(cell, return_sequences=True, return_state=True)
-    output = model.get_layer(zoo.networks.LOGITS)
-    # Made outside the endpoint, which must not make variables.
-    recurrent.build((None, None, model.inputs[0].shape[-1]))
-
-    def compute(sequence: Any, lengths: Any) -> Answer:
-        mask = tf.sequence_mask(lengths, maxlen=tf.shape(sequence)[1])
-        hidden, *states = recurrent(sequence, mask=mask)
-        names = ("h", "c", "gates")
-        return {"logits": output(hidden), **dict(zip(names, states, strict=False))}
-
-    return compute

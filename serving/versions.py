@@ -1,59 +1,15 @@
-"""From a study's best model to a numbered version that TF Serving picks up."""
+"""From a trained model to a numbered version that TF Serving picks up."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
-from serving import files, signatures
+import keras
+
+from serving import files, model_card, signatures, sources, warmup
 from serving.command_line import InputError
-
-MODEL = "model.keras"
-"""The model in `best/<code>`."""
-
-CARD = "card.json"
-"""What the model is; beside the model in `best/<code>` and in `assets.extra` of an export."""
-
-
-def find_best(study_directory: Path, variant: str = "best") -> Path:
-    """Finds the folder of a study's best model.
-
-    Args:
-        study_directory: the study.
-        variant: code of a variant, or `best` for the best of all by validation.
-
-    Returns:
-        `best/<code>` of the study, a folder with `model.keras` and `card.json`.
-
-    Raises:
-        InputError: if there is no such model yet.
-    """
-    folder = study_directory / "best"
-    # Names with a dot are folders that are being written.
-    paths = sorted(folder.glob(f"[!.]*/{CARD}"))
-    cards = {path.parent.name: _read_card(path.parent) for path in paths}
-    if not cards:
-        raise InputError(
-            "--study_dir: expected a study with a finished trial (best/CODE/card.json). "
-            f"Received: {study_directory}"
-        )
-    if variant == "best":
-        return folder / min(cards, key=lambda code: float(cards[code]["validation"]))
-    if variant not in cards:
-        raise InputError(
-            f"--variant: expected best or one of {', '.join(cards)} in {study_directory}. "
-            f"Received: {variant!r}"
-        )
-    return folder / variant
-
-
-def _read_card(folder: Path) -> dict[str, Any]:
-    try:
-        card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{folder / CARD}: expected JSON: {error}") from error
-    return card
+from serving.inference import Network
+from serving.sources import Source
 
 
 def versions(model_base_path: Path) -> list[int]:
@@ -63,39 +19,76 @@ def versions(model_base_path: Path) -> list[int]:
     return sorted(int(entry.name) for entry in model_base_path.iterdir() if entry.name.isdecimal())
 
 
-def publish(model_folder: Path, model_base_path: Path) -> Path:
-    """Exports a model as the next version, unless the latest version is that very model.
+def publish(model: Source | Path, model_base_path: Path, version: int | None = None) -> Path:
+    """Exports a model as a new version; as the next, unless the latest is that very model.
 
     The version appears at once and whole: a server that polls the folder never loads half of it.
+    Of processes that publish to the same folder at the same time, one waits for the other.
 
     Args:
-        model_folder: `best/<code>` of a study.
+        model: where it comes from; or its folder, such as `best/<code>` of a study.
         model_base_path: folder of the model's versions; made if it does not exist.
+        version: number of the version, if it is not to be the next.
 
     Returns:
         The folder of the version.
 
     Raises:
-        InputError: if the card does not fit the model.
+        InputError: if the version exists, the model is none of `zoo.networks`, or the card does not
+            fit it.
         OSError: if it cannot be written.
     """
-    card = _read_card(model_folder)
-    present = versions(model_base_path)
-    if present:
-        latest = model_base_path / str(present[-1])
-        extra = latest / "assets.extra"
-        if (extra / CARD).exists() and _read_card(extra) == card:
-            return latest
+    source = sources.from_folder(model) if isinstance(model, Path) else model
+    if version in versions(model_base_path):
+        raise _taken(model_base_path, version)
+    loaded = load(source)
+    network = Network.of(loaded, str(source.keras_file))
+    described = model_card.describe(source, loaded, network)
+    endpoints = signatures.endpoints(network, signatures.Meaning.of(source.card))
     model_base_path.mkdir(parents=True, exist_ok=True)
-    version = model_base_path / str(present[-1] + 1 if present else 1)
 
     def write(folder: Path) -> None:
-        signatures.write_saved_model(model_folder / MODEL, folder, signatures.Meaning.of(card))
-        extra = folder / "assets.extra"
-        extra.mkdir()
-        (extra / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        found = signatures.write_saved_model(loaded, endpoints, folder)
+        model_card.write(folder, described, found)
+        warmup.write(folder, found)
 
     # The graph is no larger than some hundred kilobytes.
-    size = 2**21 + 2 * (model_folder / MODEL).stat().st_size
-    files.write_folder(version, write, size=size)
-    return version
+    size = 2**21 + 2 * source.keras_file.stat().st_size
+    with files.locked(model_base_path):
+        while True:
+            present = versions(model_base_path)
+            latest = model_base_path / str(present[-1] if present else 0)
+            if version is None and model_card.is_of(model_card.read(latest), described):
+                return latest
+            folder = model_base_path / str(version or int(latest.name) + 1)
+            try:
+                files.write_new_folder(folder, write, size=size)
+            except FileExistsError as error:
+                # Somebody who heeds no locks was faster.
+                if version is not None:
+                    raise _taken(model_base_path, version) from error
+            else:
+                return folder
+
+
+def load(source: Source) -> keras.Model:
+    """Loads the model of a source.
+
+    Raises:
+        InputError: if Keras cannot.
+    """
+    try:
+        return keras.models.load_model(source.keras_file, compile=False)
+    except (OSError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{source.keras_file}: expected a model that Keras {keras.__version__} loads. "
+            f"Received: {reason}"
+        ) from error
+
+
+def _taken(model_base_path: Path, version: int | None) -> InputError:
+    return InputError(
+        f"--version: expected one that {model_base_path} does not have: a version is never "
+        f"overwritten. Received: {version}"
+    )

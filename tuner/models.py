@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from serving import files
-from serving.versions import CARD, MODEL
+from serving.sources import CARD, MODEL
 from tuner import network
 from tuner.course import Weights
 from tuner.ledger import Entry, best_first

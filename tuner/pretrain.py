@@ -77,7 +77,7 @@ def train_again(
         task: what they learnt.
         corpus: the data that they learnt from.
         out: folder of the models; `<task>-<code>` is added to it, with the files of
-            `serving.versions.MODEL` and `CARD`.
+            `serving.sources.MODEL` and `CARD`.
 
     Yields:
         The folder of each new model and what came of its trial.
@@ -111,7 +111,7 @@ def train_again(
 
 def _is_of(folder: Path, entry: Entry) -> bool:
     """Whether a folder holds the model of a trial."""
-    from serving.versions import CARD
+    from serving.sources import CARD
 
     try:
         card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))

@@ -234,14 +234,14 @@ def _lead(pool: Pool, directory: Path, plan: Plan, task: Task, corpus: Corpus) -
         print(f"\nstopped; nothing finished is lost. To go on: {command}", file=sys.stderr)
         return 130
 
-    from serving import versions
+    from serving import sources, versions
     from tuner.analysis import records, report
     from tuner.variants import CODES
 
     page = report.write([records.load(directory, CODES)], directory / "report")
     print(f"report: {page}")
     base = Path(_MODEL_BASE_PATH.value or directory / "export" / task.name)
-    print(f"model for TF Serving: {versions.publish(versions.find_best(directory), base)}")
+    print(f"model for TF Serving: {versions.publish(sources.find_best(directory), base)}")
     return 0
 
 

@@ -133,3 +133,17 @@ def test_everything_is_synced_before_it_gets_its_name(
     files.write_text(tmp_path / "file.txt", "text")
     content, rename, folder = events
     assert content.endswith("-file.txt") and rename == "rename" and folder == str(tmp_path)
+
+
+def test_a_new_folder_replaces_none(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "1"
+    files.write_new_folder(path, lambda folder: (folder / "a").write_text("first") and None)
+
+    def write(folder: pathlib.Path) -> None:
+        (folder / "a").write_text("second")
+
+    with pytest.raises(FileExistsError) as caught:
+        files.write_new_folder(path, write)
+    assert caught.value.filename == str(path)
+    assert (path / "a").read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]

@@ -16,7 +16,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from serving import versions
+from serving import sources
 from serving.command_line import InputError
 from tests.tuner import fake_worker, tiny
 from tests.tuner.tiny import SPACE, TinyTask
@@ -341,7 +341,7 @@ def test_a_failed_trial_is_recorded_and_the_study_goes_on(
     assert "SIGSEGV" in trials["4"].message
     page = report.write([records.load(copied, ["V", "FGR"])], copied / "report").read_text()
     assert "8 of 9 planned trials are finished, 1 failed" in page and "SIGSEGV" in page
-    assert versions.find_best(copied).name in ("V", "FGR")
+    assert sources.find_best(copied).name in ("V", "FGR")
 
 
 def test_an_error_in_a_trial_ends_the_study_as_it_is(
