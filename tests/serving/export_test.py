@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -62,7 +63,7 @@ def test_the_same_model_again_is_no_new_version(
     study: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     copy = tmp_path / "copy"
-    model = tf.keras.models.load_model(study / "best" / "V" / "model.keras")
+    model = keras.models.load_model(study / "best" / "V" / "model.keras")
     made_up.save(copy, model, {"variant": "V"})
     first = versions.publish(copy, tmp_path / "music")
     # Keras writes the time into its files.
@@ -93,7 +94,7 @@ def test_who_publishes_at_the_same_time_overwrites_nobody(
 ) -> None:
     base, codes = tmp_path / "music", ["V", "FGR"]
     models = {
-        code: tf.keras.models.load_model(study / f"best/{code}/model.keras") for code in codes
+        code: keras.models.load_model(study / f"best/{code}/model.keras") for code in codes
     }
     writing, both = [], threading.Event()
 
