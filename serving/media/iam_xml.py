@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from serving.command_line import InputError
-from serving.media.problems import one_line
+from serving.media.safe_xml import Damaged, root_of
 
-
-class Damaged(Exception):
-    """A stroke file is not what it should be; without its line the others are still good."""
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 
 def read_strokes(source: str, content: bytes) -> list[np.ndarray]:
@@ -25,21 +25,14 @@ def read_strokes(source: str, content: bytes) -> list[np.ndarray]:
 
     Raises:
         Damaged: if it is not well-formed or a point lacks a number.
-        InputError: if it declares a document type or entities, which no real file does and which
-            are how XML attacks its readers; or if the package defusedxml is not installed.
+        InputError: see `safe_xml.root_of`.
     """
+    return strokes_of(root_of(source, content))
+
+
+def strokes_of(root: Element) -> list[np.ndarray]:
+    """Reads what the pen did from a document; see `read_strokes`."""
     try:
-        from defusedxml import DefusedXmlException
-        from defusedxml.ElementTree import ParseError, fromstring
-    except ImportError as error:
-        raise InputError(
-            one_line(
-                f"{source}: expected the package defusedxml, which reads pen strokes. "
-                "Received: not installed; run `pip install 'lstm-odyssey[handwriting]'`"
-            )
-        ) from error
-    try:
-        root = fromstring(content, forbid_dtd=True)
         return [
             np.array(
                 [[float(point.attrib[name]) for name in ("x", "y", "time")] for point in points],
@@ -47,11 +40,5 @@ def read_strokes(source: str, content: bytes) -> list[np.ndarray]:
             ).reshape(-1, 3)
             for points in (stroke.findall("Point") for stroke in root.iter("Stroke"))
         ]
-    except DefusedXmlException as error:
-        raise InputError(
-            one_line(
-                f"{source}: expected a stroke file. Received: XML with a document type or entities"
-            )
-        ) from error
-    except (ParseError, ValueError, KeyError, LookupError) as error:
+    except (ValueError, KeyError) as error:
         raise Damaged(str(error)) from error

@@ -1,4 +1,4 @@
-"""How an utterance is refused: the kind of mistake is counted, the detail is told."""
+"""How a file is refused: the kind of mistake is counted, the detail is told."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from serving.media.problems import one_line
 
 
 class Unsuitable(Exception):
-    """An utterance that cannot be used.
+    """A recording that cannot be used.
 
     Args:
-        kind: the mistake in a few words that are the same for every utterance with this mistake.
+        kind: the mistake in a few words that are the same for every recording with this mistake.
         detail: what was expected and what came.
 
     Example:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.media.iam_xml import Damaged, read_strokes
+from serving.media.iam_xml import read_strokes
+from serving.media.safe_xml import Damaged
 from tuner.tasks import kept
 from tuner.tasks.handwriting.iam_parts import SETS, Part, find_parts
 from tuner.tasks.handwriting.lines import Collector, Lines

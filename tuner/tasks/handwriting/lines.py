@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from serving.media.ink import points_of
+from serving.media.unsuitable import Unsuitable
 from tuner.tasks.ctc import frames_needed
 from tuner.tasks.handwriting.alphabet import ALPHABET, encode
 
@@ -16,10 +18,6 @@ SPLITS = ("train", "validation", "test")
 
 KEEP_EVERY = 2
 """Points to one frame: the paper keeps every second."""
-
-# IAM's whiteboard is some ten thousand units wide. Differences of much larger numbers, squared for
-# the variance and summed, would lose all others.
-_LARGEST = 1e6
 
 
 class Unfit(Exception):
@@ -43,9 +41,6 @@ class Line:
 def line_of(strokes: Sequence[np.ndarray], text: str) -> Line:
     """Makes a line of what was read, if it can be learnt from.
 
-    Coordinates and times count from the first point, taken off in float64, because float32 does not
-    tell two times of one day apart.
-
     Args:
         strokes: one array `[points, 3]` a stroke: x, y, seconds; empty ones are left out.
         text: the transcription; white space around it does not count.
@@ -62,25 +57,20 @@ def line_of(strokes: Sequence[np.ndarray], text: str) -> Line:
                [3.  , 4.  , 0.01, 1.  ]], dtype=float32)
     """
     text = text.strip()
-    strokes = [np.asarray(stroke, np.float64) for stroke in strokes if len(stroke)]
-    if not strokes:
+    if not any(map(len, strokes)):
         raise Unfit("lines without ink")
     if not text:
         raise Unfit("lines without text")
     if not set(ALPHABET).issuperset(text):
         raise Unfit("lines with characters outside the alphabet")
-    points = np.concatenate(strokes)
-    if not np.all(np.isfinite(points)):
-        raise Unfit("lines with coordinates or times that are not finite")
-    points = points - points[0]
-    if np.max(np.abs(points)) > _LARGEST:
-        raise Unfit("lines with coordinates or times out of range")
+    try:
+        points = points_of(strokes)
+    except Unsuitable as unsuitable:
+        raise Unfit(f"lines with {unsuitable.kind}") from unsuitable
     frames = -(-len(points) // KEEP_EVERY)
     if frames_needed(encode(text)) > frames:
         raise Unfit("lines with more text than ink")
-    pen_up = np.zeros((len(points), 1))
-    pen_up[np.cumsum([len(stroke) for stroke in strokes]) - 1] = 1
-    return Line(np.hstack([points, pen_up]).astype(np.float32), text)
+    return Line(points, text)
 
 
 @dataclasses.dataclass(frozen=True)

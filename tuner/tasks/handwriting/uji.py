@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from serving.media.inkml import PAUSE_SECONDS, POINT_SECONDS
 from serving.media.problems import reason
 from tuner.tasks.handwriting.alphabet import ALPHABET
 from tuner.tasks.handwriting.lines import Collector, Lines
@@ -43,9 +44,6 @@ _HEADER = re.compile(
 
 # The tablet at Valencia had the finer grid.
 _UNITS = {"UPV": 1.52}
-
-# The data have no times. Tablets of the time gave about a hundred points a second.
-_POINT_SECONDS, _PAUSE_SECONDS = 0.01, 0.15
 
 # Where a character stands in units of the height of an x above the baseline, as (place, height):
 # the part of it at this height is its top 0, its middle 0.5 or its bottom 1. Others stand on it.
@@ -180,9 +178,9 @@ def compose(
         place, height = _STANDING.get(character, (1.0, 0.0))
         shift = np.array([x - low[0], -height * unit - (low[1] + place * (high[1] - low[1]))])
         for stroke in letter:
-            times = clock + _POINT_SECONDS * np.arange(len(stroke))
+            times = clock + POINT_SECONDS * np.arange(len(stroke))
             line.append(np.column_stack([stroke + shift, times]))
-            clock = float(times[-1]) + _PAUSE_SECONDS
+            clock = float(times[-1]) + PAUSE_SECONDS
         x += high[0] - low[0] + unit * generator.uniform(0.15, 0.45)
     return line
 
