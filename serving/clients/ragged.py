@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +62,7 @@ def per_step(signature: Signature) -> frozenset[str]:
 
 def cut(
     outputs: Mapping[str, Array], lengths: npt.ArrayLike, signature: Signature
-) -> list[dict[str, Array]]:
+) -> list[dict[str, Any]]:
     """Takes the outputs of a batch apart, each sequence to its own length.
 
     A server that pads several clients' requests into one batch returns outputs as long as the
@@ -74,7 +75,8 @@ def cut(
         signature: tells which outputs have time steps.
 
     Returns:
-        The outputs of every sequence by name, `[time, ...]` or `[...]`.
+        The outputs of every sequence by name: `[time, ...]`, `[...]`, or what stands in an array
+        `[batch]`, such as `bytes`.
     """
     steps = per_step(signature)
     counts = outputs[FRAMES] if FRAMES in outputs else np.asarray(lengths)
@@ -93,7 +95,7 @@ def predict_sequences(
     signature: str = DEFAULT_SIGNATURE,
     *,
     batch: int = 64,
-) -> list[dict[str, Array]]:
+) -> list[dict[str, Any]]:
     """Asks a model about sequences of different lengths.
 
     Args:

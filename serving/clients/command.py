@@ -1,0 +1,136 @@
+"""From the flags of `python -m serving.client` to what it prints and writes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from serving import files
+from serving.clients.predictor import Predictor
+from serving.clients.reports.report import Report
+from serving.command_line import InputError
+
+_MUSIC = (".mid", ".midi")
+_INK = (".inkml", ".xml")
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What a person asks; the attributes are the command's flags.
+
+    Attributes:
+        address: of the server; None if the model is local.
+        local: folder of an exported model; None if it is on a server.
+        model: its name on the server.
+        connection: other arguments of `serving.client.Client`.
+        input: the file.
+        signature: of the model; None for the one that fits the file.
+        ink_scale: what coordinates of ink are multiplied by.
+        out: `.npz` for the outputs.
+        plot: `.svg` for a picture.
+    """
+
+    address: str | None
+    local: str | None
+    model: str | None
+    connection: dict[str, Any]
+    input: str | None
+    signature: str | None
+    ink_scale: float
+    out: str | None
+    plot: str | None
+
+
+def run(question: Question) -> int:
+    """Asks the model and tells what it said.
+
+    Raises:
+        InputError: if a flag or the file is not what was expected, or the model gives no answer.
+        OSError: if a file cannot be read or written.
+    """
+    path = _checked(question)
+    with _predictor(question) as predictor:
+        report = _report(predictor, path, question)
+    print("\n".join(report.lines))
+    if question.out is not None:
+        _write_outputs(report, Path(question.out))
+    if question.plot is not None:
+        if report.picture is None:
+            raise InputError(f"--plot: expected logits over time. Received: none for {path}")
+        from serving.clients.reports import drawing
+
+        who = question.model if question.local is None else question.local
+        drawing.write_svg(report.picture, f"{path.name}, {who}", Path(question.plot))
+    return 0
+
+
+def _checked(question: Question) -> Path:
+    if question.input is None:
+        raise InputError("--input: expected a file. Received: nothing")
+    if (question.address is None) == (question.local is None):
+        received = "nothing" if question.address is None else "--address too"
+        raise InputError(
+            f"--local: expected either a folder here or a server (--address). Received: {received}"
+        )
+    if question.address is not None and question.model is None:
+        raise InputError("--model: expected the name of a model. Received: nothing")
+    for flag, value, suffix in (("out", question.out, ".npz"), ("plot", question.plot, ".svg")):
+        if value is not None and Path(value).suffix != suffix:
+            raise InputError(f"--{flag}: expected a file {suffix}. Received: {value}")
+    path = Path(question.input)
+    if not path.is_file():
+        raise InputError(f"--input: expected a file. Received: {path}")
+    return path
+
+
+@contextmanager
+def _predictor(question: Question) -> Iterator[Predictor]:
+    if question.local is not None:
+        from serving.clients.local import LocalModel
+
+        with LocalModel(question.local) as local:
+            yield local
+    elif question.address is not None and question.model is not None:
+        from serving.client import Client
+
+        with Client(question.address, question.model, **question.connection) as client:
+            yield client
+
+
+def _report(predictor: Predictor, path: Path, question: Question) -> Report:
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        from serving.clients.reports import arrays
+
+        return arrays.report(predictor, path, question.signature)
+    if suffix in _MUSIC:
+        from serving.clients.reports import music
+
+        return music.report(predictor, path, question.signature)
+    if suffix in _INK:
+        from serving.clients.reports import handwriting
+
+        scale = question.ink_scale
+        return handwriting.report(predictor, path, question.signature, scale=scale)
+    from serving.clients.reports import speech
+
+    return speech.report(predictor, path, question.signature)
+
+
+def _write_outputs(report: Report, path: Path) -> None:
+    # Objects would need pickle, which nobody should read.
+    arrays: dict[str, Any] = {
+        name: np.asarray(value, "S") if np.asarray(value).dtype == object else value
+        for name, value in report.outputs.items()
+    }
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+
+    files.write_file(path, write)

@@ -1,0 +1,77 @@
+"""Arrays in an `.npz` file: the inputs of a signature, or sequences."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from serving.clients.checks import signature_of
+from serving.clients.predictor import DEFAULT_SIGNATURE, Array, Predictor
+from serving.clients.ragged import predict_sequences
+from serving.clients.reports.report import Picture, Report
+from serving.command_line import InputError
+from serving.media.problems import reason
+
+_SHOWN = 60
+
+
+def report(predictor: Predictor, path: Path, signature: str | None = None) -> Report:
+    """Asks a model about arrays.
+
+    Args:
+        predictor: the model.
+        path: `.npz`. If its arrays are named as the signature's inputs, they are those; else each
+            is a sequence `[time, ...]`, and the outputs are named `OUTPUT_NAME` by the name of the
+            sequence.
+        signature: of the model; `serving_default` if None.
+
+    Raises:
+        InputError: if it is no such file.
+        ServingError: if the model gives no answer, or takes other inputs.
+    """
+    name = signature or DEFAULT_SIGNATURE
+    spec = signature_of("--model", predictor.signatures(), name)
+    arrays = _read(path)
+    if arrays.keys() == spec.inputs.keys():
+        outputs = predictor.predict(arrays, name)
+        logits = outputs["logits"][0] if len(outputs.get("logits", ())) else None
+    else:
+        answers = predict_sequences(predictor, list(arrays.values()), name)
+        outputs = {
+            f"{output}_{sequence}": np.asarray(value)
+            for sequence, answer in zip(arrays, answers, strict=True)
+            for output, value in answer.items()
+        }
+        logits = answers[0].get("logits")
+    lines = tuple(f"{key}: {_told(value)}" for key, value in outputs.items())
+    picture = None
+    if logits is not None and logits.ndim == 2 and logits.size:
+        picture = Picture(logits, "logit", "frame", "output", {})
+    return Report(lines, outputs, picture)
+
+
+def _read(path: Path) -> dict[str, Array]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if isinstance(file, np.ndarray):
+                raise InputError(f"--input: expected an .npz file. Received: {path}, one array")
+            arrays = dict(file)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        problem = f"{path}, damaged or other content ({reason(error)})"
+        raise InputError(f"--input: expected an .npz file. Received: {problem}") from error
+    if not arrays:
+        raise InputError(f"--input: expected an .npz file with arrays. Received: {path}, without")
+    return arrays
+
+
+def _told(value: Array) -> str:
+    kind = "string" if value.dtype == object else str(value.dtype)
+    told = f"{kind} {list(value.shape)}"
+    if value.dtype == object:
+        text = " ".join(one.decode("utf-8", "replace") for one in value.ravel().tolist())
+        return f"{told} {text[:_SHOWN]}{'...' if len(text) > _SHOWN else ''}"
+    if not value.size:
+        return told
+    return f"{told} from {np.nanmin(value):.4g} to {np.nanmax(value):.4g}"

@@ -1,0 +1,82 @@
+"""A piece of music: how well the model foresees it, and what it expects next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from serving.clients.checks import signature_of
+from serving.clients.predictor import DEFAULT_SIGNATURE, Array, Predictor
+from serving.clients.ragged import predict_sequences
+from serving.clients.reports.report import Picture, Report, sigmoid
+from serving.command_line import InputError
+from serving.media.midi import Unsuitable, read_midi
+from serving.media.pitches import LOWEST_PITCH, PITCHES, Roll, pitch_name
+
+_SHOWN = 8
+
+
+def report(predictor: Predictor, path: Path, signature: str | None = None) -> Report:
+    """Asks a model of music about a MIDI file.
+
+    Args:
+        predictor: the model.
+        path: the file.
+        signature: of the model; `serving_default` if None.
+
+    Raises:
+        InputError: if it is no MIDI file with a piano roll, or no model of 88 pitches.
+        ServingError: if the model gives no answer.
+    """
+    name = signature or DEFAULT_SIGNATURE
+    spec = signature_of("--model", predictor.signatures(), name)
+    sequence = spec.inputs.get("sequence")
+    if sequence is None or sequence.shape is None or sequence.shape[-1] != PITCHES:
+        features = None if sequence is None else sequence.shape
+        raise InputError(
+            f"--model: expected one of music, whose sequence has {PITCHES} features, for {path}. "
+            f"Received: {features or ', '.join(spec.inputs)}"
+        )
+    try:
+        roll = read_midi(path.read_bytes())
+    except Unsuitable as error:
+        raise InputError(f"--input: expected a MIDI file. Received: {path}, {error}") from error
+    (outputs,) = predict_sequences(predictor, [roll], name)
+    logits = outputs["logits"]
+    nll = negative_log_likelihood(logits, roll)
+    hardest = int(np.argmax(nll))
+    sounding = " ".join(map(_name, np.flatnonzero(roll[hardest + 1]).tolist()))
+    chances = sigmoid(logits)
+    likely = np.argsort(-chances[-1], kind="stable")[:_SHOWN].tolist()
+    lines = (
+        f"{path}: {len(roll)} quarter notes",
+        f"NLL: {nll.mean():.2f} nats per frame, mean of frames 2 to {len(roll)}",
+        f"least expected: frame {hardest + 2} ({sounding or 'silence'}), {nll[hardest]:.2f} nats",
+        "next: " + ", ".join(f"{_name(column)} {chances[-1, column]:.2f}" for column in likely),
+    )
+    octaves = {column: _name(column) for column in range(24 - LOWEST_PITCH, PITCHES, 12)}
+    picture = Picture(chances, "probability in the next frame", "quarter note", "pitch", octaves)
+    return Report(lines, outputs, picture)
+
+
+def _name(column: int) -> str:
+    return pitch_name(LOWEST_PITCH + column)
+
+
+def negative_log_likelihood(logits: Array, roll: Roll) -> npt.NDArray[np.float64]:
+    """Surprise of a model at every frame but the first, in nats.
+
+    Of the frame after t it is Σ_j [ln(1 + exp(z_tj)) − z_tj · x_(t+1)j]: each pitch j is there or
+    not by itself.
+
+    Args:
+        logits: z, `[frames, 88]`; those at t are about the frame after t.
+        roll: x, `[frames, 88]`.
+
+    Returns:
+        `[frames - 1]`.
+    """
+    z = logits[:-1].astype(np.float64)
+    return np.asarray((np.logaddexp(0.0, z) - z * roll[1:]).sum(axis=1))
