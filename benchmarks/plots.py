@@ -94,3 +94,27 @@ def memory(rows: Rows) -> str:
     axes.grid(linewidth=0.4)
     axes.legend(frameon=False, fontsize="small")
     return _svg(figure)
+
+
+def soak(rows: Rows) -> str:
+    """Draws a server's memory and latencies by the minutes that it was kept busy.
+
+    Args:
+        rows: of `soak_samples.csv`.
+    """
+    figure = matplotlib.figure.Figure(figsize=(9, 4.5), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    minutes = [float(row["minutes"]) for row in rows]
+    above.plot(minutes, [float(row["resident_mib"]) for row in rows], color=_COLORS[0])
+    above.set_ylim(bottom=0)
+    above.set_ylabel("MiB")
+    for color, name in zip(_COLORS[1:], ("p50", "p99"), strict=False):
+        below.plot(minutes, [float(row[f"{name}_ms"]) for row in rows], color=color, label=name)
+    below.set_yscale("log")
+    below.yaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:g}"))
+    below.set_ylabel("ms")
+    below.set_xlabel("minutes at saturation")
+    below.legend(frameon=False, fontsize="small")
+    for axes in (above, below):
+        axes.grid(linewidth=0.4)
+    return _svg(figure)

@@ -28,8 +28,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# `make bench-peers` installs there what is no part of the project's lock.
-_PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
+# Where what is no part of the project's lock is installed: Ray by `make bench-ray`, the others by
+# `make bench-peers`.
+_ENVIRONMENTS = {"ray": ".venv-ray"}
+_PEERS = ".venv-bench"
 
 _ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -55,7 +57,7 @@ class RemoteError(Exception):
 
 
 def interpreter(library: str) -> str:
-    """Finds the Python that has a library: this one, or that of `make bench-peers`.
+    """Finds the Python that has a library: this one, or that of an environment of the peers.
 
     Args:
         library: name of a module.
@@ -63,8 +65,9 @@ def interpreter(library: str) -> str:
     Returns:
         Path of an interpreter; this one if neither has the library.
     """
-    if importlib.util.find_spec(library) is None and _PEERS_PYTHON.exists():
-        return str(_PEERS_PYTHON)
+    python = ROOT / _ENVIRONMENTS.get(library, _PEERS) / "bin" / "python"
+    if importlib.util.find_spec(library) is None and python.exists():
+        return str(python)
     return sys.executable
 
 

@@ -166,6 +166,30 @@ def _memory(results: Results) -> str:
     return markdown(["trials", "resident MiB", "unique MiB"], [*cells, ["largest", *largest]])
 
 
+def _served(signature: str, cell: Callable[[Mapping[str, str]], str]) -> Callable[[Results], str]:
+    """Makes a table of servers by requests under way."""
+
+    def render(results: Results) -> str:
+        rows = [row for row in results["serving"] if row["signature"] == signature]
+        steps = sorted({int(row["concurrency"]) for row in rows})
+        cells: dict[str, dict[int, str]] = {}
+        for row in rows:
+            cells.setdefault(row["server"], {})[int(row["concurrency"])] = cell(row)
+        lines = [[name, *(by.get(step, "") for step in steps)] for name, by in cells.items()]
+        return markdown(["", *(f"{step} under way" for step in steps)], lines)
+
+    return render
+
+
+def _rate(row: Mapping[str, str]) -> str:
+    ratio = f" ({float(row['times_stand_in']):.2f}×)" if row["times_stand_in"] else ""
+    return f"{float(row['requests_per_second']):.0f}{ratio}"
+
+
+def _latency(row: Mapping[str, str]) -> str:
+    return " / ".join(f"{float(row[key]):.3g}" for key in ("p50_ms", "p95_ms", "p99_ms"))
+
+
 TABLES: dict[str, Callable[[Results], str]] = {
     "machine": _machine,
     "targets": _targets,
@@ -181,6 +205,12 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "start": _as_it_is("start"),
     "memory": _memory,
     "report_time": _as_it_is("report_time"),
+    "serving_sequence": _served("serving_default", _rate),
+    "serving_sequence_latency": _served("serving_default", _latency),
+    "serving_step": _served("step", _rate),
+    "serving_step_latency": _served("step", _latency),
+    "serving_start": _as_it_is("serving_start"),
+    "soak": _upright("soak"),
 }
 """What can stand in the page, by name."""
 
@@ -210,7 +240,11 @@ def main() -> int:
     """Runs the command."""
     results = read(table.RESULTS)
     files.write_text(PAGE, render(PAGE.read_text(encoding="utf-8"), results))
-    drawn = {"trial_throughput": plots.trial_throughput, "memory": plots.memory}
+    drawn = {
+        "trial_throughput": plots.trial_throughput,
+        "memory": plots.memory,
+        "soak_samples": plots.soak,
+    }
     for name, draw in drawn.items():
         if name in results:
             files.write_text(_IMAGES / f"{name}.svg", draw(results[name]))

@@ -20,13 +20,14 @@ _STUDY_DIR = flags.DEFINE_string("study_dir", "studies/benchmark", "Where the st
 _BENCHMARKS = (
     *("trial_throughput", "scaling", "layer", "footprint", "study"),
     *("epoch", "recognition", "yardstick", "comparisons", "report_time"),
+    *("serving", "soak"),
 )
 
 
 def main() -> int:
     """Runs the command."""
     commands = {name: [f"--data={_DATA.value}"] for name in _BENCHMARKS}
-    for name in ("layer", "recognition", "comparisons", "report_time"):
+    for name in ("layer", "recognition", "comparisons", "report_time", "serving", "soak"):
         commands[name] = []
     commands["study"].append(f"--study_dir={_STUDY_DIR.value}")
     commands["report"] = []

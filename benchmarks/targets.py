@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.implementations import NATIVE
+from benchmarks.serving_peers.names import STAND_IN
 
 Rows = Sequence[Mapping[str, str]]
 Results = Mapping[str, Rows]
@@ -119,6 +120,43 @@ def _layer(peer: str, variants: Sequence[str]) -> Callable[[Results], float]:
     return measure
 
 
+def _served(signature: str, server: str, concurrency: int, column: str, rows: Rows) -> float:
+    (row,) = (
+        row
+        for row in rows
+        if (row["signature"], row["server"]) == (signature, server)
+        and row["concurrency"] == str(concurrency)
+    )
+    return float(row[column])
+
+
+def _batches_against(*servers: str) -> Callable[[Results], float]:
+    """How many times as many sequences the stand-in answers in batches as the best of others."""
+
+    def measure(results: Results) -> float:
+        rates = [
+            _served("serving_default", name, 16, "requests_per_second", results["serving"])
+            for name in (f"{STAND_IN}, batches", *servers)
+        ]
+        return rates[0] / max(rates[1:])
+
+    return measure
+
+
+def _seconds(what: str, of: str) -> Callable[[Results], float]:
+    """The most seconds that something takes in `serving_start.csv`."""
+
+    def measure(results: Results) -> float:
+        rows = results["serving_start"]
+        return max(
+            float(row["seconds"])
+            for row in rows
+            if row["what"] == what and row["of"].startswith(of)
+        )
+
+    return measure
+
+
 TARGETS = (
     Target(
         "trial throughput against `keras.layers.RNN(cell)` under `fit`, 64 units",
@@ -194,6 +232,50 @@ TARGETS = (
         15,
         at_most=True,
         unit=" s",
+    ),
+    Target(
+        "the development server, sequences, 16 under way: batches against none",
+        "2×",
+        _batches_against(STAND_IN),
+        2,
+    ),
+    Target(
+        "the same against Ray Serve, the faster of with and without batches",
+        "2×",
+        _batches_against("Ray Serve", "Ray Serve, batches"),
+        2,
+    ),
+    Target(
+        "the development server, `step`, one under way, median",
+        "2 ms",
+        lambda results: _served("step", STAND_IN, 1, "p50_ms", results["serving"]),
+        2,
+        at_most=True,
+        unit=" ms",
+    ),
+    Target(
+        "from its start to its first answer, the slower of with and without batches",
+        "8 s",
+        _seconds("first answer", STAND_IN),
+        8,
+        at_most=True,
+        unit=" s",
+    ),
+    Target(
+        "`python -m serving.export`, the slowest variant",
+        "20 s",
+        _seconds("serving.export", ""),
+        20,
+        at_most=True,
+        unit=" s",
+    ),
+    Target(
+        "requests that it lost in ten minutes at saturation with new versions every few seconds",
+        "0",
+        lambda results: float(results["soak"][0]["requests_lost"]),
+        0,
+        at_most=True,
+        unit="",
     ),
 )
 """In the order of the table."""

@@ -33,6 +33,7 @@ DISTRIBUTIONS = {
     "grpc": "grpcio",
     "sklearn": "scikit_learn",
     "tensorflow_serving": "tensorflow_serving_api",
+    "yaml": "pyyaml",
 }
 # Distributions that import another one without requiring it in their metadata.
 COMPANIONS = {"keras": "tensorflow", "keras_tuner": "tensorboard"}

@@ -38,8 +38,9 @@ def test_every_import_is_declared(targets, lock, project):
         for requirements in project["optional-dependencies"].values()
         for requirement in requirements
     }
-    # PyTorch, a peer in the benchmarks, has an environment of its own: `make bench-peers`.
-    optional = extras - lock | {"torch"}
+    # These have environments of their own: `make bench-peers`, `make bench-ray` and
+    # `make deploy-check`.
+    optional = extras - lock | {"torch", "ray", "kserve", "kubernetes"}
     assert build_files.undeclared_imports(ROOT, targets, optional=optional) == []
 
 

@@ -1,0 +1,10 @@
+"""Names in the tables of `benchmarks.serving`."""
+
+MODEL = "music"
+"""What the model is called."""
+
+SIGNATURES = ("serving_default", "step")
+"""What is measured."""
+
+STAND_IN = "stand-in"
+"""What everything is compared with: the development server without batches."""
