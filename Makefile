@@ -117,7 +117,7 @@ test-slow: $(INSTALLED) ## the tests marked slow
 
 .PHONY: io-test
 io-test: $(IO_VENV)/installed ## the tests of tensorflow-io and of the front ends, in an environment with TensorFlow 2.16
-	$(IO_VENV)/bin/python -m pytest tests/tuner/tasks/speech/remote_audio_test.py $(wildcard tests/zoo/frontends)
+	$(IO_VENV)/bin/python -m pytest tests/serving/media/remote_audio_test.py $(wildcard tests/zoo/frontends)
 
 # Version and hash of axe-core stand in npm's lock.
 .PHONY: browser-test

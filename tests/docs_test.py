@@ -9,6 +9,11 @@ import sys
 
 import pytest
 
+import zoo
+from serving import versions
+from serving.standin import launch
+from serving.standin.settings import ModelConfig, Settings
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
@@ -44,7 +49,7 @@ def test_a_task_of_ones_own_and_kerastuner_on_it(
         tmp_path,
     )
 
-    _, in_pandas, lines = code_blocks("README.md")
+    _, in_pandas, lines, _ = code_blocks("README.md")
     assert "V " in run(["-c", in_pandas.replace("studies/small", "studies/music-quick")], tmp_path)
     assert "Hyperband" in lines
     lines = lines.replace('find_task("music")', 'find_task("own:Switches")')
@@ -71,3 +76,14 @@ def test_arrays_in_a_file_and_the_example_of_a_task(
     assert (tmp_path / "studies/sines-quick/report/index.html").is_file()
     assert (tmp_path / "studies/sines-quick/export/sines/1/saved_model.pb").is_file()
     assert "help texts of Python" in run([*example, "--dry_run"], tmp_path)
+
+
+def test_the_client_of_the_readme(tmp_path: pathlib.Path) -> None:
+    versions.publish(zoo.pretrained.find("music-V"), tmp_path / "music")
+    settings = Settings((ModelConfig("music", tmp_path / "music"),), grpc_port=0, rest_port=0)
+    lines = code_blocks("README.md")[3]
+    with launch.running(settings) as server:
+        printed = run(["-c", lines.replace("localhost:8500", server.grpc_address)], tmp_path)
+    shapes, pitch = printed.splitlines()
+    assert shapes == "(4, 88) (9, 88)"
+    assert 21 <= int(pitch) <= 108
