@@ -27,7 +27,7 @@ class Question:
         address: of the server; None if the model is local.
         local: folder of an exported model; None if it is on a server.
         model: its name on the server.
-        connection: other arguments of `serving.client.Client`.
+        connection: other arguments of `serving.clients.client.Client`.
         input: the file.
         signature: of the model; None for the one that fits the file.
         ink_scale: what coordinates of ink are multiplied by.
@@ -96,7 +96,7 @@ def _predictor(question: Question) -> Iterator[Predictor]:
         with LocalModel(question.local) as local:
             yield local
     elif question.address is not None and question.model is not None:
-        from serving.client import Client
+        from serving.clients.client import Client
 
         with Client(question.address, question.model, **question.connection) as client:
             yield client

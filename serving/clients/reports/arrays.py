@@ -40,7 +40,7 @@ def report(predictor: Predictor, path: Path, signature: str | None = None) -> Re
     else:
         answers = predict_sequences(predictor, list(arrays.values()), name)
         outputs = {
-            f"{output}_{sequence}": np.asarray(value)
+            f"{output}_{sequence}": np.asarray(value, object if isinstance(value, bytes) else None)
             for sequence, answer in zip(arrays, answers, strict=True)
             for output, value in answer.items()
         }
@@ -54,10 +54,11 @@ def report(predictor: Predictor, path: Path, signature: str | None = None) -> Re
 
 def _read(path: Path) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if isinstance(file, np.ndarray):
-                raise InputError(f"--input: expected an .npz file. Received: {path}, one array")
-            arrays = dict(file)
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise InputError(f"--input: expected an .npz file. Received: {path}, one array")
+        with loaded:
+            arrays = dict(loaded)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         problem = f"{path}, damaged or other content ({reason(error)})"
         raise InputError(f"--input: expected an .npz file. Received: {problem}") from error
@@ -72,6 +73,5 @@ def _told(value: Array) -> str:
     if value.dtype == object:
         text = " ".join(one.decode("utf-8", "replace") for one in value.ravel().tolist())
         return f"{told} {text[:_SHOWN]}{'...' if len(text) > _SHOWN else ''}"
-    if not value.size:
-        return told
-    return f"{told} from {np.nanmin(value):.4g} to {np.nanmax(value):.4g}"
+    numbers = value[~np.isnan(value)]
+    return f"{told} from {numbers.min():.4g} to {numbers.max():.4g}" if numbers.size else told
