@@ -1,0 +1,188 @@
+"""What is in an export's graph, and what must not be: it shall run on any server."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import zoo
+from serving import saved_model, signatures
+from serving.clients.local import LocalModel
+from serving.inference import Network
+from tests.serving import made_up
+from tests.serving.conformance.exported import Exported
+
+# Operations that want XLA, a GPU's library, or Python begin so.
+FORBIDDEN = ("Cudnn", "EagerPyFunc", "Py", "Xla", "_")
+
+# What a node or a function says that wants XLA, or has a gradient of its own.
+ATTRIBUTES = ("_XlaCompile", "_XlaMustCompile", "_gradient_op_type")
+
+
+def parts(content: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yields name, nodes, and attributes of what a request runs: graph and functions.
+
+    That is all but what reads and writes the variables, which TensorFlow itself keeps on the CPU.
+    """
+    graph = content.graph_def
+    nodes = {node.name: node for node in graph.node}
+    functions = {function.signature.name: function for function in graph.library.function}
+    outputs = [
+        info.name
+        for signature in content.signature_def.values()
+        for info in signature.outputs.values()
+    ]
+    reached: dict[str, Any] = {}
+    waiting = [_node_of(name) for name in outputs if name]
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached[name] = nodes[name]
+            waiting += map(_node_of, nodes[name].input)
+    yield "graph", list(reached.values()), {}
+    called = set(_called(reached.values()))
+    while True:
+        more = {n for name in called for n in _called(functions[name].node_def)} - called
+        if not more:
+            break
+        called |= more
+    for name in sorted(called):
+        yield name, functions[name].node_def, functions[name].attr
+
+
+def _node_of(tensor: str) -> str:
+    return tensor.removeprefix("^").split(":")[0]
+
+
+def _called(nodes: Iterable[Any]) -> Iterator[str]:
+    for node in nodes:
+        for value in node.attr.values():
+            yield from filter(None, [value.func.name, *(f.name for f in value.list.func)])
+
+
+def faults(content: Any) -> list[str]:
+    """What a server might not have or not do."""
+    found = []
+    for part, nodes, attributes in parts(content):
+        found += [f"{part}: {name}" for name in ATTRIBUTES if _set(attributes, name)]
+        for node in nodes:
+            where = f"{part}, {node.name}"
+            found += [f"{where}: {name}" for name in ATTRIBUTES if _set(node.attr, name)]
+            if node.op.startswith(FORBIDDEN):
+                found.append(f"{where}: {node.op}")
+            if node.device:
+                found.append(f"{where}: on {node.device}")
+    return found
+
+
+def _set(attributes: Any, name: str) -> bool:
+    return name in attributes and bool(attributes[name].b or attributes[name].s)
+
+
+@pytest.mark.parametrize("code", zoo.list_variants())
+def test_no_operation_needs_more_than_any_tensorflow(exported: Exported, code: str) -> None:
+    content = saved_model.read(exported.versions[code])
+    assert faults(content) == []
+    operations = {node.op for _, nodes, _ in parts(content) for node in nodes}
+    assert {"MatMul", "ReadVariableOp", "Sigmoid"} < operations
+    assert operations & {"While", "StatelessWhile"}
+    # Those that the walk leaves out want no more than a CPU.
+    devices = {node.device for f in content.graph_def.library.function for node in f.node_def}
+    assert all(device in ("", "/device:CPU:0", "/device:CPU:*") for device in devices)
+
+
+def test_a_step_has_no_loop(exported: Exported) -> None:
+    content = saved_model.read(exported.versions["V"])
+    loops = {}
+    for name in ("step", "chunk"):
+        one = type(content).FromString(content.SerializeToString())
+        for other in set(one.signature_def) - {name}:
+            del one.signature_def[other]
+        loops[name] = {node.op for _, nodes, _ in parts(one) for node in nodes} & {
+            "While",
+            "StatelessWhile",
+        }
+    assert loops["chunk"] and not loops["step"]
+
+
+@pytest.mark.parametrize("device", ["/CPU:0", "/GPU:0"])
+def test_the_device_of_the_export_is_not_in_it(tmp_path: pathlib.Path, device: str) -> None:
+    model = made_up.make_network("V", 3)
+    endpoints = signatures.endpoints(Network.of(model, "V"), signatures.Meaning())
+    with tf.device(device):
+        signatures.write_saved_model(model, {"step": endpoints["step"]}, tmp_path)
+    assert faults(saved_model.read(tmp_path)) == []
+
+
+@pytest.mark.parametrize("kind", ["device", "xla", "python", "gradient"])
+def test_a_fault_is_found(tmp_path: pathlib.Path, kind: str) -> None:
+    def compute(x: tf.Tensor) -> tf.Tensor:
+        if kind == "device":
+            with tf.device("/CPU:0"):
+                return tf.tanh(x)
+        if kind == "python":
+            return tf.py_function(lambda y: y, [x], tf.float32)
+        if kind == "gradient":
+            return tf.custom_gradient(lambda y: (tf.tanh(y), lambda d: d))(x)
+        return tf.function(tf.tanh, jit_compile=True)(x)
+
+    module = tf.Module()
+    module.compute = tf.function(compute, input_signature=[tf.TensorSpec((None,))])
+    tf.saved_model.save(module, str(tmp_path), signatures=module.compute)
+    assert faults(saved_model.read(tmp_path)) != []
+
+
+@pytest.mark.parametrize("code", ["V", "FGR"])
+def test_a_stream_is_the_whole_sequence_with_this_tensorflow_too(
+    exported: Exported, code: str
+) -> None:
+    sequence = np.random.default_rng(4).normal(size=(1, 9, made_up.FEATURES)).astype(np.float32)
+    with LocalModel(exported.versions[code]) as model:
+        whole = model.predict({"sequence": sequence, "lengths": [9]})
+        names = [name for name in whole if name != "logits"]
+        states = {name: np.zeros_like(whole[name]) for name in names}
+        for time in range(9):
+            answer = model.predict({"frame": sequence[:, time], **states}, "step")
+            np.testing.assert_array_equal(answer["logits"], whole["logits"][:, time])
+            states = {name: answer[f"next_{name}"] for name in names}
+        for name in names:
+            np.testing.assert_array_equal(states[name], whole[name])
+        empty = model.predict({"sequence": sequence[:, :0], "lengths": [0]})
+        assert empty["logits"].shape == (1, 0, made_up.OUTPUTS)
+        assert not any(empty[name].any() for name in names)
+        nothing = {"sequence": sequence[:, :0], "lengths": [0], **states}
+        for name, value in model.predict(nothing, "chunk").items():
+            if name != "logits":
+                np.testing.assert_array_equal(value, states[name.removeprefix("next_")])
+
+
+def test_saved_model_cli_shows_and_runs(exported: Exported, tmp_path: pathlib.Path) -> None:
+    version = exported.versions["V"]
+    sequence = np.random.default_rng(5).normal(size=(2, 4, made_up.FEATURES)).astype(np.float32)
+    inputs = {"sequence": sequence, "lengths": np.array([4, 2], np.int32)}
+    np.savez(tmp_path / "in.npz", **inputs)
+    # What the command saved_model_cli runs.
+    tool = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli"]
+    one = ["--dir", str(version), "--tag_set", "serve", "--signature_def", "serving_default"]
+    given = ";".join(f"{name}={tmp_path}/in.npz[{name}]" for name in inputs)
+    processes = [
+        subprocess.Popen([*tool, *arguments], stdout=subprocess.PIPE, text=True)
+        for arguments in (
+            ["show", "--dir", str(version), "--all"],
+            ["run", *one, "--inputs", given, "--outdir", str(tmp_path)],
+        )
+    ]
+    shown, _ = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    for name in ("serving_default", "step", "chunk"):
+        assert f"signature_def['{name}']" in shown
+    with LocalModel(version) as model:
+        for name, value in model.predict(inputs).items():
+            np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), value)
