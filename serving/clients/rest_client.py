@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import email.utils
 import http.cookiejar
+import time
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any
@@ -154,16 +156,15 @@ def _message(response: Any) -> str:
 
 
 def _retry_after(response: Any) -> float:
-    """Seconds that the server asks to wait, by a number or a date."""
-    import urllib3
-
-    value = response.headers.get("Retry-After")
-    if value is None:
-        return 0.0
+    """Seconds that the server asks to wait, by a number or a date; 0 if it does not."""
+    value = response.headers.get("Retry-After", "")
+    if value.isdecimal():
+        return float(value)
     try:
-        return float(urllib3.Retry().parse_retry_after(value))
-    except urllib3.exceptions.InvalidHeader:
+        date = email.utils.parsedate_to_datetime(value)
+    except ValueError:
         return 0.0
+    return max(date.timestamp() - time.time(), 0.0)
 
 
 def _cause(error: Exception) -> str:

@@ -61,6 +61,8 @@ def test_kept_states_go_on():
     stream = Stream(Known())
     stream.chunk(frames[:, :3])
     kept = stream.states
+    stream.states["h"][:] = 9
+    assert np.abs(stream.states["h"]).max() <= 1, "what is read is a copy too"
     once = stream.step(frames[:, 3])
     kept["h"] += 0.0
     stream.states = kept
