@@ -221,7 +221,7 @@ class Manager:
         """
         with self._changed:
             while not is_cancelled.is_set():
-                waiting = [name for name in self._configs if not self._serves(name)]
+                waiting = [name for name in self._configs if not self._is_settled(name)]
                 failed = [name for name in waiting if self._has_failed(name)]
                 if len(failed) == len(waiting):
                     return [
@@ -234,6 +234,13 @@ class Manager:
     def _serves(self, name: str) -> bool:
         entries = self._versions.get(name, {})
         return any(entry.state == State.AVAILABLE for entry in entries.values())
+
+    def _is_settled(self, name: str) -> bool:
+        """Tells whether a model serves and has tried to load all that it should serve."""
+        untried = (
+            entry.is_pending and not entry.attempts for entry in self._versions[name].values()
+        )
+        return self._serves(name) and not any(untried)
 
     def _has_failed(self, name: str) -> bool:
         wanted = self._wanted.get(name)
@@ -308,13 +315,12 @@ class Manager:
     def _load_pending(self) -> None:
         with self._changed:
             now = time.monotonic()
+            # The newest first: it is the one that most requests are for.
             due = [
-                (name, entry)
+                (name, entries[number])
                 for name, entries in self._versions.items()
-                for entry in entries.values()
-                if entry.is_pending
-                and entry.number in self._wanted[name]
-                and entry.next_attempt <= now
+                for number in sorted(self._wanted.get(name, ()), reverse=True)
+                if entries[number].is_pending and entries[number].next_attempt <= now
             ]
         for name, entry in due:
             if self._stopping:

@@ -18,6 +18,9 @@ from serving.standin.settings import Batching, Loading
 DEFAULT_SIGNATURE = "serving_default"
 
 _TAGS = ("serve",)
+_NOT_TOLD = ("Graph execution error", "Detected at", "Node: ", "File ", "[[")
+"""How lines of TensorFlow's messages begin that say where in a program something failed, not what."""
+
 _METHODS = tuple(f"tensorflow/serving/{method}" for method in ("predict", "classify", "regress"))
 
 
@@ -182,10 +185,7 @@ def _translate(error: Exception, otherwise: Code) -> ServingError:
         code = Code(error.error_code)
     if isinstance(error, tf.errors.DeadlineExceededError):
         return ServingError(code, "The deadline was exceeded.")
-    # What follows the first lines is where in Python an operation was made.
-    message = getattr(error, "message", None) or str(error)
-    lines = [line.strip() for line in str(message).splitlines() if line.strip()]
-    shown = lines[0] if lines else type(error).__name__
-    if shown.startswith("Graph execution error") and len(lines) > 1:
-        shown = lines[-1]
-    return ServingError(code, shown)
+    message = str(getattr(error, "message", None) or error)
+    lines = [line.strip() for line in message.splitlines()]
+    told = [line for line in lines if line and not line.startswith(_NOT_TOLD)]
+    return ServingError(code, told[0] if told else type(error).__name__)

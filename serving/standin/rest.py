@@ -14,10 +14,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from google.protobuf import json_format
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 from tensorflow_serving.apis import get_model_metadata_pb2
 
 from serving.standin import json_tensors, metrics
@@ -42,22 +42,18 @@ _CONTENT_TYPES = {
     "text/json",
     "text/plain",
 }
-_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 _RETRY_AFTER = {"Retry-After": "1"}
 
 
-def application(core: Core, workers: ThreadPoolExecutor) -> Starlette:
+def application(core: Core, workers: ThreadPoolExecutor) -> ASGIApp:
     """Makes the ASGI application.
 
     Args:
         core: the server.
         workers: threads that requests wait and run in.
     """
-    rest = _Rest(core, workers)
-    routes = [Route("/{path:path}", rest.answer, methods=_METHODS)]
-    if core.settings.metrics_path is not None:
-        routes.insert(0, Route(core.settings.metrics_path, rest.metrics, methods=["GET"]))
-    return Starlette(routes=routes)
+    # No routes: they match decoded paths, but a name may hold any character, encoded.
+    return Router(default=_Rest(core, workers))
 
 
 class _HttpError(Exception):
@@ -72,10 +68,11 @@ class _Rest:
     def __init__(self, core: Core, workers: ThreadPoolExecutor) -> None:
         self._core, self._workers = core, workers
 
-    async def metrics(self, request: Request) -> Response:
-        return Response(self._core.metrics.page(), media_type=metrics.CONTENT_TYPE)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._answer(Request(scope, receive))
+        await response(scope, receive, send)
 
-    async def answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request) -> Response:
         try:
             return await self._dispatch(request)
         except _HttpError as error:
@@ -109,6 +106,9 @@ class _Rest:
         if _ALL_MODELS.fullmatch(path):
             self._allow(request, path, "GET")
             raise invalid("Missing model name in request.")
+        if path == self._core.settings.metrics_path:
+            self._allow(request, path, "GET")
+            return Response(self._core.metrics.page(), media_type=metrics.CONTENT_TYPE)
         if path.lower().startswith("/v1/"):
             raise invalid(f"Malformed request: {request.method} {path}")
         raise _HttpError(404, "Not Found")

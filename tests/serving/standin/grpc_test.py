@@ -1,0 +1,420 @@
+"""gRPC as a stock client sees it."""
+
+from __future__ import annotations
+
+import threading
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    predict_pb2,
+    regression_pb2,
+)
+
+from serving.standin.launch import running
+from serving.standin.settings import Limits, ModelConfig, Settings, Specific
+from tests.serving.standin import small_models
+from tests.serving.standin.callers import Grpc, arrays, request_for
+
+FEATURES = small_models.FEATURES
+
+
+@pytest.fixture(scope="module")
+def references(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "m"
+    return folder, {version: small_models.write(folder, version) for version in (3, 12)}
+
+
+@pytest.fixture(scope="module")
+def server(references):
+    folder, _ = references
+    config = ModelConfig("m", folder, Specific(frozenset({3, 12})))
+    limits = Limits(max_message_bytes=200_000, max_sequence_length=500)
+    with running(Settings((config,), limits=limits)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with Grpc(server.grpc_address) as client:
+        yield client
+
+
+def _refused(call) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as error:
+        call()
+    assert "Traceback" not in error.value.details() and ".py" not in error.value.details()
+    return error.value.code(), error.value.details()
+
+
+def _sequences(size, time, seed=0):
+    random = np.random.default_rng(seed)
+    lengths = random.integers(0, time + 1, size).astype(np.int32)
+    return random.normal(size=(size, time, FEATURES)).astype(np.float32), lengths
+
+
+@pytest.mark.parametrize(("size", "time"), [(1, 1), (4, 7), (2, 61)])
+@pytest.mark.parametrize("version", [3, 12])
+def test_predict(client, references, size, time, version):
+    sequence, lengths = _sequences(size, time)
+    request = request_for("serving_default", sequence=sequence, lengths=lengths)
+    request.model_spec.version.value = version
+    response = client.call(request)
+    expected = references[1][version].sequence(sequence, lengths)
+    outputs = arrays(response)
+    assert set(outputs) == {"logits", "h", "version", "rows"}
+    for name, value in expected.items():
+        np.testing.assert_allclose(outputs[name], value, rtol=1e-5, atol=1e-5)
+    assert (response.model_spec.name, response.model_spec.signature_name) == (
+        "m",
+        "serving_default",
+    )
+    assert response.model_spec.version.value == version
+
+
+def test_latest_version_and_default_signature(client, references):
+    sequence, lengths = _sequences(2, 5)
+    response = client.call(request_for("", sequence=sequence, lengths=lengths))
+    assert response.model_spec.version.value == 12
+    expected = references[1][12].sequence(sequence, lengths)["logits"]
+    np.testing.assert_allclose(arrays(response)["logits"], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_output_filter(client, references):
+    frame, h = np.random.default_rng(1).normal(size=(2, 4, FEATURES)).astype(np.float32)
+    request = request_for("step", frame=frame, h=h)
+    request.output_filter.append("next_h")
+    assert set(client.call(request).outputs) == {"next_h"}
+    request.output_filter.append("next_h")
+    assert "duplicate" in _refused(lambda: client.call(request))[1]
+    request.output_filter[:] = ["gates"]
+    code, text = _refused(lambda: client.call(request))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert text.startswith("output tensor alias not found in signature: gates")
+
+
+EXTREMES = {
+    name: [[np.iinfo(name).min, np.iinfo(name).max]]
+    for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+} | {"float16": [[0.1, np.inf]], "float32": [[0.1, np.nan]], "float64": [[0.1, -np.inf]]}
+
+
+def _kinds() -> dict[str, np.ndarray]:
+    values = {name: np.array(value, name) for name, value in EXTREMES.items()}
+    return {f"{name}_in": array for name, array in values.items()} | {
+        "bool_in": np.array([[True, False]])
+    }
+
+
+def test_every_type_goes_in_as_bytes_and_comes_out(client):
+    inputs = _kinds()
+    outputs = client.predict("kinds", **inputs)
+    assert len(outputs) == 12
+    for name, array in outputs.items():
+        np.testing.assert_array_equal(array, inputs[f"{name}_in"])
+        assert array.dtype == inputs[f"{name}_in"].dtype
+
+
+def test_every_type_goes_in_as_values(client):
+    inputs = _kinds()
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "m", "kinds"
+    for name, array in inputs.items():
+        # A list of lists makes TensorFlow's helper write values; one value it always writes so.
+        proto = tf.make_tensor_proto(array[0, 0])
+        assert not proto.tensor_content
+        proto.tensor_shape.dim.add(size=1)
+        proto.tensor_shape.dim.add(size=2)
+        request.inputs[name].CopyFrom(proto)
+    outputs = arrays(client.call(request))
+    for name, array in outputs.items():
+        # The one value stands for both.
+        np.testing.assert_array_equal(array[0], np.repeat(inputs[f"{name}_in"][0, :1], 2))
+
+
+def test_strings(client):
+    outputs = client.predict("text", words=["straße".encode(), b"\xff\x00b"])
+    assert outputs["upper"].tolist() == ["STRAßE".encode(), b"\xff\x00B"]
+    assert outputs["same_bytes"].tolist() == ["straße".encode(), b"\xff\x00b"]
+
+
+def test_answers_as_values(references):
+    folder, _ = references
+    settings = Settings((ModelConfig("m", folder),), rest_port=None, tensor_content=False)
+    with running(settings) as server, Grpc(server.grpc_address) as client:
+        inputs = _kinds()
+        response = client.call(request_for("kinds", **inputs))
+        assert not any(proto.tensor_content for proto in response.outputs.values())
+        for name, array in arrays(response).items():
+            np.testing.assert_array_equal(array, inputs[f"{name}_in"])
+
+
+# --- Refusals ---
+
+
+def test_unknown_models_versions_labels_and_signatures(client):
+    request = request_for("serving_default")
+    request.model_spec.name = "n"
+    assert _refused(lambda: client.call(request)) == (
+        grpc.StatusCode.NOT_FOUND,
+        "Servable not found for request: Latest(n)",
+    )
+    request.model_spec.name = "m"
+    request.model_spec.version.value = 4
+    assert _refused(lambda: client.call(request)) == (
+        grpc.StatusCode.NOT_FOUND,
+        "Servable not found for request: Specific(m, 4)",
+    )
+    request.model_spec.version_label = "stable"
+    assert _refused(lambda: client.call(request)) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "Unrecognized servable version label: stable",
+    )
+    assert _refused(lambda: client.predict("chunk")) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        'Serving signature key "chunk" not found.',
+    )
+    assert _refused(lambda: client.predict("__saved_model_init_op"))[0] == (
+        grpc.StatusCode.FAILED_PRECONDITION
+    )
+    request.Clear()
+    assert _refused(lambda: client.call(request)) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "ModelSpec has no name specified.",
+    )
+
+
+def test_wrong_names_of_inputs(client):
+    frame = np.zeros((1, FEATURES), np.float32)
+    assert _refused(lambda: client.predict("step", frame=frame)) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "input size does not match signature: 1!=2 len({frame}) != len({frame,h}). "
+        "Sent extra: {}. Missing but required: {h}.",
+    )
+    assert _refused(lambda: client.predict("step", frame=frame, c=frame)) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "input tensor alias not found in signature: c. Inputs expected to be in the set {frame,h}.",
+    )
+
+
+def _huge(proto):
+    for _ in range(4):
+        proto.tensor_shape.dim.add(size=1000)
+
+
+def _overflow(proto):
+    for _ in range(8):
+        proto.tensor_shape.dim.add(size=2**40)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda p: p.tensor_shape.ClearField("dim") or _huge(p), "shape [?,2]. Received: [1000,"),
+        (lambda p: p.tensor_shape.ClearField("dim") or _overflow(p), "expected shape [?,2]"),
+        (lambda p: setattr(p.tensor_shape.dim[0], "size", 10**12), "8000000000000 bytes"),
+        (lambda p: setattr(p.tensor_shape.dim[0], "size", -1), "at least 0. Received: [-1,2]"),
+        (lambda p: setattr(p.tensor_shape.dim[1], "size", 3), "shape [?,2]. Received: [3,3]"),
+        (lambda p: setattr(p.tensor_shape, "unknown_rank", True), "Received: unknown_rank"),
+        (lambda p: setattr(p, "dtype", 2), "expected float32. Received: float64"),
+        (lambda p: setattr(p, "dtype", 0), "expected float32. Received: DataType 0"),
+        (lambda p: setattr(p, "dtype", 777), "expected float32. Received: DataType 777"),
+        (lambda p: setattr(p, "tensor_content", b"12345"), "expected 24 bytes of tensor_content"),
+        (
+            lambda p: p.ClearField("tensor_content") or p.string_val.append(b"7"),
+            "expected values of float32 in float_val. Received: string_val",
+        ),
+        (
+            lambda p: p.ClearField("tensor_content") or p.float_val.extend([0.0] * 7),
+            "expected 6 values for shape [3,2]. Received: 7",
+        ),
+    ],
+)
+def test_malformed_tensors(client, change, text):
+    request = request_for("double", x=np.ones((3, 2), np.float32))
+    change(request.inputs["x"])
+    code, details = _refused(lambda: client.call(request))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert text in details
+
+
+def test_out_of_range_values(client):
+    inputs = _kinds()
+    request = request_for("kinds", **inputs)
+    request.inputs["int8_in"].ClearField("tensor_content")
+    request.inputs["int8_in"].int_val.append(128)
+    assert "int8" in _refused(lambda: client.call(request))[1]
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data())
+def test_garbage_is_an_invalid_argument(client, data):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "m", "double"
+    proto = request.inputs["x"]
+    proto.dtype = data.draw(st.integers(0, 130))
+    sizes = st.integers(-(2**63), 2**63 - 1) | st.integers(-1, 4)
+    for size in data.draw(st.lists(sizes, max_size=4)):
+        proto.tensor_shape.dim.add(size=size)
+    proto.tensor_content = data.draw(st.binary(max_size=20))
+    proto.float_val.extend(data.draw(st.lists(st.floats(width=32), max_size=5)))
+    proto.int_val.extend(data.draw(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=2)))
+    try:
+        outputs = arrays(client.call(request))
+    except grpc.RpcError as error:
+        assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, error.details()
+    else:
+        np.testing.assert_array_equal(outputs["y"], 2 * tf.make_ndarray(proto))
+
+
+def test_bytes_that_are_no_message(client):
+    call = client.channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+    assert _refused(lambda: call(b"\xff\xff\xff", timeout=5)) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "expected a PredictRequest",
+    )
+
+
+def test_limits_of_sizes(client):
+    sequence, lengths = np.zeros((1, 501, FEATURES), np.float32), np.array([1], np.int32)
+    assert _refused(
+        lambda: client.predict("serving_default", sequence=sequence, lengths=lengths)
+    ) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        'input "sequence": expected at most 500 steps. Received: 501',
+    )
+    large = np.zeros((100, 500, FEATURES), np.float32)
+    code, _ = _refused(lambda: client.predict("serving_default", sequence=large, lengths=lengths))
+    assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_a_failing_operation_tells_no_stack(client):
+    code, text = _refused(lambda: client.predict("broken", x=np.zeros(3, np.float32)))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert "reshape" in text and "\n" not in text
+
+
+def test_deadline(client):
+    request = request_for("slow", turns=np.array([small_models.LONG], np.int32))
+    code, _ = _refused(lambda: client.call(request, timeout=0.3))
+    assert code == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert client.predict("slow", turns=np.array([7], np.int32))["done"].tolist() == [7]
+
+
+# --- Other methods ---
+
+
+def test_other_methods_are_refused(client):
+    classify = classification_pb2.ClassificationRequest()
+    classify.model_spec.name = "m"
+    assert _refused(lambda: client.prediction.Classify(classify, timeout=5)) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "Expected classification signature method_name to be tensorflow/serving/classify. "
+        "Was: tensorflow/serving/predict",
+    )
+    classify.model_spec.signature_name = "none"
+    assert (
+        "No signature was found"
+        in _refused(lambda: client.prediction.Classify(classify, timeout=5))[1]
+    )
+    regress = regression_pb2.RegressionRequest()
+    regress.model_spec.name = "m"
+    assert (
+        "tensorflow/serving/regress"
+        in _refused(lambda: client.prediction.Regress(regress, timeout=5))[1]
+    )
+    several = inference_pb2.MultiInferenceRequest()
+    assert _refused(lambda: client.prediction.MultiInference(several, timeout=5))[0] == (
+        grpc.StatusCode.UNIMPLEMENTED
+    )
+
+
+def test_metadata(client):
+    request = get_model_metadata_pb2.GetModelMetadataRequest()
+    assert _refused(lambda: client.prediction.GetModelMetadata(request, timeout=5))[1] == (
+        "Missing ModelSpec"
+    )
+    request.model_spec.name = "m"
+    request.metadata_field.append("signature_def")
+    response = client.prediction.GetModelMetadata(request, timeout=5)
+    assert response.model_spec.version.value == 12
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    assert response.metadata["signature_def"].Unpack(signatures)
+    sequence = signatures.signature_def["serving_default"].inputs["sequence"]
+    assert [dim.size for dim in sequence.tensor_shape.dim] == [-1, -1, FEATURES]
+    request.metadata_field.append("weights")
+    assert _refused(lambda: client.prediction.GetModelMetadata(request, timeout=5))[0] == (
+        grpc.StatusCode.INVALID_ARGUMENT
+    )
+
+
+def test_status(client):
+    request = get_model_status_pb2.GetModelStatusRequest()
+    request.model_spec.name = "m"
+    response = client.model.GetModelStatus(request, timeout=5)
+    assert [
+        (entry.version, entry.state, entry.status.error_code)
+        for entry in response.model_version_status
+    ] == [(12, get_model_status_pb2.ModelVersionStatus.AVAILABLE, 0), (3, 30, 0)]
+    request.model_spec.version.value = 5
+    assert _refused(lambda: client.model.GetModelStatus(request, timeout=5)) == (
+        grpc.StatusCode.NOT_FOUND,
+        "Could not find version 5 of model m",
+    )
+
+
+def test_health(client):
+    stub = health_pb2_grpc.HealthStub(client.channel)
+    answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+# --- The queue ---
+
+
+def test_queue_is_bounded_and_a_client_that_left_is_not_served(references):
+    folder, _ = references
+    limits = Limits(max_concurrency=1, max_queue=1)
+    settings = Settings((ModelConfig("m", folder),), rest_port=None, limits=limits)
+    long = request_for("slow", turns=np.array([small_models.LONG], np.int32))
+    with running(settings) as server, Grpc(server.grpc_address) as client:
+        gate = server.core.gate
+        runs = client.prediction.Predict.future(long, timeout=1.5)
+        _wait_for(lambda: gate.running == 1)
+        waits = client.prediction.Predict.future(long, timeout=60)
+        _wait_for(lambda: gate.waiting == 1)
+        code, text = _refused(lambda: client.call(long))
+        assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "queue is full" in text
+        # Control calls do not queue.
+        status = get_model_status_pb2.GetModelStatusRequest()
+        status.model_spec.name = "m"
+        assert client.model.GetModelStatus(status, timeout=5).model_version_status
+        waits.cancel()
+        assert runs.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        # Had it been started, it would run for minutes.
+        assert gate.wait_until_empty(timeout=20)
+        counts = server.core.metrics.page().decode()
+        for status in ("CANCELLED", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"):
+            line = f'request_count{{model_name="m",status="{status}"}} 1.0'
+            assert line in counts
+
+
+def _wait_for(condition, seconds=20.0):
+    turn = threading.Event()
+    for _ in range(int(seconds / 0.005)):
+        if condition():
+            return
+        turn.wait(0.005)
+    raise AssertionError("it never came")

@@ -1,0 +1,412 @@
+"""REST as plain HTTP sees it."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import math
+import pathlib
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+import serving.standin
+from serving.standin import rest
+from serving.standin.launch import running
+from serving.standin.settings import Latest, Limits, ModelConfig, Settings
+from tests.serving.standin import small_models
+from tests.serving.standin.callers import rest as call
+
+FEATURES = small_models.FEATURES
+METRICS = "/metrics/of/mine"
+
+
+@pytest.fixture(scope="module")
+def references(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "m"
+    return folder, {version: small_models.write(folder, version) for version in (3, 12)}
+
+
+@pytest.fixture(scope="module")
+def server(references):
+    folder, _ = references
+    models = (ModelConfig("m", folder, Latest(2), {"stable": 3}),)
+    limits = Limits(max_message_bytes=100_000, max_sequence_length=500)
+    loading = Settings(models).loading
+    with running(
+        Settings(
+            models,
+            loading=dataclasses.replace(loading, labels_for_unavailable_models=True),
+            limits=limits,
+            grpc_port=None,
+            metrics_path=METRICS,
+        )
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def post(server):
+    def post(body, path="/v1/models/m:predict", headers=None):
+        status, answer, _ = call(server.rest_address, "POST", path, body, headers)
+        return status, answer
+
+    return post
+
+
+@pytest.fixture(scope="module")
+def get(server):
+    def get(path):
+        status, answer, _ = call(server.rest_address, "GET", path)
+        return status, answer
+
+    return get
+
+
+def _sequences(size, time):
+    random = np.random.default_rng(size * time)
+    lengths = random.integers(0, time + 1, size).astype(np.int32)
+    return random.normal(size=(size, time, FEATURES)).astype(np.float32), lengths
+
+
+@pytest.mark.parametrize(
+    ("where", "version"),
+    [("", 12), ("/versions/3", 3), ("/labels/stable", 3), ("/VERSIONS/12", 12)],
+)
+def test_columns(post, references, where, version):
+    sequence, lengths = _sequences(3, 7)
+    status, answer = post(
+        {"inputs": {"sequence": sequence.tolist(), "lengths": lengths.tolist()}},
+        f"/v1/models/m{where}:predict",
+    )
+    assert status == 200
+    expected = references[1][version].sequence(sequence, lengths)
+    assert set(answer["outputs"]) == {"logits", "h", "version", "rows"}
+    for name, value in expected.items():
+        np.testing.assert_allclose(answer["outputs"][name], value, rtol=1e-5, atol=1e-5)
+
+
+def test_rows(post, references):
+    sequence, lengths = _sequences(3, 7)
+    rows = [
+        {"sequence": row.tolist(), "lengths": int(length)}
+        for row, length in zip(sequence, lengths, strict=True)
+    ]
+    status, answer = post({"signature_name": "serving_default", "instances": rows})
+    assert status == 200
+    expected = references[1][12].sequence(sequence, lengths)
+    assert len(answer["predictions"]) == 3
+    for name, value in expected.items():
+        ours = [row[name] for row in answer["predictions"]]
+        np.testing.assert_allclose(ours, value, rtol=1e-5, atol=1e-5)
+
+
+def test_one_input_and_one_output_go_without_names(post):
+    double = {"signature_name": "double"}
+    expected = [[2.0, 4.0], [6.0, 1.0]]
+    for body in (
+        {"instances": [[1, 2], [3, 0.5]]},
+        {"instances": [{"x": [1, 2]}, {"x": [3, 0.5]}]},
+    ):
+        assert post(double | body) == (200, {"predictions": expected})
+    for body in ({"inputs": [[1, 2], [3, 0.5]]}, {"inputs": {"x": [[1, 2], [3, 0.5]]}}):
+        assert post(double | body) == (200, {"outputs": expected})
+
+
+def test_strings_and_bytes(post):
+    raw = base64.b64encode(b"\xff\x00b").decode()
+    text = {"signature_name": "text"}
+    status, answer = post(text | {"instances": ["stra\u00dfe", {"b64": raw}, {"b64": "YQ"}]})
+    assert status == 200
+    assert [row["upper"] for row in answer["predictions"]] == ["STRA\u00dfE", "\ufffd\0B", "A"]
+    assert [base64.b64decode(row["same_bytes"]["b64"]) for row in answer["predictions"]] == [
+        "stra\u00dfe".encode(),
+        b"\xff\x00b",
+        b"a",
+    ]
+    assert post(text | {"inputs": {"b64": "!"}})[0] == 400
+    assert post(text | {"inputs": [{"b64": "!"}]}) == (
+        400,
+        {"error": 'input "words": Unable to base64 decode'},
+    )
+
+
+def test_numbers_without_end(post):
+    body = '{"signature_name": "extremes", "inputs": [1.5, NaN, -Infinity]}'
+    status, answer = post(body)
+    assert status == 200
+    assert answer["outputs"][0][:2] == [math.inf, -math.inf]
+    assert math.isnan(answer["outputs"][0][2]) and answer["outputs"][0][3] == 1.5
+    assert math.isnan(answer["outputs"][1][3]) and answer["outputs"][2][3] == -math.inf
+
+
+def test_every_type(post):
+    inputs = {
+        f"{name}_in": [[int(np.iinfo(name).min), int(np.iinfo(name).max)]]
+        for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+    } | {"float16_in": [[0.5, 2]], "float32_in": [[0.1, 3e38]], "float64_in": [[0.1, 1e300]]}
+    inputs["bool_in"] = [[True, False]]
+    status, answer = post({"signature_name": "kinds", "inputs": inputs})
+    assert status == 200, answer
+    assert answer["outputs"] == {
+        name.removesuffix("_in"): (
+            [[np.float32(0.1), np.float32(3e38)]] if name == "float32_in" else value
+        )
+        for name, value in inputs.items()
+    } | {"float32": [[0.1, 3e38]]}
+
+
+# --- Refusals ---
+
+DOUBLE = '{"signature_name": "double", "inputs": %s}'
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("", "The document is empty"),
+        ("{", "JSON Parse error"),
+        ("[1]", "Is not object"),
+        ("{}", "Missing 'inputs' or 'instances' key"),
+        ('{"instances": [1], "inputs": [1]}', "expecting only one of"),
+        ('{"instances": {}}', "to be an list/array"),
+        ('{"instances": []}', "No values in 'instances' array"),
+        ('{"instances": [[1]]}', "instances is a plain list"),
+        ('{"inputs": [[1]]}', "inputs is a plain value/list"),
+        ('{"inputs": {"sequence": [[[1,2,3]]]}}', "Missing named input: lengths"),
+        ('{"instances": [{"sequence": [[1,2,3]]}]}', "keys must be equal to: lengths,sequence"),
+        ('{"signature_name": 7, "inputs": 1}', "'signature_name' key must be a string value"),
+        ('{"signature_name": "x", "inputs": 1}', 'signature name: "x" not found in signature def'),
+        ('{"signature_name": "double", "instances": [[1, 2], {"x": [1, 2]}]}', "got object"),
+        ('{"signature_name": "double", "instances": [{"x": [1, 2]}, [1, 2]]}', "got list at item"),
+        (DOUBLE % "[[1, 2], [3]]", "unexpected size: 1 at level: 1 expected size: 2"),
+        (DOUBLE % "[[1, 2], 3]", "found at incorrect level: 2"),
+        (DOUBLE % "[[1, [2]]]", "Encountered list at unexpected level: 2"),
+        (DOUBLE % "[[1, 2, 3]]", "expected shape [?,2]. Received: [1,3]"),
+        (DOUBLE % "[[[1, 2]]]", "expected shape [?,2]. Received: [1,1,2]"),
+        (DOUBLE % '[[1, "2"]]', "Type: String is not of expected type: float32"),
+        (DOUBLE % "[[1, null]]", "Type: Null is not of expected type: float32"),
+        (DOUBLE % "[[1, true]]", "Type: Boolean is not of expected type: float32"),
+        (DOUBLE % '[[1, {"b64": "YQ=="}]]', "Type: Object is not of expected type: float32"),
+        (DOUBLE % "[[1, 1e39]]", "without loss of precision"),
+        (DOUBLE % "[[1, 16777217]]", "without loss of precision"),
+        (DOUBLE % f"[[1, {10**400}]]", "is not of expected type"),
+        (DOUBLE % f"[[1, {'1' * 5000}]]", "JSON Parse error"),
+        (DOUBLE % ("[" * 200 + "]" * 200), "expected shape [?,2]"),
+        (DOUBLE % ("[" * 40_000 + "]" * 40_000), "nested too deeply"),
+        ('{"signature_name": "double", "inputs": "\\ud800"}', "expected shape"),
+        ('{"signature_name": "\\ud800", "inputs": 1}', "not found"),
+        ('{"signature_name": "slow", "inputs": [1.5]}', "not of expected type: int32"),
+        ('{"signature_name": "slow", "inputs": [3000000000]}', "not of expected type: int32"),
+        ('{"signature_name": "broken", "inputs": [1, 2]}', "reshape"),
+        ('{"signature_name": "scalar", "instances": [1, 2]}', "expected shape []"),
+        (b'{"inputs": "\xff"}', "not UTF-8"),
+        (
+            json.dumps({"inputs": {"sequence": [[[0] * 3] * 501], "lengths": [1]}}),
+            "expected at most 500 steps. Received: 501",
+        ),
+    ],
+)
+def test_malformed_bodies(post, body, text):
+    status, answer = post(body)
+    assert status == 400
+    assert text in answer["error"]
+    assert set(answer) == {"error"} and ".py" not in answer["error"]
+
+
+def test_a_long_string_among_many_values_takes_no_memory(post):
+    # As a NumPy array of strings these would be 250 MB.
+    body = {"signature_name": "double", "inputs": [["x" * 30_000, 0], *[[0, 0]] * 1000]}
+    status, answer = post(body)
+    assert status == 400 and "Type: String" in answer["error"]
+
+
+def test_kinds_of_content(post):
+    body = json.dumps({"signature_name": "double", "inputs": [[1, 2]]})
+    for kind in ("application/json; charset=utf-8", "application/x-www-form-urlencoded", ""):
+        assert post(body, headers={"Content-Type": kind})[0] == 200
+    status, answer = post(body, headers={"Content-Type": "multipart/form-data"})
+    assert status == 415 and "multipart/form-data" in answer["error"]
+    status, answer = post(body, headers={"Content-Encoding": "gzip"})
+    assert status == 415 and "gzip" in answer["error"]
+
+
+def test_bodies_over_the_limit(server, post):
+    status, answer = post(" " * 100_001)
+    assert status == 413 and "100000 bytes" in answer["error"]
+    # In chunks, of which no header tells the number.
+    host, port = server.rest_address.split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(
+            b"POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        for _ in range(3):
+            connection.sendall(b"c350\r\n" + b" " * 50_000 + b"\r\n")
+        assert b" 413 " in connection.recv(1000).split(b"\r\n")[0]
+
+
+def test_paths_and_methods(server, get, post):
+    assert get("/v1/models") == (400, {"error": "Missing model name in request."})
+    assert get("/v1/models/n") == (404, {"error": "Could not find any versions of model n"})
+    assert get("/v1/models/m/versions/4")[0] == 404
+    assert get("/v1/models/m/versions/99999999999999999999") == (
+        400,
+        {"error": "Failed to convert version: 99999999999999999999 to numeric."},
+    )
+    assert get("/v1/models/m/labels/x") == (
+        400,
+        {"error": "Unrecognized servable version label: x"},
+    )
+    assert get("/v1/models/%ff")[0] == 400
+    assert get("/v1/nothing") == (400, {"error": "Malformed request: GET /v1/nothing"})
+    assert get("/") == (404, {"error": "Not Found"})
+    body = {"signature_name": "double", "inputs": [[1, 2]]}
+    assert post(body, "/v1/models/n:predict") == (
+        404,
+        {"error": "Servable not found for request: Latest(n)"},
+    )
+    assert post(body, "/v1/models/m/versions/4:predict") == (
+        404,
+        {"error": "Servable not found for request: Specific(m, 4)"},
+    )
+    status, answer, headers = call(server.rest_address, "DELETE", "/v1/models/m")
+    assert (status, headers["Allow"]) == (405, "GET")
+    assert answer == {"error": "Malformed request: DELETE /v1/models/m"}
+    status, _, headers = call(server.rest_address, "GET", "/v1/models/m:predict")
+    assert (status, headers["Allow"]) == (405, "POST")
+
+
+def test_other_methods_are_refused(post):
+    for method, noun in (("classify", "classification"), ("regress", "regression")):
+        status, answer = post({"examples": [{"x": 1}]}, f"/v1/models/m:{method}")
+        assert status == 400
+        assert answer["error"].startswith(f"Expected {noun} signature method_name to be")
+    assert post("{", "/v1/models/m:classify")[0] == 400
+
+
+def test_status(get):
+    available = {"state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    entries = [{"version": "12", **available}, {"version": "3", **available}]
+    assert get("/v1/models/m") == (200, {"model_version_status": entries})
+    assert get("/v1/models/m/versions/3") == (200, {"model_version_status": entries[1:]})
+    assert get("/v1/models/m/labels/stable") == (200, {"model_version_status": entries[1:]})
+
+
+def test_metadata(get):
+    status, answer = get("/v1/models/m/labels/stable/metadata")
+    assert status == 200
+    assert answer["model_spec"] == {
+        "name": "m",
+        "signature_name": "",
+        "version": "3",
+    }
+    signature = answer["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    assert signature["method_name"] == "tensorflow/serving/predict"
+    assert signature["inputs"]["sequence"]["dtype"] == "DT_FLOAT"
+    sizes = signature["inputs"]["sequence"]["tensor_shape"]["dim"]
+    assert [size["size"] for size in sizes] == ["-1", "-1", str(FEATURES)]
+    assert signature["outputs"]["logits"]["name"].startswith("StatefulPartitionedCall")
+
+
+def test_metrics(server, get, post):
+    post({"signature_name": "double", "inputs": [[1, 2]]})
+    status, content = get(METRICS)
+    lines = content.decode().splitlines()
+    assert status == 200
+    assert "# TYPE :tensorflow:serving:request_count counter" in lines
+    (count,) = (
+        line
+        for line in lines
+        if line.startswith(':tensorflow:serving:request_count{model_name="m",status="OK"}')
+    )
+    assert float(count.split()[-1]) >= 1
+    assert any(
+        line.startswith(
+            ':tensorflow:serving:request_latency_bucket{API="Predict",entrypoint="REST",le="10.0",'
+        )
+        for line in lines
+    )
+    assert any(":tensorflow:cc:saved_model:load_attempt_count{" in line for line in lines)
+    assert "serving_standin_queue_depth 0.0" in lines
+
+
+def test_timeout_and_full_queue(references):
+    folder, _ = references
+    limits = Limits(max_concurrency=1, max_queue=0)
+    settings = Settings(
+        (ModelConfig("m", folder),), grpc_port=None, limits=limits, rest_timeout_seconds=1.0
+    )
+    body = {"signature_name": "slow", "inputs": [small_models.LONG]}
+    with running(settings) as server:
+        answers = []
+
+        def work():
+            answers.append(call(server.rest_address, "POST", "/v1/models/m:predict", body))
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        while not server.core.gate.running:
+            threading.Event().wait(0.005)
+        status, answer, headers = call(server.rest_address, "POST", "/v1/models/m:predict", body)
+        assert (status, headers["Retry-After"]) == (429, "1")
+        assert "queue is full" in answer["error"]
+        thread.join()
+        ((status, answer, _),) = answers
+        assert (status, answer) == (504, {"error": "The deadline was exceeded."})
+
+
+# --- The description ---
+
+
+class _Application:
+    """What Schemathesis wants at import; the server behind it comes with the fixture."""
+
+    async def __call__(self, scope, receive, send):
+        await self.behind(scope, receive, send)
+
+
+APPLICATION = _Application()
+SCHEMA = schemathesis.openapi.from_path(
+    pathlib.Path(serving.standin.__file__).parent / "openapi.json"
+)
+SCHEMA.app = APPLICATION
+OPERATIONS = [result.ok() for result in SCHEMA.get_all_operations()]
+
+
+@pytest.fixture(scope="module")
+def application(server):
+    with ThreadPoolExecutor(2) as workers:
+        APPLICATION.behind = rest.application(server.core, workers)
+        yield
+
+
+@pytest.mark.usefixtures("application")
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
+def test_requests_made_from_the_description(operation, mode):
+    @given(operation.as_strategy(generation_mode=mode))
+    @settings(
+        max_examples=8,
+        deadline=None,
+        database=None,
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+    )
+    def check(case):
+        # Which tensors a model takes, no description of the server can say.
+        case.call_and_validate(excluded_checks=[positive_data_acceptance])
+
+    try:
+        check()
+    except Unsatisfiable:
+        # Without parameters there is nothing to get wrong.
+        assert mode == GenerationMode.NEGATIVE and not operation.path_parameters
