@@ -40,6 +40,7 @@ def test_cases_survive_a_file(tmp_path: pathlib.Path) -> None:
     [
         ({"y": np.array([[1.0, 2.0]])}, 0.0),
         ({"y": np.array([[1.0, 2.25]]), "z": np.zeros(1)}, 0.25),
+        ({"y": np.array([[0.5, 2.25]])}, 0.5),
         ({"y": np.array([[1.0, np.nan]])}, np.inf),
         ({"y": np.array([[1.0]])}, np.inf),
         ({"z": np.array([[1.0, 2.0]])}, np.inf),

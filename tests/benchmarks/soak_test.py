@@ -197,8 +197,9 @@ def test_a_good_soak_has_no_faults() -> None:
         (summary(WRONG=2), "2 requests lost: WRONG"),
         (summary(slope=2.5), "memory grew by 2.5 MiB a minute"),
         (summary(status=-9), "ended with status -9"),
+        (Summary.of(counted(), samples(0), [], 0), "no other version"),
         (
-            Summary.of({**counted(), "versions": {"1": 600}}, samples(0), [], 0),
+            Summary.of({**counted(), "versions": {"1": 600}}, samples(0), [1.5, 2.5], 0),
             "no other version",
         ),
     ],
