@@ -47,7 +47,7 @@ class Manager:
         self._versions: dict[str, dict[int, Version]] = {name: {} for name in self._configs}
         self._wanted: dict[str, set[int]] = {}
         self._warned: dict[str, str] = {}
-        self._asked, self._looked = 1, 0
+        self._asked, self._looked = 0, 0
         self._stopping = False
         self._thread = threading.Thread(target=self._work, name="models", daemon=True)
         self._unloader = ThreadPoolExecutor(1, "unload")

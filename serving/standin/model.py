@@ -19,7 +19,7 @@ DEFAULT_SIGNATURE = "serving_default"
 
 _TAGS = ("serve",)
 _NOT_TOLD = ("Graph execution error", "Detected at", "Node: ", "File ", "[[")
-"""How lines of TensorFlow's messages begin that say where in a program something failed, not what."""
+"""How lines of TensorFlow's messages begin that tell where something failed, not what."""
 
 _METHODS = tuple(f"tensorflow/serving/{method}" for method in ("predict", "classify", "regress"))
 

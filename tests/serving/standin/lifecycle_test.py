@@ -1,0 +1,357 @@
+"""Versions that come and go under load, warm-up, TLS, and the process itself."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_management_pb2,
+    prediction_log_pb2,
+)
+
+from serving.command_line import InputError
+from serving.standin.launch import running
+from serving.standin.settings import TLS, Batching, Loading, ModelConfig, Settings
+from tests.serving.standin import small_models
+from tests.serving.standin.callers import Grpc, arrays, request_for, rest
+
+FRAME, H = np.random.default_rng(0).normal(size=(2, 3, small_models.FEATURES)).astype(np.float32)
+POLL = 0.05
+
+
+def _step(version=None):
+    request = request_for("step", frame=FRAME, h=H)
+    if version is not None:
+        request.model_spec.version.value = version
+    return request
+
+
+def _wait(condition, seconds=20.0):
+    turn = threading.Event()
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        turn.wait(0.01)
+
+
+@pytest.mark.parametrize("batching", [None, Batching(max_batch_size=8)], ids=["alone", "batched"])
+def test_no_request_is_lost_while_versions_change(tmp_path, batching):
+    base = tmp_path / "m"
+    references = {1: small_models.write(base, 1)}
+    settings = Settings(
+        (ModelConfig("m", base),), loading=Loading(poll_seconds=POLL, batching=batching)
+    )
+    stop = threading.Event()
+    seen: list[int] = []
+    failures: list[object] = []
+
+    def ask_over_grpc():
+        with Grpc(server.grpc_address) as client:
+            while not stop.is_set():
+                response = client.call(_step())
+                version = response.model_spec.version.value
+                expected = references[version].step(FRAME, H)["logits"]
+                np.testing.assert_allclose(arrays(response)["logits"], expected, rtol=1e-4)
+                seen.append(version)
+
+    def ask_over_rest():
+        body = {"signature_name": "step", "inputs": {"frame": FRAME.tolist(), "h": H.tolist()}}
+        while not stop.is_set():
+            status, answer, _ = rest(server.rest_address, "POST", "/v1/models/m:predict", body)
+            assert status == 200, answer
+
+    def guard(work):
+        try:
+            work()
+        except BaseException as failure:
+            failures.append(failure)
+
+    with running(settings) as server:
+        threads = [
+            threading.Thread(target=guard, args=(work,))
+            for work in (ask_over_grpc, ask_over_grpc, ask_over_rest)
+        ]
+        for thread in threads:
+            thread.start()
+        for version in (2, 3):
+            references[version] = small_models.write(base, version)
+            _wait(lambda version=version: failures or version in seen)
+        # And back: the newest folder goes.
+        (base / "3").rename(base / ".gone-3")
+        count = len(seen)
+        _wait(lambda: failures or 2 in seen[count:])
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+        assert failures == []
+        statuses = {
+            status.version: status.state.name for status in server.core.manager.statuses("m")
+        }
+        assert statuses == {3: "END", 2: "AVAILABLE", 1: "END"}
+
+
+def test_a_half_written_version_displaces_nothing(tmp_path):
+    base = tmp_path / "m"
+    small_models.write(base, 1)
+    loading = Loading(poll_seconds=POLL, max_num_retries=200, retry_seconds=0.05)
+    with (
+        running(Settings((ModelConfig("m", base),), loading=loading)) as server,
+        Grpc(server.grpc_address) as client,
+    ):
+        reference = small_models.write(tmp_path / "elsewhere", 2)
+        whole = tmp_path / "elsewhere" / "2"
+        half = base / "2"
+        half.mkdir()
+        (half / "saved_model.pb").write_bytes((whole / "saved_model.pb").read_bytes()[:5000])
+        status = get_model_status_pb2.GetModelStatusRequest()
+        status.model_spec.name = "m"
+        status.model_spec.version.value = 2
+
+        def state():
+            try:
+                response = client.model.GetModelStatus(status, timeout=5)
+            except grpc.RpcError:
+                return None
+            return response.model_version_status[0]
+
+        _wait(lambda: state() is not None and state().status.error_code)
+        assert state().state == get_model_status_pb2.ModelVersionStatus.LOADING
+        assert ".py" not in state().status.error_message
+        assert client.call(_step()).model_spec.version.value == 1
+        # The graph is whole now, but not its weights.
+        (half / "saved_model.pb").write_bytes((whole / "saved_model.pb").read_bytes())
+        attempts = server.core.manager._versions["m"][2].attempts
+        _wait(lambda: server.core.manager._versions["m"][2].attempts > attempts + 1)
+        assert client.call(_step()).model_spec.version.value == 1
+        # The rest arrives.
+        (whole / "variables").rename(half / "variables")
+        _wait(lambda: client.call(_step()).model_spec.version.value == 2)
+        expected = reference.step(FRAME, H)["logits"]
+        np.testing.assert_allclose(arrays(client.call(_step()))["logits"], expected, rtol=1e-4)
+
+
+def test_reload_over_grpc(tmp_path):
+    base = tmp_path / "m"
+    for version in (1, 2):
+        small_models.write(base, version)
+    with (
+        running(Settings((ModelConfig("m", base),))) as server,
+        Grpc(server.grpc_address) as client,
+    ):
+        request = model_management_pb2.ReloadConfigRequest()
+        config = request.config.model_config_list.config.add(name="m", base_path=str(base))
+        config.model_version_policy.specific.versions.extend([1, 2])
+        response = client.model.HandleReloadConfigRequest(request, timeout=20)
+        assert response.status.error_code == 0
+        assert client.call(_step(1)).model_spec.version.value == 1
+        config.version_labels["stable"] = 1
+        client.model.HandleReloadConfigRequest(request, timeout=20)
+        labelled = _step()
+        labelled.model_spec.version_label = "stable"
+        assert client.call(labelled).model_spec.version.value == 1
+        for change, code in (
+            (lambda: setattr(config, "base_path", str(tmp_path)), "PERMISSION_DENIED"),
+            (lambda: setattr(config, "base_path", str(base / ".." / "n")), "PERMISSION_DENIED"),
+            (lambda: setattr(config, "base_path", "m"), "INVALID_ARGUMENT"),
+            (request.config.Clear, "INVALID_ARGUMENT"),
+        ):
+            change()
+            with pytest.raises(grpc.RpcError) as error:
+                client.model.HandleReloadConfigRequest(request, timeout=20)
+            assert error.value.code().name == code
+        assert client.call(labelled).model_spec.version.value == 1
+
+
+# --- Warm-up ---
+
+
+def _write_warmup(version: pathlib.Path, *logs: prediction_log_pb2.PredictionLog) -> pathlib.Path:
+    path = version / "assets.extra" / "tf_serving_warmup_requests"
+    path.parent.mkdir()
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for log in logs:
+            writer.write(log.SerializeToString())
+    return path
+
+
+def _log(request):
+    return prediction_log_pb2.PredictionLog(
+        predict_log=prediction_log_pb2.PredictLog(request=request)
+    )
+
+
+def test_warmup(tmp_path):
+    base = tmp_path / "m"
+    small_models.write(base, 1)
+    loading = Loading(max_num_retries=0)
+    settings = Settings((ModelConfig("m", base),), loading=loading, grpc_port=None, rest_port=None)
+    path = _write_warmup(base / "1", _log(_step()), _log(request_for("double", x=[[1.0, 2.0]])))
+    with running(settings):
+        pass
+    # A request that the model refuses fails the load, a torn or strange file likewise.
+    content = path.read_bytes()
+    path.unlink()
+    path.parent.rmdir()
+    _write_warmup(base / "1", _log(_step()), _log(request_for("double", x=[[1.0]])))
+    with pytest.raises(InputError, match=r"warm-up request 2: input .x.: expected shape \[\?,2\]"):
+        with running(settings):
+            pass
+    for broken in (content[:-3], content[:20] + b"X" + content[21:]):
+        path.write_bytes(broken)
+        with pytest.raises(InputError, match="expected a TFRecord of PredictionLog"):
+            with running(settings):
+                pass
+
+
+def test_a_folder_without_a_model_is_told_of(tmp_path):
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    settings = Settings(
+        (ModelConfig("m", tmp_path / "m"),), loading=Loading(max_num_retries=0), rest_port=None
+    )
+    with pytest.raises(InputError, match="SavedModel file does not exist"), running(settings):
+        pass
+
+
+def test_a_port_that_is_taken(tmp_path):
+    small_models.write(tmp_path / "m", 1)
+    settings = Settings((ModelConfig("m", tmp_path / "m"),))
+    with running(settings) as server:
+        for flag, field, address in (
+            ("--port", "grpc_port", server.grpc_address),
+            ("--rest_api_port", "rest_port", server.rest_address),
+        ):
+            taken = Settings(settings.models, **{field: int(address.split(":")[1])})
+            with pytest.raises(InputError, match=f"{flag}: expected a port that is free"):
+                with running(taken):
+                    pass
+
+
+# --- TLS ---
+
+
+def _self_signed(folder: pathlib.Path) -> tuple[str, str]:
+    """Makes a key and a certificate for localhost."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not there to make a certificate")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    names = "-subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    subprocess.run(
+        [
+            *"openssl req -x509 -nodes -days 2 -newkey ec -pkeyopt".split(),
+            "ec_paramgen_curve:prime256v1",
+            *f"{names} -keyout {key} -out {certificate}".split(),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return key.read_text(), certificate.read_text()
+
+
+def test_tls(tmp_path):
+    small_models.write(tmp_path / "m", 1)
+    key, certificate = _self_signed(tmp_path)
+    tls = TLS(key, certificate, custom_ca=certificate, client_verify=True)
+    settings = Settings((ModelConfig("m", tmp_path / "m"),), rest_port=None, tls=tls)
+    with running(settings) as server:
+        address = server.grpc_address.replace("127.0.0.1", "localhost")
+        pem = certificate.encode()
+        known = grpc.ssl_channel_credentials(pem, key.encode(), pem)
+        with Grpc(address, known) as client:
+            assert client.call(_step()).model_spec.version.value == 1
+        for credentials in (grpc.ssl_channel_credentials(pem), None):
+            with Grpc(address, credentials) as client, pytest.raises(grpc.RpcError):
+                client.call(_step(), timeout=2)
+
+
+# --- The process ---
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "serving.server", *arguments]
+
+
+def test_the_process_serves_finishes_and_ends(tmp_path):
+    base = tmp_path / "m"
+    reference = small_models.write(base, 1)
+    process = subprocess.Popen(
+        _command(
+            "--model_name=m",
+            f"--model_base_path={base}",
+            "--free_ports",
+            "--enable_grpc_healthcheck_service",
+            "--grpc_channel_arguments=grpc.max_connection_age_ms=100000",
+        ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("Development server, not TensorFlow Serving"), process.stderr.read()
+        addresses = dict(part.split(": ") for part in line.strip().rstrip(".").split(". ")[-2:])
+        assert all(address.startswith("127.0.0.1:") for address in addresses.values())
+        status, _, _ = rest(addresses["REST"], "GET", "/v1/models/m")
+        assert status == 200
+        with Grpc(addresses["gRPC"]) as client:
+            answer = client.predict("step", frame=FRAME, h=H)
+            np.testing.assert_allclose(
+                answer["logits"], reference.step(FRAME, H)["logits"], rtol=1e-5
+            )
+            # Runs for about a second, into the shutdown.
+            slow = request_for("slow", turns=np.array([300_000], np.int32))
+            running_call = client.prediction.Predict.future(slow, timeout=30)
+            threading.Event().wait(0.2)
+            process.send_signal(signal.SIGTERM)
+            assert process.stdout.readline() == "Stopping.\n"
+            assert arrays(running_call.result())["done"].tolist() == [300_000]
+            with pytest.raises(grpc.RpcError) as error:
+                client.call(_step(), timeout=5)
+            assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert process.wait(timeout=20) == 0
+        assert "Traceback" not in process.stderr.read()
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--per_process_gpu_memory_fraction=0.5"], "--per_process_gpu_memory_fraction: not supp"),
+        (["--num_load_threads", "2"], "--num_load_threads: not supported"),
+        ([], "--model_base_path: expected a folder of versions. Received: nothing"),
+        (["--model_base_path=/none"], "--model_base_path: expected a folder of versions"),
+        (["--model_config_file=/none"], "/none: No such file"),
+        (["--model_base_path=.", "--port=0"], "--port: expected it or --rest_api_port"),
+        (["--model_base_path=.", "--batching_parameters_file=x"], "expected --enable_batching"),
+        (["--model_base_path=.", "--grpc_channel_arguments=a"], "expected name=value"),
+        (["--model_base_path=.", "--rest_api_timeout_in_ms=0"], "rest_api_timeout_in_ms"),
+    ],
+)
+def test_wrong_command_lines_get_one_line_at_once(arguments, text):
+    start = time.monotonic()
+    done = subprocess.run(_command(*arguments), capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert text in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert time.monotonic() - start < 5
+
+
+def test_help_is_labelled():
+    done = subprocess.run(_command("--help"), capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0
+    assert "for development and tests only" in done.stdout
+    assert "--model_base_path" in done.stdout and "--max_queue" in done.stdout
