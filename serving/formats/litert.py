@@ -44,9 +44,9 @@ def convert(source: Source, path: Path) -> list[str]:
         signatures.write_saved_model(model.model, model.endpoints, Path(folder))
         content = _convert(folder, list(model.endpoints))
         interpreter = _interpreter(content)
-    worst = 0.0
-    for name in model.endpoints:
-        worst = max(worst, conversion.check(model, name, _runner(interpreter, name)))
+        worst = max(
+            conversion.check(model, name, _runner(interpreter, name)) for name in model.endpoints
+        )
     files.write_bytes(path, content)
     return [
         *model.left_out,
