@@ -16,6 +16,8 @@ BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
 IO_VENV := .venv-io
 FANOVA_VENV := .venv-fanova
+RAY_VENV := .venv-ray
+KSERVE_VENV := .venv-kserve
 INSTALLED := $(VENV)/installed
 
 # Recipes stop at the first command that fails, also inside a pipe.
@@ -102,6 +104,16 @@ bench-peers: ## PyTorch for the benchmarks, in an environment of its own
 	"$(PYTHON)" -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 numpy
 
+# Ray stays out of the lock, too: with its TensorFlow it takes 2.5 GB.
+.PHONY: bench-ray
+bench-ray: $(RAY_VENV)/installed ## Ray Serve for the benchmark of serving, in an environment of its own
+
+$(RAY_VENV)/installed: | $(INSTALLED)
+	$(BIN)/python -m venv --clear --without-pip $(RAY_VENV)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(RAY_VENV)/bin/python \
+	  'ray[serve-grpc]==2.60.0' tensorflow==2.21.0 tensorflow-serving-api==2.21.0
+	@touch $@
+
 # --- The checks ---
 
 # Only files with examples: two commands in one process would both define --study_dir.
@@ -143,6 +155,16 @@ chromium:
 fanova-test: $(FANOVA_VENV)/installed ## the back end fanova against the package itself, in an environment of its own
 	$(FANOVA_VENV)/bin/python -m pytest tests/tuner/analysis/fanova_package_test.py
 
+# KServe's package wants older versions of what the lock has.
+.PHONY: deploy-check
+deploy-check: $(KSERVE_VENV)/installed ## the manifest of KServe by KServe's own classes, in an environment of its own
+	$(KSERVE_VENV)/bin/python tests/serving/kserve_check.py
+
+$(KSERVE_VENV)/installed: | $(INSTALLED)
+	$(BIN)/python -m venv --clear --without-pip $(KSERVE_VENV)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(KSERVE_VENV)/bin/python kserve==0.21.0
+	@touch $@
+
 .PHONY: lint
 lint: lint-python lint-build ## ruff, mypy, import-linter, buildifier
 
@@ -182,5 +204,5 @@ bazel-4:
 
 .PHONY: clean
 clean: ## removes the environment and the tools' caches; studies stay
-	rm -rf $(VENV) $(BENCH_VENV) $(FANOVA_VENV) $(IO_VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) $(BENCH_VENV) $(FANOVA_VENV) $(IO_VENV) $(KSERVE_VENV) $(RAY_VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
