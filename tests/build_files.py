@@ -31,6 +31,7 @@ DISTRIBUTIONS = {
     "absl": "absl_py",
     "google": "protobuf",
     "grpc": "grpcio",
+    "grpc_health": "grpcio_health_checking",
     "sklearn": "scikit_learn",
     "tensorflow_serving": "tensorflow_serving_api",
     "yaml": "pyyaml",

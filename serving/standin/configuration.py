@@ -39,7 +39,7 @@ def _read(path: Path, message: _Message) -> _Message:
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     try:
-        text_format.Parse(text, message)  # type: ignore[type-var]
+        text_format.Parse(text, message)
     except text_format.ParseError as error:
         line = "" if error.GetLine() is None else f", line {error.GetLine()}"
         what = " ".join(str(error).split()).split(" : ", 1)[-1]

@@ -208,7 +208,7 @@ def _array(name: str, value: Any, spec: TensorSpec, limits: Limits) -> Any:
 
 
 def _shape(value: Any) -> tuple[int, ...]:
-    shape = []
+    shape: list[int] = []
     while isinstance(value, list) and len(shape) <= _DEEPEST:
         shape.append(len(value))
         if not value:

@@ -24,7 +24,7 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        prometheus_client.disable_created_metrics()
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = prometheus_client.CollectorRegistry(auto_describe=False)
         self._requests = prometheus_client.Counter(
             f"{_REQUEST}:request_count",

@@ -132,6 +132,7 @@ class LoadedModel:
         Raises:
             ServingError: if TensorFlow cannot run it, or not in time.
         """
+        out: Mapping[str, Any]
         into, out = self._tensors[signature]
         queues = self._queues.get(signature)
         if queues is not None:

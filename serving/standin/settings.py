@@ -64,7 +64,7 @@ class Specific:
 
     def choose(self, present: Iterable[int]) -> set[int]:
         """Chooses those of the named versions that are there."""
-        return self.versions & set(present)
+        return set(present) & self.versions
 
 
 @dataclasses.dataclass(frozen=True)

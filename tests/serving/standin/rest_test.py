@@ -6,21 +6,12 @@ import base64
 import dataclasses
 import json
 import math
-import pathlib
 import socket
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis.errors import Unsatisfiable
-from schemathesis.generation import GenerationMode
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-import serving.standin
-from serving.standin import rest
 from serving.standin.launch import running
 from serving.standin.settings import Latest, Limits, ModelConfig, Settings
 from tests.serving.standin import small_models
@@ -362,51 +353,3 @@ def test_timeout_and_full_queue(references):
         thread.join()
         ((status, answer, _),) = answers
         assert (status, answer) == (504, {"error": "The deadline was exceeded."})
-
-
-# --- The description ---
-
-
-class _Application:
-    """What Schemathesis wants at import; the server behind it comes with the fixture."""
-
-    async def __call__(self, scope, receive, send):
-        await self.behind(scope, receive, send)
-
-
-APPLICATION = _Application()
-SCHEMA = schemathesis.openapi.from_path(
-    pathlib.Path(serving.standin.__file__).parent / "openapi.json"
-)
-SCHEMA.app = APPLICATION
-OPERATIONS = [result.ok() for result in SCHEMA.get_all_operations()]
-
-
-@pytest.fixture(scope="module")
-def application(server):
-    with ThreadPoolExecutor(2) as workers:
-        APPLICATION.behind = rest.application(server.core, workers)
-        yield
-
-
-@pytest.mark.usefixtures("application")
-@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
-def test_requests_made_from_the_description(operation, mode):
-    @given(operation.as_strategy(generation_mode=mode))
-    @settings(
-        max_examples=8,
-        deadline=None,
-        database=None,
-        phases=(Phase.explicit, Phase.generate),
-        suppress_health_check=list(HealthCheck),
-    )
-    def check(case):
-        # Which tensors a model takes, no description of the server can say.
-        case.call_and_validate(excluded_checks=[positive_data_acceptance])
-
-    try:
-        check()
-    except Unsatisfiable:
-        # Without parameters there is nothing to get wrong.
-        assert mode == GenerationMode.NEGATIVE and not operation.path_parameters
