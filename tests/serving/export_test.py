@@ -93,9 +93,7 @@ def test_who_publishes_at_the_same_time_overwrites_nobody(
     study: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, locks: bool
 ) -> None:
     base, codes = tmp_path / "music", ["V", "FGR"]
-    models = {
-        code: keras.models.load_model(study / f"best/{code}/model.keras") for code in codes
-    }
+    models = {code: keras.models.load_model(study / f"best/{code}/model.keras") for code in codes}
     writing, both = [], threading.Event()
 
     def write(model: object, found: object, folder: pathlib.Path) -> dict[str, object]:
