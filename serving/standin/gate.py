@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import threading
 import time
 from collections.abc import Callable
@@ -31,7 +32,9 @@ class Gate:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._is_empty = threading.Condition(self._lock)
+        self._turns: collections.deque[_Turn] = collections.deque()
         self._admitted = 0
         self._running = 0
         self._closed = False
@@ -52,7 +55,7 @@ class Gate:
         Raises:
             ServingError: RESOURCE_EXHAUSTED if the queue is full, UNAVAILABLE once closed.
         """
-        with self._changed:
+        with self._lock:
             if self._closed:
                 raise ServingError(Code.UNAVAILABLE, "The server is shutting down.")
             if self._admitted >= self._limits.max_concurrency + self._limits.max_queue:
@@ -66,7 +69,7 @@ class Gate:
 
     def close(self) -> None:
         """Refuses all further requests; those inside go on."""
-        with self._changed:
+        with self._lock:
             self._closed = True
 
     def wait_until_empty(self, timeout: float) -> bool:
@@ -78,26 +81,42 @@ class Gate:
         Returns:
             Whether it has left.
         """
-        with self._changed:
-            return self._changed.wait_for(lambda: self._admitted == 0, timeout)
+        with self._lock:
+            return self._is_empty.wait_for(lambda: not self._admitted, timeout)
 
     def _start(self, deadline: float | None) -> None:
-        with self._changed:
-            timeout = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-            if not self._changed.wait_for(self._has_room, timeout):
+        with self._lock:
+            if self._running < self._limits.max_concurrency:
+                self._running += 1
+                return
+            turn = _Turn()
+            self._turns.append(turn)
+        left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+        if turn.has_come.wait(left):
+            return
+        with self._lock:
+            # It may have come just now.
+            if not turn.has_come.is_set():
+                self._turns.remove(turn)
                 raise expired()
-            self._running += 1
-
-    def _has_room(self) -> bool:
-        return self._running < self._limits.max_concurrency
 
     def _leave(self, ran: bool) -> None:
-        with self._changed:
+        with self._lock:
             self._admitted -= 1
-            if ran:
+            if ran and self._turns:
+                # One request after the other: to wake all that wait would cost more than to run.
+                self._turns.popleft().has_come.set()
+            elif ran:
                 self._running -= 1
-            # All: a thread that waits for an empty house is no successor of the one that leaves.
-            self._changed.notify_all()
+            if not self._admitted:
+                self._is_empty.notify_all()
+
+
+class _Turn:
+    """The place of a request in the queue."""
+
+    def __init__(self) -> None:
+        self.has_come = threading.Event()
 
 
 class Ticket:
