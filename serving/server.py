@@ -321,6 +321,11 @@ def main() -> int:
         )
         stop.wait()
         print("Stopping.", flush=True)
+    if server.core.gate.running:
+        # TensorFlow cannot be interrupted, and Python would wait for the threads that are in it.
+        print(f"Left behind after --grace_seconds: {server.core.gate.running} requests.")
+        sys.stdout.flush()
+        os._exit(0)
     return 0
 
 

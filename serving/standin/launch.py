@@ -28,8 +28,8 @@ _LOG = logging.getLogger(__name__)
 _SPARE = 16
 """Threads of gRPC for calls that do not wait in the queue: status, health, a reload."""
 
-_CONTROL_SECONDS = 5.0
-"""Time for the ports to close once the last request is over."""
+_LAST_SECONDS = 1
+"""Time for the last answers to leave once no request runs any more, or shall."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +63,8 @@ class _RestServer(uvicorn.Server):
 def running(settings: Settings, is_cancelled: threading.Event | None = None) -> Iterator[Running]:
     """Runs a server in this process until the context ends.
 
-    It listens once every model serves. At the end it refuses new requests, finishes those that run
-    (`grace_seconds`), and gives back all memory and ports.
+    It listens once every model serves. At the end it says that it does not serve (health), refuses
+    new requests, finishes those that run (`grace_seconds`), and gives back all memory and ports.
 
     Args:
         settings: what it is told.
@@ -87,17 +87,21 @@ def running(settings: Settings, is_cancelled: threading.Event | None = None) -> 
         for status in core.manager.wait_until_available(is_cancelled or threading.Event()):
             if status.state == State.END and status.error is not None:
                 raise InputError(f"version {status.version}: {status.error.message}")
-        with _grpc(core) as grpc_address, _rest(core) as rest_address:
+        servicer = health.HealthServicer()
+        with _grpc(core, servicer) as grpc_address, _rest(core) as rest_address:
             watcher = threading.Thread(target=_watch_config, args=(core, stopped), daemon=True)
             watcher.start()
-            yield Running(grpc_address, rest_address, core)
-            stopped.set()
-            core.gate.close()
+            try:
+                yield Running(grpc_address, rest_address, core)
+            finally:
+                servicer.enter_graceful_shutdown()
+                core.gate.close()
+                core.gate.wait_until_empty(settings.grace_seconds)
     except ServingError as error:
         raise InputError(error.message) from error
     finally:
         stopped.set()
-        core.manager.stop(settings.grace_seconds)
+        core.manager.stop(_LAST_SECONDS)
 
 
 def _join(host: str, port: int) -> str:
@@ -105,7 +109,7 @@ def _join(host: str, port: int) -> str:
 
 
 @contextmanager
-def _grpc(core: Core) -> Iterator[str]:
+def _grpc(core: Core, servicer: health.HealthServicer) -> Iterator[str]:
     """Serves gRPC; yields its address."""
     settings = core.settings
     if settings.grpc_port is None:
@@ -127,7 +131,6 @@ def _grpc(core: Core) -> Iterator[str]:
         ],
     )
     server.add_generic_rpc_handlers(Services(core).handlers())
-    servicer = health.HealthServicer()
     if settings.health:
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
         servicer.set("", health_pb2.HealthCheckResponse.SERVING)
@@ -143,8 +146,7 @@ def _grpc(core: Core) -> Iterator[str]:
     try:
         yield _join(settings.host, port)
     finally:
-        servicer.enter_graceful_shutdown()
-        server.stop(settings.grace_seconds).wait()
+        server.stop(_LAST_SECONDS).wait()
         threads.shutdown(wait=False)
 
 
@@ -186,7 +188,7 @@ def _rest(core: Core) -> Iterator[str]:
             access_log=False,
             ws="none",
             server_header=False,
-            timeout_graceful_shutdown=max(round(settings.grace_seconds), 1),
+            timeout_graceful_shutdown=_LAST_SECONDS,
         )
     )
     thread = threading.Thread(target=server.run, args=([listener],), name="rest", daemon=True)
@@ -196,7 +198,7 @@ def _rest(core: Core) -> Iterator[str]:
         yield _join(settings.host, listener.getsockname()[1])
     finally:
         server.should_exit = True
-        thread.join(settings.grace_seconds + _CONTROL_SECONDS)
+        thread.join()
         workers.shutdown(wait=False)
         listener.close()
 

@@ -1,13 +1,10 @@
-"""Versions that come and go under load, warm-up, TLS, and the process itself."""
+"""Versions that come and go under load, warm-up, TLS, and the end of a server."""
 
 from __future__ import annotations
 
-import os
 import pathlib
 import shutil
-import signal
 import subprocess
-import sys
 import threading
 import time
 
@@ -15,6 +12,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
     get_model_status_pb2,
     model_management_pb2,
@@ -208,6 +206,12 @@ def test_warmup(tmp_path):
     with pytest.raises(InputError, match=r"warm-up request 2: input .x.: expected shape \[\?,2\]"):
         with running(settings):
             pass
+    path.unlink()
+    path.parent.rmdir()
+    _write_warmup(base / "1", _log(request_for("broken", x=[1.0, 2.0])))
+    with pytest.raises(InputError, match=r"warm-up request 1: .*reshape"):
+        with running(settings):
+            pass
     for broken in (content[:-3], content[:20] + b"X" + content[21:]):
         path.write_bytes(broken)
         with pytest.raises(InputError, match="expected a TFRecord of PredictionLog"):
@@ -236,6 +240,49 @@ def test_a_port_that_is_taken(tmp_path):
             with pytest.raises(InputError, match=f"{flag}: expected a port that is free"):
                 with running(taken):
                     pass
+
+
+def test_a_request_that_outlives_the_grace_does_not_stop_the_end(tmp_path):
+    small_models.write(tmp_path / "m", 1)
+    settings = Settings((ModelConfig("m", tmp_path / "m"),), grace_seconds=0.2)
+    long = request_for("slow", turns=np.array([small_models.LONG], np.int32))
+    with running(settings) as server:
+        client = Grpc(server.grpc_address)
+        # Its deadline only spares the test process a thread that never ends.
+        call = client.prediction.Predict.future(long, timeout=5)
+        _wait(lambda: server.core.gate.running)
+        start = time.monotonic()
+    assert time.monotonic() - start < 4
+    assert call.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+    client.channel.close()
+    assert server.core.gate.wait_until_empty(20)
+
+
+def test_the_end_is_announced_and_new_requests_are_refused(tmp_path):
+    small_models.write(tmp_path / "m", 1)
+    slow = request_for("slow", turns=np.array([300_000], np.int32))
+    refused = []
+    with running(Settings((ModelConfig("m", tmp_path / "m"),))) as server:
+        client = Grpc(server.grpc_address)
+        call = client.prediction.Predict.future(slow, timeout=30)
+        _wait(lambda: server.core.gate.running)
+
+        def ask():
+            stub = health_pb2_grpc.HealthStub(client.channel)
+            serving = health_pb2.HealthCheckResponse.SERVING
+            _wait(lambda: stub.Check(health_pb2.HealthCheckRequest()).status != serving)
+            body = {"signature_name": "double", "inputs": [[1, 2]]}
+            refused.append(rest(server.rest_address, "POST", "/v1/models/m:predict", body)[0])
+            with pytest.raises(grpc.RpcError) as error:
+                client.call(_step())
+            refused.append(error.value.code())
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+    thread.join(20)
+    assert refused == [503, grpc.StatusCode.UNAVAILABLE]
+    assert arrays(call.result())["done"].tolist() == [300_000]
+    client.channel.close()
 
 
 # --- TLS ---
@@ -273,85 +320,3 @@ def test_tls(tmp_path):
         for credentials in (grpc.ssl_channel_credentials(pem), None):
             with Grpc(address, credentials) as client, pytest.raises(grpc.RpcError):
                 client.call(_step(), timeout=2)
-
-
-# --- The process ---
-
-
-def _command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "serving.server", *arguments]
-
-
-def test_the_process_serves_finishes_and_ends(tmp_path):
-    base = tmp_path / "m"
-    reference = small_models.write(base, 1)
-    process = subprocess.Popen(
-        _command(
-            "--model_name=m",
-            f"--model_base_path={base}",
-            "--free_ports",
-            "--enable_grpc_healthcheck_service",
-            "--grpc_channel_arguments=grpc.max_connection_age_ms=100000",
-        ),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )
-    try:
-        line = process.stdout.readline()
-        assert line.startswith("Development server, not TensorFlow Serving"), process.stderr.read()
-        addresses = dict(part.split(": ") for part in line.strip().rstrip(".").split(". ")[-2:])
-        assert all(address.startswith("127.0.0.1:") for address in addresses.values())
-        status, _, _ = rest(addresses["REST"], "GET", "/v1/models/m")
-        assert status == 200
-        with Grpc(addresses["gRPC"]) as client:
-            answer = client.predict("step", frame=FRAME, h=H)
-            np.testing.assert_allclose(
-                answer["logits"], reference.step(FRAME, H)["logits"], rtol=1e-5
-            )
-            # Runs for about a second, into the shutdown.
-            slow = request_for("slow", turns=np.array([300_000], np.int32))
-            running_call = client.prediction.Predict.future(slow, timeout=30)
-            threading.Event().wait(0.2)
-            process.send_signal(signal.SIGTERM)
-            assert process.stdout.readline() == "Stopping.\n"
-            assert arrays(running_call.result())["done"].tolist() == [300_000]
-            with pytest.raises(grpc.RpcError) as error:
-                client.call(_step(), timeout=5)
-            assert error.value.code() == grpc.StatusCode.UNAVAILABLE
-        assert process.wait(timeout=20) == 0
-        assert "Traceback" not in process.stderr.read()
-    finally:
-        process.kill()
-        process.wait()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        (["--per_process_gpu_memory_fraction=0.5"], "--per_process_gpu_memory_fraction: not supp"),
-        (["--num_load_threads", "2"], "--num_load_threads: not supported"),
-        ([], "--model_base_path: expected a folder of versions. Received: nothing"),
-        (["--model_base_path=/none"], "--model_base_path: expected a folder of versions"),
-        (["--model_config_file=/none"], "/none: No such file"),
-        (["--model_base_path=.", "--port=0"], "--port: expected it or --rest_api_port"),
-        (["--model_base_path=.", "--batching_parameters_file=x"], "expected --enable_batching"),
-        (["--model_base_path=.", "--grpc_channel_arguments=a"], "expected name=value"),
-        (["--model_base_path=.", "--rest_api_timeout_in_ms=0"], "rest_api_timeout_in_ms"),
-    ],
-)
-def test_wrong_command_lines_get_one_line_at_once(arguments, text):
-    start = time.monotonic()
-    done = subprocess.run(_command(*arguments), capture_output=True, text=True, timeout=20)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert text in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert time.monotonic() - start < 5
-
-
-def test_help_is_labelled():
-    done = subprocess.run(_command("--help"), capture_output=True, text=True, timeout=20)
-    assert done.returncode == 0
-    assert "for development and tests only" in done.stdout
-    assert "--model_base_path" in done.stdout and "--max_queue" in done.stdout

@@ -135,6 +135,8 @@ def test_a_broken_version_displaces_nothing_and_is_tried_again(house):
         with manager.use("m") as model:
             assert model.version == 1
         # Given up for good: only a folder that comes anew is looked at again.
+        manager.reload([house.config()])
+        assert house.loads == [1, 2, 2, 2]
         house.remove(2)
         _wait(lambda: manager._wanted["m"] == {1})
         house.broken.clear()
@@ -280,6 +282,7 @@ def test_gate_bounds_what_runs_and_what_waits():
             second.start(time.monotonic() + 0.01)
         assert error.value.code == Code.DEADLINE_EXCEEDED
     assert gate.wait_until_empty(0)
+    assert (gate.running, gate.waiting) == (0, 0)
 
 
 def test_gate_lets_the_next_one_in_and_skips_who_has_left():

@@ -310,6 +310,7 @@ def test_metadata(get):
 
 def test_metrics(server, get, post):
     post({"signature_name": "double", "inputs": [[1, 2]]})
+    post({"inputs": 1}, "/v1/models/nobody:predict")
     status, content = get(METRICS)
     lines = content.decode().splitlines()
     assert status == 200
@@ -328,6 +329,9 @@ def test_metrics(server, get, post):
     )
     assert any(":tensorflow:cc:saved_model:load_attempt_count{" in line for line in lines)
     assert "serving_standin_queue_depth 0.0" in lines
+    # Names that strangers make up would fill the memory.
+    assert "nobody" not in content.decode()
+    assert ':tensorflow:serving:request_count{model_name="",status="NOT_FOUND"}' in content.decode()
 
 
 def test_timeout_and_full_queue(references):

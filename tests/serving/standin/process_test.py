@@ -1,0 +1,98 @@
+"""The command, as its users start it and as they mistype it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import grpc
+import numpy as np
+import pytest
+
+from tests.serving.standin import small_models
+from tests.serving.standin.callers import Grpc, arrays, request_for, rest
+
+FRAME, H = np.random.default_rng(0).normal(size=(2, 3, small_models.FEATURES)).astype(np.float32)
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "serving.server", *arguments]
+
+
+def test_the_process_serves_finishes_and_ends(tmp_path):
+    base = tmp_path / "m"
+    reference = small_models.write(base, 1)
+    process = subprocess.Popen(
+        _command(
+            "--model_name=m",
+            f"--model_base_path={base}",
+            "--free_ports",
+            "--enable_grpc_healthcheck_service",
+            "--grpc_channel_arguments=grpc.max_connection_age_ms=100000",
+        ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("Development server, not TensorFlow Serving"), process.stderr.read()
+        addresses = dict(part.split(": ") for part in line.strip().rstrip(".").split(". ")[-2:])
+        assert all(address.startswith("127.0.0.1:") for address in addresses.values())
+        status, _, _ = rest(addresses["REST"], "GET", "/v1/models/m")
+        assert status == 200
+        with Grpc(addresses["gRPC"]) as client:
+            answer = client.predict("step", frame=FRAME, h=H)
+            np.testing.assert_allclose(
+                answer["logits"], reference.step(FRAME, H)["logits"], rtol=1e-5
+            )
+            # Runs for about a second, into the shutdown.
+            slow = request_for("slow", turns=np.array([300_000], np.int32))
+            running_call = client.prediction.Predict.future(slow, timeout=30)
+            threading.Event().wait(0.2)
+            process.send_signal(signal.SIGTERM)
+            assert process.stdout.readline() == "Stopping.\n"
+            assert arrays(running_call.result())["done"].tolist() == [300_000]
+            with pytest.raises(grpc.RpcError) as error:
+                client.predict("step", timeout=5, frame=FRAME, h=H)
+            assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert process.wait(timeout=20) == 0
+        assert "Traceback" not in process.stderr.read()
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--per_process_gpu_memory_fraction=0.5"], "--per_process_gpu_memory_fraction: not supp"),
+        (["--num_load_threads", "2"], "--num_load_threads: not supported"),
+        ([], "--model_base_path: expected a folder of versions. Received: nothing"),
+        (["--model_base_path=/none"], "--model_base_path: expected a folder of versions"),
+        (["--model_config_file=/none"], "/none: No such file"),
+        (["--model_base_path=.", "--port=0"], "--port: expected it or --rest_api_port"),
+        (["--model_base_path=.", "--batching_parameters_file=x"], "expected --enable_batching"),
+        (["--model_base_path=.", "--grpc_channel_arguments=a"], "expected name=value"),
+        (["--model_base_path=.", "--rest_api_timeout_in_ms=0"], "rest_api_timeout_in_ms"),
+    ],
+)
+def test_wrong_command_lines_get_one_line_at_once(arguments, text):
+    start = time.monotonic()
+    done = subprocess.run(_command(*arguments), capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert text in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert time.monotonic() - start < 5
+
+
+def test_help_is_labelled():
+    done = subprocess.run(_command("--help"), capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0
+    assert "for development and tests only" in done.stdout
+    assert "--model_base_path" in done.stdout and "--max_queue" in done.stdout
