@@ -1,4 +1,4 @@
-"""The models that come with the package: their files, names and, where the data is, their scores."""
+"""The models that come with the package: names, files and, where the data is, their scores."""
 
 from __future__ import annotations
 
