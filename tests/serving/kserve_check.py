@@ -5,6 +5,9 @@
 `make deploy-check` runs it in an environment of its own: the package wants other versions of what
 the project needs. A field that KServe's or Kubernetes' classes do not have is an error, and so is a
 value of another type, or one that a class refuses.
+
+The two packages are imported where they are used: pytest imports every module of the tests, and its
+environment has neither.
 """
 
 from __future__ import annotations
@@ -16,8 +19,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import kserve
-import kubernetes.client
 import yaml
 
 MANIFEST = Path(os.path.abspath(__file__)).parent.parent.parent / "serving/deploy/kserve.yaml"
@@ -28,6 +29,9 @@ _SIMPLE = {"str": str, "int": int, "float": float, "bool": bool}
 
 
 def _class(name: str) -> type | None:
+    import kserve
+    import kubernetes.client
+
     return getattr(kserve, name, None) or getattr(kubernetes.client, name, None)
 
 
@@ -93,6 +97,8 @@ def check(text: str) -> Any:
     value = yaml.safe_load(text)
     service = read(value, "V1beta1InferenceService", "InferenceService")
     received = (service.api_version, service.kind)
+    import kserve
+
     names = kserve.constants
     wanted = (names.KSERVE_V1BETA1, names.KSERVE_KIND_INFERENCESERVICE)
     if received != wanted:

@@ -14,7 +14,7 @@ import pytest
 from serving.command_line import InputError
 from tests.tuner import tiny
 from tests.tuner.tiny_task import TinyTask
-from tuner import pretrain
+from tuner import pretraining
 from tuner.analysis.records import Records
 from tuner.ledger import Entry
 from tuner.protocol import Outcome
@@ -55,7 +55,7 @@ def study(outcomes: dict[str, list[Outcome]]) -> Records:
 def test_the_best_trial_of_each_variant_gives_its_model_again(
     study: Records, outcomes: dict[str, list[Outcome]], tmp_path: Path
 ) -> None:
-    made = dict(pretrain.train_again(study, TASK, CORPUS, tmp_path))
+    made = dict(pretraining.train_again(study, TASK, CORPUS, tmp_path))
     assert sorted(folder.name for folder in made) == ["tiny-NIG", "tiny-V"]
     model = keras.models.load_model(tmp_path / "tiny-V" / "model.keras")
     for weight, expected in zip(model.get_weights(), outcomes["V"][1].weights, strict=True):
@@ -64,7 +64,7 @@ def test_the_best_trial_of_each_variant_gives_its_model_again(
     card = json.loads((tmp_path / "tiny-V" / "card.json").read_text())
     assert (card["trial"], card["seed"], card["data"]["name"]) == (1, 12, "tiny music")
 
-    assert list(pretrain.train_again(study, TASK, CORPUS, tmp_path)) == []
+    assert list(pretraining.train_again(study, TASK, CORPUS, tmp_path)) == []
 
 
 def test_another_score_than_was_written_down_is_refused(study: Records, tmp_path: Path) -> None:
@@ -72,5 +72,5 @@ def test_another_score_than_was_written_down_is_refused(study: Records, tmp_path
     score = dataclasses.replace(best.result.validation, mean=best.result.validation.mean * 1.1)
     wrong = Entry(best.trial, dataclasses.replace(best.result, validation=score))
     with pytest.raises(InputError, match=r"tiny-V: expected the validation score of the study"):
-        list(pretrain.train_again(records({"V": (wrong,)}), TASK, CORPUS, tmp_path))
+        list(pretraining.train_again(records({"V": (wrong,)}), TASK, CORPUS, tmp_path))
     assert list(tmp_path.iterdir()) == []
