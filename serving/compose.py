@@ -9,7 +9,6 @@ or `--address` a server. The same seed gives the same music.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,21 +109,15 @@ def _predictor() -> Iterator[Predictor]:
 
 def _exported(name: str) -> Path:
     """Exports a pretrained model to the cache, once."""
-    import zoo
-    from serving import versions
+    from serving import sources, versions
 
-    try:
-        folder = zoo.pretrained.find(name)
-    except ValueError as error:
-        raise InputError(f"--pretrained: {error}") from error
-    card = json.loads((folder / zoo.pretrained.CARD).read_text(encoding="utf-8"))
-    metric = card["metric"]
+    source = sources.from_pretrained(name)
+    card, metric = source.card, source.card["metric"]
     print(
-        f"model: {folder.name}, test {metric['name']} {card['test']:.2f} {metric['unit']} on "
+        f"model: {name}, test {metric['name']} {card['test']:.2f} {metric['unit']} on "
         f"{card['data']['name']}"
     )
-    base = cache.folder() / "exports" / folder.name
-    return versions.publish(folder, base)
+    return versions.publish(source, cache.folder() / "exports" / source.keras_file.parent.name)
 
 
 if __name__ == "__main__":

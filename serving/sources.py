@@ -90,13 +90,11 @@ def from_folder(folder: Path) -> Source:
         if not (folder / name).is_file():
             raise InputError(f"{folder}: expected a folder with {MODEL} and {CARD}. No {name}")
     study = folder.parent.parent / STUDY
-    of_study = folder.parent.name == "best" and study.is_file()
-    return Source(
-        folder / MODEL,
-        _read_json(folder / CARD),
-        study_sha256(_read_json(study)) if of_study else "",
-        "study" if of_study else "file",
-    )
+    card = _read_json(folder / CARD)
+    if folder.parent.name == "best" and study.is_file():
+        return Source(folder / MODEL, card, study_sha256(_read_json(study)), "study")
+    # A model that left its study remembers it in its card.
+    return Source(folder / MODEL, card, card.get("study_sha256", ""), "file")
 
 
 def from_file(path: Path) -> Source:

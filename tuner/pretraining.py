@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from serving import files
 from serving.command_line import InputError
-from serving.sources import CARD
+from serving.sources import CARD, study_sha256
 from tuner import engines
 from tuner.analysis.records import Records
 from tuner.ledger import Entry, best_first
@@ -57,6 +58,7 @@ def train_again(
                 f"Received: {received:.4f}"
             )
         _keep(folder, outcome, task, corpus, protocol)
+        _add_to_card(folder / CARD, study_sha256=study_sha256(study.facts))
         yield folder, outcome
 
 
@@ -82,3 +84,8 @@ def _keep(
         entry = Entry(outcome.trial, outcome.result)
         models.save_weights(entry, outcome.weights, [])
         models.update([entry])
+
+
+def _add_to_card(path: Path, **facts: str) -> None:
+    card = json.loads(path.read_text(encoding="utf-8"))
+    files.write_text(path, json.dumps({**card, **facts}, indent=2) + "\n")

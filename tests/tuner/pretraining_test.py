@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 
+from serving import sources
 from serving.command_line import InputError
 from tests.tuner import tiny
 from tests.tuner.tiny_task import TinyTask
@@ -63,6 +64,7 @@ def test_the_best_trial_of_each_variant_gives_its_model_again(
         np.testing.assert_allclose(weight, expected, rtol=1e-4, atol=1e-5)
     card = json.loads((tmp_path / "tiny-V" / "card.json").read_text())
     assert (card["trial"], card["seed"], card["data"]["name"]) == (1, 12, "tiny music")
+    assert card["study_sha256"] == sources.study_sha256(study.facts)
 
     assert list(pretraining.train_again(study, TASK, CORPUS, tmp_path)) == []
 
