@@ -8,12 +8,16 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _UNFINISHED, _REPLACED = ".tmp-", ".old-"
 """How names begin that a killed process may leave behind."""
+
+_ATTEMPTS, _PAUSE = 20, 0.05
+"""How often, and after how many seconds, to remove again what a child has put into a folder."""
 
 _FULL = 2**20
 """A disk with fewer free bytes than these is full when something could not be written."""
@@ -195,7 +199,22 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what killed processes have left in a folder; nobody may be writing there."""
+    """Removes what killed processes have left in a folder; nobody may be writing there.
+
+    But for children that outlive a killed process: they come to an end once their folder is gone.
+    """
     for entry in folder.iterdir():
         if entry.name.startswith((_UNFINISHED, _REPLACED)):
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            _remove_folder(entry) if entry.is_dir() else entry.unlink()
+
+
+def _remove_folder(folder: Path) -> None:
+    for _ in range(_ATTEMPTS):
+        try:
+            return shutil.rmtree(folder)
+        except OSError as error:
+            # A file came while the others went.
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            time.sleep(_PAUSE)
+    shutil.rmtree(folder)

@@ -147,3 +147,23 @@ def test_a_new_folder_replaces_none(tmp_path: pathlib.Path) -> None:
     assert caught.value.filename == str(path)
     assert (path / "a").read_text() == "first"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_comes_while_a_folder_is_swept_goes_too(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a child that outlives a killed process."""
+    left = tmp_path / ".tmp-x"
+    left.mkdir()
+    rmdir, late = os.rmdir, iter(["one", "two"])
+
+    def put_and_remove(path, *, dir_fd=None):
+        for name in late:
+            (left / name).touch()
+            break
+        rmdir(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "rmdir", put_and_remove)
+    files.sweep(tmp_path)
+    assert next(late, None) is None
+    assert list(tmp_path.iterdir()) == []
