@@ -110,11 +110,7 @@ class Manager:
     def _resolve(self, name: str, version: int | None, label: str | None) -> Version:
         if not name:
             raise invalid("ModelSpec has no name specified.")
-        if label:
-            config = self._configs.get(name)
-            if config is None or label not in config.labels:
-                raise invalid(f"Unrecognized servable version label: {label}")
-            version = config.labels[label]
+        version = self._labelled(name, label) if label else version
         entries = self._versions.get(name, {})
         if version is None:
             serving = [n for n, entry in entries.items() if entry.state == State.AVAILABLE]
@@ -126,6 +122,12 @@ class Manager:
         raise ServingError(
             Code.NOT_FOUND, f"Servable not found for request: Specific({name}, {version})"
         )
+
+    def _labelled(self, name: str, label: str) -> int:
+        config = self._configs.get(name)
+        if config is None or label not in config.labels:
+            raise invalid(f"Unrecognized servable version label: {label}")
+        return config.labels[label]
 
     def knows(self, name: str) -> bool:
         """Tells whether a model is, or was, to be served."""
@@ -145,11 +147,7 @@ class Manager:
             ServingError: NOT_FOUND if there is none.
         """
         with self._changed:
-            if label:
-                config = self._configs.get(name)
-                if config is None or label not in config.labels:
-                    raise invalid(f"Unrecognized servable version label: {label}")
-                version = config.labels[label]
+            version = self._labelled(name, label) if label else version
             entries = self._versions.get(name, {})
             if version is None:
                 if not entries:
