@@ -117,7 +117,7 @@ $(RAY_VENV)/installed: | $(INSTALLED)
 # --- The checks ---
 
 # Only files with examples: two commands in one process would both define --study_dir.
-EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' serving tuner zoo)
+EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' common serving tuner zoo)
 
 .PHONY: test
 test: $(INSTALLED) ## the tests, and the examples in the docstrings
@@ -129,12 +129,12 @@ test-slow: $(INSTALLED) ## the tests marked slow
 
 .PHONY: io-test
 io-test: $(IO_VENV)/installed ## the tests of tensorflow-io and of the front ends, in an environment with TensorFlow 2.16
-	$(IO_VENV)/bin/python -m pytest tests/serving/media/remote_audio_test.py $(wildcard tests/zoo/frontends)
+	$(IO_VENV)/bin/python -m pytest tests/common/media/remote_audio_test.py $(wildcard tests/zoo/frontends)
 
 # Version and hash of axe-core stand in npm's lock.
 .PHONY: browser-test
 browser-test: $(INSTALLED) chromium tests/browser/node_modules ## the report's page in Chromium: sorting, filtering, accessibility, no network
-	BROWSER_TEST=1 $(BIN)/python -m pytest tests/tuner/analysis/browser_test.py $(PYTEST_ARGS)
+	BROWSER_TEST=1 $(BIN)/python -m pytest tests/tuner/analysis/report/browser_test.py $(PYTEST_ARGS)
 
 tests/browser/node_modules: tests/browser/package-lock.json
 	@command -v npm >/dev/null || { \
@@ -153,7 +153,7 @@ chromium:
 
 .PHONY: fanova-test
 fanova-test: $(FANOVA_VENV)/installed ## the back end fanova against the package itself, in an environment of its own
-	$(FANOVA_VENV)/bin/python -m pytest tests/tuner/analysis/fanova_package_test.py
+	$(FANOVA_VENV)/bin/python -m pytest tests/tuner/analysis/importance/fanova_package_test.py
 
 # KServe's package wants older versions of what the lock has.
 .PHONY: deploy-check

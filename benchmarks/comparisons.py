@@ -2,7 +2,8 @@
 
     python -m benchmarks.comparisons
 
-Made-up studies of nine variants, compared as a report compares them (`tuner.analysis.statistics`).
+Made-up studies of nine variants, compared as a report compares them
+(`tuner.analysis.statistics.summaries`).
 A trial's score is that of its hyperparameters plus a chance of its own in validation and in test;
 the less of that chance there is, the more closely test follows validation. With nine equal variants
 every difference found is a false alarm; then one variant is made worse by a multiple of the
@@ -21,12 +22,12 @@ import numpy as np
 from absl import flags
 
 from benchmarks import table
-from serving import command_line
-from tuner.analysis import statistics
-from tuner.analysis.evidence import NotEnough
-from tuner.analysis.statistics import LEVEL, Comparison, VariantSummary
-from tuner.ledger import Entry
-from tuner.protocol import Result, Score, Trial
+from common import command_line
+from tuner.analysis.statistics import summaries
+from tuner.analysis.statistics.evidence import InsufficientData
+from tuner.analysis.statistics.summaries import LEVEL, Comparison, VariantSummary
+from tuner.study.ledger import TrialRecord
+from tuner.training.protocol import Metrics, Score, Trial
 
 _STUDIES = flags.DEFINE_integer("studies", 500, "Studies of equal variants for each row.")
 _PLANTED = flags.DEFINE_integer("planted_studies", 120, "Studies with a worse variant for a row.")
@@ -73,9 +74,9 @@ def summarize(variant: str, validation: np.ndarray, test: np.ndarray) -> Variant
         test: float64 of shape [trials].
     """
     entries = [
-        Entry(
+        TrialRecord(
             Trial(index, variant, 100, 1e-3, 0.9, 0.0, seed=1),
-            Result(
+            Metrics(
                 best_epoch=1,
                 validation=Score(own, own),
                 test=Score(tests, tests),
@@ -88,7 +89,7 @@ def summarize(variant: str, validation: np.ndarray, test: np.ndarray) -> Variant
         )
         for index, (own, tests) in enumerate(zip(validation.tolist(), test.tolist(), strict=True))
     ]
-    return statistics.summarize(variant, entries, failed=0, planned=len(entries))
+    return summaries.summarize(variant, entries, failed=0, planned=len(entries))
 
 
 def make_study(
@@ -137,8 +138,8 @@ def look(generator: np.random.Generator, trials: int, noise: float, studies: int
 def compare(summaries: Sequence[VariantSummary]) -> dict[str, Comparison]:
     """Compares all variants with V; in made-up studies that is always possible."""
     results = {}
-    for variant, comparison in statistics.compare(summaries).items():
-        assert not isinstance(comparison, NotEnough), comparison.reason
+    for variant, comparison in summaries.compare(summaries).items():
+        assert not isinstance(comparison, InsufficientData), comparison.reason
         results[variant] = comparison
     return results
 

@@ -16,14 +16,14 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import nnls
 
-from tuner import estimate
-from tuner.ledger import Entry
-from tuner.protocol import Trial
+from tuner.study.ledger import TrialRecord
 from tuner.tasks.task import find_task
+from tuner.training import estimate
+from tuner.training.protocol import Trial
 from zoo.variants import VARIANTS
 
 
-def epochs_of(entry: Entry) -> int:
+def epochs_of(entry: TrialRecord) -> int:
     """Counts the epochs that a trial was trained for, one that diverged included."""
     return entry.result.curve[-1].epoch + entry.result.diverged
 
@@ -45,7 +45,7 @@ class CostModel:
         error: median over the fitted trials of the relative error of the seconds an epoch.
     """
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    def __init__(self, entries: Sequence[TrialRecord]) -> None:
         """Fits non-negative coefficients by relative errors, so that small trials count as much.
 
         Args:

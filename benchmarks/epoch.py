@@ -22,7 +22,7 @@ from absl import flags
 
 from benchmarks import table
 from benchmarks.remote import Remote
-from serving import command_line
+from common import command_line
 
 if TYPE_CHECKING:
     from tuner.tasks.sequences import Sequences
@@ -62,7 +62,7 @@ def _few(corpus: Corpus) -> Corpus:
 def _made_up(task: Task, frames: int) -> Corpus:
     """Sequences of one length without meaning; a label of `ctc` for ten frames."""
     from tuner.tasks.sequences import Sequences
-    from tuner.tasks.task import Corpus, Edition
+    from tuner.tasks.task import Corpus, DatasetInfo
 
     generator = np.random.default_rng(1)
 
@@ -79,7 +79,7 @@ def _made_up(task: Task, frames: int) -> Corpus:
             ),
         )
 
-    edition = Edition("made up", "0" * 64, "normal numbers")
+    edition = DatasetInfo("made up", "0" * 64, "normal numbers")
     return Corpus(edition, split(_LENGTHS_FRAMES // frames), split(1), split(1))
 
 
@@ -107,7 +107,7 @@ def _measure(path: Path, task: str, units: int) -> Iterator[tuple[str, dict[str,
 
 def _rows(corpus: Corpus, task: Task, units: int, folder: Path) -> list[Row]:
     """Measures a corpus with one size."""
-    from tuner import sharing
+    from tuner.parallel import sharing
 
     path = folder / "corpus"
     with path.open("wb") as file:
@@ -118,7 +118,7 @@ def _rows(corpus: Corpus, task: Task, units: int, folder: Path) -> list[Row]:
         rows.append(
             {
                 "task": task.name,
-                "data": corpus.edition.name,
+                "data": corpus.dataset.name,
                 "engine": engine,
                 "units": units,
                 "sequences": len(corpus.train),
@@ -143,7 +143,7 @@ def main() -> int:
         folder = Path(name)
         for task in map(find_task, _TASKS):
             corpus = task.load(_DATA.value if task.name == "music" else "auto")
-            print(f"data: {corpus.edition}")
+            print(f"data: {corpus.dataset}")
             for units in map(int, _UNITS.value):
                 epochs += _rows(_few(corpus), task, units, folder)
         for task in map(find_task, _TASKS[1:]):

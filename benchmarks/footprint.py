@@ -20,10 +20,10 @@ from absl import flags
 
 from benchmarks import table
 from benchmarks.remote import Remote
-from serving import command_line
+from common import command_line
 
 if TYPE_CHECKING:
-    from tuner.protocol import Trial
+    from tuner.training.protocol import Trial
 
 _DATA = flags.DEFINE_string("data", "auto", "Data of the music task.")
 _TRIALS = flags.DEFINE_integer("trials", 200, "Trials of the one process.", lower_bound=1)
@@ -52,8 +52,8 @@ def _start(code: str, path: str, cache: str) -> Row:
 
 def _trials(count: int) -> list[Trial]:
     """Takes the first rows of each variant's design, the variants in turn."""
-    from tuner import design
-    from tuner.presets import PRESETS
+    from tuner.search import design
+    from tuner.study.presets import PRESETS
     from zoo.variants import VARIANTS
 
     each = -(-count // len(VARIANTS))
@@ -91,7 +91,7 @@ def main() -> int:
     from tuner.tasks.task import find_task
 
     corpus = find_task("music").load(_DATA.value)
-    print(f"data: {corpus.edition}")
+    print(f"data: {corpus.dataset}")
     with tempfile.TemporaryDirectory() as folder:
         files = WorkFiles(Path(folder), corpus.train)
         small = files.path("check", "V", 32)

@@ -19,10 +19,10 @@ import numpy as np
 from absl import flags
 
 from benchmarks import table
-from serving import command_line
+from common import command_line
 
 if TYPE_CHECKING:
-    from tuner.analysis.boxes import Decomposition
+    from tuner.analysis.importance.trees import Decomposition
 
 _RUNS = flags.DEFINE_integer("runs", 5, "Seeds, of points and forests.", lower_bound=1)
 _SLOW_RUNS = flags.DEFINE_integer(
@@ -78,15 +78,15 @@ def _means(decomposition: Decomposition) -> Shares:
 
 
 def _forest(points: np.ndarray, targets: np.ndarray, seed: int) -> Shares:
-    from tuner.analysis import boxes, forest
+    from tuner.analysis.importance import forest, trees
 
     factors = points.shape[1]
-    trees, _ = forest.grow(points, targets, [None] * factors, seed=seed)
-    return _means(boxes.decompose(trees, [_CURVE] * factors, [_SURFACE] * factors))
+    grown, _ = forest.grow(points, targets, [None] * factors, seed=seed)
+    return _means(trees.decompose(grown, [_CURVE] * factors, [_SURFACE] * factors))
 
 
 def _fanova(points: np.ndarray, targets: np.ndarray, seed: int) -> Shares:
-    from tuner.analysis import fanova_package
+    from tuner.analysis.importance import fanova_package
 
     factors = points.shape[1]
     decomposition, _ = fanova_package.decompose(

@@ -19,7 +19,7 @@ from absl import flags
 
 from benchmarks import table
 from benchmarks.remote import Missing, Remote, interpreter
-from serving import command_line
+from common import command_line
 
 _SHAPES = flags.DEFINE_list(
     "shapes", ["1x61x64", "32x100x128", "16x300x128", "64x50x256"], "Batch, time and units of each."

@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 
 from benchmarks import table
-from serving import command_line
+from common import command_line
 
 if TYPE_CHECKING:
     from tuner.tasks.task import Corpus, Task
@@ -34,7 +34,7 @@ Row = dict[str, Any]
 def _row(task: Task, corpus: Corpus, model: str) -> Row:
     return {
         "task": task.name,
-        "data": corpus.edition.name,
+        "data": corpus.dataset.name,
         "model": model,
         "metric": f"{task.metric.name}, {task.metric.unit}",
     }
@@ -42,8 +42,8 @@ def _row(task: Task, corpus: Corpus, model: str) -> Row:
 
 def _trial(task: Task, corpus: Corpus) -> Row:
     """Trains the LSTM with the native engine."""
-    from tuner import native
-    from tuner.protocol import Protocol, Trial
+    from tuner.training import native
+    from tuner.training.protocol import Protocol, Trial
 
     learning_rate, momentum, noise_std = _HYPERPARAMETERS[task.name]
     trial = Trial(0, "V", _UNITS.value, learning_rate, momentum, noise_std, seed=1)
@@ -107,7 +107,7 @@ def main() -> int:
     for name in _TASKS.value:
         task = find_task(name)
         corpus = load_corpus(task, "auto")
-        print(f"data: {corpus.edition}", flush=True)
+        print(f"data: {corpus.dataset}", flush=True)
         if task.head == "softmax":
             rows.append(_linear(task, corpus))
         rows.append(_trial(task, corpus))

@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks import plots, table
 from benchmarks.implementations import NATIVE
 from benchmarks.targets import TARGETS, Results, Rows
-from serving import command_line, files
+from common import command_line, files
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 _IMAGES = PAGE.parent / "images"

@@ -22,7 +22,7 @@ from absl import flags
 
 from benchmarks import table
 from benchmarks.remote import ROOT
-from serving import command_line
+from common import command_line
 
 _RUNS = flags.DEFINE_integer("runs", 5, "Runs of each report that count.", lower_bound=1)
 _SAVE = flags.DEFINE_bool("save", True, "Write the results to benchmarks/results.")

@@ -12,7 +12,7 @@ import sys
 
 from absl import flags
 
-from serving import command_line
+from common import command_line
 
 _DATA = flags.DEFINE_string("data", "auto", "Data of the music task.")
 _STUDY_DIR = flags.DEFINE_string("study_dir", "studies/benchmark", "Where the study is kept.")

@@ -20,7 +20,7 @@ from absl import flags
 from benchmarks import table
 from benchmarks.implementations import native
 from benchmarks.remote import Remote, cores
-from serving import command_line
+from common import command_line
 
 if TYPE_CHECKING:
     from benchmarks.work_files import WorkFiles
@@ -114,7 +114,7 @@ def main() -> int:
     from tuner.tasks.task import find_task
 
     corpus = find_task("music").load(_DATA.value)
-    print(f"data: {corpus.edition}")
+    print(f"data: {corpus.dataset}")
     processes = [native("V").start(core) for core in cores()[:2]]
     with tempfile.TemporaryDirectory() as folder, Remote("benchmarks.peers.sgemm:Sgemm") as sgemm:
         files = WorkFiles(Path(folder), corpus.train)

@@ -36,7 +36,7 @@ from benchmarks.serving_peers import results
 from benchmarks.serving_peers.latencies import Latencies
 from benchmarks.serving_peers.names import SIGNATURES
 from benchmarks.serving_peers.peers import PEERS, Open, Setup
-from serving import command_line
+from common import command_line
 
 _REPEATS = flags.DEFINE_integer("repeats", 3, "Timed repeats.", lower_bound=1)
 _SECONDS = flags.DEFINE_float("seconds", 5.0, "Duration of a measurement.", lower_bound=0.1)

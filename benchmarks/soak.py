@@ -26,7 +26,7 @@ from absl import flags
 
 from benchmarks import table
 from benchmarks.remote import Remote, cores
-from serving import command_line
+from common import command_line
 
 _MINUTES = flags.DEFINE_float("minutes", 10.0, "Duration.", lower_bound=0.05, upper_bound=240)
 _CONCURRENCY = flags.DEFINE_integer("concurrency", 64, "Requests under way, gRPC.", lower_bound=1)

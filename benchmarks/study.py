@@ -25,10 +25,10 @@ from absl import flags
 
 from benchmarks import table
 from benchmarks.remote import ROOT
-from serving import command_line
+from common import command_line
 
 if TYPE_CHECKING:
-    from tuner.ledger import Entry
+    from tuner.study.ledger import TrialRecord
 
 _DATA = flags.DEFINE_string("data", "auto", "Data of the music task.")
 _STUDY_DIR = flags.DEFINE_string("study_dir", None, "Where the study is kept [nowhere].")
@@ -120,13 +120,13 @@ def clock_seconds(samples: Sequence[Row]) -> float:
     return total
 
 
-def _summary(entries: Sequence[Entry], samples: Sequence[Row]) -> Row:
+def _summary(entries: Sequence[TrialRecord], samples: Sequence[Row]) -> Row:
     """Says what was measured and what follows for the whole study."""
     from benchmarks.cost_model import CostModel, epochs_of
-    from tuner.plan import Plan
-    from tuner.presets import PRESETS
-    from tuner.protocol import Protocol
+    from tuner.study.plan import Plan
+    from tuner.study.presets import PRESETS
     from tuner.tasks.task import find_task
+    from tuner.training.protocol import Protocol
     from zoo.variants import VARIANTS
 
     preset = PRESETS["paper"]
@@ -162,7 +162,7 @@ def _summary(entries: Sequence[Entry], samples: Sequence[Row]) -> Row:
     }
 
 
-def _trial_rows(entries: Sequence[Entry]) -> list[Row]:
+def _trial_rows(entries: Sequence[TrialRecord]) -> list[Row]:
     from benchmarks.cost_model import epochs_of
 
     return [
@@ -187,7 +187,7 @@ def main() -> int:
         directory.parent.mkdir(parents=True, exist_ok=True)
         samples = _watch(directory)
         command_line.start_tensorflow()
-        from tuner.ledger import Ledger
+        from tuner.study.ledger import Ledger
         from zoo.variants import VARIANTS
 
         entries = [

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.remote import interpreter
-from serving import files
-from tuner import machine
+from common import files
+from tuner.parallel import machine
 
 RESULTS = Path(__file__).parent / "results"
 """Where committed results are."""

@@ -23,7 +23,7 @@ from absl import flags
 from benchmarks import table
 from benchmarks.implementations import IMPLEMENTATIONS, NATIVE, Implementation
 from benchmarks.remote import Missing, Remote
-from serving import command_line
+from common import command_line
 
 if TYPE_CHECKING:
     from benchmarks.work_files import WorkFiles
@@ -131,7 +131,7 @@ def main() -> int:
     from tuner.tasks.task import find_task
 
     corpus = find_task("music").load(_DATA.value)
-    _print(f"data: {corpus.edition}")
+    _print(f"data: {corpus.dataset}")
     chosen = [
         entry
         for entry in IMPLEMENTATIONS

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.work import Work, bucket_lengths, operations
-from tuner import streams
-from tuner.protocol import Protocol
 from tuner.tasks.sequences import Sequences
+from tuner.training import random_streams
+from tuner.training.protocol import Protocol
 from zoo.variants import VARIANTS, Variant
 
 _BUCKETS = 8
@@ -118,7 +118,7 @@ class WorkFiles:
             seed=_SEED,
             inputs=inputs,
             targets=targets,
-            weights=streams.initial_weights(_SEED, shapes, Protocol().weight_std),
+            weights=random_streams.initial_weights(_SEED, shapes, Protocol().weight_std),
             buckets=self._buckets,
         ).save(path)
         return str(path)

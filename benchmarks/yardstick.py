@@ -12,7 +12,7 @@ from __future__ import annotations
 from absl import flags
 
 from benchmarks import table
-from serving import command_line
+from common import command_line
 
 _DATA = flags.DEFINE_string("data", "auto", "Data of the music task.")
 _SEEDS = flags.DEFINE_list("seeds", ["1", "2", "3"], "Seeds of weights and noise.")
@@ -22,14 +22,14 @@ _ENGINES = flags.DEFINE_list("engines", ["native", "keras"], "Engines to train w
 def main() -> int:
     """Runs the command."""
     command_line.start_tensorflow()
-    from tuner import engines, reference
-    from tuner.protocol import Protocol, Trial
     from tuner.tasks.task import find_task
+    from tuner.training import engines, keras_engine
+    from tuner.training.protocol import Protocol, Trial
 
-    reference.use_one_thread()
+    keras_engine.use_one_thread()
     task = find_task("music")
     corpus = task.load(_DATA.value)
-    print(f"data: {corpus.edition}")
+    print(f"data: {corpus.dataset}")
     trials = [Trial(0, "V", 60, 0.01, 0.5, 0.1, seed=int(seed)) for seed in _SEEDS.value]
     rows = []
     outcomes = (
@@ -41,7 +41,7 @@ def main() -> int:
         result = outcome.result
         rows.append(
             {
-                "data": corpus.edition.name,
+                "data": corpus.dataset.name,
                 "seed": outcome.trial.seed,
                 "best_epoch": result.best_epoch,
                 "epochs": result.curve[-1].epoch,

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from absl import flags
 
-from serving import command_line
+from common import command_line
 from serving.clients.client import Client
 from serving.clients.errors import ServingError
 from serving.clients.streaming import Stream

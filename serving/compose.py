@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from serving import cache, command_line
-from serving.command_line import InputError
+from common import cache, command_line
+from common.errors import InputError
 
 if TYPE_CHECKING:
+    from common.media.pitches import Roll
     from serving.clients.predictor import Predictor
-    from serving.media.pitches import Roll
 
 _OUT = flags.DEFINE_string("out", None, "MIDI file to write; the picture goes beside it as .svg.")
 _ADDRESS = flags.DEFINE_string(
@@ -56,9 +56,9 @@ def main() -> int:
         raise InputError(f"--temperature: expected more than 0. Received: {_TEMPERATURE.value:g}")
     if _ADDRESS.value is not None and _LOCAL.value is not None:
         raise InputError("--local: expected either a server or a folder. Received: --address too")
-    from serving import files
+    from common import files
+    from common.media.midi import write_midi
     from serving.composer import piano_roll, sampling
-    from serving.media.midi import write_midi
 
     prompt = sampling.tonic() if _PROMPT.value is None else _read(Path(_PROMPT.value))
     settings = sampling.Settings(
@@ -79,7 +79,7 @@ def main() -> int:
 
 
 def _read(path: Path) -> Roll:
-    from serving.media.midi import Unsuitable, read_midi
+    from common.media.midi import Unsuitable, read_midi
 
     try:
         return read_midi(path.read_bytes())

@@ -19,7 +19,7 @@ import keras
 import tensorflow as tf
 
 import zoo
-from serving.command_line import InputError
+from common.errors import InputError
 from zoo import variant_cell
 from zoo.blocks import Blocks
 

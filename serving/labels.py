@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from serving import files
-from serving.command_line import InputError
+from common import files
+from common.errors import InputError
 
 FILE = "models.config"
 """The file's name, in the folder of a model's versions; for the flag `--model_config_file`."""

@@ -12,8 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from serving import files
-from serving.command_line import InputError
+from common import files
+from common.errors import InputError
 from serving.inference import Network
 from serving.signatures import DEFAULT
 from serving.sources import Source

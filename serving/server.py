@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from serving import command_line
-from serving.command_line import InputError
+from common import command_line
+from common.errors import InputError
 
 if TYPE_CHECKING:
     from serving.standin.settings import Batching, Limits, Loading, ModelConfig, Settings

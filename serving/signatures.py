@@ -10,8 +10,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from common.errors import InputError
 from serving import saved_model
-from serving.command_line import InputError
 from serving.decoding import DECODINGS
 from serving.inference import Network
 from serving.specs import Signature

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from serving import command_line
-from serving.command_line import InputError
+from common import command_line
+from common.errors import InputError
 
 MODEL = "model.keras"
 """The model in `best/<code>` of a study."""

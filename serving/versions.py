@@ -6,8 +6,9 @@ from pathlib import Path
 
 import keras
 
-from serving import files, model_card, signatures, sources, warmup
-from serving.command_line import InputError
+from common import files
+from common.errors import InputError
+from serving import model_card, signatures, sources, warmup
 from serving.inference import Network
 from serving.sources import Source
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from serving import files
+from common import files
 from serving.model_card import FOLDER
 from serving.signatures import DEFAULT
 from serving.specs import Signature

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(os.path.abspath(__file__)).parent.parent
-ROOMS = ("benchmarks", "serving", "tests", "tuner", "zoo")
+ROOMS = ("benchmarks", "common", "serving", "tests", "tuner", "zoo")
 MAX_LINES = 400
 
 # What is not the project's text: environments, caches, what studies and builds leave.

@@ -27,7 +27,7 @@ def load_trials(path: str | os.PathLike[str]) -> pd.DataFrame:
         design; `status` tells finished trials from failed and waiting ones.
 
     Raises:
-        serving.command_line.InputError: if it is none of these, or damaged; the message names the
+        common.errors.InputError: if it is none of these, or damaged; the message names the
             file, and of a table row and column.
 
     Example:
@@ -41,7 +41,7 @@ def load_trials(path: str | os.PathLike[str]) -> pd.DataFrame:
     # Workers and `--help` import this package: only who asks for a frame waits for pandas.
     from pathlib import Path
 
-    from tuner.analysis import sources, table
+    from tuner.analysis.trials import sources, table
     from tuner.variants import CODES
 
     return table.frame(sources.load_all([Path(path)], CODES))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from absl import flags
 
-from serving import command_line
-from serving.command_line import InputError
+from common import command_line
+from common.errors import InputError
 
 _STUDY_DIR = flags.DEFINE_multi_string(
     "study_dir", [], "Directory of a study, or a table of trials; repeat it for several."
@@ -27,7 +27,7 @@ def main() -> int:
         raise InputError("--study_dir: expected a study directory. Received: nothing")
     if not _OUT.value:
         raise InputError("--out: expected a file .csv or .parquet. Received: nothing")
-    from tuner.analysis import sources, table
+    from tuner.analysis.trials import sources, table
     from tuner.variants import CODES
 
     studies = sources.load_all([Path(name) for name in _STUDY_DIR.value], CODES)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from absl import flags
 
-from serving import command_line
-from serving.command_line import InputError
+from common import command_line
+from common.errors import InputError
 
 _TRIAL_TABLE = flags.DEFINE_string(
     "trial_table", None, "Table of trials (.csv, .parquet) or directory of the study."
@@ -27,7 +27,7 @@ def main() -> int:
     """Runs the command."""
     trials, out = _path("trial_table", _TRIAL_TABLE.value), _path("out", _OUT.value)
     command_line.start_tensorflow()
-    from tuner.analysis import sources
+    from tuner.analysis.trials import sources
     from tuner.pretraining import train_again
     from tuner.tasks.task import find_task, load_corpus
     from tuner.variants import CODES
@@ -35,8 +35,8 @@ def main() -> int:
     (study,) = sources.load_all([trials], CODES)
     task = find_task(study.facts["task"])
     corpus = load_corpus(task, _DATA.value)
-    print(f"data: {corpus.edition}")
-    expected, received = study.facts["data"]["sha256"], corpus.edition.sha256
+    print(f"data: {corpus.dataset}")
+    expected, received = study.facts["data"]["sha256"], corpus.dataset.sha256
     if received != expected:
         raise InputError(
             f"--data: expected the data of the trials, sha256 {expected}. Received: {received}"

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from serving import files
-from serving.command_line import InputError
+from common import files
+from common.errors import InputError
 from serving.sources import CARD, study_sha256
-from tuner import engines
-from tuner.analysis.records import Records
-from tuner.ledger import Entry, best_first
-from tuner.models import Models
-from tuner.protocol import Outcome, Protocol
+from tuner.analysis.trials.records import Records
+from tuner.study.ledger import TrialRecord, best_first
+from tuner.study.models import Models
 from tuner.tasks.task import Corpus, Task
+from tuner.training import engines
+from tuner.training.protocol import Protocol, TrialResult
 
 TOLERANCE = 0.01
 """Relative difference that rounding on another processor may make over a whole trial."""
@@ -25,13 +25,13 @@ TOLERANCE = 0.01
 
 def train_again(
     study: Records, task: Task, corpus: Corpus, out: Path
-) -> Iterator[tuple[Path, Outcome]]:
+) -> Iterator[tuple[Path, TrialResult]]:
     """Trains the best trial of each variant and writes its model, unless it is there.
 
     Args:
         study: the trials.
-        task: what they learnt.
-        corpus: the data that they learnt from.
+        task: what they learned.
+        corpus: the data that they learned from.
         out: folder of the models; `<task>-<code>` is added to it, with the files of
             `serving.sources.MODEL` and `CARD`.
 
@@ -62,7 +62,7 @@ def train_again(
         yield folder, outcome
 
 
-def _is_of(folder: Path, entry: Entry) -> bool:
+def _is_of(folder: Path, entry: TrialRecord) -> bool:
     """Whether a folder holds the model of a trial."""
     try:
         card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
@@ -76,12 +76,12 @@ def _is_of(folder: Path, entry: Entry) -> bool:
 
 
 def _keep(
-    folder: Path, outcome: Outcome, task: Task, corpus: Corpus, protocol: Protocol
+    folder: Path, outcome: TrialResult, task: Task, corpus: Corpus, protocol: Protocol
 ) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         weights = Path(scratch) / "best.weights.h5"
         models = Models(task, corpus, protocol, folder, lambda _: weights)
-        entry = Entry(outcome.trial, outcome.result)
+        entry = TrialRecord(outcome.trial, outcome.result)
         models.save_weights(entry, outcome.weights, [])
         models.update([entry])
 

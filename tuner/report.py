@@ -14,8 +14,8 @@ from pathlib import Path
 
 from absl import flags
 
-from serving import command_line
-from serving.command_line import InputError
+from common import command_line
+from common.errors import InputError
 
 _STUDY_DIR = flags.DEFINE_multi_string(
     "study_dir", [], "Directory of a study, or a table of its trials; may be given several times."
@@ -52,7 +52,8 @@ def main() -> int:
         raise InputError("--study_dir: expected a study directory. Received: nothing")
     folder = _folder(paths)
 
-    from tuner.analysis import report, sources
+    from tuner.analysis.report import report
+    from tuner.analysis.trials import sources
     from tuner.variants import CODES
 
     studies = sources.load_all(paths, CODES)
@@ -60,7 +61,7 @@ def main() -> int:
     gc.freeze()
     print(f"report: {report.write(studies, folder, _IMPORTANCE.value)}")
     if _TENSORBOARD.value:
-        from tuner.analysis import tensorboard
+        from tuner.analysis.report import tensorboard
 
         logdir = folder / "tensorboard"
         tensorboard.write(studies, logdir)

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from serving import command_line
-from serving.command_line import InputError
+from common import command_line
+from common.errors import InputError
 
 if TYPE_CHECKING:
-    from tuner.plan import Plan
+    from tuner.parallel.pool import Pool
+    from tuner.study.plan import Plan
     from tuner.tasks.task import Corpus, Task
-    from tuner.workers import Pool
 
 _TASK = flags.DEFINE_string(
     "task",
@@ -77,9 +77,9 @@ _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the plan and stop.")
 
 def _plan(task: Task) -> Plan:
     """Makes the plan that the flags ask for."""
-    from tuner.plan import Plan
-    from tuner.presets import find_preset
-    from tuner.protocol import Protocol
+    from tuner.study.plan import Plan
+    from tuner.study.presets import find_preset
+    from tuner.training.protocol import Protocol
     from zoo.registry import get_variant
     from zoo.variants import VARIANTS
 
@@ -114,7 +114,7 @@ def _study_directory(task: Task) -> Path:
 
 def _engine(strategy: str) -> str:
     """Chooses the engine, and says so where a person might have expected something else."""
-    from tuner import engines
+    from tuner.training import engines
 
     keras_for = "" if strategy == "one" else f"--strategy={strategy}"
     choice = engines.choose(_ENGINE.value, keras_for=keras_for)
@@ -125,7 +125,7 @@ def _engine(strategy: str) -> str:
 
 def _workers(strategy: str) -> int | None:
     """Reads how many workers are asked for; None if the engine is to decide."""
-    from tuner.workers import count
+    from tuner.parallel.pool import count
 
     asked = count(_WORKERS.value)
     if strategy == "one":
@@ -143,26 +143,27 @@ def _pool(
 ) -> Pool | None:
     """Makes what shall train; None if this process has trained for another one's study."""
     if strategy == "one":
-        from tuner.workers import WorkerPool
+        from tuner.parallel.pool import WorkerPool
 
         return WorkerPool(engine, workers)
 
-    from tuner import cluster, placement
+    from tuner.parallel import distribute
+    from tuner.training import placement
 
     made = placement.make_strategy(strategy, _TPU.value)
     print(f"strategy: {placement.describe(made)}", flush=True)
     if placement.is_chief(made):
-        return cluster.Chief(made)
+        return distribute.Chief(made)
     print("the chief of the cluster keeps the study; this process trains with it", flush=True)
-    cluster.follow(made, task, corpus, plan.protocol)
+    distribute.follow(made, task, corpus, plan.protocol)
     return None
 
 
 def _print_plan(
     plan: Plan, task: Task, corpus: Corpus, engine: str, workers: int, directory: Path
 ) -> None:
-    from tuner import estimate
-    from tuner.progress import duration
+    from tuner.study.progress import duration
+    from tuner.training import estimate
 
     space = plan.space
     low, high = (
@@ -195,15 +196,15 @@ def _interrupt(*_: Any) -> None:
 
 def main() -> int:
     """Runs the command."""
-    from tuner import strategies
+    from tuner.parallel import strategies
+    from tuner.parallel.pool import fitting
     from tuner.tasks.task import find_task, load_corpus
-    from tuner.workers import fitting
 
     strategy = strategies.choose(_STRATEGY.value)
     asked = _workers(strategy)
     task = find_task(_TASK.value)
     corpus = load_corpus(task, _DATA.value)
-    print(f"data: {corpus.edition}")
+    print(f"data: {corpus.dataset}")
     command_line.start_tensorflow()
 
     plan = _plan(task)
@@ -220,9 +221,9 @@ def main() -> int:
 
 def _lead(pool: Pool, directory: Path, plan: Plan, task: Task, corpus: Corpus) -> int:
     """Runs the study to its report and its exported model."""
-    from tuner.estimate import Cost
-    from tuner.progress import Progress
-    from tuner.study import Study
+    from tuner.study.progress import Progress
+    from tuner.study.study import Study
+    from tuner.training.estimate import Cost
 
     cost = Cost(task, corpus, plan.protocol, pool.engine)
     command = shlex.join(["python", "-m", "tuner.run", *sys.argv[1:]])
@@ -235,7 +236,8 @@ def _lead(pool: Pool, directory: Path, plan: Plan, task: Task, corpus: Corpus) -
         return 130
 
     from serving import sources, versions
-    from tuner.analysis import records, report
+    from tuner.analysis.report import report
+    from tuner.analysis.trials import records
     from tuner.variants import CODES
 
     page = report.write([records.load(directory, CODES)], directory / "report")

@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tuner import engines, sharing
-from tuner.course import Course
-from tuner.protocol import Protocol, Trial
+from tuner.parallel import sharing
 from tuner.tasks.task import Corpus, Task, find_task
+from tuner.training import engines
+from tuner.training.protocol import Protocol, Trial
+from tuner.training.trial_state import TrialState
 
 
 class EngineEpoch:
@@ -31,7 +32,7 @@ class EngineEpoch:
         """Reads a corpus.
 
         Args:
-            path: what `tuner.sharing.save` wrote.
+            path: what `tuner.parallel.sharing.save` wrote.
             task: name of the task.
             variant: code of a variant.
             units: LSTM blocks.
@@ -53,7 +54,7 @@ class EngineEpoch:
         """
         clock: list[float] = []
 
-        def observe(trial: Trial, course: Course) -> None:
+        def observe(trial: Trial, course: TrialState) -> None:
             clock.append(time.perf_counter())
 
         protocol = Protocol(max_epochs=epochs, patience=epochs + 1)

@@ -11,11 +11,11 @@ import numpy as np
 import psutil
 
 from benchmarks.work import Pass, Work
-from tuner import engines, streams
-from tuner.course import Course
-from tuner.protocol import Protocol, Trial
 from tuner.tasks.sequences import Sequences
-from tuner.tasks.task import Corpus, Edition, find_task
+from tuner.tasks.task import Corpus, DatasetInfo, find_task
+from tuner.training import engines, random_streams
+from tuner.training.protocol import Protocol, Trial
+from tuner.training.trial_state import TrialState
 
 
 class EngineTrial:
@@ -36,7 +36,7 @@ class EngineTrial:
         """Reads a work; the engine's first epoch visits its sequences in their order."""
         work = Work.load(path)
         self._epochs = 1
-        order = streams.order(Protocol().order_seed, 1, len(work.inputs))
+        order = random_streams.order(Protocol().order_seed, 1, len(work.inputs))
         visited = np.argsort(order)
         train = Sequences(
             inputs=tuple(work.inputs[index] for index in visited),
@@ -45,7 +45,7 @@ class EngineTrial:
         # The protocol measures after every epoch, the peers do not: one short sequence.
         shortest = int(np.argmin(train.lengths))
         measured = Sequences(inputs=(train.inputs[shortest],), targets=(train.targets[shortest],))
-        self._corpus = Corpus(Edition("benchmark", "", ""), train, measured, measured)
+        self._corpus = Corpus(DatasetInfo("benchmark", "", ""), train, measured, measured)
         self._trial = Trial(
             index=0,
             variant=work.variant,
@@ -84,7 +84,7 @@ class EngineTrial:
         """
         clock: list[float] = []
 
-        def observe(trial: Trial, course: Course) -> None:
+        def observe(trial: Trial, course: TrialState) -> None:
             clock.append(time.perf_counter())
 
         protocol = Protocol(max_epochs=1 + self._epochs, patience=2 + self._epochs)

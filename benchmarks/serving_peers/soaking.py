@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
 
-from serving import files
+from common import files
 
 _MIB = 2**20
 _LOADING = 60.0

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from serving import files
+from common import files
+from common.errors import InputError
 from serving.clients.predictor import Predictor
 from serving.clients.reports.report import Report
-from serving.command_line import InputError
 
 _MUSIC = (".mid", ".midi")
 _INK = (".inkml", ".xml")

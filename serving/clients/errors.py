@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from serving.command_line import InputError
+from common.errors import InputError
 
 CODES: Mapping[int, str] = {
     400: "INVALID_ARGUMENT",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from common.command_line import start_tensorflow
+from common.errors import InputError
 from serving.clients.errors import ServingError
 from serving.clients.predictor import Array
 from serving.clients.retrying import persistently
 from serving.clients.transport import Certificates, Target, VersionStatus
-from serving.command_line import InputError, start_tensorflow
 from serving.specs import Signature, callable_signatures
 
 _Answer = TypeVar("_Answer")

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy.typing as npt
 
+from common.command_line import start_tensorflow
+from common.errors import InputError
 from serving.clients import checks
 from serving.clients.errors import ServingError
 from serving.clients.predictor import DEFAULT_SIGNATURE, Array
-from serving.command_line import InputError, start_tensorflow
 from serving.specs import Signature, callable_signatures
 
 _SAVED_MODEL = "saved_model.pb"

@@ -9,11 +9,11 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
+from common.errors import InputError
 from serving.clients.errors import CODES, ServingError
 from serving.clients.predictor import Array
 from serving.clients.retrying import persistently
 from serving.clients.transport import Target, VersionStatus
-from serving.command_line import InputError
 from serving.specs import Signature
 
 _CONNECTIONS = 100

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from common.errors import InputError
 from serving.clients.predictor import Array
 from serving.clients.retrying import Patience
-from serving.command_line import InputError
 from serving.specs import Signature
 
 _ADDRESS = re.compile(r"(?:(?P<scheme>grpcs?|https?)://)?(?P<place>[^/\s]+)(?P<path>/\S*)?")

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from serving.media.pitches import LOWEST_PITCH, Roll, pitch_name
+from common.media.pitches import LOWEST_PITCH, Roll, pitch_name
 
 _FRAME, _ROW = 12, 8
 """Width of a frame and height of a pitch, in pixels."""
@@ -43,7 +43,7 @@ def svg(roll: Roll, given: int, title: str) -> str:
 
     Args:
         roll: `[frames, 88]` of zeros and ones; some note sounds.
-        given: how many frames at the beginning to draw in grey.
+        given: how many frames at the beginning to draw in gray.
         title: a heading.
 
     Returns:
@@ -66,7 +66,7 @@ def svg(roll: Roll, given: int, title: str) -> str:
             "width": str(width),
             "height": str(bottom + _BOTTOM),
             "role": "img",
-            "aria-labelledby": "title description",
+            "aria-labeledby": "title description",
         },
     )
     _add(root, "title", {"id": "title"}, title)

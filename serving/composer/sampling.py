@@ -6,16 +6,16 @@ import dataclasses
 
 import numpy as np
 
+from common.errors import InputError
+from common.media.pitches import LOWEST_PITCH, PITCHES, Roll
 from serving.clients.predictor import Predictor
 from serving.clients.streaming import Stream
-from serving.command_line import InputError
 from serving.composer import chords
-from serving.media.pitches import LOWEST_PITCH, PITCHES, Roll
 
 TONIC = (72, 76, 79, 84)
 """MIDI pitches of the chord that a piece without a prompt begins with: C5 E5 G5 C6.
 
-No chord begins more of the chorales that the models learnt from (26 of 229).
+No chord begins more of the chorales that the models learned from (26 of 229).
 """
 
 

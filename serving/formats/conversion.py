@@ -12,8 +12,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from serving import files, model_card, versions
-from serving.command_line import InputError
+from common import files
+from common.errors import InputError
+from serving import model_card, versions
 from serving.decoding import DECODINGS
 from serving.inference import Network
 from serving.signatures import CHUNK, DEFAULT, STEP, Endpoint, Meaning, endpoints

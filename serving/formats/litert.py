@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from serving import command_line, files, signatures
-from serving.command_line import InputError
+from common import command_line, files
+from common.errors import InputError
+from serving import signatures
 from serving.decoding import DECODINGS
 from serving.formats import conversion
 from serving.sources import Source

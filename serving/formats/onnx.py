@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from serving import command_line, files
-from serving.command_line import InputError
+from common import command_line, files
+from common.errors import InputError
 from serving.formats import conversion
 from serving.signatures import DEFAULT, Endpoint
 from serving.sources import Source

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from google.protobuf import text_format
 
-from serving.command_line import InputError
+from common.errors import InputError
 from serving.standin import protos
 from serving.standin.settings import (
     METRICS_PATH,

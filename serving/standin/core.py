@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from serving.command_line import InputError
+from common.errors import InputError
 from serving.specs import Signature
 from serving.standin import configuration, warmup
 from serving.standin.errors import Code, ServingError, invalid

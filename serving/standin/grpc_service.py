@@ -17,7 +17,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving.command_line import InputError
+from common.errors import InputError
 from serving.standin import configuration, tensors
 from serving.standin.core import Caller, Core, Target
 from serving.standin.errors import Code, ServingError, invalid

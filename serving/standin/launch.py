@@ -15,7 +15,7 @@ import grpc
 import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from serving.command_line import InputError
+from common.errors import InputError
 from serving.standin import configuration, rest
 from serving.standin.core import Core
 from serving.standin.errors import ServingError

@@ -6,20 +6,20 @@ import pytest
 
 from benchmarks.cost_model import CostModel, epochs_of
 from benchmarks.study import clock_seconds
-from tuner import estimate
-from tuner.ledger import Entry
-from tuner.protocol import Epoch, Result, Score, Trial
+from tuner.study.ledger import TrialRecord
 from tuner.tasks.task import find_task
+from tuner.training import estimate
+from tuner.training.protocol import Epoch, Metrics, Score, Trial
 from zoo.variants import VARIANTS
 
 
-def entry(variant: str, units: int, learning_rate: float, epochs: int) -> Entry:
+def entry(variant: str, units: int, learning_rate: float, epochs: int) -> TrialRecord:
     trial = Trial(0, variant, units, learning_rate, 0.5, 0.1, 1)
     weights = estimate.parameters(find_task("music"), variant, units)
     seconds = epochs * (0.01 + 2e-5 * len(VARIANTS[variant].gates) * units + 3e-7 * weights)
     curve = tuple(Epoch(epoch, 1.0, 1.0) for epoch in range(epochs + 1))
     score = Score(1.0, 1.0)
-    return Entry(trial, Result(1, score, score, curve, False, seconds, weights, "native"))
+    return TrialRecord(trial, Metrics(1, score, score, curve, False, seconds, weights, "native"))
 
 
 ENTRIES = [

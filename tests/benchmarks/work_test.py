@@ -10,10 +10,10 @@ import pytest
 
 from benchmarks.work import Work, bucket_lengths, operations
 from benchmarks.work_files import WorkFiles
-from tuner import streams
-from tuner.network import build_network
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import find_task
+from tuner.training import random_streams
+from tuner.training.network import build_network
 from zoo.variants import VARIANTS
 
 
@@ -74,7 +74,7 @@ def test_weights_are_those_of_an_engine(files: WorkFiles, code: str) -> None:
     work = Work.load(files.path("check", code, 6))
     model = build_network(find_task("music"), code, 6, 0.1)
     shapes = [tuple(weight.shape) for weight in model.weights]
-    expected = streams.initial_weights(work.seed, shapes, 0.1)
+    expected = random_streams.initial_weights(work.seed, shapes, 0.1)
     assert len(work.weights) == len(expected)
     for weight, wanted in zip(work.weights, expected, strict=True):
         np.testing.assert_array_equal(weight, wanted)

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import zoo
+from common.media.midi import read_midi, write_midi
 from serving.clients.local import LocalModel
-from serving.media.midi import read_midi, write_midi
 from serving.standin import launch
 from serving.standin.launch import Running
 from serving.standin.settings import ModelConfig, Settings

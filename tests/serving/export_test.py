@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.errors import InputError
 from serving import sources, versions
-from serving.command_line import InputError
 from tests.serving import made_up
 
 

@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 
 import zoo
+from common.errors import InputError
 from serving import sources
-from serving.command_line import InputError
 from serving.formats import conversion, litert, onnx
 from tests.serving import made_up
 

@@ -15,8 +15,8 @@ import pytest
 import tensorflow as tf
 
 import zoo
+from common.errors import InputError
 from serving import versions
-from serving.command_line import InputError
 from tuner.tasks import ctc
 
 UNITS = 5

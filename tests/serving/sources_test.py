@@ -9,8 +9,8 @@ import keras
 import pytest
 
 import zoo
+from common.errors import InputError
 from serving import sources, versions
-from serving.command_line import InputError
 from serving.formats import conversion
 from serving.inference import Network
 from tests.serving import made_up

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tuner.ledger import Entry
-from tuner.protocol import Epoch, Result, Score, Trial
+from tuner.study.ledger import TrialRecord
+from tuner.training.protocol import Epoch, Metrics, Score, Trial
 
 
-def make_entry(index: int, validation: float = 8.5, diverged: bool = False) -> Entry:
+def make_entry(index: int, validation: float = 8.5, diverged: bool = False) -> TrialRecord:
     """A trial of NFG whose test score is 0.2 above validation."""
-    result = Result(
+    result = Metrics(
         best_epoch=1,
         validation=Score(validation, validation + 0.1),
         test=Score(validation + 0.2, validation + 0.3),
@@ -20,4 +20,4 @@ def make_entry(index: int, validation: float = 8.5, diverged: bool = False) -> E
         test_grouped=7.5,
     )
     trial = Trial(index, "NFG", 60, 1e-3 / 3, 0.7, 0.1, seed=2**62 + 1)
-    return Entry(trial, result)
+    return TrialRecord(trial, result)

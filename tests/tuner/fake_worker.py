@@ -1,7 +1,7 @@
 """A worker with an engine that trains nothing and misbehaves as it is told.
 
 The environment variable FAKE_BEHAVIOR says for trials by index what happens, for example
-`{"1": "dies"}`; all others go well. Everything but the engine is that of `tuner.worker`.
+`{"1": "dies"}`; all others go well. Everything but the engine is that of `tuner.parallel.worker`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from tests.tuner.tiny_task import TinyTask
-from tuner import engines, worker
-from tuner.course import Checkpoint, Course
-from tuner.messages import Assignment, Event
-from tuner.protocol import Outcome, Protocol, Result, Score, Trial
-from tuner.workers import WorkerPool
+from tuner.parallel import worker
+from tuner.parallel.messages import Assignment, Event
+from tuner.parallel.pool import WorkerPool
+from tuner.training import engines
+from tuner.training.protocol import Metrics, Protocol, Score, Trial, TrialResult
+from tuner.training.trial_state import Checkpoint, TrialState
 
 COMMAND = (sys.executable, "-m", "tests.tuner.fake_worker")
 
@@ -77,7 +78,7 @@ def train(
     protocol: object,
     *,
     checkpoint_path: Callable[[Trial], pathlib.Path],
-    observe: Callable[[Trial, Course], None],
+    observe: Callable[[Trial, TrialState], None],
 ) -> object:
     """Has the signature of an engine."""
     for trial in trials:
@@ -85,14 +86,14 @@ def train(
         behavior = json.loads(os.environ.get("FAKE_BEHAVIOR", "{}")).get(str(trial.index), "")
         checkpoint = Checkpoint.load(path, trial, "fake")
         score = Score(9.0 + trial.index, 9.0)
-        course = checkpoint.course if checkpoint else Course.begin(score, _weights(trial, task))
+        course = checkpoint.course if checkpoint else TrialState.begin(score, _weights(trial, task))
         while not course.over(protocol):
             epoch = course.epoch + 1
             _behave(behavior, epoch, path)
             course.record(8.0, Score(score.mean - epoch, 8.0), _weights(trial, task))
             Checkpoint(trial, "fake", course, 0, ()).save(path)
             observe(trial, course)
-        result = Result(
+        result = Metrics(
             best_epoch=course.best_epoch,
             validation=course.best_score,
             test=course.best_score,
@@ -103,7 +104,7 @@ def train(
             parameters=os.getpid(),
             engine=",".join(sorted({"keras", "tensorflow"} & set(sys.modules))),
         )
-        yield Outcome(trial, result, course.best_weights)
+        yield TrialResult(trial, result, course.best_weights)
 
 
 TASK = TinyTask()

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from tests.zoo import reference as equations
-from tuner import streams
-from tuner.protocol import Protocol, Trial
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Corpus, Task
+from tuner.training import random_streams
+from tuner.training.protocol import Protocol, Trial
 
 Array = np.ndarray
 Point = dict[str, Array]
@@ -158,7 +158,7 @@ def train(
         Training loss a frame and both validation means after every epoch; the last weights.
     """
     shapes = weight_shapes(task, trial.variant, trial.units)
-    drawn = streams.initial_weights(trial.seed, list(shapes.values()), protocol.weight_std)
+    drawn = random_streams.initial_weights(trial.seed, list(shapes.values()), protocol.weight_std)
     point = named(task, trial.variant, trial.units, drawn)
     velocity = {name: np.zeros(part.shape) for name, part in point.items()}
     rate, momentum = trial.learning_rate * (1 - trial.momentum), trial.momentum
@@ -169,8 +169,8 @@ def train(
 
     course = []
     for epoch in range(1, protocol.max_epochs + 1):
-        order = streams.order(protocol.order_seed, epoch, len(split))
-        noise = streams.noise(trial.seed, epoch, [split.inputs[i].shape for i in order], 0)
+        order = random_streams.order(protocol.order_seed, epoch, len(split))
+        noise = random_streams.noise(trial.seed, epoch, [split.inputs[i].shape for i in order], 0)
         total = 0.0
         for index, drawn_noise in zip(order, noise, strict=True):
             inputs = split.inputs[index] + trial.noise_std * drawn_noise.astype(float)

@@ -17,10 +17,11 @@ import tensorflow as tf
 
 from tests.tuner.tiny import PROTOCOL, TRIAL, killed_after, train_one
 from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask
-from tuner import cluster, placement
-from tuner.messages import Assignment
-from tuner.protocol import Outcome, Trial
+from tuner.parallel import distribute
+from tuner.parallel.messages import Assignment
 from tuner.tasks.task import Task
+from tuner.training import placement
+from tuner.training.protocol import Trial, TrialResult
 
 CASES: list[tuple[Task, Trial]] = [
     (TinyTask(), TRIAL),
@@ -32,7 +33,7 @@ SECOND = (TinyTask(), dataclasses.replace(TRIAL, index=1, variant="NP"))
 """What a cluster trains after the first of these."""
 
 
-def numbers(outcome: Outcome) -> dict[str, Any]:
+def numbers(outcome: TrialResult) -> dict[str, Any]:
     """What must not depend on the strategy."""
     result = outcome.result
     return {
@@ -71,7 +72,7 @@ def run_multiworker() -> list[dict[str, Any]]:
     task = TinyTask()
     corpus = task.load("a")
     if not placement.is_chief(strategy):
-        cluster.follow(strategy, task, corpus, PROTOCOL)
+        distribute.follow(strategy, task, corpus, PROTOCOL)
         return []
     outcomes = []
     with tempfile.TemporaryDirectory() as folder:
@@ -80,8 +81,8 @@ def run_multiworker() -> list[dict[str, Any]]:
             Assignment(trial, pathlib.Path(folder) / f"{trial.index}.npz") for trial in trials
         ]
         interrupt(assignments[0].checkpoint, 5)
-        cluster.Chief(strategy).run(task, corpus, PROTOCOL, iter(assignments), outcomes.append)
-    return [numbers(outcome) for outcome in outcomes if isinstance(outcome, Outcome)]
+        distribute.Chief(strategy).run(task, corpus, PROTOCOL, iter(assignments), outcomes.append)
+    return [numbers(outcome) for outcome in outcomes if isinstance(outcome, TrialResult)]
 
 
 def main() -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from tests.tuner import tiny
 from tests.tuner.tiny import study_command
-from tuner import design, workers
+from tuner.parallel import pool
+from tuner.search import design
 
 QUICK = ("--data=a", "--preset=quick", "--variants=CIFG", "--trials=2", "--max_epochs=2")
 
@@ -107,7 +108,7 @@ def test_ctrl_c_stops_and_says_how_to_go_on(tmp_path: pathlib.Path, number: int)
     planned = design.load(directory / "designs" / "CIFG.csv")
     # One of the first two: the longest trials come first.
     longest = sorted(planned, key=lambda row: -row.units)
-    assert first["hyperparameters"]["units"] >= longest[workers.cores() - 1].units
+    assert first["hyperparameters"]["units"] >= longest[pool.cores() - 1].units
 
 
 # Says that a disk has 100 kB free, then runs the command: a real disk of that size cannot be had

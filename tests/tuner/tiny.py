@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from tests.tuner.tiny_task import TinyTask
-from tuner import reference
-from tuner.course import Checkpoint, Course
-from tuner.design import Space
-from tuner.plan import Plan
-from tuner.protocol import Outcome, Protocol, Trial
+from tuner.search.design import Space
+from tuner.study.plan import Plan
 from tuner.tasks.task import Task
+from tuner.training import keras_engine
+from tuner.training.protocol import Protocol, Trial, TrialResult
+from tuner.training.trial_state import Checkpoint, TrialState
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -42,9 +42,9 @@ def train_one(
     trial: Trial = TRIAL,
     protocol: Protocol = PROTOCOL,
     task: Task | None = None,
-    engine: Callable[..., Iterator[Outcome]] = reference.train,
+    engine: Callable[..., Iterator[TrialResult]] = keras_engine.train,
     **options: object,
-) -> Outcome:
+) -> TrialResult:
     """Trains one trial."""
     task = task or TinyTask()
     (outcome,) = engine(task, task.load("a"), [trial], protocol, **options)
@@ -74,7 +74,7 @@ def killed_after(checkpoints: int) -> Iterator[None]:
 
 
 def check_going_on(
-    train: Callable[..., Outcome], whole: Outcome, path: pathlib.Path, checkpoints: int
+    train: Callable[..., TrialResult], whole: TrialResult, path: pathlib.Path, checkpoints: int
 ) -> None:
     """Kills a trial after a checkpoint; going on gives the whole trial's numbers, bit for bit."""
     options = {"checkpoint_path": lambda trial: path, "checkpoint_seconds": 0.0}
@@ -88,11 +88,11 @@ def check_going_on(
         np.testing.assert_array_equal(one, other)
 
 
-def check_divergence(train: Callable[..., Outcome], task: Task) -> None:
+def check_divergence(train: Callable[..., TrialResult], task: Task) -> None:
     """Trains a trial that diverges; it ends with finite scores."""
     # Without the output activation nothing bounds the block output.
     trial = dataclasses.replace(TRIAL, variant="NOAF", learning_rate=1e38, momentum=0.0)
-    seen: list[Course] = []
+    seen: list[TrialState] = []
     result = train(trial, task=task, observe=lambda trial, course: seen.append(course)).result
     assert result.diverged
     assert result.best_epoch == 0 and len(result.curve) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tuner.tasks.sequences import Sequences
-from tuner.tasks.task import Corpus, Edition, Metric, Task
+from tuner.tasks.task import Corpus, DatasetInfo, Metric, Task
 
 
 def _split(seed: int, lengths: tuple[int, ...]) -> Sequences:
@@ -38,7 +38,7 @@ class TinyTask(Task):
 
     def load(self, data: str) -> Corpus:
         return Corpus(
-            edition=Edition("tiny music", f"{data:0<64}", f"data {data}"),
+            dataset=DatasetInfo("tiny music", f"{data:0<64}", f"data {data}"),
             train=_split(1, (4, 9, 6, 3, 7, 5, 8, 6)),
             validation=_split(2, (5, 8, 6)),
             test=_split(3, (7, 4)),
@@ -71,7 +71,7 @@ class TinySpeech(Task):
 
     def load(self, data: str) -> Corpus:
         return Corpus(
-            edition=Edition("tiny speech", f"{data:0<64}", f"data {data}"),
+            dataset=DatasetInfo("tiny speech", f"{data:0<64}", f"data {data}"),
             train=_speech(4, (5, 8, 3, 6, 7, 4)),
             validation=_speech(5, (4, 7, 6)),
             test=_speech(6, (8, 5)),
@@ -107,7 +107,7 @@ class TinyHandwriting(Task):
 
     def load(self, data: str) -> Corpus:
         return Corpus(
-            edition=Edition("tiny handwriting", f"{data:0<64}", f"data {data}"),
+            dataset=DatasetInfo("tiny handwriting", f"{data:0<64}", f"data {data}"),
             train=_handwriting(7, (2, 4, 1, 3, 5)),
             validation=_handwriting(8, (3, 2, 4)),
             test=_handwriting(9, (2, 3)),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from tuner.analysis import importance, statistics
-from tuner.analysis.evidence import NotEnough
-from tuner.analysis.importance import TARGETS, Importance
-from tuner.analysis.records import Records
-from tuner.analysis.statistics import Comparison, ExpectedBest, VariantSummary
-from tuner.design import Space
+from tuner.analysis.importance import importance
+from tuner.analysis.importance.importance import TARGETS, Importance
+from tuner.analysis.statistics import summaries
+from tuner.analysis.statistics.evidence import InsufficientData
+from tuner.analysis.statistics.summaries import Comparison, ExpectedBest, VariantSummary
+from tuner.analysis.trials.records import Records
+from tuner.search.design import Space
 from tuner.tasks.task import Metric
 
 
@@ -29,9 +30,9 @@ class StudyAnalysis:
     records: Records
     metric: Metric
     summaries: tuple[VariantSummary, ...]
-    comparisons: dict[str, Comparison | NotEnough]
+    comparisons: dict[str, Comparison | InsufficientData]
     expected_best: tuple[ExpectedBest, ...]
-    importance: dict[tuple[str | None, str], Importance | NotEnough]
+    importance: dict[tuple[str | None, str], Importance | InsufficientData]
 
     @property
     def best(self) -> VariantSummary | None:
@@ -43,7 +44,7 @@ class StudyAnalysis:
         )
 
 
-def analyse(records: Records, backend: str = "forest") -> StudyAnalysis:
+def analyze(records: Records, backend: str = "forest") -> StudyAnalysis:
     """Computes all numbers about a study from what is finished so far.
 
     Args:
@@ -54,8 +55,8 @@ def analyse(records: Records, backend: str = "forest") -> StudyAnalysis:
         InputError: if the package of the back end is not installed.
     """
     finished = {variant: entries for variant, entries in records.entries.items() if entries}
-    summaries = tuple(
-        statistics.summarize(
+    summarized = tuple(
+        summaries.summarize(
             variant, entries, len(records.failures[variant]), records.planned[variant]
         )
         for variant, entries in finished.items()
@@ -65,13 +66,13 @@ def analyse(records: Records, backend: str = "forest") -> StudyAnalysis:
     return StudyAnalysis(
         records=records,
         metric=records.metric,
-        summaries=summaries,
-        comparisons=statistics.compare(summaries),
+        summaries=summarized,
+        comparisons=summaries.compare(summarized),
         expected_best=tuple(
-            statistics.expected_best(variant, trials) for variant, trials in finished.items()
+            summaries.expected_best(variant, trials) for variant, trials in finished.items()
         ),
         importance={
-            (variant, target): importance.analyse(
+            (variant, target): importance.analyze(
                 entries, space, variant=variant, target=target, backend=backend
             )
             for target in TARGETS

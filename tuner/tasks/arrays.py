@@ -11,13 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from serving import files
-from serving.command_line import InputError
-from serving.media.problems import one_line, reason
+from common import files
+from common.errors import InputError, one_line, reason, unusable
 from tuner.tasks.heads import HEADS
-from tuner.tasks.problems import unusable
 from tuner.tasks.sequences import Sequences, cut
-from tuner.tasks.task import Corpus, Edition, Metric, Task
+from tuner.tasks.task import Corpus, DatasetInfo, Metric, Task
 
 SPLITS = ("train", "validation", "test")
 
@@ -90,7 +88,7 @@ class ArraysTask(Task):
         self.labels = tuple(str(label) for label in arrays.get("labels", ()))
         self.outputs = self._outputs(path, arrays)
         return Corpus(
-            edition=Edition(
+            dataset=DatasetInfo(
                 name=one_line(f"arrays of {path.name}"),
                 sha256=_hash(arrays),
                 detail=one_line(

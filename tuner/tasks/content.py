@@ -10,9 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from serving.command_line import InputError
-from serving.media.problems import reason
-from tuner.tasks.problems import unusable
+from common.errors import InputError, reason, unusable
 
 _Data = TypeVar("_Data")
 

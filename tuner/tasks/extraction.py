@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from serving.command_line import InputError, start_tensorflow
-from serving.media.problems import one_line
+from common.command_line import start_tensorflow
+from common.errors import InputError, one_line
 from tuner.tasks.sequences import cut
 
 # Of raw numbers in one call, padding included: two minutes of audio.
@@ -70,7 +70,7 @@ class Extraction:
         Raises:
             InputError: if the process fails.
         """
-        from tuner.crew import environment
+        from tuner.parallel.crew import environment
 
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)

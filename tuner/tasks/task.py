@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tuner.tasks.heads import HEADS
 from tuner.tasks.sequences import Sequences
 
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """What a task is judged by; it is always minimised.
+    """What a task is judged by; it is always minimized.
 
     Attributes:
         name: for example "NLL".
@@ -30,7 +30,7 @@ class Metric:
 
 
 @dataclasses.dataclass(frozen=True)
-class Edition:
+class DatasetInfo:
     """Exactly which data this is; printed and stored with every result.
 
     Attributes:
@@ -53,7 +53,7 @@ class Corpus:
     """A task's data, loaded.
 
     Attributes:
-        edition: which data this is.
+        dataset: which data this is.
         train: sequences to learn from.
         validation: sequences that choose the epoch and the hyperparameters.
         test: sequences that only the final score sees.
@@ -62,7 +62,7 @@ class Corpus:
             inputs are the raw data.
     """
 
-    edition: Edition
+    dataset: DatasetInfo
     train: Sequences
     validation: Sequences
     test: Sequences
@@ -82,7 +82,7 @@ class Task(abc.ABC):
         outputs: outputs a frame; head `ctc` counts the blank, which is the last.
         head: what the outputs mean, a name of `tuner.tasks.heads.HEADS`: `bernoulli` independent
             probabilities, `softmax` one class a frame, `ctc` labels of unknown alignment.
-        bidirectional: whether the network also reads the sequence backwards.
+        bidirectional: whether the network also reads the sequence backward.
         metric: what is measured.
         labels: what the outputs are called, for example characters; of head `ctc` without the
             blank. Empty if they have no names.
@@ -105,7 +105,7 @@ class Task(abc.ABC):
         """Loads the data.
 
         Args:
-            data: `auto` for the best data at hand that needs no licence, or a path.
+            data: `auto` for the best data at hand that needs no license, or a path.
 
         Raises:
             InputError: if the data cannot be used; one line names the file and what is wrong with

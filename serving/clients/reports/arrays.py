@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from common.errors import InputError, reason
 from serving.clients.checks import signature_of
 from serving.clients.predictor import DEFAULT_SIGNATURE, Array, Predictor
 from serving.clients.ragged import predict_sequences
 from serving.clients.reports.report import Picture, Report
-from serving.command_line import InputError
-from serving.media.problems import reason
 
 _SHOWN = 60
 

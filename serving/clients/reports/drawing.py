@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from serving import files
+from common import files
 from serving.clients.reports.report import Picture
 
 _NAMES_SHOWN = 40
@@ -17,7 +17,7 @@ def write_svg(picture: Picture, title: str, path: Path) -> None:
     Args:
         picture: what to draw.
         title: stands above.
-        path: where, as `serving.files.write_file` puts it.
+        path: where, as `common.files.write_file` puts it.
 
     Raises:
         OSError: if it cannot be written.

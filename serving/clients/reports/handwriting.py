@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from common.errors import InputError, Unsuitable
+from common.media import ink
 from serving.clients.predictor import Predictor
 from serving.clients.ragged import predict_sequences
 from serving.clients.reports.report import Picture, Report, softmax
-from serving.command_line import InputError
-from serving.media import ink
-from serving.media.unsuitable import Unsuitable
 
 SIGNATURE = "strokes"
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from common.errors import InputError
+from common.media.midi import Unsuitable, read_midi
+from common.media.pitches import LOWEST_PITCH, PITCHES, Roll, pitch_name
 from serving.clients.checks import signature_of
 from serving.clients.predictor import DEFAULT_SIGNATURE, Array, Predictor
 from serving.clients.ragged import predict_sequences
 from serving.clients.reports.report import Picture, Report, sigmoid
-from serving.command_line import InputError
-from serving.media.midi import Unsuitable, read_midi
-from serving.media.pitches import LOWEST_PITCH, PITCHES, Roll, pitch_name
 
 _SHOWN = 8
 

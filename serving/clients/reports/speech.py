@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from common.errors import InputError, Unsuitable
+from common.media import audio
+from common.media.sphere import SAMPLE_RATE
 from serving.clients.predictor import Predictor
 from serving.clients.ragged import predict_sequences
 from serving.clients.reports.report import Picture, Report, softmax
-from serving.command_line import InputError
-from serving.media import audio
-from serving.media.sphere import SAMPLE_RATE
-from serving.media.unsuitable import Unsuitable
 
 SIGNATURE = "audio"
 
@@ -27,7 +26,7 @@ def report(predictor: Predictor, path: Path, signature: str | None = None) -> Re
 
     Args:
         predictor: the model.
-        path: a file that `serving.media.audio` reads.
+        path: a file that `common.media.audio` reads.
         signature: of the model; `audio` if None.
 
     Raises:

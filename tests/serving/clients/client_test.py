@@ -9,9 +9,9 @@ import time
 import numpy as np
 import pytest
 
+from common.errors import InputError
 from serving.client import Client, ServingError
 from serving.clients.transport import VersionStatus
-from serving.command_line import InputError
 from tests.serving.clients import certificate_files, known, servers
 from tests.serving.clients.servers import WAIT
 

@@ -5,10 +5,10 @@ import threading
 import numpy as np
 import pytest
 
+from common.errors import InputError
 from serving.clients.errors import ServingError
 from serving.clients.local import LocalModel, version_folder
 from serving.clients.streaming import Stream
-from serving.command_line import InputError
 from tests.serving.clients import known
 
 

@@ -6,11 +6,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from common.errors import InputError
+from common.media.midi import write_midi
 from serving.clients.errors import ServingError
 from serving.clients.reports import arrays, drawing, handwriting, music, report, speech
 from serving.clients.reports.report import Picture
-from serving.command_line import InputError
-from serving.media.midi import write_midi
 from serving.specs import Signature, TensorSpec
 from tests.serving.clients import known
 from tests.serving.clients.known import Known

@@ -1,7 +1,7 @@
 import pytest
 
+from common.errors import InputError
 from serving.clients.transport import Certificates, Target
-from serving.command_line import InputError
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_every_held_note_is_one_bar_at_its_time_and_pitch() -> None:
     assert [round((y - first_y) / 8) for _, y, _ in bars] == [0, 12, 8, 0]
 
 
-def test_what_was_given_has_a_colour_of_its_own() -> None:
+def test_what_was_given_has_a_color_of_its_own() -> None:
     root = ElementTree.fromstring(piano_roll.svg(roll(), 2, "Five frames"))
     given, composed = rectangles(root, "given"), rectangles(root, "note")
     # C4 is cut in two where the prompt ends.

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from serving.command_line import InputError
+from common.errors import InputError
 from serving.composer import sampling
 from serving.composer.sampling import Settings
 from serving.specs import Signature, TensorSpec

@@ -14,9 +14,9 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 import zoo
+from common.errors import InputError
 from serving import labels, saved_model, sources, warmup
 from serving.clients.local import LocalModel
-from serving.command_line import InputError
 from tests.serving import made_up
 from tests.serving.conformance.exported import Exported
 

@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from serving.command_line import InputError
+from common.errors import InputError
 from serving.standin import configuration
 from serving.standin.disk import Roots, find_versions
 from serving.standin.errors import Code, ServingError

@@ -19,7 +19,7 @@ from tensorflow_serving.apis import (
     prediction_log_pb2,
 )
 
-from serving.command_line import InputError
+from common.errors import InputError
 from serving.standin.launch import running
 from serving.standin.settings import TLS, Batching, Loading, ModelConfig, Settings
 from tests.serving.standin import small_models
@@ -156,9 +156,9 @@ def test_reload_over_grpc(tmp_path):
         assert client.call(_step(1)).model_spec.version.value == 1
         config.version_labels["stable"] = 1
         client.model.HandleReloadConfigRequest(request, timeout=20)
-        labelled = _step()
-        labelled.model_spec.version_label = "stable"
-        assert client.call(labelled).model_spec.version.value == 1
+        labeled = _step()
+        labeled.model_spec.version_label = "stable"
+        assert client.call(labeled).model_spec.version.value == 1
         for change, code in (
             (lambda: setattr(config, "base_path", str(tmp_path)), "PERMISSION_DENIED"),
             (lambda: setattr(config, "base_path", str(base / ".." / "n")), "PERMISSION_DENIED"),
@@ -169,7 +169,7 @@ def test_reload_over_grpc(tmp_path):
             with pytest.raises(grpc.RpcError) as error:
                 client.model.HandleReloadConfigRequest(request, timeout=20)
             assert error.value.code().name == code
-        assert client.call(labelled).model_spec.version.value == 1
+        assert client.call(labeled).model_spec.version.value == 1
 
 
 # --- Warm-up ---

@@ -258,10 +258,10 @@ def test_a_model_that_cannot_start(house):
 
 def test_waiting_for_a_first_version_can_be_cancelled(house):
     with house.manager(poll_seconds=0.02) as manager:
-        cancelled = threading.Event()
-        waiter = threading.Thread(target=manager.wait_until_available, args=(cancelled,))
+        canceled = threading.Event()
+        waiter = threading.Thread(target=manager.wait_until_available, args=(canceled,))
         waiter.start()
-        cancelled.set()
+        canceled.set()
         waiter.join(SECONDS)
         assert not waiter.is_alive()
 

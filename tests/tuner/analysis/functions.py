@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from SALib.test_functions import Ishigami, Sobol_G
 
-from tuner.design import Space
-from tuner.ledger import Entry
-from tuner.protocol import Result, Score, Trial
+from tuner.search.design import Space
+from tuner.study.ledger import TrialRecord
+from tuner.training.protocol import Metrics, Score, Trial
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -76,7 +76,7 @@ def entries(
     variant: str = "V",
     space: Space = Space(),  # noqa: B008
     seed: int = 1,
-) -> list[Entry]:
+) -> list[TrialRecord]:
     """Draws trials by the study's formulas; score and time both follow a function of the cube.
 
     Args:
@@ -97,9 +97,9 @@ def entries(
     rests = power(space.one_minus_momentum, points[:, 2])
     noises = space.noise_std[0] + np.ptp(space.noise_std) * points[:, 3]
     return [
-        Entry(
+        TrialRecord(
             Trial(index, variant, int(unit), float(rate), 1 - float(rest), float(noise), seed=1),
-            Result(
+            Metrics(
                 best_epoch=1,
                 # The analysis is of the test score.
                 validation=Score(-1.0, -1.0),

@@ -9,15 +9,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tests.tuner.entry import make_entry
-from tuner.analysis import factors, statistics
-from tuner.analysis.evidence import NotEnough
-from tuner.analysis.importance import Effect, Importance, Marginal, Surface
-from tuner.analysis.records import Records
-from tuner.analysis.statistics import Comparison
+from tuner.analysis.importance import factors
+from tuner.analysis.importance.importance import Effect, Importance, Marginal, Surface
+from tuner.analysis.statistics import summaries
+from tuner.analysis.statistics.evidence import InsufficientData
+from tuner.analysis.statistics.summaries import Comparison
 from tuner.analysis.study_analysis import StudyAnalysis
-from tuner.design import Space
-from tuner.ledger import Entry
-from tuner.protocol import Failure, Protocol, Trial
+from tuner.analysis.trials.records import Records
+from tuner.search.design import Space
+from tuner.study.ledger import TrialRecord
+from tuner.training.protocol import Failure, Protocol, Trial
 
 FACTORS = factors.hyperparameters(Space())
 GRID = {factor.name: factor.grid(41) for factor in FACTORS}
@@ -34,7 +35,7 @@ def entry(
     learning_rate: float = 1e-3,
     units: int = 60,
     seconds: float = 60.0,
-) -> Entry:
+) -> TrialRecord:
     """A finished trial; its test score is 0.2 above validation unless told otherwise."""
     made = make_entry(index, validation, diverged=diverged)
     trial = dataclasses.replace(
@@ -43,7 +44,7 @@ def entry(
     score = dataclasses.replace(
         made.result.test, mean=validation + 0.2 if test is None else test
     )
-    return Entry(trial, dataclasses.replace(made.result, test=score, seconds=seconds))
+    return TrialRecord(trial, dataclasses.replace(made.result, test=score, seconds=seconds))
 
 
 def waiting(variant: str, index: int, units: int) -> Trial:
@@ -52,7 +53,7 @@ def waiting(variant: str, index: int, units: int) -> Trial:
 
 
 def records(
-    entries: Mapping[str, Sequence[Entry]],
+    entries: Mapping[str, Sequence[TrialRecord]],
     *,
     waiting: Mapping[str, Sequence[Trial]] | None = None,
     failures: Mapping[str, Sequence[Failure]] | None = None,
@@ -181,8 +182,8 @@ def importance(
 
 def analysis(
     study: Records,
-    comparisons: Sequence[Comparison] | Mapping[str, Comparison | NotEnough] = (),
-    importances: Sequence[Importance] | NotEnough = (),
+    comparisons: Sequence[Comparison] | Mapping[str, Comparison | InsufficientData] = (),
+    importances: Sequence[Importance] | InsufficientData = (),
 ) -> StudyAnalysis:
     """All numbers about a study: summaries as they are, the rest as given.
 
@@ -192,7 +193,7 @@ def analysis(
         importances: as given, or what there is instead of all.
     """
     finished = {code: trials for code, trials in study.entries.items() if trials}
-    if isinstance(importances, NotEnough):
+    if isinstance(importances, InsufficientData):
         results = {(code, "test"): importances for code in (None, *finished)}
     else:
         results = {(one.variant, one.target): one for one in importances}
@@ -200,7 +201,7 @@ def analysis(
         records=study,
         metric=study.metric,
         summaries=tuple(
-            statistics.summarize(
+            summaries.summarize(
                 code, trials, len(study.failures[code]), study.planned[code]
             )
             for code, trials in finished.items()
@@ -211,7 +212,7 @@ def analysis(
             else {one.variant: one for one in comparisons}
         ),
         expected_best=tuple(
-            statistics.expected_best(code, trials) for code, trials in finished.items()
+            summaries.expected_best(code, trials) for code, trials in finished.items()
         ),
         importance=dict(results),
     )

@@ -21,13 +21,14 @@ from pathlib import Path
 
 import numpy as np
 
-from serving import files
-from tuner import design, ledger
-from tuner.analysis import records as records_module
-from tuner.analysis.records import Records
-from tuner.design import Row, Space
-from tuner.ledger import Entry
-from tuner.protocol import Epoch, Failure, Protocol, Result, Score, Trial
+from common import files
+from tuner.analysis.trials import records as records_module
+from tuner.analysis.trials.records import Records
+from tuner.search import design
+from tuner.search.design import Row, Space
+from tuner.study import ledger
+from tuner.study.ledger import TrialRecord
+from tuner.training.protocol import Epoch, Failure, Metrics, Protocol, Score, Trial
 from tuner.variants import CODES
 
 VARIANTS = CODES
@@ -154,7 +155,7 @@ def _parameters(trial: Trial) -> int:
     return gates + 88 * units + 88
 
 
-def _train(trial: Trial, generator: np.random.Generator, task: str) -> Entry | Failure:
+def _train(trial: Trial, generator: np.random.Generator, task: str) -> TrialRecord | Failure:
     if generator.random() < _FAILED_SHARE:
         return Failure(trial, "the worker was killed twice (SIGKILL); out of memory?", "native")
     best = score(trial) + generator.normal(0, 0.12)
@@ -172,7 +173,7 @@ def _train(trial: Trial, generator: np.random.Generator, task: str) -> Entry | F
     test = best + 0.08 + generator.normal(0, 0.04)
     parameters = _parameters(trial)
     seconds = (epochs + 1) * (0.3 + 2.6e-6 * parameters) * generator.uniform(0.9, 1.1)
-    result = Result(
+    result = Metrics(
         best_epoch=best_epoch,
         validation=Score(best, best * 1.003),
         test=Score(test, test * 1.002),
@@ -183,7 +184,7 @@ def _train(trial: Trial, generator: np.random.Generator, task: str) -> Entry | F
         engine="native",
         test_grouped=0.8 * test if task == "speech" else None,
     )
-    return Entry(trial, result)
+    return TrialRecord(trial, result)
 
 
 def _curve(

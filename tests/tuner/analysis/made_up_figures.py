@@ -10,19 +10,20 @@ import numpy as np
 
 from tests.tuner.analysis import made_up, made_up_page
 from tests.tuner.entry import make_entry
-from tuner.analysis import figures, statistics
-from tuner.analysis.evidence import NotEnough
-from tuner.analysis.factors import Factor
-from tuner.analysis.importance import TARGETS, Importance, Marginal, Surface
-from tuner.analysis.statistics import Distribution, VariantSummary
+from tuner.analysis.importance.factors import Factor
+from tuner.analysis.importance.importance import TARGETS, Importance, Marginal, Surface
+from tuner.analysis.report import figures
+from tuner.analysis.statistics import summaries
+from tuner.analysis.statistics.evidence import InsufficientData
+from tuner.analysis.statistics.summaries import Distribution, VariantSummary
 from tuner.analysis.study_analysis import StudyAnalysis
-from tuner.ledger import Entry
-from tuner.protocol import Score
+from tuner.study.ledger import TrialRecord
 from tuner.tasks.task import Metric
+from tuner.training.protocol import Score
 
 NLL = Metric("NLL", "nats per frame")
 CODES = ("V", "NFG", "NP")
-LOW = NotEnough("NP has 4 trials; the forest needs 20")
+LOW = InsufficientData("NP has 4 trials; the forest needs 20")
 
 
 def grid(factor: Factor) -> np.ndarray:
@@ -32,7 +33,7 @@ def grid(factor: Factor) -> np.ndarray:
     return factor.low + (factor.high - factor.low) * places
 
 
-def analysed(variant: str | None, target: str) -> Importance:
+def analyzed(variant: str | None, target: str) -> Importance:
     """Shares of `made_up_page`; marginals and surfaces rise with the place on the grid."""
     base = made_up_page.importance(variant, target, CODES)
     plain = [factor for factor in base.factors if factor.name != "variant"]
@@ -71,10 +72,10 @@ def study() -> StudyAnalysis:
     return dataclasses.replace(
         bare,
         expected_best=tuple(
-            statistics.expected_best(code, bare.records.entries[code]) for code in CODES
+            summaries.expected_best(code, bare.records.entries[code]) for code in CODES
         ),
         importance={
-            (code, target): LOW if code == "NP" else analysed(code, target)
+            (code, target): LOW if code == "NP" else analyzed(code, target)
             for target in TARGETS
             for code in (None, *CODES)
         },
@@ -92,9 +93,9 @@ def drawn() -> tuple[figures.Figure, ...]:
     return figures.draw(study())
 
 
-def entry(index: int, test: float, *, diverged: bool = False, **trial: Any) -> Entry:
+def entry(index: int, test: float, *, diverged: bool = False, **trial: Any) -> TrialRecord:
     made = make_entry(index, test, diverged=diverged)
-    return Entry(
+    return TrialRecord(
         dataclasses.replace(made.trial, **trial),
         dataclasses.replace(made.result, test=Score(test, test)),
     )

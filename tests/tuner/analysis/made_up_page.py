@@ -12,17 +12,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.tuner.analysis import made_up
-from tuner.analysis import statistics
-from tuner.analysis.claims import Claim
-from tuner.analysis.evidence import NotEnough
-from tuner.analysis.factors import Factor
-from tuner.analysis.figures import Figure
-from tuner.analysis.findings import Finding
-from tuner.analysis.guidelines import Guideline
-from tuner.analysis.importance import TARGETS, Effect, Importance
-from tuner.analysis.page import StudyPage
-from tuner.analysis.records import Records
+from tuner.analysis.importance.factors import Factor
+from tuner.analysis.importance.importance import TARGETS, Effect, Importance
+from tuner.analysis.report.figures import Figure
+from tuner.analysis.report.page import StudyPage
+from tuner.analysis.statistics import summaries
+from tuner.analysis.statistics.evidence import InsufficientData
 from tuner.analysis.study_analysis import StudyAnalysis
+from tuner.analysis.trials.records import Records
+from tuner.analysis.words.claims import Claim
+from tuner.analysis.words.findings import Finding
+from tuner.analysis.words.guidelines import Guideline
 
 FIGURES = (
     "variants",
@@ -85,17 +85,17 @@ def analysis(records: Records, *, enough: bool = True) -> StudyAnalysis:
     """
     finished = {variant: entries for variant, entries in records.entries.items() if entries}
     summaries = tuple(
-        statistics.summarize(
+        summaries.summarize(
             variant, entries, len(records.failures[variant]), records.planned[variant]
         )
         for variant, entries in finished.items()
     )
-    lacking = NotEnough("there are 2 trials; this needs 30")
+    lacking = InsufficientData("there are 2 trials; this needs 30")
     return StudyAnalysis(
         records=records,
         metric=records.metric,
         summaries=summaries,
-        comparisons=statistics.compare(summaries) if enough else {"NFG": lacking},
+        comparisons=summaries.compare(summaries) if enough else {"NFG": lacking},
         expected_best=(),
         importance={
             (variant, target): importance(variant, target, tuple(finished)) if enough else lacking
@@ -106,7 +106,7 @@ def analysis(records: Records, *, enough: bool = True) -> StudyAnalysis:
 
 
 @functools.cache
-def _analysed(task: str) -> StudyAnalysis:
+def _analyzed(task: str) -> StudyAnalysis:
     return analysis(made_up.records(30, ("V", "NIG", "NFG"), task=task))
 
 
@@ -118,7 +118,7 @@ def page(key: str = "music", **changes: Any) -> StudyPage:
         **changes: fields of `StudyPage` that shall be others.
     """
     fields = {
-        "analysis": changes.get("analysis") or _analysed(key),
+        "analysis": changes.get("analysis") or _analyzed(key),
         "figures": tuple(
             Figure(name, f"Title of {name}", f"Caption of {name}.", f'<svg id="{key}-{name}-svg"/>')
             for name in FIGURES

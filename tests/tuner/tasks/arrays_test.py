@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tests.tuner.tiny import PROTOCOL, TRIAL
 from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask
-from tuner import native
 from tuner.tasks import arrays
 from tuner.tasks.arrays import ArraysTask
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Task, find_task, load_corpus
+from tuner.training import native
 
 TASKS = [TinyTask(), TinySpeech(), TinyHandwriting()]
 
@@ -61,17 +61,17 @@ def test_labels_count_the_outputs(tmp_path: pathlib.Path) -> None:
 
 
 def test_the_hash_is_that_of_the_content(tmp_path: pathlib.Path) -> None:
-    one = ArraysTask().load(str(saved(tmp_path / "one.npz", TinySpeech()))).edition
+    one = ArraysTask().load(str(saved(tmp_path / "one.npz", TinySpeech()))).dataset
     content = dict(np.load(tmp_path / "one.npz"))
     np.savez(tmp_path / "two.npz", **dict(reversed(content.items())))
-    two = ArraysTask().load(str(tmp_path / "two.npz")).edition
+    two = ArraysTask().load(str(tmp_path / "two.npz")).dataset
     assert one.sha256 == two.sha256 and (one.name, two.name) == (
         "arrays of one.npz",
         "arrays of two.npz",
     )
     content["test_targets"] = content["test_targets"][::-1]
     np.savez(tmp_path / "two.npz", **content)
-    assert ArraysTask().load(str(tmp_path / "two.npz")).edition.sha256 != one.sha256
+    assert ArraysTask().load(str(tmp_path / "two.npz")).dataset.sha256 != one.sha256
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serving import cache
+from common import cache
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tuner.tasks import extraction
 from tuner.tasks.extraction import Extraction
 from zoo.frontends import MFCC, PenStrokes

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 TOLERANCE = 1e-6
-"""Float32; the graph may be optimised otherwise than the code that wrote it."""
+"""Float32; the graph may be optimized otherwise than the code that wrote it."""
 
 
 def main(folder: pathlib.Path) -> None:

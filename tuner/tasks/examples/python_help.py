@@ -13,9 +13,9 @@ import sys
 
 import numpy as np
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tuner.tasks.sequences import Sequences
-from tuner.tasks.task import Corpus, Edition, Metric, Task
+from tuner.tasks.task import Corpus, DatasetInfo, Metric, Task
 
 ALPHABET = "\n " + string.ascii_letters + string.digits + string.punctuation
 
@@ -56,7 +56,7 @@ class PythonHelp(Task):
         everything = "\0".join(text for texts in splits.values() for text in texts)
         version = ".".join(map(str, sys.version_info[:3]))
         return Corpus(
-            edition=Edition(
+            dataset=DatasetInfo(
                 name=f"help texts of Python {version}",
                 sha256=hashlib.sha256(everything.encode()).hexdigest(),
                 detail=f"{len(everything):,} characters of pydoc_data.topics, split by topic",

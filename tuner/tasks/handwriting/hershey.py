@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tuner.tasks.handwriting.alphabet import ALPHABET
 
 FONTS = ("futural", "rowmans", "scripts", "cursive", "scriptc")

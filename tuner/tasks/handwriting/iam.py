@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.media.iam_xml import read_strokes
-from serving.media.safe_xml import Damaged
-from tuner.tasks import kept
+from common import downloads
+from common.errors import unusable
+from common.media.iam_xml import read_strokes
+from common.media.safe_xml import Damaged
 from tuner.tasks.handwriting.iam_parts import SETS, Part, find_parts
 from tuner.tasks.handwriting.lines import Collector, Lines
-from tuner.tasks.problems import unusable
 
 NAME = "IAM-OnDB"
 
@@ -34,8 +34,8 @@ def read_iam(folder: Path) -> tuple[Lines, str]:
     """Reads the lines of the boards that the four lists name.
 
     The sets v and t validate together, f tests. A line whose files are missing or damaged, or that
-    cannot be learnt from, is counted in `Lines.skipped`. Board z01-000z, which has ink but no text,
-    is in none of the lists.
+    cannot be learned from, is counted in `Lines.skipped`. Board z01-000z, which has ink but no
+    text, is in none of the lists.
 
     Source: Liwicki and Bunke, *IAM-OnDB: an on-line English sentence database acquired from
         handwritten text on a whiteboard* (ICDAR 2005); Greff et al. (2015), section IV.A.
@@ -52,7 +52,7 @@ def read_iam(folder: Path) -> tuple[Lines, str]:
             stroke file attacks its reader.
     """
     parts = find_parts(folder)
-    kept.tell(f"Reading IAM-OnDB from {folder}; about a minute ...")
+    downloads.tell(f"Reading IAM-OnDB from {folder}; about a minute ...")
     collector = Collector()
     split_of = _read_sets(parts.sets)
     if split_of.pop(_BAD_BOARD, None):

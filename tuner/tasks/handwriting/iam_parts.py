@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from serving.media.problems import reason
-from tuner.tasks.problems import unusable
+from common.errors import reason, unusable
 
 LARGEST_MEMBER = 2**24
 """Bytes of one stroke file, transcription or list; real ones are below a megabyte."""

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from serving.media.ink import points_of
-from serving.media.unsuitable import Unsuitable
+from common.errors import Unsuitable
+from common.media.ink import points_of
 from tuner.tasks.ctc import frames_needed
 from tuner.tasks.handwriting.alphabet import ALPHABET, encode
 
@@ -21,7 +21,7 @@ KEEP_EVERY = 2
 
 
 class Unfit(Exception):
-    """A line cannot be learnt from; the text is a reason, the same for all lines of that kind."""
+    """A line cannot be learned from; the text is a reason, the same for all lines of that kind."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Line:
 
 
 def line_of(strokes: Sequence[np.ndarray], text: str) -> Line:
-    """Makes a line of what was read, if it can be learnt from.
+    """Makes a line of what was read, if it can be learned from.
 
     Args:
         strokes: one array `[points, 3]` a stroke: x, y, seconds; empty ones are left out.

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from serving.files import write_file
+from common.errors import unusable
+from common.files import write_file
 from tuner.tasks.content import check_unpacked
 from tuner.tasks.handwriting.lines import SPLITS, Collector, Lines
-from tuner.tasks.problems import unusable
 
 LARGEST_UNPACKED = 2**30
 

@@ -5,19 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from serving import cache
-from serving.command_line import InputError
-from serving.media.problems import one_line, reason
-from tuner.tasks import kept
+from common import cache, downloads
+from common.downloads import Unavailable
+from common.errors import InputError, one_line, reason, unusable
 from tuner.tasks.content import parse, read_content
 from tuner.tasks.handwriting import synthetic, uji
 from tuner.tasks.handwriting.iam import read_iam
 from tuner.tasks.handwriting.iam_parts import ARCHIVE_SUFFIXES
 from tuner.tasks.handwriting.lines import SPLITS, Lines
 from tuner.tasks.handwriting.npz_file import read_npz, write_npz
-from tuner.tasks.kept import Unavailable
-from tuner.tasks.problems import unusable
-from tuner.tasks.task import Edition
+from tuner.tasks.task import DatasetInfo
 
 SYNTHETIC = "synthetic handwriting (Hershey fonts)"
 
@@ -29,7 +26,7 @@ SYNTHETIC_FILE = "handwriting_synthetic.npz"
 LARGEST_FILE = 2**29
 
 
-def find(data: str) -> tuple[Lines, Edition]:
+def find(data: str) -> tuple[Lines, DatasetInfo]:
     """Finds the data.
 
     Args:
@@ -63,7 +60,7 @@ def find(data: str) -> tuple[Lines, Edition]:
     return _path(Path(os.path.expanduser(data)))
 
 
-def _path(path: Path) -> tuple[Lines, Edition]:
+def _path(path: Path) -> tuple[Lines, DatasetInfo]:
     """Finds the data at a path by its kind."""
     name = path.name.lower()
     if os.path.isdir(path):
@@ -81,17 +78,17 @@ def _path(path: Path) -> tuple[Lines, Edition]:
     )
 
 
-def _iam(folder: Path) -> tuple[Lines, Edition]:
+def _iam(folder: Path) -> tuple[Lines, DatasetInfo]:
     lines, name = read_iam(folder)
     return lines, _edition(name, lines, folder, f"read from {folder}")
 
 
-def _uji(path: Path) -> tuple[Lines, Edition]:
+def _uji(path: Path) -> tuple[Lines, DatasetInfo]:
     lines = uji.read_uji(str(path), _content(path))
     return lines, _edition(uji.NAME, lines, path, f"letters read from {path}")
 
 
-def _npz(path: Path) -> tuple[Lines, Edition]:
+def _npz(path: Path) -> tuple[Lines, DatasetInfo]:
     lines = _read_npz(path)
     recognized = lines.sha256() == SYNTHETIC_SHA256
     name = SYNTHETIC if recognized else one_line(f"handwriting of {path.name}")
@@ -115,22 +112,22 @@ def _synthetic() -> tuple[Lines, str]:
             return lines, f"read from {path}"
     except InputError:
         pass  # Not there or damaged: it is made below.
-    kept.tell("Writing synthetic lines in Hershey's fonts; once, about ten seconds ...")
+    downloads.tell("Writing synthetic lines in Hershey's fonts; once, about ten seconds ...")
     lines = synthetic.build()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_npz(path, lines)
     except OSError as error:
-        kept.tell(f"{path} could not be kept: {reason(error)}")
+        downloads.tell(f"{path} could not be kept: {reason(error)}")
         return lines, "built now"
     return lines, f"read from {path}"
 
 
-def _edition(name: str, lines: Lines, source: str | Path, origin: str) -> Edition:
+def _edition(name: str, lines: Lines, source: str | Path, origin: str) -> DatasetInfo:
     """Names the data, and says on standard error what was left out."""
     skipped = ", ".join(f"{count:,} {kind}" for kind, count in sorted(lines.skipped.items()))
     if skipped:
-        kept.tell(f"{source}: left out: {skipped}")
+        downloads.tell(f"{source}: left out: {skipped}")
     if not all(lines.counts):
         raise unusable(
             source,
@@ -143,4 +140,4 @@ def _edition(name: str, lines: Lines, source: str | Path, origin: str) -> Editio
         f"of {' + '.join(f'{count:,}' for count in characters)} characters"
     )
     parts = [size, f"left out: {skipped}" if skipped else "", origin]
-    return Edition(name, lines.sha256(), one_line("; ".join(part for part in parts if part)))
+    return DatasetInfo(name, lines.sha256(), one_line("; ".join(part for part in parts if part)))

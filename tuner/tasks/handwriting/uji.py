@@ -10,13 +10,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from serving.media.inkml import PAUSE_SECONDS, POINT_SECONDS
-from serving.media.problems import reason
+from common.downloads import Published
+from common.errors import reason, unusable
+from common.media.inkml import PAUSE_SECONDS, POINT_SECONDS
 from tuner.tasks.handwriting.alphabet import ALPHABET
 from tuner.tasks.handwriting.lines import Collector, Lines
 from tuner.tasks.handwriting.text import draw_text
-from tuner.tasks.kept import Published
-from tuner.tasks.problems import unusable
 
 NAME = "UJI Pen Characters v2, composed lines"
 

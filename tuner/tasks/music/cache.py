@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from serving import cache
-from serving.command_line import InputError
-from serving.media.problems import reason
-from tuner.tasks import kept
-from tuner.tasks.kept import Published
+from common import cache, downloads
+from common.downloads import Published
+from common.errors import InputError, reason
 from tuner.tasks.music import editions, music21_edition
 from tuner.tasks.music.music_file import read_file
 from tuner.tasks.music.npz_file import write_npz
@@ -43,13 +41,13 @@ def music21_file() -> tuple[PianoRolls, str]:
     except InputError:
         pass  # Not there or damaged: it is made below.
     music21_edition.corpus_folder()
-    kept.tell("Building the JSB Chorales from the scores in music21; once, about a minute ...")
+    downloads.tell("Building the JSB Chorales from the scores in music21; once, about a minute ...")
     rolls = music21_edition.build_edition()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_npz(path, rolls)
     except OSError as error:
-        kept.tell(f"{path} could not be kept: {reason(error)}")
+        downloads.tell(f"{path} could not be kept: {reason(error)}")
         return rolls, "built now"
     return rolls, f"read from {path}"
 

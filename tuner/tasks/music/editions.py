@@ -1,11 +1,11 @@
-"""Recognises published data by what is in it, so that a result never carries a wrong name."""
+"""Recognizes published data by what is in it, so that a result never carries a wrong name."""
 
 from __future__ import annotations
 
 import dataclasses
 
 from tuner.tasks.music.piano_rolls import PianoRolls
-from tuner.tasks.task import Edition
+from tuner.tasks.task import DatasetInfo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ JSB_MUSIC21 = KnownEdition(
 KNOWN_EDITIONS = (JSB_CHORALES, NOTTINGHAM, JSB_MUSIC21)
 
 
-def recognise(rolls: PianoRolls, neutral_name: str, origin: str) -> Edition:
+def recognize(rolls: PianoRolls, neutral_name: str, origin: str) -> DatasetInfo:
     """Names the data.
 
     Args:
@@ -68,5 +68,5 @@ def recognise(rolls: PianoRolls, neutral_name: str, origin: str) -> Edition:
     sha256 = rolls.sha256()
     for known in KNOWN_EDITIONS:
         if (known.counts, known.sha256) == (rolls.counts, sha256):
-            return Edition(known.name, sha256, f"{known.note}; {size}; {origin}")
-    return Edition(neutral_name, sha256, f"{size}; {origin}")
+            return DatasetInfo(known.name, sha256, f"{known.note}; {size}; {origin}")
+    return DatasetInfo(neutral_name, sha256, f"{size}; {origin}")

@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from common.errors import unusable
 from tuner.tasks.music.piano_rolls import PianoRolls, from_arrays
-from tuner.tasks.problems import unusable
 
 LARGEST_UNPACKED = 2**29
 

@@ -8,11 +8,10 @@ import importlib.util
 import os
 from pathlib import Path
 
-from serving.media.midi import Unsuitable, read_midi
-from serving.media.pitches import Roll
-from serving.media.problems import one_line, reason
+from common.errors import one_line, reason, unusable
+from common.media.midi import Unsuitable, read_midi
+from common.media.pitches import Roll
 from tuner.tasks.music.piano_rolls import PianoRolls
-from tuner.tasks.problems import unusable
 
 SUFFIXES = (".mid", ".midi")
 FEWEST_FILES = 3

@@ -20,11 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from serving.command_line import InputError
-from serving.media.pitches import HIGHEST_PITCH, LOWEST_PITCH, PITCHES, Roll
-from serving.media.problems import reason
+from common.errors import InputError, reason, unusable
+from common.media.pitches import HIGHEST_PITCH, LOWEST_PITCH, PITCHES, Roll
 from tuner.tasks.music.piano_rolls import SPLITS, PianoRolls, from_arrays
-from tuner.tasks.problems import unusable
 
 COLUMNS_A_QUARTER = 4
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from common.errors import unusable
 from tuner.tasks import content as content_of
 from tuner.tasks.music.matlab_file import read_matlab
 from tuner.tasks.music.npz_file import read_npz
 from tuner.tasks.music.piano_rolls import PianoRolls
 from tuner.tasks.music.pickle_file import read_pickle
 from tuner.tasks.music.pitch_lists import read_json
-from tuner.tasks.problems import unusable
 
 LARGEST_FILE = 2**28
 

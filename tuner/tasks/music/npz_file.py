@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from serving.files import write_file
-from serving.media.pitches import FEWEST_FRAMES
+from common.errors import unusable
+from common.files import write_file
+from common.media.pitches import FEWEST_FRAMES
 from tuner.tasks.content import check_unpacked
 from tuner.tasks.music.piano_rolls import SPLITS, PianoRolls, from_arrays
-from tuner.tasks.problems import unusable
 
 LARGEST_UNPACKED = 2**29
 

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from common.errors import unusable
 from tuner.tasks.music.piano_rolls import PianoRolls
 from tuner.tasks.music.pitch_lists import from_pitch_lists
-from tuner.tasks.problems import unusable
 
 _KNOWN_DTYPE = re.compile(r"[<>=|]?([iu][1248]|f[248]|b1|O8?)")
 _LARGEST_SET = 1_000

@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 
-from serving.media.pitches import HIGHEST_PITCH, LOWEST_PITCH, PITCHES, Roll
+from common.errors import unusable
+from common.media.pitches import HIGHEST_PITCH, LOWEST_PITCH, PITCHES, Roll
 from tuner.tasks.music.piano_rolls import SPLITS, PianoRolls, from_arrays
-from tuner.tasks.problems import unusable
 
 # MuseData, the largest set of the kind, has 392,296 frames. A small file can name one list a
 # million times.

@@ -6,23 +6,21 @@ import os
 import sys
 from pathlib import Path
 
-from serving.command_line import InputError
-from serving.media.problems import one_line
-from tuner.tasks.kept import Unavailable
+from common.downloads import Unavailable
+from common.errors import InputError, one_line, unusable
 from tuner.tasks.music import cache
-from tuner.tasks.music.editions import recognise
+from tuner.tasks.music.editions import recognize
 from tuner.tasks.music.midi_folder import FEWEST_FILES, SUFFIXES, read_folder
 from tuner.tasks.music.music_file import read_file
 from tuner.tasks.music.piano_rolls import PianoRolls
-from tuner.tasks.problems import unusable
-from tuner.tasks.task import Edition
+from tuner.tasks.task import DatasetInfo
 
 _OWN_COPY = (
     "give your own copy with --data=PATH (.mat, .pickle, .json, .npz, or a folder of MIDI files)"
 )
 
 
-def find(data: str) -> tuple[PianoRolls, Edition]:
+def find(data: str) -> tuple[PianoRolls, DatasetInfo]:
     """Finds the data.
 
     Args:
@@ -60,7 +58,7 @@ def find(data: str) -> tuple[PianoRolls, Edition]:
     return _folder(path) if os.path.isdir(path) else _file(path)
 
 
-def _auto() -> tuple[PianoRolls, Edition]:
+def _auto() -> tuple[PianoRolls, DatasetInfo]:
     try:
         return _file(cache.CANONICAL.fetch())
     except Unavailable as unavailable:
@@ -71,21 +69,21 @@ def _auto() -> tuple[PianoRolls, Edition]:
         raise InputError(f"{error}{fallback}") from error
 
 
-def _music21(note: str) -> tuple[PianoRolls, Edition]:
+def _music21(note: str) -> tuple[PianoRolls, DatasetInfo]:
     rolls, origin = cache.music21_file()
-    return rolls, recognise(rolls, _neutral_name(cache.MUSIC21_FILE), f"{origin}{note}")
+    return rolls, recognize(rolls, _neutral_name(cache.MUSIC21_FILE), f"{origin}{note}")
 
 
-def _file(path: Path) -> tuple[PianoRolls, Edition]:
+def _file(path: Path) -> tuple[PianoRolls, DatasetInfo]:
     rolls = read_file(path)
-    return rolls, recognise(rolls, _neutral_name(path.name), one_line(f"read from {path}"))
+    return rolls, recognize(rolls, _neutral_name(path.name), one_line(f"read from {path}"))
 
 
 def _neutral_name(file_name: str) -> str:
     return one_line(f"piano rolls of {file_name}")
 
 
-def _folder(folder: Path) -> tuple[PianoRolls, Edition]:
+def _folder(folder: Path) -> tuple[PianoRolls, DatasetInfo]:
     result = read_folder(folder)
     for skipped in result.skipped:
         print(skipped, file=sys.stderr)
@@ -97,4 +95,4 @@ def _folder(folder: Path) -> tuple[PianoRolls, Edition]:
             f"Received: {files}",
         )
     name = one_line(f"MIDI files of {folder.resolve().name or folder.resolve()}")
-    return result.rolls, recognise(result.rolls, name, one_line(f"{files}; read from {folder}"))
+    return result.rolls, recognize(result.rolls, name, one_line(f"{files}; read from {folder}"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from serving.media.pitches import PITCHES, Roll
+from common.media.pitches import PITCHES, Roll
 from tuner.tasks.music import sources
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Corpus, Metric, Task
@@ -49,7 +49,7 @@ class MusicTask(Task):
         """
         rolls, edition = sources.find(data)
         return Corpus(
-            edition=edition,
+            dataset=edition,
             train=_sequences(rolls.train),
             validation=_sequences(rolls.valid),
             test=_sequences(rolls.test),

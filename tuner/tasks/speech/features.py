@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from serving import cache
-from serving.files import write_file
-from serving.media.problems import reason
-from serving.media.sphere import SAMPLE_RATE, Samples
-from tuner.tasks import kept
+from common import cache, downloads
+from common.errors import reason
+from common.files import write_file
+from common.media.sphere import SAMPLE_RATE, Samples
 from tuner.tasks.extraction import Extraction
 from tuner.tasks.sequences import cut
 from tuner.tasks.speech.labels import FRAME_LENGTH, FRAME_STEP, frames_of
@@ -66,13 +65,13 @@ def of(samples: Sequence[Samples], sha256: str) -> list[Features]:
     features = _read(path, sum(lengths))
     if features is None:
         hours = sum(map(len, samples)) / SAMPLE_RATE / 3600
-        kept.tell(f"Computing the features of {hours:.2f} hours of speech; once ...")
+        downloads.tell(f"Computing the features of {hours:.2f} hours of speech; once ...")
         features = np.concatenate(EXTRACTION.run(samples))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _write(path, features)
         except OSError as error:
-            kept.tell(f"{path} could not be kept: {reason(error)}")
+            downloads.tell(f"{path} could not be kept: {reason(error)}")
     return cut(features, lengths)
 
 

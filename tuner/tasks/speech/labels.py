@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.media.unsuitable import Unsuitable
+from common.errors import Unsuitable
 from tuner.tasks.speech.phones import INDEX, PHONES, SILENCE
 
 FRAME_LENGTH, FRAME_STEP = 400, 160
@@ -91,7 +91,7 @@ def write(path: Path, segments: Iterable[Segment]) -> None:
     """Writes the segments of an utterance.
 
     Args:
-        path: a file in a folder that is still being built (`serving.files.write_folder`).
+        path: a file in a folder that is still being built (`common.files.write_folder`).
         segments: in the order of time.
 
     Raises:

@@ -6,10 +6,9 @@ import itertools
 import os
 from pathlib import Path
 
-from serving.command_line import InputError
-from serving.media.problems import one_line
-from tuner.tasks import extraction, kept
-from tuner.tasks.problems import unusable
+from common import downloads
+from common.errors import InputError, one_line, unusable
+from tuner.tasks import extraction
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.speech import features, timit, utterances
 from tuner.tasks.speech.features import FEATURES
@@ -17,7 +16,7 @@ from tuner.tasks.speech.labels import per_frame
 from tuner.tasks.speech.phones import GROUPS, PHONES
 from tuner.tasks.speech.timit import SPLITS, Tree
 from tuner.tasks.speech.utterances import Speech
-from tuner.tasks.task import Corpus, Edition, Metric, Task
+from tuner.tasks.task import Corpus, DatasetInfo, Metric, Task
 
 # Nobody can tell whether it is TIMIT's.
 _INCOMPLETE = "speech in TIMIT's layout, incomplete"
@@ -102,14 +101,14 @@ def _folder(data: str) -> Path:
     return Path(path)
 
 
-def _edition(folder: Path, tree: Tree, speech: Speech) -> Edition:
+def _edition(folder: Path, tree: Tree, speech: Speech) -> DatasetInfo:
     """Names the data, and says on standard error what is missing and what was left out."""
     counts = {split: len(speech.splits[split]) for split in SPLITS}
     if tree.missing:
-        kept.tell(f"{folder}: expected all of {tree.name}. Received: {tree.missing}")
+        downloads.tell(f"{folder}: expected all of {tree.name}. Received: {tree.missing}")
     skipped = [f"{kind} ({count:,})" for kind, count in speech.skipped.items()]
     for kind, count in speech.skipped.items():
-        kept.tell(f"{folder}: {count:,} left out; the first: {speech.examples[kind]}")
+        downloads.tell(f"{folder}: {count:,} left out; the first: {speech.examples[kind]}")
     if not all(counts.values()):
         raise unusable(
             folder,
@@ -128,4 +127,4 @@ def _edition(folder: Path, tree: Tree, speech: Speech) -> Edition:
     if skipped:
         parts.insert(2, f"left out: {', '.join(skipped)}")
     name = tree.name if complete else _INCOMPLETE
-    return Edition(name, speech.sha256(), one_line("; ".join(parts)))
+    return DatasetInfo(name, speech.sha256(), one_line("; ".join(parts)))

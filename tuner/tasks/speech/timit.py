@@ -9,8 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from serving.media.problems import one_line, reason
-from tuner.tasks.problems import unusable
+from common.errors import one_line, reason, unusable
 from tuner.tasks.speech import splits
 
 SPLITS = ("train", "validation", "test")

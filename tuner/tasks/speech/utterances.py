@@ -7,11 +7,9 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 
-from serving.command_line import InputError
-from serving.media import audio
-from serving.media.problems import reason
-from serving.media.sphere import Samples
-from serving.media.unsuitable import Unsuitable
+from common.errors import InputError, Unsuitable, reason
+from common.media import audio
+from common.media.sphere import Samples
 from tuner.tasks.speech import labels
 from tuner.tasks.speech.labels import FRAME_LENGTH, Segment, frames_of
 from tuner.tasks.speech.timit import Recording, Tree

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from serving.command_line import InputError
-from tuner import native
-from tuner.protocol import Protocol, Trial
+from common.errors import InputError
 from tuner.tasks.examples.python_help import ALPHABET, PythonHelp, as_sequences, paragraphs
 from tuner.tasks.task import load_corpus
+from tuner.training import native
+from tuner.training.protocol import Protocol, Trial
 
 
 def test_targets_are_the_next_characters() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tests.tuner.tasks.handwriting import layouts
 from tuner.tasks.handwriting import iam, iam_parts, sources
 from tuner.tasks.handwriting.lines import Line, Lines

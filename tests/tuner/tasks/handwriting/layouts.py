@@ -46,7 +46,7 @@ def strokes_of(board: str, number: int) -> list[np.ndarray]:
 
 def stroke_file(strokes: Sequence[np.ndarray]) -> bytes:
     body = "\n".join(
-        f'    <Stroke colour="black" start_time="{stroke[0][2]:.2f}"'
+        f'    <Stroke color="black" start_time="{stroke[0][2]:.2f}"'
         f' end_time="{stroke[-1][2]:.2f}">'
         + "".join(
             f'\n      <Point x="{x:.0f}" y="{y:.0f}" time="{time:.2f}"/>' for x, y, time in stroke

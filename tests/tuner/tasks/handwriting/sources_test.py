@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tests.tuner.tasks.handwriting.made_up import some_lines
 from tuner.tasks.handwriting import npz_file, sources, synthetic
 from tuner.tasks.handwriting.lines import Lines

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tuner.tasks.handwriting import hershey, sources, synthetic, text, writers
 from tuner.tasks.handwriting.alphabet import ALPHABET
 from tuner.tasks.handwriting.lines import Lines
@@ -47,8 +47,8 @@ def test_the_ink_is_like_that_of_iam(lines: Lines) -> None:
 def test_splits_share_no_line(lines: Lines) -> None:
     points = [line.points.tobytes() for split in lines.splits.values() for line in split]
     assert len(set(points)) == len(points)
-    learnt = {line.text for line in lines.train}
-    assert not learnt.intersection(line.text for line in (*lines.validation, *lines.test))
+    learned = {line.text for line in lines.train}
+    assert not learned.intersection(line.text for line in (*lines.validation, *lines.test))
 
 
 def test_texts_keep_to_their_characters() -> None:
@@ -99,7 +99,7 @@ def test_a_writers_traits_show() -> None:
     assert extent(written(aspect=1.5), 0) == pytest.approx(1.5 * extent(plain, 0), rel=0.02)
     assert len(written(speed=1.0)) == pytest.approx(2 * len(plain), rel=0.1)
     assert extent(written(gap=5.0), 0) == pytest.approx(extent(plain, 0) + 4 * 4 * 10, rel=0.05)
-    # Up is towards negative y, and a positive slant leans to the right.
+    # Up is toward negative y, and a positive slant leans to the right.
     one = strokes_of(slant=0.5)[0]
     top, bottom = one[np.argmin(one[:, 1])], one[np.argmax(one[:, 1])]
     assert top[0] - bottom[0] == pytest.approx(0.5 * (bottom[1] - top[1]), rel=0.3)

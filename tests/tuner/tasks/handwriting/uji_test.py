@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.command_line import InputError
+from common import downloads
+from common.errors import InputError
 from tests.tuner.tasks.handwriting import layouts
-from tuner.tasks import kept
 from tuner.tasks.handwriting import sources, uji
 
 CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,;:?!'\"()%-@$<>ñ"
@@ -153,13 +153,13 @@ def test_the_download_is_checked_or_refused_in_one_line(
 ) -> None:
     fetched = tmp_path / "fetched.zip"
     fetched.write_bytes(zipped(content))
-    monkeypatch.setattr(kept.Published, "fetch", lambda self: fetched)
+    monkeypatch.setattr(downloads.Published, "fetch", lambda self: fetched)
     assert sources.find("uji")[1].name == uji.NAME
 
-    def fails(self: kept.Published) -> Path:
-        raise kept.Unavailable("no connection")
+    def fails(self: downloads.Published) -> Path:
+        raise downloads.Unavailable("no connection")
 
-    monkeypatch.setattr(kept.Published, "fetch", fails)
+    monkeypatch.setattr(downloads.Published, "fetch", fails)
     with pytest.raises(InputError, match=r"--data=uji.*no connection.*--data=PATH"):
         sources.find("uji")
     assert len(uji.PUBLISHED.sha256) == 64

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tuner.tasks.music import cache, editions, music21_edition
 from tuner.tasks.music.npz_file import write_npz
 

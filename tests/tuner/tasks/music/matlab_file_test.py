@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tuner.tasks.music import matlab_file
 from tuner.tasks.music.music_file import parse
 

@@ -7,7 +7,7 @@ import mido
 import numpy as np
 import pytest
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tuner.tasks.music import midi_folder
 from tuner.tasks.music.midi_folder import read_folder
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tuner.tasks.music import editions, music21_edition
 from tuner.tasks.music.music21_edition import MapRow, Segment, build, read_map
 from tuner.tasks.music.music_file import read_file

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tuner.tasks.music import music_file
 from tuner.tasks.music.music_file import parse, read_file
 from tuner.tasks.music.piano_rolls import PianoRolls

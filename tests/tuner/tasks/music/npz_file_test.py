@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tuner.tasks.music import npz_file
 from tuner.tasks.music.music_file import parse, read_file
 from tuner.tasks.music.npz_file import write_npz

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tuner.tasks.music import editions
 from tuner.tasks.music.music_file import read_file
 from tuner.tasks.music.piano_rolls import from_arrays
@@ -50,7 +50,7 @@ def test_published_chorales_have_the_published_counts_and_hash(music_data):
         assert frames.sum(axis=1).max() == 4
 
 
-def test_nottingham_is_recognised(music_data):
+def test_nottingham_is_recognized(music_data):
     rolls = read_file(music_data / "Nottingham.mat")
 
     assert rolls.counts == ((694, 176561), (173, 45513), (170, 44463))
@@ -59,22 +59,22 @@ def test_nottingham_is_recognised(music_data):
         180_192,
         177_421,
     ]
-    assert editions.recognise(rolls, "neutral", "here").name == "Nottingham"
+    assert editions.recognize(rolls, "neutral", "here").name == "Nottingham"
 
 
 def test_one_changed_note_takes_the_name_away(music_data):
     rolls = read_file(music_data / "JSB_Chorales.mat")
-    assert editions.recognise(rolls, "neutral", "here").name == "JSB Chorales"
+    assert editions.recognize(rolls, "neutral", "here").name == "JSB Chorales"
 
     rolls.train[0][0, 0] ^= 1
 
-    changed = editions.recognise(rolls, "neutral", "here")
+    changed = editions.recognize(rolls, "neutral", "here")
     assert changed.name == "neutral"
     assert changed.sha256 == rolls.sha256()
 
 
 def test_unknown_data_gets_the_neutral_name(tiny):
-    edition = editions.recognise(tiny, "piano rolls of x.json", "read from x.json")
+    edition = editions.recognize(tiny, "piano rolls of x.json", "read from x.json")
 
     assert edition.name == "piano rolls of x.json"
     assert edition.sha256 == tiny.sha256()

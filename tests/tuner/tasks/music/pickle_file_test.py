@@ -11,7 +11,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tuner.tasks.music.music_file import parse
 from tuner.tasks.music.pickle_file import read_pickle
 

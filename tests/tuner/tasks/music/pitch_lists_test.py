@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tuner.tasks.music import pitch_lists
 from tuner.tasks.music.music_file import parse
 from tuner.tasks.music.pitch_lists import from_pitch_lists, read_json

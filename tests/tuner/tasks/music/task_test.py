@@ -8,7 +8,7 @@ import mido
 import numpy as np
 import pytest
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tuner.tasks.music import cache, editions, music21_edition
 from tuner.tasks.music.task import MusicTask
 from tuner.tasks.task import find_task
@@ -42,9 +42,9 @@ def test_inputs_are_all_frames_but_the_last_and_targets_all_but_the_first(tiny, 
 
     corpus = MusicTask().load(str(path))
 
-    assert corpus.edition.name == f"piano rolls of {name}"
-    assert corpus.edition.sha256 == tiny.sha256()
-    assert str(path) in corpus.edition.detail
+    assert corpus.dataset.name == f"piano rolls of {name}"
+    assert corpus.dataset.sha256 == tiny.sha256()
+    assert str(path) in corpus.dataset.detail
     for split, rolls in (
         (corpus.train, tiny.train),
         (corpus.validation, tiny.valid),
@@ -61,8 +61,8 @@ def test_inputs_are_all_frames_but_the_last_and_targets_all_but_the_first(tiny, 
 def test_published_chorales(music_data):
     corpus = MusicTask().load(str(music_data / "JSB_Chorales.mat"))
 
-    assert (corpus.edition.name, corpus.edition.sha256) == ("JSB Chorales", JSB)
-    assert "229 + 76 + 77 sequences of 13,807 + 4,602 + 4,725 frames" in corpus.edition.detail
+    assert (corpus.dataset.name, corpus.dataset.sha256) == ("JSB Chorales", JSB)
+    assert "229 + 76 + 77 sequences of 13,807 + 4,602 + 4,725 frames" in corpus.dataset.detail
     assert corpus.train.frames == 13_807 - 229
     assert corpus.validation.frames == 4_602 - 76
     assert corpus.test.frames == 4_725 - 77
@@ -73,12 +73,12 @@ def test_auto_takes_the_kept_published_file_without_a_network(music_data, cache_
     shutil.copyfile(music_data / "JSB_Chorales.mat", cache_folder / "JSB_Chorales.mat")
 
     for data in ("auto", "canonical", str(cache_folder / "JSB_Chorales.mat")):
-        edition = MusicTask().load(data).edition
+        edition = MusicTask().load(data).dataset
         assert (edition.name, edition.sha256) == ("JSB Chorales", JSB)
 
 
 def test_auto_without_a_network_says_that_it_fell_back(offline_edition, tiny):
-    edition = MusicTask().load("auto").edition
+    edition = MusicTask().load("auto").dataset
 
     assert (edition.name, edition.sha256) == ("music21 edition", tiny.sha256())
     assert edition.detail.endswith("; the published file could not be fetched (no connection)")
@@ -88,12 +88,12 @@ def test_auto_without_a_network_says_that_it_fell_back(offline_edition, tiny):
 def test_study_begun_without_a_network_goes_on_with_the_kept_file(
     offline_edition, cache_folder, music_data
 ):
-    begun = MusicTask().load("auto").edition
+    begun = MusicTask().load("auto").dataset
     shutil.copyfile(music_data / "JSB_Chorales.mat", cache_folder / "JSB_Chorales.mat")
-    assert MusicTask().load("auto").edition.sha256 == JSB
+    assert MusicTask().load("auto").dataset.sha256 == JSB
 
-    by_path = MusicTask().load(str(cache_folder / cache.MUSIC21_FILE)).edition
-    by_name = MusicTask().load("music21").edition
+    by_path = MusicTask().load(str(cache_folder / cache.MUSIC21_FILE)).dataset
+    by_name = MusicTask().load("music21").dataset
 
     assert (by_path.name, by_path.sha256) == (begun.name, begun.sha256)
     assert (by_name.name, by_name.sha256) == (begun.name, begun.sha256)
@@ -138,8 +138,8 @@ def test_folder_of_midi_files(tmp_path, capsys):
 
     corpus = MusicTask().load(str(folder))
 
-    assert corpus.edition.name == "MIDI files of my songs"
-    assert corpus.edition.detail == (
+    assert corpus.dataset.name == "MIDI files of my songs"
+    assert corpus.dataset.detail == (
         "train + valid + test are 3 + 1 + 1 sequences of 9 + 3 + 3 frames; "
         f"5 files used, 1 skipped; read from {folder}"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.media import sphere
+from common.media import sphere
 from tuner.tasks.speech import labels
 from tuner.tasks.speech.labels import Segment
 from tuner.tasks.speech.phones import PHONES

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.media.unsuitable import Unsuitable
+from common.errors import Unsuitable
 from tests.tuner.tasks.speech.conftest import spoken
 from tuner.tasks.speech import labels
 from tuner.tasks.speech.labels import Segment, frames_of, per_frame

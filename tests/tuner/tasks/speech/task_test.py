@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from serving.command_line import InputError
-from serving.media import sphere
+from common.errors import InputError
+from common.media import sphere
 from tests.tuner.tasks.speech.conftest import PATHS, spoken, write_speaker, write_timit
 from tuner.tasks.extraction import Extraction
 from tuner.tasks.speech import timit
@@ -96,7 +96,7 @@ def test_the_front_end_makes_the_inputs(corpus: tuple[Corpus, Path]) -> None:
 
 
 def test_an_incomplete_copy_is_used_but_not_called_timit(corpus: tuple[Corpus, Path]) -> None:
-    edition, folder = corpus[0].edition, corpus[1]
+    edition, folder = corpus[0].dataset, corpus[1]
     assert edition.name == "speech in TIMIT's layout, incomplete"
     assert "are 6 + 2 + 2 utterances of " in edition.detail
     assert "; there are only train 6 of 3,696, validation 2 of 400" in edition.detail
@@ -122,11 +122,11 @@ def test_a_complete_copy_is_called_timit(
     timit_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(timit, "EXPECTED", {"train": 6, "validation": 2, "test": 2})
-    assert SpeechTask().load(str(timit_folder)).edition.name == "TIMIT (LDC93S1)"
+    assert SpeechTask().load(str(timit_folder)).dataset.name == "TIMIT (LDC93S1)"
     assert _problems(capsys) == []
     # One bad file, and it is no longer what others call TIMIT.
     (timit_folder / "TRAIN/DR1/MDAC0/SI10.PHN").write_text("0 400 xyz")
-    edition = SpeechTask().load(str(timit_folder)).edition
+    edition = SpeechTask().load(str(timit_folder)).dataset
     assert edition.name == "speech in TIMIT's layout, incomplete"
     assert "; left out: unknown phone (1); " in edition.detail
     assert _problems(capsys) == [
@@ -140,7 +140,7 @@ def test_nltks_sample_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         write_speaker(tmp_path, f"dr{index}-fab{letter}0", case=str.lower)
     monkeypatch.setattr(timit, "EXPECTED_SAMPLE", {"train": 8, "validation": 2, "test": 2})
     corpus = load_corpus(SpeechTask(), str(tmp_path))
-    assert corpus.edition.name == "TIMIT, NLTK sample"
+    assert corpus.dataset.name == "TIMIT, NLTK sample"
     assert [len(split) for split in (corpus.train, corpus.validation, corpus.test)] == [8, 2, 2]
 
 
@@ -149,7 +149,7 @@ def test_own_speech_has_its_own_name(timit_folder: Path) -> None:
         speaker = min(PATHS["validation" if name == "dev" else "test"])[0]
         (timit_folder / f"{name}_spk.list").write_text(speaker)
     (timit_folder / "edition.txt").write_text("own speech\nread by me")
-    edition = SpeechTask().load(str(timit_folder)).edition
+    edition = SpeechTask().load(str(timit_folder)).dataset
     assert edition.name == "own speech"
     assert edition.detail.startswith("read by me; train + validation + test are 6 + 2 + 2 ")
 
@@ -186,7 +186,7 @@ def test_auto_is_the_synthetic_corpus(
     monkeypatch.setattr(corpus, "corpus_folder", lambda: timit_folder)
     shutil.copytree(timit_folder, timit_folder.parent / "copy")
     copy = SpeechTask().load(str(timit_folder.parent / "copy"))
-    assert SpeechTask().load(data).edition.sha256 == copy.edition.sha256
+    assert SpeechTask().load(data).dataset.sha256 == copy.dataset.sha256
 
 
 def test_silence_alone_has_finite_inputs(timit_folder: Path) -> None:

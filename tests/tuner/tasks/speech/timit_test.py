@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tests.tuner.tasks.speech.conftest import PATHS, write_speaker, write_timit
 from tuner.tasks.speech import timit
 from tuner.tasks.speech.splits import TEST, VALIDATION

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.command_line import InputError
-from serving.media import audio, sphere
-from serving.media.unsuitable import Unsuitable
+from common.errors import InputError, Unsuitable
+from common.media import audio, sphere
 from tests.tuner.tasks.speech.conftest import PATHS, spoken, write_timit
 from tuner.tasks.speech import labels
 from tuner.tasks.speech.labels import Segment

@@ -7,10 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from serving import cache, files
-from serving.command_line import InputError
-from serving.media.problems import one_line, reason
-from tuner.tasks import kept
+from common import cache, downloads, files
+from common.errors import InputError, one_line, reason
 from tuner.tasks.speech.synthesis import manifest, studio
 from tuner.tasks.speech.synthesis.manifest import RECIPE, Manifest, Recipe
 from tuner.tasks.speech.synthesis.sentences import sentences
@@ -78,7 +76,7 @@ def _intact(folder: Path, recipe: Recipe) -> bool:
 
 def _build(folder: Path, recipe: Recipe) -> None:
     utterances = recipe.speakers * recipe.utterances
-    kept.tell(f"Building the synthetic speech corpus of {utterances} utterances; once ...")
+    downloads.tell(f"Building the synthetic speech corpus of {utterances} utterances; once ...")
     files.write_folder(
         folder,
         lambda temporary: _record(temporary, recipe),
@@ -109,11 +107,11 @@ def _record(folder: Path, recipe: Recipe) -> None:
 
 def _hold(sessions: list[Session]) -> str:
     """Lets a process record; returns eSpeak NG's version."""
-    from tuner import crew, workers
+    from tuner.parallel import crew, pool
 
     done = subprocess.run(
         [sys.executable, "-m", studio.__name__],
-        input=studio.plan(sessions, workers.cores()),
+        input=studio.plan(sessions, pool.cores()),
         env=crew.environment("native"),
         capture_output=True,
         text=True,

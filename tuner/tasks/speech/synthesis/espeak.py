@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tuner.tasks.speech.synthesis.voices import Voice
 
 SAMPLE_RATE = 22_050

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import signal
 
-from serving.media import sphere
+from common.media import sphere
 from tuner.tasks.speech import labels
 from tuner.tasks.speech.labels import Segment
 from tuner.tasks.speech.phones import SILENCE

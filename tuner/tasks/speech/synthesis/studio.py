@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tuner.tasks.speech.synthesis.espeak import Espeak
 from tuner.tasks.speech.synthesis.mnemonics import Unmapped
 from tuner.tasks.speech.synthesis.recording import record

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from serving import cache
-from serving.command_line import InputError
+from common import cache
+from common.errors import InputError
 from tuner.tasks.speech.synthesis.corpus import Recipe, corpus_folder
 from tuner.tasks.speech.synthesis.espeak import Espeak
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.command_line import InputError
+from common.errors import InputError
 from tuner.tasks.speech.synthesis import espeak
 from tuner.tasks.speech.synthesis.espeak import Espeak
 from tuner.tasks.speech.synthesis.mnemonics import plain

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from serving.media import sphere
+from common.media import sphere
 from tuner.tasks.speech import labels
 from tuner.tasks.speech.synthesis import recording, voices
 from tuner.tasks.speech.synthesis.espeak import Mark, Speech

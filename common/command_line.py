@@ -1,0 +1,98 @@
+"""What every command of the project shares: flags in, one line of error out.
+
+Heavy imports (TensorFlow, Keras) belong inside the `main` of a command, so that `--help` and a
+mistyped flag answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from absl import app, flags, logging
+
+from common.errors import InputError
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow without its start-up messages.
+
+    On a machine without a GPU they look like errors. They are shown if the import fails, and if the
+    environment sets `TF_CPP_MIN_LOG_LEVEL` below 2.
+    """
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1"):
+        return
+    with without_messages():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+
+
+@contextmanager
+def without_messages() -> Iterator[None]:
+    """Keeps back what is written to standard error, and shows it if there is an exception.
+
+    Also what comes from C++, which writes to the descriptor.
+    """
+    sys.stderr.flush()
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            sys.stderr.flush()
+            messages.seek(0)
+            os.write(screen, messages.read())
+            raise
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    """Parses the command line; answers `--help` and mistakes itself."""
+    if any(argument in ("--help", "-h", "--helpshort", "--helpfull") for argument in argv[1:]):
+        main_module = sys.modules["__main__"]
+        print((main_module.__doc__ or "").strip())
+        print(flags.FLAGS.main_module_help())
+        sys.exit(0)
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        sys.exit(_complain(" ".join(str(error).split())))
+    if len(rest) > 1:
+        sys.exit(_complain(f"Expected only flags (--name=value). Received: {rest[1]!r}"))
+    return rest
+
+
+def _complain(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+def run(main: Callable[[], int]) -> None:
+    """Runs a command and ends the process with its exit status.
+
+    `InputError` and file-system errors become one line on standard error and exit status 2; Ctrl-C
+    and SIGTERM are the command's own business (it raises `SystemExit` or returns a status).
+
+    Args:
+        main: the command; it reads `absl.flags.FLAGS` and returns the exit status.
+    """
+
+    def guarded(_: list[str]) -> int:
+        # TensorFlow logs every file that it writes.
+        logging.set_verbosity(logging.WARNING)
+        try:
+            return main()
+        except InputError as error:
+            return _complain(str(error))
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            return _complain(f"{where}{error.strerror or error}")
+
+    app.run(guarded, flags_parser=_parse_flags)

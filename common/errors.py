@@ -1,0 +1,74 @@
+"""How input is refused: one line for the person who gave it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class InputError(Exception):
+    """Something that a person gave (a flag, a file, a folder) cannot be used.
+
+    The message is one line for that person: it names the flag or file, what was expected and what
+    came.
+    """
+
+
+class Unsuitable(Exception):
+    """A recording that cannot be used.
+
+    Args:
+        kind: the mistake in a few words that are the same for every recording with this mistake.
+        detail: what was expected and what came.
+
+    Example:
+        >>> str(Unsuitable("truncated audio", "expected 5 samples. Received: 4"))
+        'truncated audio: expected 5 samples. Received: 4'
+    """
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(one_line(f"{kind}: {detail}"))
+        self.kind = kind
+
+
+def unusable(source: str | Path, problem: str) -> InputError:
+    """Makes the error for data that cannot be used.
+
+    Args:
+        source: the file or folder.
+        problem: what was expected and what came.
+
+    Example:
+        >>> str(unusable("chorales.json", "expected a dictionary. Received: list"))
+        '--data: chorales.json: expected a dictionary. Received: list'
+    """
+    return InputError(one_line(f"--data: {source}: {problem}"))
+
+
+def one_line(text: str) -> str:
+    r"""Makes text safe to print in one line: control characters become spaces.
+
+    Example:
+        >>> one_line("two\nlines")
+        'two lines'
+    """
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def reason(error: BaseException) -> str:
+    """Says in a few words what a library complained about.
+
+    Args:
+        error: what it raised; its text may be empty, long, or hold line breaks.
+
+    Example:
+        >>> reason(KeyError())
+        'KeyError'
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return one_line(error.strerror)
+    if isinstance(error, EOFError):
+        return "it ends too early"
+    text = " ".join(one_line(str(error)).split())
+    if len(text) > 120:
+        text = f"{text[:117]}..."
+    return text or type(error).__name__

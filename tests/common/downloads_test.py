@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import http.server
+import threading
+import time
+
+import pytest
+
+from common import cache, downloads
+
+CONTENT = b"as if these were data"
+
+
+@pytest.fixture
+def server():
+    """A web server on this machine, and the address of its file."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        answer = staticmethod(lambda: CONTENT)
+        requests = 0
+
+        def do_GET(self):
+            Handler.requests += 1
+            content = Handler.answer()
+            self.send_response(200 if content else 404)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, *_):
+            pass  # A client that did not wait is what some tests are about.
+
+    running = Server(("127.0.0.1", 0), Handler)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    yield Handler, f"http://127.0.0.1:{running.server_port}/published.bin"
+    running.shutdown()
+    running.server_close()
+
+
+@pytest.fixture
+def published(server):
+    """A file that the web server publishes."""
+    return downloads.Published(server[1], hashlib.sha256(CONTENT).hexdigest(), "published.bin")
+
+
+def test_file_is_fetched_once(server, published, cache_folder):
+    assert published.fetch() == cache_folder / "published.bin"
+    assert published.fetch().read_bytes() == CONTENT
+    assert server[0].requests == 1
+
+
+def test_damaged_file_is_fetched_again(server, cache_folder, published):
+    cache_folder.mkdir()
+    (cache_folder / "published.bin").write_bytes(CONTENT[:5])
+
+    assert published.fetch().read_bytes() == CONTENT
+
+
+def test_other_content_is_not_kept(server, cache_folder, published):
+    server[0].answer = staticmethod(lambda: b"a login page")
+
+    with pytest.raises(downloads.Unavailable) as caught:
+        published.fetch()
+
+    assert str(caught.value).isprintable()
+    assert list(cache_folder.iterdir()) == []
+
+
+def test_missing_page_is_a_reason(server, published):
+    server[0].answer = staticmethod(lambda: b"")
+
+    with pytest.raises(downloads.Unavailable, match="404"):
+        published.fetch()
+
+
+def test_no_connection_is_a_reason(published):
+    nobody = dataclasses.replace(published, address="http://127.0.0.1:9/published.bin")
+    with pytest.raises(downloads.Unavailable, match="^no connection$"):
+        nobody.fetch()
+
+
+def test_a_server_that_does_not_answer_costs_little_time(server, monkeypatch, published):
+    def slow():
+        time.sleep(3)
+        return CONTENT
+
+    server[0].answer = staticmethod(slow)
+    monkeypatch.setattr(downloads, "_ANSWER_SECONDS", 0.2)
+    before = time.monotonic()
+    with pytest.raises(downloads.Unavailable, match="no answer within 0.2 seconds"):
+        published.fetch()
+    monkeypatch.setattr(downloads, "_ANSWER_SECONDS", 5)
+    published = dataclasses.replace(published, seconds=0.3)
+    with pytest.raises(downloads.Unavailable, match="no answer within 0.3 seconds"):
+        published.fetch()
+    assert time.monotonic() - before < 2.5
+
+
+def test_cache_that_cannot_be_written_is_a_reason(server, cache_folder, published):
+    cache_folder.write_text("a file where the folder should be")
+
+    with pytest.raises(downloads.Unavailable, match="Not a directory"):
+        published.fetch()
+
+
+def test_folder_of_the_user_without_the_variable(monkeypatch):
+    monkeypatch.delenv(cache.FOLDER_VARIABLE)
+
+    assert cache.folder().name == "lstm-odyssey"

@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import io
+
+import mido
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.errors import InputError
+from common.media import midi as midi_file
+from common.media.midi import CHURCH_ORGAN, PIANO, Unsuitable, read_midi, write_midi
+from common.media.pitches import pitch_name
+
+
+def midi(*tracks, ticks=480, kind=1):
+    """A MIDI file of tracks, each a list of (tick, message type, arguments)."""
+    file = mido.MidiFile(type=kind, ticks_per_beat=ticks)
+    for events in tracks:
+        track = mido.MidiTrack()
+        file.tracks.append(track)
+        now = 0
+        for tick, name, arguments in events:
+            make = mido.MetaMessage if name == "set_tempo" else mido.Message
+            track.append(make(name, time=tick - now, **arguments))
+            now = tick
+    content = io.BytesIO()
+    file.save(file=content)
+    return content.getvalue()
+
+
+def on(tick, pitch, velocity=64, channel=0):
+    return tick, "note_on", {"note": pitch, "velocity": velocity, "channel": channel}
+
+
+def off(tick, pitch, channel=0):
+    return tick, "note_off", {"note": pitch, "channel": channel}
+
+
+def chords(roll):
+    return [sorted((np.flatnonzero(frame) + 21).tolist()) for frame in roll]
+
+
+def test_two_tracks_by_hand():
+    content = midi(
+        [
+            (0, "set_tempo", {"tempo": 250_000}),
+            on(0, 72), off(960, 72),  # quarters 0 and 1
+            on(960, 74), (1440, "set_tempo", {"tempo": 900_000}), on(1440, 74, velocity=0),  # 2
+            on(1500, 76), off(1900, 76),  # between 3.125 and 3.96: no quarter
+            on(2160, 77), off(2880, 77),  # 4.5 to 6: quarter 5
+        ],
+        [on(0, 48, channel=3), off(1, 48, channel=3), on(481, 50), off(2400, 50)],  # 0; 2 to 4
+    )  # fmt: skip
+
+    assert chords(read_midi(content)) == [[48, 72], [72], [50, 74], [50], [50], [77]]
+
+
+def test_shortest_note_on_a_quarter_is_in_it_and_the_next_tick_is_not():
+    assert chords(read_midi(midi([on(480, 60), off(481, 60)]))) == [[], [60]]
+    assert chords(read_midi(midi([on(481, 60), off(961, 60)]))) == [[], [], [60]]
+    assert chords(read_midi(midi([on(479, 60), off(960, 60)]))) == [[], [60]]
+
+
+def test_ticks_per_quarter_scale_the_grid():
+    events = [on(0, 60), off(7, 60), on(7, 62), off(21, 62)]
+
+    assert chords(read_midi(midi(events, ticks=7))) == [[60], [62], [62]]
+
+
+@pytest.mark.parametrize("order", ["off first", "on first"])
+def test_repeated_note_ends_where_the_next_one_starts(order):
+    middle = [off(960, 60), on(960, 60)]
+    if order == "on first":
+        middle.reverse()
+
+    roll = read_midi(midi([on(0, 60), *middle, off(1920, 60)]))
+
+    assert chords(roll) == [[60]] * 4
+
+
+def test_overlapping_notes_of_two_tracks_on_one_channel_both_sound_to_their_end():
+    content = midi([on(0, 60), off(960, 60)], [on(480, 60), off(1920, 60)])
+
+    assert chords(read_midi(content)) == [[60]] * 4
+
+
+def test_the_same_pitch_on_two_channels_does_not_end_the_other():
+    content = midi([on(0, 60), off(480, 60, channel=1), off(1440, 60)])
+
+    assert chords(read_midi(content)) == [[60]] * 3
+
+
+def test_a_note_may_be_released_in_another_track():
+    content = midi([off(960, 60), on(1440, 62), off(1920, 62)], [on(0, 60)])
+
+    assert chords(read_midi(content)) == [[60], [60], [], [62]]
+
+
+def test_note_that_is_never_released_sounds_to_the_end():
+    assert chords(read_midi(midi([on(0, 60), on(960, 62), off(1440, 62)]))) == [
+        [60],
+        [60],
+        [60, 62],
+    ]
+
+
+def test_release_without_a_note_is_ignored():
+    assert chords(read_midi(midi([off(0, 60), on(0, 61), off(960, 61)]))) == [[61], [61]]
+
+
+def test_drums_are_left_out_whatever_their_pitch():
+    content = midi(
+        [on(0, 36, channel=9), on(0, 10, channel=9), off(4800, 36, channel=9)],
+        [on(0, 60), off(960, 60)],
+    )
+
+    assert chords(read_midi(content)) == [[60], [60]]
+
+
+def test_the_whole_keyboard_is_taken():
+    roll = read_midi(midi([on(0, 21), on(0, 108), off(960, 21), off(960, 108)]))
+
+    assert chords(roll) == [[21, 108], [21, 108]]
+    assert roll.dtype == np.uint8
+
+
+def smpte():
+    content = bytearray(midi([on(0, 60), off(960, 60)]))
+    content[12:14] = b"\xe7\x28"
+    return bytes(content)
+
+
+def no_ticks():
+    content = bytearray(midi([on(0, 60), off(960, 60)]))
+    content[12:14] = b"\0\0"
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "not a readable MIDI file"),
+        (b"RIFF" + bytes(100), "not a readable MIDI file (MThd not found"),
+        (midi([on(0, 60), off(960, 60)])[:-9], "not a readable MIDI file"),
+        (smpte(), "its time is in seconds (SMPTE), not in quarter notes"),
+        (no_ticks(), "it has 0 ticks a quarter note"),
+        (midi([on(0, 60), off(960, 60)], kind=2), "its tracks are independent pieces (type 2)"),
+        (midi([]), "it has no notes (drums do not count)"),
+        (midi([on(0, 60, channel=9), off(960, 60, channel=9)]), "it has no notes"),
+        (midi([on(0, 20), off(960, 20)]), "it has the MIDI pitch 20, outside 21..108"),
+        (midi([on(0, 60), on(0, 109), off(960, 109)]), "it has the MIDI pitch 109"),
+        (midi([on(0, 60), off(480, 60)]), "it has 1 frames, not 2 to 200,000"),
+        (midi([on(10, 60), off(470, 60)]), "it has 0 frames, not 2 to 200,000"),
+        (midi([on(0, 60), off(200_001, 60)], ticks=1), "it has 200,001 frames"),
+    ],
+)
+def test_unsuitable_files_say_why(content, reason):
+    with pytest.raises(Unsuitable) as caught:
+        read_midi(content)
+
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 4000), st.integers(1, 4000), st.integers(21, 108)),
+        min_size=1,
+        max_size=12,
+    ),
+    st.sampled_from([1, 96, 480, 1000]),
+)
+@settings(deadline=None)
+def test_a_pitch_is_in_a_frame_if_and_only_if_it_sounds_at_that_quarter(notes, ticks):
+    # One channel a note and file order by time, so that the pairs are not in question.
+    notes = notes[:9]
+    events = []
+    for channel, (start, length, pitch) in enumerate(notes):
+        events += [on(start, pitch, channel=channel), off(start + length, pitch, channel=channel)]
+    content = midi(sorted(events, key=lambda event: event[0]), ticks=ticks)
+    last = max(start + length for start, length, _ in notes) // ticks + 1
+    expected = [
+        sorted({pitch for start, length, pitch in notes if start <= q * ticks < start + length})
+        for q in range(last + 1)
+    ]
+    while expected and not expected[-1]:
+        expected.pop()
+
+    if len(expected) < 2:
+        with pytest.raises(Unsuitable):
+            read_midi(content)
+    else:
+        assert chords(read_midi(content)) == expected
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_damaged_files_are_music_or_unsuitable(data):
+    content = bytearray(midi([on(0, 60), off(960, 60)], [on(481, 50), off(2400, 50)]))
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    content = content[: data.draw(st.integers(0, len(content)))]
+
+    try:
+        roll = read_midi(bytes(content))
+    except Unsuitable as unsuitable:
+        assert str(unsuitable).isprintable()
+    else:
+        assert 2 <= len(roll) <= midi_file.MOST_FRAMES and roll.max() <= 1
+
+
+# --- Writing ---
+
+
+def roll_of(*pitches):
+    roll = np.zeros((len(pitches), 88), np.uint8)
+    for frame, chord in enumerate(pitches):
+        roll[frame, np.array(chord, int) - 21] = 1
+    return roll
+
+
+def written(path):
+    """The notes of a file as another reader counts: pitch, beginning and end in seconds."""
+    now, sounding, notes = 0.0, {}, []
+    for message in mido.MidiFile(path):
+        now += message.time
+        if message.type == "note_on":
+            assert message.note not in sounding
+            sounding[message.note] = now
+        elif message.type == "note_off":
+            notes.append((message.note, sounding.pop(message.note), now))
+    assert not sounding
+    return sorted(notes), now
+
+
+def test_consecutive_frames_are_one_note(tmp_path):
+    path = tmp_path / "piece.mid"
+    write_midi(
+        roll_of([60, 64], [60], [60, 64], [], [60], []), path, beats_per_minute=30.0, program=PIANO
+    )
+    notes, end = written(path)
+    assert notes == [
+        (60, 0.0, 6.0),
+        (60, 8.0, 10.0),
+        (64, 0.0, 2.0),
+        (64, 4.0, 6.0),
+    ]
+    assert end == 12.0
+
+
+@pytest.mark.parametrize("program", [PIANO, CHURCH_ORGAN, 127])
+def test_the_instrument_comes_before_the_first_note(tmp_path, program):
+    write_midi(roll_of([21], [108]), tmp_path / "piece.mid", program=program)
+    file = mido.MidiFile(tmp_path / "piece.mid")
+    (track,) = file.tracks
+    assert file.type == 0
+    assert [message.type for message in track][:3] == ["set_tempo", "program_change", "note_on"]
+    assert track[1].program == program
+    assert mido.tempo2bpm(track[0].tempo) == 80
+
+
+@given(st.lists(st.sets(st.integers(21, 108), max_size=6), min_size=1, max_size=20), st.data())
+@settings(deadline=None, max_examples=60)
+def test_what_is_written_is_read(tmp_path_factory, chords_, data):
+    roll = roll_of(*map(sorted, [*chords_, {data.draw(st.integers(21, 108))}]))
+    path = tmp_path_factory.mktemp("midi") / "piece.mid"
+    write_midi(roll, path)
+    np.testing.assert_array_equal(read_midi(path.read_bytes()), roll)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.float32, np.int64])
+def test_rolls_of_any_type_are_written(tmp_path, dtype):
+    roll = roll_of([60], [62, 64])
+    write_midi(roll.astype(dtype), tmp_path / "piece.mid")
+    np.testing.assert_array_equal(read_midi((tmp_path / "piece.mid").read_bytes()), roll)
+
+
+@pytest.mark.parametrize(
+    "roll", [np.zeros((3, 87)), np.zeros(88), np.full((2, 88), 2), np.full((2, 88), np.nan)]
+)
+def test_what_is_no_roll_is_not_written(tmp_path, roll):
+    with pytest.raises(ValueError, match=r"Expected a roll \[frames, 88\] of zeros and ones"):
+        write_midi(roll, tmp_path / "piece.mid")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_mido_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(InputError, match="the package mido.*install 'lstm-odyssey"):
+        write_midi(roll_of([60]), tmp_path / "piece.mid")
+
+
+def test_names_of_the_pitches():
+    names = [pitch_name(pitch) for pitch in range(21, 109)]
+    assert len(set(names)) == 88
+    assert names[:4] == ["A0", "B♭0", "B0", "C1"]
+    assert [pitch_name(pitch) for pitch in (59, 60, 69)] == ["B3", "C4", "A4"]

@@ -1,0 +1,78 @@
+"""Models made again of trials that were only written down."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from common.errors import InputError
+from serving import sources
+from tests.tuner import tiny
+from tests.tuner.tiny_task import TinyTask
+from tuner import pretraining
+from tuner.analysis.trials.records import Records
+from tuner.study.ledger import TrialRecord
+from tuner.training.protocol import TrialResult
+
+TASK = TinyTask()
+CORPUS = TASK.load("a")
+
+
+def records(entries: Mapping[str, tuple[TrialRecord, ...]]) -> Records:
+    facts = {"task": "tiny", "protocol": dataclasses.asdict(tiny.PROTOCOL)}
+    nothing: dict[str, tuple[()]] = {code: () for code in entries}
+    return Records("tiny", facts, entries, nothing, nothing)
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> dict[str, list[TrialResult]]:
+    """Two trials of two variants; the second of V is the better one."""
+    good = dataclasses.replace(tiny.TRIAL, index=1, seed=12, learning_rate=0.1)
+    found = {
+        code: [
+            tiny.train_one(dataclasses.replace(trial, variant=code)) for trial in (tiny.TRIAL, good)
+        ]
+        for code in ("V", "NIG")
+    }
+    first, second = (outcome.result.validation.mean for outcome in found["V"])
+    assert second < first
+    return found
+
+
+@pytest.fixture
+def study(outcomes: dict[str, list[TrialResult]]) -> Records:
+    return records({
+        code: tuple(TrialRecord(outcome.trial, outcome.result) for outcome in its)
+        for code, its in outcomes.items()
+    })  # fmt: skip
+
+
+def test_the_best_trial_of_each_variant_gives_its_model_again(
+    study: Records, outcomes: dict[str, list[TrialResult]], tmp_path: Path
+) -> None:
+    made = dict(pretraining.train_again(study, TASK, CORPUS, tmp_path))
+    assert sorted(folder.name for folder in made) == ["tiny-NIG", "tiny-V"]
+    model = keras.models.load_model(tmp_path / "tiny-V" / "model.keras")
+    for weight, expected in zip(model.get_weights(), outcomes["V"][1].weights, strict=True):
+        # Another engine may have trained it.
+        np.testing.assert_allclose(weight, expected, rtol=1e-4, atol=1e-5)
+    card = json.loads((tmp_path / "tiny-V" / "card.json").read_text())
+    assert (card["trial"], card["seed"], card["data"]["name"]) == (1, 12, "tiny music")
+    assert card["study_sha256"] == sources.study_sha256(study.facts)
+
+    assert list(pretraining.train_again(study, TASK, CORPUS, tmp_path)) == []
+
+
+def test_another_score_than_was_written_down_is_refused(study: Records, tmp_path: Path) -> None:
+    (best,) = study.entries["V"][1:]
+    score = dataclasses.replace(best.result.validation, mean=best.result.validation.mean * 1.1)
+    wrong = TrialRecord(best.trial, dataclasses.replace(best.result, validation=score))
+    with pytest.raises(InputError, match=r"tiny-V: expected the validation score of the study"):
+        list(pretraining.train_again(records({"V": (wrong,)}), TASK, CORPUS, tmp_path))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,401 @@
+"""A study on disk: what it leaves, how it goes on, what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+
+import filelock
+import keras_tuner
+import numpy as np
+import pytest
+
+from common.errors import InputError
+from serving import sources
+from tests.tuner import fake_worker, tiny
+from tests.tuner.tiny import SPACE, TinyTask
+from tuner.analysis.report import report
+from tuner.analysis.trials import records
+from tuner.parallel.messages import EpochEnd, WorkerDied
+from tuner.parallel.pool import InProcess, Pool, WorkerPool
+from tuner.search.hypermodel import OBJECTIVE, VariantHyperModel
+from tuner.study.ledger import Ledger, TrialRecord
+from tuner.study.plan import Plan
+from tuner.study.study import Study
+from tuner.training import keras_engine, network
+from tuner.training.estimate import parameters
+from tuner.training.protocol import Failure, Protocol, Trial
+
+TASK = TinyTask()
+
+
+class Silence:
+    """An observer that counts."""
+
+    def __init__(self) -> None:
+        self.done: list[TrialRecord | Failure] = []
+        self.remaining: list[Trial] = []
+        self.started: list[Trial] = []
+        self.finished: list[TrialRecord] = []
+        self.failed: list[Failure] = []
+        self.interrupted: list[WorkerDied] = []
+
+    def begin(self, done: list[TrialRecord | Failure], remaining: list[Trial]) -> None:
+        self.done, self.remaining = list(done), list(remaining)
+
+    def start(self, trial: Trial) -> None:
+        self.started.append(trial)
+
+    def advance(self, advanced: EpochEnd) -> None:
+        pass
+
+    def interrupt(self, interrupted: WorkerDied) -> None:
+        self.interrupted.append(interrupted)
+
+    def finish(self, entry: TrialRecord) -> None:
+        self.finished.append(entry)
+
+    def fail(self, failure: Failure) -> None:
+        self.failed.append(failure)
+
+
+HERE = InProcess(keras_engine.train)
+
+
+def run(directory: pathlib.Path, plan: Plan, data: str = "a", pool: Pool = HERE) -> Silence:
+    observer = Silence()
+    Study(directory, plan, TASK, TASK.load(data)).run(pool, observer)
+    return observer
+
+
+def lines(directory: pathlib.Path) -> dict[str, list[dict]]:
+    """All ledgers in the order of their trials, without the time that these took."""
+    return {
+        path.stem: sorted(
+            (
+                {key: value for key, value in json.loads(line).items() if key != "seconds"}
+                for line in path.read_text().splitlines()
+            ),
+            key=lambda line: line["trial"],
+        )
+        for path in sorted((directory / "trials").glob("*.jsonl"))
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A finished study of two variants with three trials each; not to be changed."""
+    directory = tmp_path_factory.mktemp("study") / "tiny"
+    observer = run(directory, tiny.plan(("V", "FGR")))
+    assert len(observer.finished) == len(observer.remaining) == 6
+    # The longest first, whatever its variant.
+    weights = [parameters(TASK, trial.variant, trial.units) for trial in observer.started]
+    assert weights == sorted(weights, reverse=True) and len(set(weights)) > 3
+    return directory
+
+
+@pytest.fixture
+def copied(finished: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
+    return pathlib.Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+def open_with_kerastuner(directory: pathlib.Path, variant: str) -> keras_tuner.RandomSearch:
+    """What a user does who has KerasTuner and the hypermodel only."""
+    return keras_tuner.RandomSearch(
+        VariantHyperModel(TASK, variant, space=SPACE),
+        objective=OBJECTIVE,
+        directory=str(directory / "keras_tuner"),
+        project_name=variant,
+    )
+
+
+def test_every_trial_of_the_design_is_in_the_ledger(finished: pathlib.Path) -> None:
+    plan = tiny.plan()
+    for variant in ("V", "FGR"):
+        entries = Ledger(finished / "trials" / f"{variant}.jsonl").entries()
+        rows = plan.rows(TASK, variant)
+        by_index = sorted((entry.trial for entry in entries), key=lambda trial: trial.index)
+        assert by_index == [row.as_trial(variant) for row in rows]
+    assert not list((finished / "running").iterdir())
+
+
+def test_kerastuner_alone_opens_the_project(
+    finished: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries = Ledger(finished / "trials" / "FGR.jsonl").entries()
+    best = min(entries, key=lambda entry: entry.result.validation.mean)
+    tuner = open_with_kerastuner(finished, "FGR")
+    assert tuner.remaining_trials == 10 - 3
+
+    values = tuner.get_best_hyperparameters()[0].values
+    assert (values["units"], values["learning_rate"]) == (
+        best.trial.units,
+        best.trial.learning_rate,
+    )
+    models = tuner.get_best_models(num_models=3)
+    scores = [network.Scorer(model, TASK)(TASK.load("a").validation).mean for model in models]
+    expected = sorted(entry.result.validation.mean for entry in entries)
+    np.testing.assert_allclose(scores, expected, rtol=1e-12)
+
+    capsys.readouterr()
+    tuner.results_summary()
+    printed = capsys.readouterr().out
+    assert f"Score: {best.result.validation.mean}" in printed
+    assert "one_minus_momentum" in printed
+
+
+def test_the_best_model_and_its_card_say_the_same(finished: pathlib.Path) -> None:
+    import keras
+
+    card = json.loads((finished / "best" / "V" / "card.json").read_text())
+    model = keras.models.load_model(finished / "best" / "V" / "model.keras")
+    score = network.Scorer(model, TASK)(TASK.load("a").test)
+    assert score.mean == card["test"] and score.sequence_mean == card["test_per_sequence"]
+    assert card["validation"] == min(line["validation"] for line in lines(finished)["V"])
+    assert card["data"]["name"] == "tiny music" and card["variant"] == "V"
+
+
+def test_a_finished_study_has_nothing_to_do(copied: pathlib.Path) -> None:
+    before = lines(copied)
+    observer = run(copied, tiny.plan(("V", "FGR")))
+    assert (observer.remaining, observer.finished, len(observer.done)) == ([], [], 6)
+    assert lines(copied) == before
+
+
+def test_more_trials_and_variants_can_be_added(copied: pathlib.Path) -> None:
+    observer = run(copied, tiny.plan(("V",), trials=11))
+    assert (len(observer.remaining), len(observer.done)) == (8, 3)
+    run(copied, tiny.plan(("NP",), trials=1))
+    ledger = lines(copied)
+    assert [line["trial"] for line in ledger["V"]] == list(range(11))
+    assert (len(ledger["FGR"]), len(ledger["NP"])) == (3, 1)
+    # The number of a trial is now two digits wide; the weights of the ten best are kept.
+    kept = list((copied / "keras_tuner" / "V").glob("trial_??/checkpoint.weights.h5"))
+    assert len(kept) == 10
+    open_with_kerastuner(copied, "V").get_best_models()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": 4}, "seed"),
+        ({"protocol": dataclasses.replace(tiny.PROTOCOL, max_epochs=4)}, "max_epochs"),
+        ({"protocol": dataclasses.replace(tiny.PROTOCOL, order_seed=6)}, "order_seed"),
+        ({"space": dataclasses.replace(SPACE, units=(3, 9))}, "units"),
+    ],
+)
+def test_another_protocol_is_refused(copied: pathlib.Path, change: dict, named: str) -> None:
+    before = lines(copied)
+    with pytest.raises(InputError, match=named) as caught:
+        run(copied, tiny.plan(**change))
+    assert "study.json" in str(caught.value) and "\n" not in str(caught.value)
+    assert lines(copied) == before
+
+
+def test_another_data_edition_is_refused(copied: pathlib.Path) -> None:
+    with pytest.raises(InputError, match="begun with data"):
+        run(copied, tiny.plan(), data="b")
+
+
+def test_other_library_versions_are_refused(copied: pathlib.Path) -> None:
+    path = copied / "study.json"
+    facts = json.loads(path.read_text())
+    facts["versions"]["keras"] = "3.0.0"
+    path.write_text(json.dumps(facts))
+    with pytest.raises(InputError, match=r"keras.*3\.0\.0"):
+        run(copied, tiny.plan())
+
+
+@pytest.mark.parametrize("name", ["study.json", "designs/V.csv", "trials/V.jsonl"])
+def test_a_damaged_file_is_named(copied: pathlib.Path, name: str) -> None:
+    path = copied / name
+    content = path.read_text()
+    path.write_text(content[:10] + "?" + content[12:])
+    with pytest.raises(InputError, match=path.name):
+        run(copied, tiny.plan())
+
+
+def test_an_edited_design_is_refused(copied: pathlib.Path) -> None:
+    path = copied / "designs" / "V.csv"
+    header, first, *rest = path.read_text().splitlines(keepends=True)
+    trial, seed, units, *values = first.split(",")
+    path.write_text("".join([header, ",".join([trial, seed, str(int(units) + 1), *values]), *rest]))
+    with pytest.raises(InputError, match=r"V\.csv"):
+        run(copied, tiny.plan())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda project: shutil.rmtree(project),
+        lambda project: (project / "oracle.json").write_text('{"ongoing_tri'),
+        lambda project: (project / "tuner0.json").unlink(),
+        lambda project: [path.write_text("") for path in project.glob("trial_*/trial.json")],
+    ],
+    ids=["project deleted", "oracle torn", "tuner deleted", "trials emptied"],
+)
+def test_a_damaged_kerastuner_project_is_rebuilt(copied: pathlib.Path, damage: object) -> None:
+    damage(copied / "keras_tuner" / "V")
+    assert run(copied, tiny.plan()).finished == []
+    tuner = open_with_kerastuner(copied, "V")
+    card = json.loads((copied / "best" / "V" / "card.json").read_text())
+    assert tuner.search.oracle.get_best_trials()[0].score == card["validation"]
+    score = network.Scorer(tuner.get_best_models()[0], TASK)(TASK.load("a").validation)
+    assert score.mean == card["validation"]
+
+
+@pytest.mark.parametrize("name", ["card.json", "model.keras", ""])
+def test_a_missing_best_model_is_restored(copied: pathlib.Path, name: str) -> None:
+    folder = copied / "best" / "V"
+    card = (folder / "card.json").read_text()
+    if name:
+        (folder / name).unlink()
+    else:
+        shutil.rmtree(folder)
+    run(copied, tiny.plan())
+    assert (folder / "card.json").read_text() == card
+    assert (folder / "model.keras").exists()
+
+
+def test_a_line_that_was_removed_is_run_again(copied: pathlib.Path) -> None:
+    before = lines(copied)["V"]
+    path = copied / "trials" / "V.jsonl"
+    content = path.read_text().splitlines(keepends=True)
+    path.write_text(content[0] + content[2])
+    removed = json.loads(content[1])["trial"]
+    assert [entry.trial.index for entry in run(copied, tiny.plan()).finished] == [removed]
+    assert lines(copied)["V"] == before
+
+
+def test_a_second_process_is_refused(copied: pathlib.Path) -> None:
+    with (
+        filelock.FileLock(copied / "study.lock"),
+        pytest.raises(InputError, match="another process"),
+    ):
+        run(copied, tiny.plan())
+
+
+def children() -> list[int]:
+    """The workers of this process."""
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    )
+    rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
+    return [int(pid) for pid, parent, args in rows if int(parent) == os.getpid() and "-m" in args]
+
+
+class Murderer(Silence):
+    """Kills every worker once, in the middle of trials."""
+
+    def advance(self, advanced: EpochEnd) -> None:
+        if not self.interrupted and advanced.epoch == 1:
+            for pid in children():
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("engine", [pytest.param("keras", marks=pytest.mark.slow), "native"])
+def test_neither_workers_nor_their_deaths_change_a_number(
+    finished: pathlib.Path, tmp_path: pathlib.Path, engine: str
+) -> None:
+    plan = tiny.plan(("V", "FGR"))
+    alone = finished
+    if engine == "native":
+        alone = tmp_path / "alone"
+        assert len(run(alone, plan, pool=WorkerPool(engine, workers=1)).finished) == 6
+    together = tmp_path / "together"
+    observer = Murderer()
+    Study(together, plan, TASK, TASK.load("a")).run(WorkerPool(engine, workers=2), observer)
+    assert observer.interrupted and not observer.failed
+    assert lines(together) == lines(alone)
+    assert {line["engine"] for line in lines(together)["V"]} == {engine}
+    for name in ("best/V/card.json", "best/FGR/card.json"):
+        assert (together / name).read_text() == (alone / name).read_text()
+
+
+def test_a_failed_trial_is_recorded_and_the_study_goes_on(
+    copied: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = lines(copied)["V"]
+    monkeypatch.setenv("FAKE_BEHAVIOR", '{"4": "dies"}')
+    # Another engine may go on with a study.
+    pool = WorkerPool("native", workers=2, command=fake_worker.COMMAND)
+    observer = run(copied, tiny.plan(("V",), trials=6), pool=pool)
+    assert [failure.trial.index for failure in observer.failed] == [4]
+    assert sorted(entry.trial.index for entry in observer.finished) == [3, 5]
+    after = lines(copied)["V"]
+    assert after[:3] == before and "SIGSEGV" in after[4]["failed"]
+    assert not list((copied / "running").iterdir())
+
+    again = run(copied, tiny.plan(("V",), trials=6), pool=pool)
+    assert again.remaining == [] and again.done.count(observer.failed[0]) == 1
+    trials = open_with_kerastuner(copied, "V").oracle.trials
+    assert {trial_id: trial.status for trial_id, trial in trials.items()} == {
+        **dict.fromkeys("01235", "COMPLETED"),
+        "4": "FAILED",
+    }
+    assert "SIGSEGV" in trials["4"].message
+    page = report.write([records.load(copied, ["V", "FGR"])], copied / "report").read_text()
+    assert "8 of 9 planned trials are finished, 1 failed" in page and "SIGSEGV" in page
+    assert sources.find_best(copied).name in ("V", "FGR")
+
+
+def test_an_error_in_a_trial_ends_the_study_as_it_is(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "somewhere")
+
+    monkeypatch.setattr(Ledger, "append", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(tmp_path / "study", tiny.plan(trials=1))
+
+
+FLAGS = ("--data=a", "--engine=keras", "--preset=quick", "--variants=V,NIG", "--trials=2")
+
+
+class SomeTimeAfterATrial:
+    """True some polls after the ledgers have grown; at first, after the study has begun."""
+
+    def __init__(self, directory: pathlib.Path, polls: int) -> None:
+        self._directory = directory
+        self._polls = polls
+        self._start = self._size()
+
+    def _size(self) -> int:
+        return sum(path.stat().st_size for path in self._directory.glob("trials/*.jsonl"))
+
+    def __call__(self) -> bool:
+        begun = (self._directory / "study.json").exists()
+        if begun and (self._start == 0 or self._size() > self._start):
+            self._polls -= 1
+        return self._polls < 0
+
+
+def test_kill_9_loses_no_finished_trial(tmp_path: pathlib.Path) -> None:
+    """Kills the command at random moments, several times, then lets it finish."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done = tiny.run(tiny.study_command(whole, *FLAGS, "--workers=1"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    chance = random.Random(1)
+    for _ in range(4):
+        moment = SomeTimeAfterATrial(killed, polls=chance.randrange(60))
+        tiny.kill_when(tiny.study_command(killed, *FLAGS, "--workers=2"), moment)
+    resumed = tiny.run(tiny.study_command(killed, *FLAGS))
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert lines(killed) == lines(whole)
+    assert sum(map(len, lines(whole).values())) == 4
+    for name in ("best/V/card.json", "best/NIG/card.json", "designs/V.csv"):
+        assert (killed / name).read_text() == (whole / name).read_text()
+    facts = [json.loads((path / "study.json").read_text()) for path in (killed, whole)]
+    assert facts[0] | {"commands": []} == facts[1] | {"commands": []}
+
+
+def test_protocol_defaults_are_the_papers() -> None:
+    assert Protocol() == Protocol(max_epochs=150, patience=15, weight_std=0.1)

@@ -1,0 +1,142 @@
+"""The native engine against the `keras` engine, and against itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.tuner import tiny
+from tests.tuner.tiny import PROTOCOL, ROOT, TRIAL, train_one
+from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask, turned
+from tests.zoo import reference as equations
+from tuner.tasks.task import Task
+from tuner.training import native
+from tuner.training.native import engine
+from tuner.training.protocol import Protocol
+from tuner.training.trial_state import Checkpoint
+
+TASKS = (TinyTask, TinySpeech, TinyHandwriting)
+
+
+native_one = functools.partial(train_one, engine=native.train)
+"""Trains one trial with the native engine."""
+
+
+def both_directions() -> list[object]:
+    """Every variant with every head; a variant's first head by default, both directions in turn."""
+    cases = []
+    for row, variant in enumerate(equations.CODES):
+        for column, task in enumerate(TASKS):
+            for bidirectional in (False, True):
+                default = column == row % 3 and bidirectional == (row % 2 == 0)
+                marks = [] if default else [pytest.mark.slow]
+                cases.append(pytest.param(variant, task, bidirectional, marks=marks))
+    return cases
+
+
+@pytest.mark.parametrize(("variant", "task", "bidirectional"), both_directions())
+def test_five_epochs_are_those_of_the_keras_engine(
+    variant: str, task: type[Task], bidirectional: bool
+) -> None:
+    chosen = turned(task, bidirectional)
+    trial = dataclasses.replace(TRIAL, variant=variant, units=11)
+    protocol = Protocol(max_epochs=5, patience=5, order_seed=5)
+    ours = native_one(trial, protocol, chosen)
+    theirs = train_one(trial, protocol, task=chosen)
+    assert len(ours.result.curve) == len(theirs.result.curve) == 6
+    for one, other in zip(ours.result.curve, theirs.result.curve, strict=True):
+        assert one.epoch == other.epoch
+        assert one.validation == pytest.approx(other.validation, rel=1e-4)
+        if one.epoch:
+            assert one.loss == pytest.approx(other.loss, rel=1e-4)
+    assert ours.result.best_epoch == theirs.result.best_epoch
+    for name in ("validation", "test"):
+        one, other = getattr(ours.result, name), getattr(theirs.result, name)
+        assert one.mean == pytest.approx(other.mean, rel=1e-4)
+        assert one.sequence_mean == pytest.approx(other.sequence_mean, rel=1e-4)
+    assert ours.result.test_grouped == theirs.result.test_grouped
+    assert (ours.result.test_grouped is None) == (task is not TinySpeech)
+    assert ours.result.parameters == theirs.result.parameters
+    for one, other in zip(ours.weights, theirs.weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5)
+    # It has learned something that could have been different.
+    assert ours.result.curve[-1].loss < 0.97 * ours.result.curve[1].loss
+
+
+@pytest.mark.parametrize("after", [3, 8, 15])
+def test_an_interrupted_trial_goes_on_bit_for_bit(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """Dies right after a checkpoint: in epoch 1, after it, in epoch 2."""
+    monkeypatch.setattr(engine, "_CHUNK", 1.0)
+    tiny.check_going_on(native_one, native_one(), tmp_path / "checkpoint.npz", after)
+
+
+def test_another_engines_checkpoint_is_not_gone_on_from(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "checkpoint.npz"
+    with tiny.killed_after(1):
+        native_one(checkpoint_path=lambda trial: path, checkpoint_seconds=0.0)
+    assert Checkpoint.load(path, TRIAL, "native") is not None
+    assert Checkpoint.load(path, TRIAL, "keras") is None
+
+
+def test_chunks_and_neighbors_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = native_one()
+    monkeypatch.setattr(engine, "_CHUNK", 1.0)
+    task = TinyTask()
+    trials = [dataclasses.replace(TRIAL, units=20, seed=4), TRIAL]
+    _, after_another = native.train(task, task.load("a"), trials, PROTOCOL)
+    assert after_another.result.curve == whole.result.curve
+    assert after_another.result.test == whole.result.test
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_diverging_trial_ends_with_finite_scores(task: type[Task]) -> None:
+    tiny.check_divergence(native_one, task())
+
+
+@pytest.mark.slow  # It compiles the engine once more.
+def test_a_process_that_trains_needs_no_tensorflow(tmp_path: pathlib.Path) -> None:
+    program = """
+import json, sys
+from tests.tuner.tiny_task import TinyTask
+from tuner import native
+from tuner.native import training
+from tuner.protocol import Protocol, Trial
+
+task = TinyTask()
+trial = Trial(0, "V", 3, 0.05, 0.6, 0.3, seed=11)
+(outcome,) = native.train(task, task.load("a"), [trial], Protocol(max_epochs=1))
+print(json.dumps([
+    "tensorflow" in sys.modules,
+    sum(training.train.stats.cache_hits.values()),
+    outcome.result.curve[1].loss,
+]))
+"""
+    done = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env={"PATH": "", "KERAS_BACKEND": "numpy", "NUMBA_CACHE_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for _ in range(2)
+    ]
+    for one in done:
+        assert one.returncode == 0, one.stderr
+    (tf_first, hits_first, loss_first), (tf_second, hits_second, loss_second) = (
+        json.loads(one.stdout.splitlines()[-1]) for one in done
+    )
+    assert not tf_first and not tf_second
+    # The second process found the machine code of the first.
+    assert (hits_first, hits_second) == (0, 1)
+    assert loss_first == loss_second

@@ -1,0 +1,138 @@
+"""Strategies change no number; what cannot be placed is refused in one line."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.errors import InputError
+from tests.tuner import placed
+from tests.tuner.tiny import ROOT, train_one
+from tests.zoo import harness
+from tuner.training import placement
+
+PLACED = pathlib.Path(placed.__file__)
+
+
+def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Float32 and the same operations: only their order may differ, in sums over replicas."""
+    for name in ("curve", "test"):
+        np.testing.assert_allclose(
+            np.array(found[name], float), np.array(expected[name], float), rtol=1e-6, err_msg=name
+        )
+    for one, other in zip(found["weights"], expected["weights"], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+@functools.cache
+def on_one_device(case: int) -> dict[str, Any]:
+    task, trial = placed.CASES[case]
+    return placed.numbers(train_one(trial, task=task))
+
+
+def run_mirrored(devices: int) -> list[dict[str, Any]]:
+    # Logical devices must be made before TensorFlow starts, hence the process.
+    printed = harness.run_python(str(PLACED), "mirrored", str(devices)).splitlines()
+    assert f"MirroredStrategy, {devices} replicas" in printed[-2] and "--workers" in printed[-2]
+    return json.loads(printed[-1])
+
+
+def test_two_devices_equal_one_after_an_interruption() -> None:
+    (interrupted,) = run_mirrored(2)
+    assert_same(interrupted, on_one_device(0))
+
+
+@pytest.mark.slow
+def test_four_devices_equal_one_for_the_other_heads() -> None:
+    for case, found in enumerate(run_mirrored(4), start=1):
+        assert_same(found, on_one_device(case))
+
+
+def test_two_processes_equal_one() -> None:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    hosts = ["{}:{}".format(*free.getsockname()) for free in sockets]
+    for free in sockets:
+        free.close()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(PLACED), "multiworker"],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
+                "CUDA_VISIBLE_DEVICES": "-1",
+                "TF_CONFIG": json.dumps(
+                    {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
+                ),
+            },
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for index in range(2)
+    ]
+    outputs = [process.communicate() for process in processes]
+    for process, (_, errors) in zip(processes, outputs, strict=True):
+        assert process.returncode == 0, errors[-5000:]
+    # The first trial went on from a checkpoint that only the chief had.
+    first, second = json.loads(outputs[0][0].splitlines()[-1])
+    assert_same(first, on_one_device(0))
+    task, trial = placed.SECOND
+    assert_same(second, placed.numbers(train_one(trial, task=task)))
+
+
+class FakeResolver:
+    def __init__(self, tpu: str) -> None:
+        if tpu == "gone":
+            raise ValueError("Could not lookup TPU metadata\nfrom name 'gone'")
+        self.tpu = tpu
+
+
+@pytest.fixture
+def fake_tpu(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Stands in for the TPU; records what is asked of it, in order."""
+    calls: list[tuple[str, str]] = []
+
+    def record(name: str) -> Any:
+        return lambda resolver: calls.append((name, resolver.tpu))
+
+    monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", FakeResolver)
+    monkeypatch.setattr(tf.config, "experimental_connect_to_cluster", record("connect"))
+    monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", record("initialize"))
+    monkeypatch.setattr(tf.distribute, "TPUStrategy", record("strategy"))
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("tpu", "environment", "expected"),
+    [
+        ("", {}, "local"),
+        ("", {"TPU_NAME": "mine"}, "mine"),
+        ("", {"COLAB_TPU_ADDR": "10.0.0.2:8470"}, "10.0.0.2:8470"),
+        ("other", {"TPU_NAME": "mine"}, "other"),
+    ],
+)
+def test_the_tpu_is_found_and_started(
+    fake_tpu: list[tuple[str, str]], tpu: str, environment: dict[str, str], expected: str
+) -> None:
+    placement.make_strategy("tpu", tpu, environment)
+    assert fake_tpu == [(step, expected) for step in ("connect", "initialize", "strategy")]
+
+
+def test_a_tpu_out_of_reach_is_one_line(fake_tpu: list[tuple[str, str]]) -> None:
+    with pytest.raises(InputError) as caught:
+        placement.make_strategy("tpu", "gone", {})
+    message = str(caught.value)
+    assert message.startswith("--strategy=tpu: cannot reach the TPU 'gone'; name it by --tpu")
+    assert "Could not lookup TPU metadata from name" in message and "\n" not in message
+    assert fake_tpu == []

@@ -1,0 +1,110 @@
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+
+from tests.tuner.tiny import TRIAL
+from tuner.training.protocol import Epoch, Protocol, Score
+from tuner.training.trial_state import Checkpoint, TrialState
+
+
+def score(value: float) -> Score:
+    return Score(value, value + 0.5)
+
+
+def weights(epoch: int) -> tuple[np.ndarray, ...]:
+    return (np.full((2, 3), epoch, np.float32), np.array([epoch], np.float32))
+
+
+def follow(validations: list[float], protocol: Protocol) -> TrialState:
+    """Records epochs until the course is over; the first value is the untrained network's."""
+    course = TrialState.begin(score(validations[0]), weights(0))
+    for epoch, value in enumerate(validations[1:], start=1):
+        assert not course.over(protocol), f"over before epoch {epoch}"
+        course.record(10.0 - epoch, score(value), weights(epoch))
+    return course
+
+
+def test_the_best_epoch_and_its_weights_are_kept() -> None:
+    protocol = Protocol(max_epochs=10, patience=3)
+    course = follow([9.0, 7.0, 5.0, 6.0, 5.0], protocol)
+    # An equal score later is no improvement.
+    assert (course.best_epoch, course.best_score) == (2, score(5.0))
+    np.testing.assert_array_equal(course.best_weights[0], weights(2)[0])
+    assert course.curve == [
+        Epoch(0, None, 9.0),
+        Epoch(1, 9.0, 7.0),
+        Epoch(2, 8.0, 5.0),
+        Epoch(3, 7.0, 6.0),
+        Epoch(4, 6.0, 5.0),
+    ]
+    assert not course.over(protocol)
+
+
+def test_stops_after_patience_epochs_without_improvement() -> None:
+    assert follow([9.0, 7.0, 8.0, 8.0, 8.0], Protocol(patience=3)).over(Protocol(patience=3))
+    assert not follow([9.0, 7.0, 8.0, 8.0], Protocol(patience=3)).over(Protocol(patience=3))
+
+
+def test_stops_at_the_last_epoch() -> None:
+    protocol = Protocol(max_epochs=3, patience=15)
+    assert follow([9.0, 8.0, 7.0, 6.0], protocol).over(protocol)
+
+
+def test_never_improving_keeps_the_untrained_network() -> None:
+    protocol = Protocol(patience=2)
+    course = follow([9.0, 10.0, 11.0], protocol)
+    assert course.over(protocol)
+    assert (course.best_epoch, course.best_score) == (0, score(9.0))
+
+
+@pytest.mark.parametrize(
+    ("loss", "value"), [(np.nan, 5.0), (np.inf, 5.0), (5.0, np.nan), (5.0, np.inf)]
+)
+def test_divergence_ends_a_trial_and_keeps_its_finite_best(loss: float, value: float) -> None:
+    course = follow([9.0, 7.0], Protocol())
+    course.record(loss, score(value), weights(2))
+    assert course.diverged and course.over(Protocol())
+    assert (course.best_epoch, course.best_score) == (1, score(7.0))
+    assert len(course.curve) == 2
+
+
+def test_a_checkpoint_comes_back_whole(tmp_path: pathlib.Path) -> None:
+    course = follow([9.0, 7.0, 8.0], Protocol())
+    course.seconds = 12.5
+    state = (np.arange(3.0), np.array(7, np.int64), np.ones((2, 2), np.float32))
+    path = tmp_path / "V-0.npz"
+    Checkpoint(TRIAL, "native", course, visited=4, engine_state=state).save(path)
+    loaded = Checkpoint.load(path, TRIAL, "native")
+    assert loaded is not None and loaded.visited == 4
+    assert dataclasses.replace(loaded.course, best_weights=()) == dataclasses.replace(
+        course, best_weights=()
+    )
+    for expected, actual in zip(
+        (*state, *course.best_weights),
+        (*loaded.engine_state, *loaded.course.best_weights),
+        strict=True,
+    ):
+        assert actual.dtype == expected.dtype
+        np.testing.assert_array_equal(actual, expected)
+
+
+def test_a_missing_torn_or_foreign_checkpoint_is_none(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "V-0.npz"
+    assert Checkpoint.load(path, TRIAL, "native") is None
+    Checkpoint(TRIAL, "native", follow([9.0, 7.0], Protocol()), 0, (np.ones(2),)).save(path)
+    content = path.read_bytes()
+    assert Checkpoint.load(path, dataclasses.replace(TRIAL, seed=12), "native") is None
+    # What an engine keeps for itself means nothing to another.
+    assert Checkpoint.load(path, TRIAL, "keras") is None
+    # Nor does what another release kept.
+    monkeypatch.setattr("tuner.training.trial_state._FORMAT", 1)
+    assert Checkpoint.load(path, TRIAL, "native") is None
+    monkeypatch.undo()
+    assert Checkpoint.load(path, TRIAL, "native") is not None
+    for size in range(0, len(content), 97):
+        path.write_bytes(content[:size])
+        assert Checkpoint.load(path, TRIAL, "native") is None

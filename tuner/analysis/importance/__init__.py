@@ -1,0 +1,1 @@
+"""Which hyperparameter explains how much: functional ANOVA."""

@@ -1,0 +1,235 @@
+"""Axes: what is laid out by powers of ten, and how ticks are written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import matplotlib.axis
+import matplotlib.ticker
+import numpy as np
+
+from tuner.analysis.importance.factors import VARIANT, Factor
+from tuner.analysis.statistics.summaries import Distribution
+
+MOMENTUM = "one_minus_momentum"
+ORDER = ("learning_rate", "units", "noise_std", MOMENTUM, VARIANT)
+"""Hyperparameters as the paper's Figure 4 has them, what matters most first."""
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_WIDE = 3.0
+_MANTISSAS: tuple[tuple[float, ...], ...] = (
+    (1,),
+    (1, 2, 5),
+    (1, 1.5, 2, 3, 4, 5, 6, 8),
+)
+_MOST_DECADES = 6
+
+
+def number(value: float) -> str:
+    """Writes the number of a tick.
+
+    Example:
+        >>> number(0.25), number(1e-6), number(-2.5), number(200000.0), number(0.0)
+        ('0.25', '10⁻⁶', '−2.5', '2·10⁵', '0')
+    """
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.5g}".replace("-", "−")
+    return _power(value)
+
+
+def _power(value: float) -> str:
+    """Writes a number with a power of ten."""
+    mantissa, exponent = f"{value:.2e}".split("e")
+    power = "10" + str(int(exponent)).translate(_SUPERSCRIPTS)
+    factor = f"{float(mantissa):g}".replace("-", "−")
+    return power if factor == "1" else f"{factor}·{power}"
+
+
+def log_ticks(low: float, high: float, fewest: int = 3) -> list[float]:
+    """Chooses round numbers for an axis by powers of ten: powers of ten alone if they suffice.
+
+    Args:
+        low: lower end, positive.
+        high: upper end.
+        fewest: how many ticks suffice.
+
+    Example:
+        >>> log_ticks(20, 200), log_ticks(1e-4, 1e-2)
+        ([20.0, 50.0, 100.0, 200.0], [0.0001, 0.001, 0.01])
+    """
+    # Ends that are round numbers up to rounding count.
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    step = math.ceil((last - first) / _MOST_DECADES) if last > first else 1
+    ticks: list[float] = []
+    for mantissas in _MANTISSAS:
+        candidates = [
+            float(f"{mantissa}e{exponent}")
+            for exponent in range(first, last + 1, step)
+            for mantissa in mantissas
+        ]
+        ticks = [tick for tick in candidates if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+        if len(ticks) >= fewest:
+            return ticks
+    locator = matplotlib.ticker.MaxNLocator(nbins=4)
+    return [float(tick) for tick in locator.tick_values(low, high) if low <= tick <= high]
+
+
+def is_wide(low: float, high: float) -> bool:
+    """Whether values are better laid out by powers of ten: all positive, and over 3 times apart."""
+    return low > 0 and high > _WIDE * low
+
+
+def shown_to(values: Distribution) -> float:
+    """Where an axis may end, so that a few trials far out, as untrained ones, flatten nothing.
+
+    That is where values are far out, or the mean if that is higher, or the highest value if that is
+    lower.
+
+    Example:
+        >>> shown_to(Distribution.of([1.0, 2.0, 3.0, 4.0, 5.0]))
+        5.0
+        >>> shown_to(Distribution.of([1.0, 2.0, 3.0, 4.0, 60.0]))
+        14.0
+    """
+    return min(values.maximum, max(values.far_out, values.mean))
+
+
+def common_end(lowest: float, ends: Sequence[float]) -> float:
+    """Where an axis may end that several variants share, each with an end of its own.
+
+    A variant far above the others is cut off if the axis is thereby less than half as long.
+
+    Args:
+        lowest: lower end of the axis.
+        ends: of each variant.
+
+    Example:
+        >>> common_end(8.0, [9.0, 9.5, 10.0, 11.0, 60.0]), common_end(8.0, [9.0, 9.5, 10.0, 12.0])
+        (15.5, 12.0)
+    """
+    lower, upper, highest = np.quantile(ends, [0.25, 0.75, 1.0])
+    far_out = upper + 3 * (upper - lower)
+    cut = far_out > lowest and highest - lowest > 2 * (far_out - lowest)
+    return float(far_out if cut else highest)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Sorts hyperparameters; those that are not in `ORDER` come last.
+
+    Example:
+        >>> in_order(["units", "learning_rate"])
+        ['learning_rate', 'units']
+    """
+    return sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+
+def value_axis(
+    axis: matplotlib.axis.Axis, low: float, high: float, *, margin: float = 0.04, ticks: int = 5
+) -> bool:
+    """Lays out scores or times, by powers of ten if they lie far apart.
+
+    Args:
+        axis: horizontal or vertical.
+        low: smallest value shown.
+        high: largest value shown.
+        margin: room beyond both ends, as a share of the axis.
+        ticks: about how many there should be where the axis is linear.
+
+    Returns:
+        Whether the axis is logarithmic.
+    """
+    wide = is_wide(low, high)
+    if wide:
+        room = (high / low) ** margin
+        ends = low / room, high * room
+        chosen = log_ticks(*ends)
+    else:
+        # All values may be the same.
+        room_beside = margin * (high - low) if high > low else 0.05 * abs(low) or 0.5
+        ends = low - room_beside, high + room_beside
+        locator = matplotlib.ticker.MaxNLocator(nbins=ticks, steps=[1, 2, 2.5, 5, 10])
+        chosen = [tick for tick in locator.tick_values(*ends) if ends[0] <= tick <= ends[1]]
+    _lay_out(axis, ends, chosen, [number(tick) for tick in chosen], logarithmic=wide)
+    return wide
+
+
+def factor_ticks(factor: Factor) -> list[tuple[float, str]]:
+    """Chooses the ticks of a hyperparameter: where they are, and what is written there.
+
+    Example:
+        >>> factor_ticks(Factor("one_minus_momentum", "momentum", 0.01, 1.0, "log"))
+        [(0.01, '0.99'), (0.1, '0.9'), (1.0, '0')]
+    """
+    if factor.scale == "log":
+        ticks = log_ticks(factor.low, factor.high)
+    else:
+        locator = matplotlib.ticker.MaxNLocator(nbins=5)
+        ticks = [
+            float(tick)
+            for tick in locator.tick_values(factor.low, factor.high)
+            if factor.low <= tick <= factor.high
+        ]
+    if factor.name == MOMENTUM:
+        return [(tick, number(round(1 - tick, 9))) for tick in ticks]
+    powers = factor.scale == "log" and factor.low < 1e-3
+    return [(tick, _power(tick) if powers else number(tick)) for tick in ticks]
+
+
+def factor_axis(axis: matplotlib.axis.Axis, factor: Factor, *, label: bool = True) -> None:
+    """Lays out a hyperparameter on the scale that it was sampled on.
+
+    Momentum was varied as 1 - momentum on a log scale: the axis is written as momentum, and runs
+    from none at the left to much at the right.
+
+    Args:
+        axis: horizontal or vertical.
+        factor: what is laid out.
+        label: whether the axis is named.
+    """
+    ticks = factor_ticks(factor)
+    momentum = factor.name == MOMENTUM
+    ends = (factor.high, factor.low) if momentum else (factor.low, factor.high)
+    _lay_out(
+        axis,
+        ends,
+        [value for value, _ in ticks],
+        [words for _, words in ticks],
+        logarithmic=factor.scale == "log",
+    )
+    if label:
+        axis.set_label_text(name_of(factor))
+
+
+def name_of(factor: Factor) -> str:
+    """What an axis of a hyperparameter is called."""
+    return factor.label
+
+
+def time_unit(longest: float) -> tuple[str, float]:
+    """Chooses the unit of training times: its name, and how many seconds it has.
+
+    Example:
+        >>> time_unit(40.0), time_unit(3000.0), time_unit(9000.0)
+        (('seconds', 1.0), ('minutes', 60.0), ('hours', 3600.0))
+    """
+    if longest < 120:
+        return "seconds", 1.0
+    return ("minutes", 60.0) if longest < 7200 else ("hours", 3600.0)
+
+
+def _lay_out(
+    axis: matplotlib.axis.Axis,
+    ends: tuple[float, float],
+    ticks: list[float],
+    words: list[str],
+    *,
+    logarithmic: bool,
+) -> None:
+    which = axis.axis_name  # type: ignore[attr-defined]
+    axis.axes.set(
+        **{f"{which}scale": "log" if logarithmic else "linear", f"{which}lim": ends}
+    )
+    axis.set_major_locator(matplotlib.ticker.FixedLocator(ticks))
+    axis.set_major_formatter(matplotlib.ticker.FixedFormatter(words))
+    axis.set_minor_locator(matplotlib.ticker.NullLocator())

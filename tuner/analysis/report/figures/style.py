@@ -1,0 +1,205 @@
+"""The one look of all figures.
+
+Series colors have a contrast of at least 3:1 with white and with the dark page (WCAG 2.2, success
+criterion 1.4.11). Nine colors in so narrow a band of lightness cannot all differ for color-blind
+readers, so every variant has a dash and a marker of its own too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import matplotlib.axes
+import matplotlib.figure
+import matplotlib.lines
+
+BASELINE = "V"
+"""The variant that the others are compared with; it is drawn in the color of text."""
+
+INK = "#1c1c1c"
+MUTED = "#595959"
+GRID = "#d9d9d9"
+PAPER = "#ffffff"
+
+ROLES = {
+    "ink": (INK, "#e6e6e3"),
+    "muted": (MUTED, "#a8adb4"),
+    "grid": (GRID, "#3b4048"),
+    "paper": (PAPER, "#16181c"),
+}
+"""Colors that change with the page, by role: on light and on dark. Nothing else may have them."""
+
+ACCENT = "#1c6ad4"
+"""What differs significantly, as blue in the paper's figures."""
+
+SIGNAL = "#e2591a"
+"""Medians and means in boxes, as red in the paper's figures; trials that diverged."""
+
+WIDTH = 9.0
+"""Width of every figure in inches."""
+
+RASTER_DPI = 144
+
+FONT = "font-family: system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
+
+SETTINGS: dict[Any, Any] = {
+    # The same trials give the same file.
+    "svg.hashsalt": "lstm-odyssey",
+    "svg.fonttype": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9.5,
+    "ytick.labelsize": 9.5,
+    "legend.fontsize": 9.5,
+    "legend.frameon": False,
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "savefig.edgecolor": "none",
+    "axes.facecolor": "none",
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "path.simplify_threshold": 0.3,
+}
+"""Settings of matplotlib under which figures are drawn and written."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """How a variant looks in every figure.
+
+    Attributes:
+        color: of lines and points.
+        dash: matplotlib's line style.
+        marker: matplotlib's marker.
+    """
+
+    color: str
+    dash: Any
+    marker: str
+
+
+_BASELINE = Series(INK, "-", "o")
+POOLED = Series(INK, (0, (1.2, 1.2)), "")
+"""All variants together."""
+
+_OTHERS = (
+    Series(ACCENT, (0, (6, 1.5)), "s"),
+    Series(SIGNAL, "-", "^"),
+    Series("#009b77", (0, (4, 1.2, 1, 1.2)), "D"),
+    Series("#cf6fb8", "-", "v"),
+    Series("#9a7400", (0, (3, 1.2)), "P"),
+    Series("#3393cc", "-", "X"),
+    Series("#8d49c9", (0, (7, 1.5, 1.5, 1.5)), "<"),
+    Series("#7c7c7c", "-", ">"),
+)
+
+
+def series(variants: Iterable[str]) -> dict[str, Series]:
+    """Gives each variant its look, by its place in a study; vanilla's is always the same.
+
+    Args:
+        variants: codes, in the order of the tables.
+
+    Example:
+        >>> looks = series(["V", "NIG", "NFG"])
+        >>> looks["NFG"].marker, looks["V"] == series(["NP", "V"])["V"]
+        ('^', True)
+    """
+    others = [variant for variant in variants if variant != BASELINE]
+    looks = {variant: _OTHERS[place % len(_OTHERS)] for place, variant in enumerate(others)}
+    return {BASELINE: _BASELINE, **looks}
+
+
+def canvas(height: float) -> matplotlib.figure.Figure:
+    """Makes an empty figure of the common width.
+
+    Args:
+        height: in inches.
+    """
+    return matplotlib.figure.Figure(figsize=(WIDTH, height))
+
+
+def margins(
+    figure: matplotlib.figure.Figure,
+    *,
+    left: float,
+    right: float,
+    top: float,
+    bottom: float,
+    between: tuple[float, float] = (0.0, 0.0),
+    grid: tuple[int, int] = (1, 1),
+) -> dict[str, float]:
+    """Turns margins in inches into matplotlib's fractions.
+
+    Fixed margins take no time; automatic layouts draw a figure several times.
+
+    Args:
+        figure: of the common width.
+        left: in inches, as all others.
+        right: toward the right edge.
+        top: toward the upper edge.
+        bottom: toward the lower edge.
+        between: columns, rows.
+        grid: number of columns, of rows.
+    """
+    height = figure.get_figheight()
+    columns, rows = grid
+    width_each = (WIDTH - left - right - between[0] * (columns - 1)) / columns
+    height_each = (height - top - bottom - between[1] * (rows - 1)) / rows
+    return {
+        "left": left / WIDTH,
+        "right": 1 - right / WIDTH,
+        "bottom": bottom / height,
+        "top": 1 - top / height,
+        "wspace": between[0] / width_each,
+        "hspace": between[1] / height_each,
+    }
+
+
+def legend_line(look: Series, label: str, *, marker: bool = False) -> matplotlib.lines.Line2D:
+    """A line for a legend."""
+    return matplotlib.lines.Line2D(
+        [],
+        [],
+        color=look.color,
+        linestyle=look.dash,
+        linewidth=2.0,
+        marker=look.marker if marker else "",
+        markersize=5.5,
+        label=label,
+    )
+
+
+def legend_beside(
+    axes: matplotlib.axes.Axes, handles: list[matplotlib.lines.Line2D], title: str
+) -> None:
+    """Puts a legend to the right of a panel, where it hides nothing."""
+    axes.legend(
+        handles=handles,
+        title=title,
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.03),
+        handlelength=3.2,
+        labelspacing=0.7,
+        alignment="left",
+        title_fontproperties={"size": 9.5},
+    )

@@ -1,0 +1,322 @@
+"""The page of one or several studies: one HTML file that needs no network."""
+
+from __future__ import annotations
+
+import base64
+import collections
+import dataclasses
+import functools
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import markupsafe
+
+from tuner.analysis.importance.factors import VARIANT
+from tuner.analysis.importance.importance import Effect, Importance
+from tuner.analysis.report import trial_list
+from tuner.analysis.statistics.evidence import InsufficientData
+from tuner.analysis.words import deviations, notation
+from tuner.study.progress import duration
+
+if TYPE_CHECKING:
+    from tuner.analysis.report.figures import Figure
+    from tuner.analysis.study_analysis import StudyAnalysis
+    from tuner.analysis.words.claims import Claim
+    from tuner.analysis.words.findings import Finding
+    from tuner.analysis.words.guidelines import Guideline
+
+# Which figure stands in which section, in the order of the page.
+_PLACES = (
+    "variants",
+    "marginals",
+    "importance",
+    "axes",
+    "interactions",
+    "learning_curves",
+    "expected_best",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyPage:
+    """All that the page says about one study.
+
+    Attributes:
+        key: what the anchors of this study begin with; letters, digits, `-` and `_`.
+        analysis: the numbers.
+        figures: drawn from them.
+        findings: the summary in words.
+        claims: what the paper found, beside what this study found.
+        guidelines: what to do about it.
+        command: what makes the study again, one command a line.
+        files: addresses of what lies beside the page, relative to it, by label:
+            `{"variants.csv": "tables/variants.csv"}`.
+        figure_files: addresses of the figures by name, relative to the page.
+    """
+
+    key: str
+    analysis: StudyAnalysis
+    figures: Sequence[Figure]
+    findings: Sequence[Finding]
+    claims: Sequence[Claim]
+    guidelines: Sequence[Guideline]
+    command: str
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    figure_files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def render(studies: Sequence[StudyPage]) -> str:
+    """Writes the page.
+
+    Its script changes the list of trials and the colors only; without it the page says the same.
+    The page's own policy (CSP) forbids it the network.
+
+    Args:
+        studies: at least one; with several there is a table of them all on top.
+
+    Returns:
+        An HTML document with its style, its script and its figures inside.
+
+    Raises:
+        ValueError: if two studies have the same key, or a key cannot be part of an anchor.
+    """
+    keys = [study.key for study in studies]
+    if len(set(keys)) != len(keys) or not all(re.fullmatch(r"[\w-]+", key) for key in keys):
+        raise ValueError(f"expected keys of letters, digits, - and _, each once. Received: {keys}")
+    script = _source("table.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    numbers: dict[tuple[str, str], int] = {}
+    for study in studies:
+        for figure in _in_order(study.figures):
+            numbers[study.key, figure.name] = len(numbers) + 1
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            studies=[_view(study) for study in studies],
+            variants=list(dict.fromkeys(code for study in studies for code in _codes(study))),
+            numbers=numbers,
+            style=markupsafe.Markup(_source("style.css")),
+            script=markupsafe.Markup(script),
+            script_hash=f"sha256-{digest}",
+        )
+    )
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tuner.analysis.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # Half a million points: no spaces between them.
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    environment.filters |= {
+        "number": notation.significant,
+        "bound": notation.bound,
+        "words": _words,
+        "signed": _signed,
+        "p": notation.p_value,
+        "percent": notation.percent,
+        "effect": _effect,
+        "duration": duration,
+    }
+    environment.tests["lacking"] = lambda value: isinstance(value, InsufficientData)
+    return environment
+
+
+def _source(name: str) -> str:
+    path = resources.files("tuner.analysis.report").joinpath("templates", name)
+    return path.read_text(encoding="utf-8")
+
+
+_GLUED = re.compile(r"(?<=[\d%]) (?=[%±])|(?<=[±<=]) (?=[\d−])|(?<=\b[pgn]) (?=[<=])")
+_POWER = re.compile(r"\d[\d.]*e-\d+")
+
+
+def _words(text: str) -> markupsafe.Markup:
+    """Keeps numbers of a sentence in one line with their signs and units."""
+    escaped = str(markupsafe.escape(_GLUED.sub("\N{NO-BREAK SPACE}", text)))
+    return markupsafe.Markup(_POWER.sub(r'<span class="whole">\g<0></span>', escaped))
+
+
+def _signed(value: float, digits: int = 3) -> str:
+    text = notation.significant(value, digits)
+    return f"+{text}" if value > 0 else text
+
+
+def _effect(effect: Effect) -> str:
+    share, spread = 100 * effect.share, 100 * effect.spread
+    digits = 0 if max(share, spread) >= 9.95 else 1
+    return f"{share:.{digits}f} ± {spread:.{digits}f}"
+
+
+def _codes(study: StudyPage) -> list[str]:
+    return list(study.analysis.records.planned)
+
+
+def _view(study: StudyPage) -> dict[str, Any]:
+    """Collects what the templates ask of a study."""
+    analysis = study.analysis
+    records = analysis.records
+    entries = [entry for trials in records.entries.values() for entry in trials]
+    grouped = any(entry.result.test_grouped is not None for entry in entries)
+    targets = _targets(analysis.importance)
+    return {
+        "page": study,
+        "key": study.key,
+        "analysis": analysis,
+        "records": records,
+        "facts": records.facts,
+        "metric": analysis.metric,
+        "paper": not deviations.of_search(records),
+        "planned": sum(records.planned.values()),
+        "failures": [failure for failed in records.failures.values() for failure in failed],
+        "summaries": {summary.variant: summary for summary in analysis.summaries},
+        "seconds": sum(
+            summary.seconds.mean * summary.seconds.count for summary in analysis.summaries
+        ),
+        "engines": sorted({entry.result.engine for entry in entries}),
+        "figures": {
+            figure.name: (figure, _inline(figure, study.key)) for figure in _in_order(study.figures)
+        },
+        "others": [figure.name for figure in study.figures if figure.name not in _PLACES],
+        "grouped": grouped,
+        "columns": trial_list.columns(grouped),
+        "rows": trial_list.rows(records, grouped),
+        "curves": trial_list.curves(records),
+        "no_comparison": _only_reason(analysis.comparisons.values()),
+        "targets": targets,
+        "ped_anova": [target for target in targets if target.has_ped_anova],
+        "pairs": _pairs(analysis.importance),
+    }
+
+
+def _inline(figure: Figure, key: str) -> markupsafe.Markup:
+    """Takes a figure into the page as it was drawn, from numbers and codes.
+
+    Its identifiers begin with its name and a hash of what it shows, which in two studies of the
+    same trials are the same.
+    """
+    own = re.compile(rf'(?<=[#" ])(?={re.escape(figure.name)}-[0-9a-f]{{8}}-)')
+    return markupsafe.Markup(own.sub(f"{key}-", figure.svg))
+
+
+def _only_reason(results: Iterable[object]) -> str:
+    """The reason why there is no result at all, if it is the same for all."""
+    reasons = {result.reason if isinstance(result, InsufficientData) else "" for result in results}
+    return reasons.pop() if len(reasons) == 1 else ""
+
+
+def _in_order(figures: Iterable[Figure]) -> list[Figure]:
+    """Sorts figures as they stand on the page; those that no section knows come last."""
+    places = {name: place for place, name in enumerate(_PLACES)}
+    return sorted(figures, key=lambda figure: places.get(figure.name, len(places)))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shares:
+    """A row of an importance table; `mains` is by factor."""
+
+    subject: str
+    result: Importance | InsufficientData
+    mains: dict[str, Effect]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Target:
+    """Importance for one target: a row for the pooled trials and for each variant."""
+
+    name: str
+    rows: list[_Shares]
+
+    @property
+    def results(self) -> list[Importance]:
+        return [row.result for row in self.rows if isinstance(row.result, Importance)]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels by name of the factors of all rows, the most important first."""
+        labels = {factor.name: factor.label for result in self.results for factor in result.factors}
+        total = collections.Counter[str]()
+        for row in self.rows:
+            total.update({name: effect.share for name, effect in row.mains.items()})
+        # Only the pooled trials differ in their variant.
+        ranked = sorted(labels, key=lambda name: (name == VARIANT, -total[name]))
+        return {name: labels[name] for name in ranked}
+
+    @property
+    def backends(self) -> list[str]:
+        return sorted({result.backend for result in self.results})
+
+    @property
+    def limited(self) -> list[_Shares]:
+        """The rows of which scores far out count as less."""
+        return [
+            row
+            for row in self.rows
+            if isinstance(row.result, Importance) and row.result.limited
+        ]
+
+    @property
+    def has_ped_anova(self) -> bool:
+        return any(result.ped_anova for result in self.results)
+
+
+def _targets(
+    importance: Mapping[tuple[str | None, str], Importance | InsufficientData],
+) -> list[_Target]:
+    targets = []
+    for name in dict.fromkeys(target for _, target in importance):
+        rows = [
+            _shares(variant, result)
+            for (variant, target), result in importance.items()
+            if target == name
+        ]
+        targets.append(_Target(name, rows))
+    return targets
+
+
+def _shares(variant: str | None, result: Importance | InsufficientData) -> _Shares:
+    effects = result.mains if isinstance(result, Importance) else ()
+    return _Shares(_subject(variant), result, {effect.names[0]: effect for effect in effects})
+
+
+def _subject(variant: str | None) -> str:
+    return "all variants" if variant is None else variant
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pairs:
+    """Interactions on the test score: a row a pair, the largest first, a column a variant."""
+
+    subjects: list[str]
+    rows: list[tuple[str, list[Effect | None]]]
+
+
+def _pairs(importance: Mapping[tuple[str | None, str], Importance | InsufficientData]) -> _Pairs:
+    results = {
+        _subject(variant): result
+        for (variant, target), result in importance.items()
+        if target == "test" and isinstance(result, Importance)
+    }
+    effects: dict[str, dict[str, Effect]] = {}
+    for subject, result in results.items():
+        labels = {factor.name: factor.label for factor in result.factors}
+        for effect in result.pairs:
+            name = " × ".join(labels[factor] for factor in effect.names)
+            effects.setdefault(name, {})[subject] = effect
+    ranked = sorted(
+        effects.items(), key=lambda item: -max(effect.share for effect in item[1].values())
+    )
+    return _Pairs(
+        subjects=list(results),
+        rows=[(name, [found.get(subject) for subject in results]) for name, found in ranked],
+    )

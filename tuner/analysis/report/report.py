@@ -1,0 +1,127 @@
+"""The report of one or several studies: a page that needs no network, its tables and figures.
+
+report/index.html              the page, all in one file
+       trials.csv, .parquet    every trial (docs/trial_table.md); the page can be made from it alone
+       tables/*.csv            the numbers of the page
+       figures/*.svg           its figures
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from common import files
+from tuner.analysis import study_analysis
+from tuner.analysis.report import figures, page, tables
+from tuner.analysis.report.page import StudyPage
+from tuner.analysis.study_analysis import StudyAnalysis
+from tuner.analysis.trials import table
+from tuner.analysis.trials.records import Records
+from tuner.analysis.words import claims, findings, guidelines
+from tuner.study import presets
+from tuner.study.presets import Preset
+
+_TRIALS = ("trials.csv", "trials.parquet")
+
+
+def write(studies: Sequence[Records], folder: Path, backend: str = "forest") -> Path:
+    """Writes a report from what is finished so far.
+
+    Args:
+        studies: one or several, with different names.
+        folder: where; made if it does not exist.
+        backend: what computes the importance, "forest" or "fanova".
+
+    Returns:
+        The page, `index.html`.
+
+    Raises:
+        InputError: if the package of the back end is not installed.
+        OSError: if the report cannot be written.
+    """
+    analyses = {study.name: study_analysis.analyze(study, backend) for study in studies}
+    beside = _write_beside(analyses, folder)
+    keys = _keys(list(analyses))
+    pages = []
+    for name, analysis in analyses.items():
+        drawn = figures.draw(analysis)
+        figure_files = {figure.name: f"figures/{keys[name]}-{figure.name}.svg" for figure in drawn}
+        for figure in drawn:
+            files.write_text(folder / figure_files[figure.name], figure.svg)
+        pages.append(
+            StudyPage(
+                key=keys[name],
+                analysis=analysis,
+                figures=drawn,
+                findings=findings.find(analysis),
+                claims=claims.check(analysis),
+                guidelines=guidelines.guide(analysis),
+                command=command(analysis.records),
+                files=beside,
+                figure_files=figure_files,
+            )
+        )
+    path = folder / "index.html"
+    files.write_text(path, page.render(pages))
+    return path
+
+
+def _write_beside(analyses: Mapping[str, StudyAnalysis], folder: Path) -> dict[str, str]:
+    """Writes the tables and returns their addresses, relative to the page, by name."""
+    for name in ("tables", "figures"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for name in _TRIALS:
+        table.write([analysis.records for analysis in analyses.values()], folder / name)
+    written = tables.write(analyses)
+    for name, text in written.items():
+        files.write_text(folder / "tables" / f"{name}.csv", text)
+    return {name: name for name in _TRIALS} | {
+        f"{name}.csv": f"tables/{name}.csv" for name in written
+    }
+
+
+def _keys(names: Sequence[str]) -> dict[str, str]:
+    """Makes what the anchors and figure files of each study begin with, different for all."""
+    keys: dict[str, str] = {}
+    for name in names:
+        plain = re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-") or "study"
+        if not plain[0].isalpha():
+            plain = f"study-{plain}"
+        key, number = plain, 1
+        while key in keys.values():
+            number += 1
+            key = f"{plain}-{number}"
+        keys[name] = key
+    return keys
+
+
+def command(study: Records) -> str:
+    """Names the commands that made a study, one a line."""
+    commands: list[str] = study.facts.get("commands", [])
+    return "\n".join(commands) or _derived_command(study)
+
+
+def _derived_command(study: Records) -> str:
+    """Makes the command of a study that was not begun by one, or by an earlier release."""
+    facts = study.facts
+    rules = facts["protocol"]
+    flags = [f"--task={facts['task']}"]
+    candidates = [(name, presets.find_preset(name, facts["task"])) for name in presets.PRESETS]
+    name, preset = next(
+        ((name, preset) for name, preset in candidates if _has_space_of(study, preset)),
+        candidates[0],
+    )
+    flags += [f"--preset={name}"] * (preset is not candidates[0][1])
+    flags += [f"--variants={','.join(study.planned)}", f"--trials={max(study.planned.values())}"]
+    flags += [f"--{rule}={rules[rule]}" for rule in ("max_epochs", "patience")]
+    flags += [f"--seed={facts['seed']}"]
+    return shlex.join(["python", "-m", "tuner.run", *flags])
+
+
+def _has_space_of(study: Records, preset: Preset) -> bool:
+    return all(
+        tuple(ends) == getattr(preset.space, name) for name, ends in study.facts["space"].items()
+    )

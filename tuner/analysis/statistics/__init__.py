@@ -1,0 +1,1 @@
+"""Summaries, comparisons and resampling of trials."""

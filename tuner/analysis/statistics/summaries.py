@@ -1,0 +1,342 @@
+"""Numbers about the trials of a study: summaries, comparisons with vanilla, expected best of n."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+
+from tuner.analysis.statistics import resampling
+from tuner.analysis.statistics.evidence import InsufficientData
+from tuner.analysis.statistics.resampling import Moments, Ranked
+from tuner.study.ledger import TrialRecord, best_first
+
+LEVEL = 0.05
+"""Level of the tests, over all comparisons of a study together (section 5.1 of the paper)."""
+
+FEWEST = 3
+"""Trials that a best tenth needs for a test."""
+
+_POWER = 0.8
+
+
+@dataclasses.dataclass(frozen=True)
+class Distribution:
+    """What a box plot shows of some numbers.
+
+    Attributes:
+        count: how many numbers.
+        minimum: the smallest.
+        lower_quartile: a quarter of the numbers lies below.
+        median: half of the numbers lies below.
+        mean: their mean.
+        upper_quartile: three quarters of the numbers lie below.
+        maximum: the largest.
+    """
+
+    count: int
+    minimum: float
+    lower_quartile: float
+    median: float
+    mean: float
+    upper_quartile: float
+    maximum: float
+
+    @property
+    def far_out(self) -> float:
+        """Above which a number is "far out": 3 interquartile ranges above the upper quartile.
+
+        Tukey 1977, *Exploratory Data Analysis*. An untrained or overshooting network scores there.
+        """
+        return self.upper_quartile + 3 * (self.upper_quartile - self.lower_quartile)
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        """Describes numbers; quartiles are interpolated linearly, as NumPy's default is.
+
+        Args:
+            values: finite numbers, at least one.
+
+        Example:
+            >>> Distribution.of([4.0, 1.0, 2.0, 3.0, 10.0])
+            Distribution(count=5, minimum=1.0, lower_quartile=2.0, median=3.0, mean=4.0,
+                         upper_quartile=4.0, maximum=10.0)
+        """
+        minimum, lower, median, upper, maximum = np.quantile(values, [0.0, 0.25, 0.5, 0.75, 1.0])
+        return cls(
+            count=len(values),
+            minimum=float(minimum),
+            lower_quartile=float(lower),
+            median=float(median),
+            mean=float(np.mean(values)),
+            upper_quartile=float(upper),
+            maximum=float(maximum),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class VariantSummary:
+    """What the trials of one variant come to.
+
+    Attributes:
+        variant: code.
+        planned: number of rows of the design.
+        failed: number of trials that could not be finished.
+        ranked: all finished trials, the best by validation first.
+        test: their test scores.
+        top_test: test scores of the best tenth.
+        parameters: trainable weights of the best tenth.
+        seconds: training times of all finished trials.
+    """
+
+    variant: str
+    planned: int
+    failed: int
+    ranked: tuple[TrialRecord, ...]
+    test: Distribution
+    top_test: Distribution
+    parameters: Distribution
+    seconds: Distribution
+
+    @property
+    def finished(self) -> int:
+        """Number of finished trials."""
+        return len(self.ranked)
+
+    @property
+    def diverged(self) -> int:
+        """Number of finished trials that diverged."""
+        return sum(entry.result.diverged for entry in self.ranked)
+
+    @property
+    def best(self) -> TrialRecord:
+        """The trial with the best validation score."""
+        return self.ranked[0]
+
+    @property
+    def top(self) -> tuple[TrialRecord, ...]:
+        """The best tenth by validation, rounded up, the best first."""
+        return _best_tenth(self.ranked)
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """The test scores of a variant's best tenth against those of the baseline's best tenth.
+
+    Attributes:
+        variant: code.
+        baseline: code of the variant that it is compared with.
+        count: trials of the variant's best tenth.
+        baseline_count: trials of the baseline's best tenth.
+        difference: mean test score minus the baseline's, in the metric's unit: positive is worse.
+        t: Welch's statistic of that difference.
+        degrees_of_freedom: of the statistic, by Welch and Satterthwaite.
+        p: two-sided p of Welch's test, for this comparison alone.
+        p_holm: p after Holm's correction for all comparisons made with the baseline.
+        p_bonferroni: p after Bonferroni's correction for the same comparisons.
+        hedges_g: the difference in pooled standard deviations, corrected for small samples.
+        g_interval: its 95 % bootstrap interval, with the choice of the best tenths made again; an
+            end can be infinite where best tenths are very small.
+        p_mann_whitney: two-sided p of the Mann-Whitney test for this comparison alone: a check that
+            does not ask for normal scores.
+        p_permutation: two-sided p, for this comparison alone, of a permutation test that makes the
+            choice of the best tenths again (`tuner.analysis.statistics.resampling`).
+        p_permutation_holm: the same after Holm's correction.
+        detectable: about the smallest true difference, in the metric's unit, that would be called
+            one with a chance of 80 %.
+        verdict: "worse" or "better" if `p_holm` and `p_permutation_holm` are both below the level,
+            else "no difference shown".
+    """
+
+    variant: str
+    baseline: str
+    count: int
+    baseline_count: int
+    difference: float
+    t: float
+    degrees_of_freedom: float
+    p: float
+    p_holm: float
+    p_bonferroni: float
+    hedges_g: float
+    g_interval: tuple[float, float]
+    p_mann_whitney: float
+    p_permutation: float
+    p_permutation_holm: float
+    detectable: float
+    verdict: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ExpectedBest:
+    """What to expect of the best of n trials, for n = 1 to all of them; index 0 is n = 1.
+
+    Attributes:
+        variant: code.
+        validation: expected validation score of the best by validation.
+        test: expected test score of that same trial.
+        spread: standard deviation of the validation score of the best.
+    """
+
+    variant: str
+    validation: tuple[float, ...]
+    test: tuple[float, ...]
+    spread: tuple[float, ...]
+
+
+def _best_tenth(ranked: tuple[TrialRecord, ...]) -> tuple[TrialRecord, ...]:
+    return ranked[: math.ceil(len(ranked) / 10)]
+
+
+def summarize(
+    variant: str, entries: Sequence[TrialRecord], failed: int, planned: int
+) -> VariantSummary:
+    """Summarizes the finished trials of a variant.
+
+    The best tenth is chosen by validation and judged by test, as in section 5.1 of the paper (20 of
+    200 trials); it is rounded up.
+
+    Args:
+        variant: code.
+        entries: finished trials, at least one.
+        failed: number of trials that could not be finished.
+        planned: number of rows of the design.
+    """
+    ranked = tuple(best_first(entries))
+    top = _best_tenth(ranked)
+    return VariantSummary(
+        variant=variant,
+        planned=planned,
+        failed=failed,
+        ranked=ranked,
+        test=Distribution.of([entry.result.test.mean for entry in ranked]),
+        top_test=Distribution.of([entry.result.test.mean for entry in top]),
+        parameters=Distribution.of([entry.result.parameters for entry in top]),
+        seconds=Distribution.of([entry.result.seconds for entry in ranked]),
+    )
+
+
+def compare(
+    summaries: Sequence[VariantSummary], baseline: str = "V", level: float = LEVEL
+) -> dict[str, Comparison | InsufficientData]:
+    """Compares the best tenth of every variant with the baseline's (section 5.1 of the paper).
+
+    Welch's t-test as in the paper, beside it a permutation test that makes the choice of the best
+    tenth again; each with Holm's correction over the comparisons that could be made. A difference
+    is called one only if both see it: where test scores follow validation closely, Welch's test
+    alone finds one in a third of all studies of equal variants, the verdict here in 5 % at most
+    (`benchmarks/results/comparisons.csv`). A best tenth with one score far above the others has a
+    large variance, and neither test then sees a difference that the ranks (Mann-Whitney) may show.
+
+    Args:
+        summaries: one for each variant.
+        baseline: code of the variant that the others are compared with.
+        level: of the verdicts.
+
+    Returns:
+        A comparison for each variant but the baseline, or what it lacks.
+    """
+    by_variant = {summary.variant: summary for summary in summaries}
+    reference = by_variant.get(baseline)
+    lacking = {
+        variant: _lack(reference, baseline) or _lack(summary, variant)
+        for variant, summary in by_variant.items()
+        if variant != baseline
+    }
+    tested = [by_variant[variant] for variant, lack in lacking.items() if lack is None]
+    made = _compare(tested, reference, level) if reference and tested else {}
+    return {variant: lack or made[variant] for variant, lack in lacking.items()}
+
+
+def _compare(
+    summaries: Sequence[VariantSummary], baseline: VariantSummary, level: float
+) -> dict[str, Comparison]:
+    """Compares best tenths that are all large enough for a test."""
+    from scipy import stats
+    from statsmodels.stats.multitest import multipletests
+
+    scores = [Ranked.of(summary.ranked, len(summary.top)) for summary in summaries]
+    reference = Ranked.of(baseline.ranked, len(baseline.top))
+    welch = [stats.ttest_ind(own.top_test, reference.top_test, equal_var=False) for own in scores]
+    p = [float(result.pvalue) for result in welch]
+    p_permutation = [resampling.permutation_p(own, reference) for own in scores]
+    p_holm, p_bonferroni = (multipletests(p, method=name)[1] for name in ("holm", "bonferroni"))
+    p_permutation_holm = multipletests(p_permutation, method="holm")[1]
+    moments = Moments.of(reference.top_test)
+    drawn = resampling.resample(reference, baseline.variant)
+    results = {}
+    for place, (summary, own) in enumerate(zip(summaries, scores, strict=True)):
+        difference = float(own.top_test.mean() - reference.top_test.mean())
+        redrawn = resampling.resample(own, summary.variant)
+        freedom = float(welch[place].df)
+        significant = max(p_holm[place], p_permutation_holm[place]) < level
+        direction = "worse" if difference > 0.0 else "better"
+        results[summary.variant] = Comparison(
+            variant=summary.variant,
+            baseline=baseline.variant,
+            count=own.top,
+            baseline_count=reference.top,
+            difference=difference,
+            t=float(welch[place].statistic),
+            degrees_of_freedom=freedom,
+            p=p[place],
+            p_holm=float(p_holm[place]),
+            p_bonferroni=float(p_bonferroni[place]),
+            hedges_g=float(resampling.hedges_g(Moments.of(own.top_test), moments)),
+            g_interval=resampling.interval(resampling.hedges_g(redrawn, drawn)),
+            p_mann_whitney=float(stats.mannwhitneyu(own.top_test, reference.top_test).pvalue),
+            p_permutation=p_permutation[place],
+            p_permutation_holm=float(p_permutation_holm[place]),
+            detectable=float(
+                (redrawn.mean - drawn.mean).std()
+                * (stats.t.ppf(1 - level / len(p) / 2, freedom) + stats.t.ppf(_POWER, freedom))
+            ),
+            verdict=direction if significant else "no difference shown",
+        )
+    return results
+
+
+def _lack(summary: VariantSummary | None, variant: str) -> InsufficientData | None:
+    """Says what the best tenth of a variant lacks for a test."""
+    if summary is None:
+        return InsufficientData(f"{variant} has no finished trial to compare with")
+    if len(summary.top) < FEWEST:
+        trials = "1 trial" if len(summary.top) == 1 else f"{len(summary.top)} trials"
+        return InsufficientData(f"the best tenth of {variant} has {trials}; a test needs {FEWEST}")
+    if summary.top_test.minimum == summary.top_test.maximum:
+        return InsufficientData(
+            f"all trials in the best tenth of {variant} have the same test score"
+        )
+    return None
+
+
+def expected_best(variant: str, entries: Sequence[TrialRecord]) -> ExpectedBest:
+    """Estimates the score of the best of n trials, for every n up to all of them.
+
+    For n draws with replacement from the N finished trials, of which the k-th best by validation is
+    chosen with probability ((N - k + 1)ⁿ - (N - k)ⁿ) / Nⁿ (Dodge et al. 2019, *Show Your Work:
+    Improved Reporting of Experimental Results*, https://aclanthology.org/D19-1224). Draws repeat,
+    so the estimate is biased: for n near N it is worse than what n new trials would give (Tang et
+    al. 2020, *Showing Your Work Doesn't Always Work*,
+    https://aclanthology.org/2020.acl-main.246).
+
+    Args:
+        variant: code.
+        entries: finished trials, at least one.
+    """
+    count = len(entries)
+    scores = Ranked.of(best_first(entries), top=1)
+    draws = np.arange(1, count + 1)[:, None]
+    at_least = (np.arange(count, -1, -1) / count) ** draws
+    chosen = at_least[:, :-1] - at_least[:, 1:]
+    expected = chosen @ scores.validation
+    variance = (chosen * (scores.validation - expected[:, None]) ** 2).sum(axis=1)
+    return ExpectedBest(
+        variant=variant,
+        validation=tuple(map(float, expected)),
+        test=tuple(map(float, chosen @ scores.test)),
+        spread=tuple(map(float, np.sqrt(variance))),
+    )

@@ -1,0 +1,125 @@
+"""The columns of the table of all trials: names, types, units and meaning, in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+
+FINISHED, FAILED, WAITING = "finished", "failed", "waiting"
+"""How far a trial is, the values of the column `status`."""
+
+STATUSES = (FINISHED, FAILED, WAITING)
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One column of the table of all trials.
+
+    Attributes:
+        name: its head.
+        dtype: `str`, `int64`, `uint64`, `float64`, `bool`, `list[int64]` or `list[float64]` (in CSV
+            as JSON), `json object` or `json list` (everywhere as text in JSON).
+        unit: of the numbers; empty if they have none.
+        meaning: what the cells say.
+        statuses: trials that have a value; the cells of others are empty.
+        optional: whether the value may be missing even there.
+    """
+
+    name: str
+    dtype: str
+    unit: str
+    meaning: str
+    statuses: tuple[str, ...] = STATUSES
+    optional: bool = False
+
+
+_ENDED, _FINISHED, _FAILED = (FINISHED, FAILED), (FINISHED,), (FAILED,)
+
+COLUMNS = (
+    # Of the study: the same in all its rows.
+    Column("study", "str", "", "name of the study, different for each study of the table"),
+    Column("task", "str", "", "what was learned: `music`, `speech`, …"),
+    Column("metric", "str", "", "what `validation` and `test` measure; always minimized"),
+    Column("metric_unit", "str", "", "unit of the metric"),
+    Column("data", "str", "", "name of the data"),
+    Column("data_sha256", "str", "", "hash of the data: equal data have equal hashes"),
+    Column("data_detail", "str", "", "where the data came from and how much they are"),
+    Column("protocol", "json object", "", "rules of training, as `tuner.training.protocol`"),
+    Column("space", "json object", "", "range of each hyperparameter, as `tuner.search.space`"),
+    Column("study_seed", "uint64", "", "seed of the study, of which those of the trials are drawn"),
+    Column("versions", "json object", "", "version of each library that trained"),
+    Column("machines", "json list", "", "texts: machines that trained", optional=True),
+    Column("commands", "json list", "", "texts: commands that trained", optional=True),
+    # Of the trial, drawn before it began.
+    Column("variant", "str", "", "code of the LSTM variant: `V`, `NIG`, …"),
+    Column("trial", "int64", "", "place in the design of the variant, from 0"),
+    Column("units", "int64", "LSTM blocks", "size of the hidden layer, of each direction"),
+    Column("learning_rate", "float64", "", "before the factor (1 - momentum)"),
+    Column("momentum", "float64", "", "Nesterov momentum; it was drawn as 1 - momentum"),
+    Column("noise_std", "float64", "", "standard deviation of the Gaussian input noise"),
+    Column("seed", "uint64", "", "seed of the initial weights and the noise"),
+    # What came of it.
+    Column("status", "str", "", "`finished`, `failed` or `waiting` (planned or in training)"),
+    Column("engine", "str", "", "engine that trained it", _ENDED),
+    Column("validation", "float64", "metric_unit", "score of the best epoch", _FINISHED),
+    Column("test", "float64", "metric_unit", "score of the best epoch's weights", _FINISHED),
+    Column(
+        "validation_per_sequence",
+        "float64",
+        "metric_unit",
+        "mean of the sequences' own means of `validation`",
+        _FINISHED,
+    ),
+    Column(
+        "test_per_sequence",
+        "float64",
+        "metric_unit",
+        "mean of the sequences' own means of `test`",
+        _FINISHED,
+    ),
+    Column(
+        "test_grouped",
+        "float64",
+        "metric_unit",
+        "`test` after classes are merged; empty for tasks without such classes",
+        _FINISHED,
+        optional=True,
+    ),
+    Column(
+        "best_epoch",
+        "int64",
+        "epochs",
+        "epoch with the best validation score; 0 is the untrained network",
+        _FINISHED,
+    ),
+    Column(
+        "diverged",
+        "bool",
+        "",
+        "whether a loss or score was not finite; the scores are those of the best epoch before",
+        _FINISHED,
+    ),
+    Column("seconds", "float64", "seconds", "time of training and measuring", _FINISHED),
+    Column("parameters", "int64", "weights", "trainable weights of the network", _FINISHED),
+    Column("curve_epoch", "list[int64]", "epochs", "epochs of the learning curve", _FINISHED),
+    Column(
+        "curve_loss",
+        "list[float64]",
+        "nats per frame",
+        "training loss by epoch, with noise and changing weights; missing for epoch 0",
+        _FINISHED,
+    ),
+    Column(
+        "curve_validation",
+        "list[float64]",
+        "metric_unit",
+        "validation score by epoch",
+        _FINISHED,
+    ),
+    Column("failure", "str", "", "why there is no result", _FAILED),
+)
+"""All columns in their order; a unit `metric_unit` stands for the value of that column."""
+
+NAMES = tuple(column.name for column in COLUMNS)
+
+STUDY_COLUMNS = NAMES[: NAMES.index("variant")]
+"""Those that are the same in all rows of a study."""

@@ -1,0 +1,91 @@
+"""Where studies are read from: directories and tables of trials, one or several at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from common.errors import InputError
+from tuner.analysis.trials import records, table
+from tuner.analysis.trials.records import Records
+
+
+def load_all(paths: Sequence[Path], order: Sequence[str]) -> tuple[Records, ...]:
+    """Reads studies from directories and from tables of trials, in any mixture.
+
+    What was trained in several directories on the same task and data by the same protocol, space
+    and seed is one study: its variants may come from anywhere, each from one place.
+
+    Args:
+        paths: study directories, and `.csv` or `.parquet` files of `tuner.analysis.trials.table`.
+        order: codes of all known variants in the order of the tables.
+
+    Returns:
+        The studies in the order of their first paths, with different names.
+
+    Raises:
+        InputError: if a path is neither or is damaged, or a variant of a study comes twice.
+    """
+    parts: dict[str, list[tuple[Path, Records]]] = {}
+    for place, path in enumerate(paths):
+        if path.resolve() in [earlier.resolve() for earlier in paths[:place]]:
+            raise InputError(f"--study_dir: expected each study once. Received twice: {path}")
+        for study in table.read(path, order) if path.is_file() else [records.load(path, order)]:
+            alike = parts.setdefault(_identity(study), [])
+            for other_path, other in alike:
+                if shared := other.entries.keys() & study.entries.keys():
+                    raise InputError(
+                        f"--study_dir: expected each variant of a study once. Received: {path} "
+                        f"and {other_path}, which both have {min(shared)}"
+                    )
+            alike.append((path, study))
+    studies = [_merge([study for _, study in alike], order) for alike in parts.values()]
+    named: dict[str, Records] = {}
+    for study in studies:
+        names = (f"{study.name} ({number})" for number in itertools.count(2))
+        name = next(name for name in itertools.chain([study.name], names) if name not in named)
+        named[name] = dataclasses.replace(study, name=name)
+    return tuple(named.values())
+
+
+def _identity(study: Records) -> str:
+    """What studies have in common that are parts of one."""
+    facts = study.facts
+    data = {name: facts["data"][name] for name in ("name", "sha256")}
+    alike = {name: facts[name] for name in ("task", "metric", "protocol", "space", "seed")}
+    return json.dumps([alike, data], sort_keys=True)
+
+
+def _merge(parts: Sequence[Records], order: Sequence[str]) -> Records:
+    """Makes one study of parts with different variants."""
+    if len(parts) == 1:
+        return parts[0]
+    facts = dict(parts[0].facts)
+    # Each library's version, or versions, and everybody who worked on it.
+    facts["versions"] = {
+        name: ", ".join(_distinct(part.facts["versions"].get(name) for part in parts))
+        for name in _distinct(name for part in parts for name in part.facts["versions"])
+    }
+    for name in ("machines", "commands"):
+        facts[name] = _distinct(each for part in parts for each in part.facts.get(name, ()))
+
+    def gather(attribute: str) -> dict[str, Any]:
+        trials = {code: its for part in parts for code, its in getattr(part, attribute).items()}
+        return {code: trials[code] for code in order if code in trials}
+
+    return Records(
+        name=facts["task"],
+        facts=facts,
+        entries=gather("entries"),
+        failures=gather("failures"),
+        waiting=gather("waiting"),
+    )
+
+
+def _distinct(values: Iterable[str | None]) -> list[str]:
+    """The values without repetitions, in the order of their first places."""
+    return [value for value in dict.fromkeys(values) if value is not None]

@@ -1,0 +1,150 @@
+"""What is read off an importance analysis: shares, marginal curves, and where they are best."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tuner.analysis.importance.importance import Effect, Importance, Marginal, Surface
+from tuner.analysis.statistics.evidence import InsufficientData
+from tuner.analysis.study_analysis import StudyAnalysis
+from tuner.analysis.words import wording
+
+WORDS = {
+    "learning_rate": "the learning rate",
+    "units": "the number of units",
+    "noise_std": "the input noise",
+    "one_minus_momentum": "the momentum",
+    "variant": "the variant",
+}
+"""The factors of a study in the middle of a sentence."""
+
+RELIABLE = 0.5
+"""Share of the variance of unseen trials from which on an analysis is called more than rough."""
+
+VANILLA_FIRST = ("V", None)
+POOLED_FIRST = (None, "V")
+
+
+def choose(
+    analysis: StudyAnalysis, target: str, order: tuple[str | None, ...]
+) -> Importance | None:
+    """Takes the first analysis that there were enough trials for, a reliable one if there is one.
+
+    Args:
+        analysis: of the study.
+        target: "test" or "seconds".
+        order: variants that come first, None for all pooled; the others follow in their order.
+    """
+    variants = dict.fromkeys([*order, *(key[0] for key in analysis.importance)])
+    every = [analysis.importance.get((variant, target)) for variant in variants]
+    results = [result for result in every if isinstance(result, Importance)]
+    reliable = [result for result in results if result.explained >= RELIABLE]
+    return next(iter([*reliable, *results]), None)
+
+
+def unfinished(analysis: StudyAnalysis) -> int:
+    """Counts the trials that have not ended; while there are any, size is sampled with a bias."""
+    return sum(map(len, analysis.records.waiting.values()))
+
+
+def why_none(analysis: StudyAnalysis, order: tuple[str | None, ...]) -> str:
+    """Says why no analysis of the test score could be chosen.
+
+    Args:
+        analysis: of the study.
+        order: whose reasons to give.
+    """
+    lacks = [analysis.importance.get((variant, "test")) for variant in order]
+    reasons = [lack.reason for lack in lacks if isinstance(lack, InsufficientData)]
+    if not reasons:
+        return "No importance was analyzed."
+    return f"{wording.capitalized('; '.join(dict.fromkeys(reasons)))}."
+
+
+def whose(importance: Importance) -> str:
+    """Says which trials an analysis is of."""
+    if importance.variant is None:
+        return f"{importance.trials:,} pooled trials"
+    return f"the {importance.trials:,} trials of {importance.variant}"
+
+
+def ranked(importance: Importance) -> list[Effect]:
+    """Sorts the main effects, the largest first."""
+    return sorted(importance.mains, key=lambda effect: -effect.share)
+
+
+def main(importance: Importance, name: str) -> Effect | None:
+    """Finds a factor's main effect; None if the factor was not varied."""
+    return next((effect for effect in importance.mains if effect.names == (name,)), None)
+
+
+def pair(importance: Importance, first: str, second: str) -> Effect | None:
+    """Finds the interaction of two factors; None if one was not varied."""
+    names = {first, second}
+    return next((effect for effect in importance.pairs if set(effect.names) == names), None)
+
+
+def interactions(importance: Importance) -> Effect:
+    """Adds up what factors explain only together; spreads as of independent numbers."""
+    effects = [*importance.pairs, importance.higher_order]
+    return Effect(
+        names=(),
+        share=sum(effect.share for effect in effects),
+        spread=float(np.linalg.norm([effect.spread for effect in effects])),
+    )
+
+
+def clearly_above(larger: Effect, smaller: Effect) -> bool:
+    """Whether one share lies above another by more than both spreads."""
+    return larger.share - larger.spread > smaller.share + smaller.spread
+
+
+def marginal(importance: Importance, name: str) -> Marginal | None:
+    """Finds a factor's marginal curve; None if the factor was not varied."""
+    return next((curve for curve in importance.marginals if curve.name == name), None)
+
+
+def surface(importance: Importance, first: str, second: str) -> Surface | None:
+    """Finds the marginal of two factors, `first` along the rows; None if one was not varied."""
+    for found in importance.surfaces:
+        if found.names == (first, second):
+            return found
+        if found.names == (second, first):
+            return Surface((first, second), found.values[::-1], found.mean.T)
+    return None
+
+
+def best(curve: Marginal) -> int:
+    """Place of the lowest mean of a marginal curve."""
+    return int(np.argmin(curve.mean))
+
+
+def basin(curve: Marginal, share: float) -> tuple[int, int]:
+    """Finds the range around the best value in which the curve stays near it.
+
+    Args:
+        curve: of a score that is positive.
+        share: how much higher than its lowest, relative to that.
+
+    Returns:
+        Places of its first and its last value.
+
+    Example:
+        >>> mean = np.array([9.0, 8.1, 8.0, 8.05, 9.0, 8.02])
+        >>> basin(Marginal("units", np.arange(6.0), mean, np.zeros(6)), 0.02)
+        (1, 3)
+    """
+    first = last = best(curve)
+    near = curve.mean <= (1.0 + share) * curve.mean[first]
+    while first > 0 and near[first - 1]:
+        first -= 1
+    while last < len(near) - 1 and near[last + 1]:
+        last += 1
+    return first, last
+
+
+def reliability(importance: Importance) -> str:
+    """Says how far an analysis can be trusted."""
+    share = importance.explained
+    text = f"the forest explains {100 * share:.0f} % of the variance of trials it has not seen"
+    return text if share >= RELIABLE else f"{text}: take the numbers as rough"

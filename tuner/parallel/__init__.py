@@ -1,0 +1,1 @@
+"""Many trials at a time: worker processes, and TensorFlow's distribution strategies."""

@@ -1,0 +1,1 @@
+"""What a study varies, and which values it tries."""

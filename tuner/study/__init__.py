@@ -1,0 +1,1 @@
+"""A study on disk: its ledger, its models, its progress."""

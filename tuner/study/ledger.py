@@ -1,0 +1,188 @@
+"""The record of ended trials: one JSON line each, appended and synced, never rewritten."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from common.errors import InputError
+from tuner.training.protocol import Epoch, Failure, Metrics, Score, Trial
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialRecord:
+    """A finished trial as the ledger keeps it: without weights."""
+
+    trial: Trial
+    result: Metrics
+
+
+def to_json(record: TrialRecord | Failure) -> str:
+    """Writes how a trial ended as one line of JSON (without the line end).
+
+    The keys of a finished trial are `trial, variant, hyperparameters, seed, best_epoch, validation,
+    test, validation_per_sequence, test_per_sequence, curve, diverged, seconds, parameters, engine,
+    test_grouped`; `validation` and `test` are means over frames (of transcriptions: characters) in
+    the task's metric. Those of a failed one are `trial, variant, hyperparameters, seed, failed,
+    engine`; `failed` is the reason.
+    """
+    trial = record.trial
+    fields: dict[str, Any] = {
+        "trial": trial.index,
+        "variant": trial.variant,
+        "hyperparameters": trial.hyperparameters,
+        "seed": trial.seed,
+    }
+    if isinstance(record, Failure):
+        fields |= {"failed": record.reason, "engine": record.engine}
+    else:
+        fields |= _result_fields(record.result)
+    return json.dumps(fields, allow_nan=False)
+
+
+def _result_fields(result: Metrics) -> dict[str, Any]:
+    return {
+        "best_epoch": result.best_epoch,
+        "validation": result.validation.mean,
+        "test": result.test.mean,
+        "validation_per_sequence": result.validation.sequence_mean,
+        "test_per_sequence": result.test.sequence_mean,
+        "curve": [dataclasses.asdict(epoch) for epoch in result.curve],
+        "diverged": result.diverged,
+        "seconds": result.seconds,
+        "parameters": result.parameters,
+        "engine": result.engine,
+        "test_grouped": result.test_grouped,
+    }
+
+
+def from_json(line: str) -> TrialRecord | Failure:
+    """Reads how a trial ended.
+
+    Raises:
+        ValueError: if the line is not an entry.
+    """
+    try:
+        fields: dict[str, Any] = json.loads(line)
+        trial = Trial(
+            index=fields["trial"],
+            variant=fields["variant"],
+            seed=fields["seed"],
+            **fields["hyperparameters"],
+        )
+        if "failed" in fields:
+            return Failure(trial, fields["failed"], fields["engine"])
+        result = Metrics(
+            best_epoch=fields["best_epoch"],
+            validation=Score(fields["validation"], fields["validation_per_sequence"]),
+            test=Score(fields["test"], fields["test_per_sequence"]),
+            curve=tuple(Epoch(**epoch) for epoch in fields["curve"]),
+            diverged=fields["diverged"],
+            seconds=fields["seconds"],
+            parameters=fields["parameters"],
+            engine=fields["engine"],
+            # Ledgers of the first release have no such key.
+            test_grouped=fields.get("test_grouped"),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no entry of a ledger ({error})") from error
+    return TrialRecord(trial, result)
+
+
+def best_first(entries: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Sorts trials by validation score, the earlier trial first among equals."""
+    return sorted(
+        entries, key=lambda entry: (entry.result.validation.mean, entry.trial.index)
+    )
+
+
+class Ledger:
+    """The ended trials of one variant of a study.
+
+    To have a failed trial tried again, remove its line.
+
+    Example:
+        >>> ledger = Ledger(Path("no_such_file.jsonl"))
+        >>> ledger.entries()
+        ()
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Names the file; it need not exist yet.
+
+        Args:
+            path: `trials/<code>.jsonl` of a study directory.
+        """
+        self.path = path
+
+    def records(self) -> tuple[TrialRecord | Failure, ...]:
+        """Reads all ended trials in the order in which they ended.
+
+        A last line that was being written when the process died is left out; `repair` removes it.
+
+        Raises:
+            InputError: if any other line is not an entry; the message names file and line.
+        """
+        return tuple(record for record, _ in self._read())
+
+    def entries(self) -> tuple[TrialRecord, ...]:
+        """Reads all finished trials as `records` does."""
+        return tuple(record for record in self.records() if isinstance(record, TrialRecord))
+
+    def failures(self) -> tuple[Failure, ...]:
+        """Reads all failed trials as `records` does."""
+        return tuple(record for record in self.records() if isinstance(record, Failure))
+
+    def _read(self) -> Iterator[tuple[TrialRecord | Failure, int]]:
+        """Yields each record with the position of its end in the file."""
+        if not self.path.exists():
+            return
+        content = self.path.read_bytes()
+        position = 0
+        for number, line in enumerate(content.splitlines(keepends=True), start=1):
+            position += len(line)
+            try:
+                record = from_json(line.decode())
+            except ValueError as error:
+                if not line.endswith(b"\n"):
+                    return
+                raise InputError(f"{self.path}: line {number} is {error}") from error
+            yield record, position
+
+    def repair(self) -> None:
+        """Removes a torn last line, or ends a whole one that lacks only its line end."""
+        if not self.path.exists():
+            return
+        end = max((position for _, position in self._read()), default=0)
+        with self.path.open("rb+") as file:
+            file.truncate(end)
+            if end:
+                file.seek(end - 1)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def append(self, record: TrialRecord | Failure) -> None:
+        """Adds an ended trial; when this returns, the line is on disk.
+
+        Raises:
+            OSError: if it could not be written; the file is then as it was.
+        """
+        line = (to_json(record) + "\n").encode()
+        with self.path.open("ab", buffering=0) as file:
+            size = file.tell()
+            try:
+                written = file.write(line)
+                if written != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+                os.fsync(file.fileno())
+            except OSError as error:
+                file.truncate(size)
+                error.filename = error.filename or str(self.path)
+                raise

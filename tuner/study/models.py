@@ -1,0 +1,164 @@
+"""Trained models of a study on disk: the weights of the best trials, and `best/<code>`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from common import files
+from serving.sources import CARD, MODEL
+from tuner.study.ledger import TrialRecord, best_first
+from tuner.tasks.task import Corpus, Task
+from tuner.training import network
+from tuner.training.protocol import Protocol
+from tuner.training.trial_state import Weights
+
+KEPT = 10
+"""Of how many trials of a variant the weights are kept."""
+
+
+def card(entry: TrialRecord, task: Task, corpus: Corpus) -> dict[str, Any]:
+    """Describes a model: what it is, what it takes, how good it is and on which data.
+
+    Args:
+        entry: the trial that made it.
+        task: what it does.
+        corpus: for the edition of the data, and the front end that made its inputs.
+    """
+    trial, result = entry.trial, entry.result
+    return {
+        "task": task.name,
+        "inputs": task.inputs,
+        "outputs": task.outputs,
+        "head": task.head,
+        "bidirectional": task.bidirectional,
+        "labels": list(task.labels),
+        "frontend": None if corpus.frontend is None else dict(corpus.frontend),
+        "metric": dataclasses.asdict(task.metric),
+        # Not its detail: that names a path, and the same data may come from another.
+        "data": {"name": corpus.dataset.name, "sha256": corpus.dataset.sha256},
+        "variant": trial.variant,
+        "trial": trial.index,
+        "hyperparameters": trial.hyperparameters,
+        "seed": trial.seed,
+        "best_epoch": result.best_epoch,
+        "validation": result.validation.mean,
+        "test": result.test.mean,
+        "validation_per_sequence": result.validation.sequence_mean,
+        "test_per_sequence": result.test.sequence_mean,
+        "test_grouped": result.test_grouped,
+        "parameters": result.parameters,
+    }
+
+
+class Models:
+    """The models of one variant of a study.
+
+    The weights of a trial are written before its line in the ledger, and `best/<code>` after it; so
+    whatever a crash leaves out can be restored by `repair`.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        corpus: Corpus,
+        protocol: Protocol,
+        best_folder: Path,
+        weights_path: Callable[[int], Path],
+    ) -> None:
+        """Names the places.
+
+        Args:
+            task: what the models do.
+            corpus: the data they were trained on.
+            protocol: the rules they were trained by.
+            best_folder: `best/<code>` of the study directory.
+            weights_path: where the weights of a trial are, by its index.
+        """
+        self._task = task
+        self._corpus = corpus
+        self._protocol = protocol
+        self._best_folder = best_folder
+        self._weights_path = weights_path
+
+    def _network(self, entry: TrialRecord) -> keras.Model:
+        trial = entry.trial
+        return network.build_network(
+            self._task, trial.variant, trial.units, self._protocol.weight_std
+        )
+
+    def save_weights(
+        self, entry: TrialRecord, weights: Weights, others: Iterable[TrialRecord]
+    ) -> None:
+        """Writes the weights of a trial's best epoch where KerasTuner finds them, if it is good.
+
+        Args:
+            entry: the trial.
+            weights: of its best epoch.
+            others: the trials of the variant that finished before.
+
+        Raises:
+            OSError: if the disk is full or the folder read-only.
+        """
+        if entry not in best_first([*others, entry])[:KEPT]:
+            return
+        model = self._network(entry)
+        model.set_weights(weights)
+        _save_weights(self._weights_path(entry.trial.index), model)
+
+    def update(self, entries: Iterable[TrialRecord]) -> None:
+        """Brings `best/<code>` up to date and drops weights that are no longer among the best.
+
+        Args:
+            entries: all finished trials of the variant.
+
+        Raises:
+            OSError: if the disk is full or the folder read-only.
+        """
+        ranked = best_first(entries)
+        if not ranked:
+            return
+        for entry in ranked[KEPT:]:
+            self._weights_path(entry.trial.index).unlink(missing_ok=True)
+        best = ranked[0]
+        wanted = card(best, self._task, self._corpus)
+        weights = self._weights_path(best.trial.index)
+        if self._saved_card() != wanted:
+            if weights.exists():
+                self._save_best(best, wanted, weights)
+        elif not weights.exists():
+            model = keras.models.load_model(self._best_folder / MODEL)
+            _save_weights(weights, model)
+
+    def _saved_card(self) -> dict[str, Any] | None:
+        try:
+            saved: dict[str, Any] = json.loads(
+                (self._best_folder / CARD).read_text(encoding="utf-8")
+            )
+        except (FileNotFoundError, ValueError):
+            return None
+        return saved if (self._best_folder / MODEL).exists() else None
+
+    def _save_best(self, entry: TrialRecord, described: dict[str, Any], weights: Path) -> None:
+        model = self._network(entry)
+        model.load_weights(weights)
+
+        def write(folder: Path) -> None:
+            model.save(folder / MODEL)
+            (folder / CARD).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+
+        files.write_folder(self._best_folder, write, size=_size(model))
+
+
+def _save_weights(path: Path, model: keras.Model) -> None:
+    files.write_file(path, model.save_weights, size=_size(model))
+
+
+def _size(model: keras.Model) -> int:
+    """More bytes than a file of the model's weights has."""
+    return 2**20 + 8 * int(model.count_params())

@@ -1,0 +1,231 @@
+"""What a person sees while a study runs: a live view in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Self
+
+import rich.console
+import rich.live
+import rich.table
+import rich.text
+
+from tuner.parallel.messages import EpochEnd, WorkerDied
+from tuner.study.ledger import TrialRecord
+from tuner.tasks.task import Metric
+from tuner.training.protocol import Failure, Protocol, Trial
+
+
+def describe(trial: Trial) -> str:
+    """Names a trial with its hyperparameters, for one line.
+
+    Example:
+        >>> describe(Trial(3, "NFG", 60, 0.01, 0.5, 0.1, seed=1))
+        'NFG 3 (units 60, learning rate 0.01, momentum 0.5, noise 0.1)'
+    """
+    return (
+        f"{trial.variant} {trial.index} (units {trial.units}, learning rate "
+        f"{trial.learning_rate:.3g}, momentum {trial.momentum:.3g}, noise {trial.noise_std:.3g})"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Writes a time span for people.
+
+    Example:
+        >>> duration(45), duration(200), duration(7300), duration(1e6)
+        ('45 s', '3.3 min', '2.0 h', '11.6 days')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.1f} min"
+    if seconds < 72 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"
+
+
+class Progress:
+    """Follows a study; a `tuner.study.study.Observer`.
+
+    Example:
+        ```python
+        with Progress(protocol, metric) as progress:
+            study.run(progress)
+        ```
+    """
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        metric: Metric,
+        cost: Callable[[Trial], float],
+        console: rich.console.Console | None = None,
+    ) -> None:
+        """Prepares the view.
+
+        Args:
+            protocol: for the number of epochs.
+            metric: for the headings.
+            cost: how long a trial may take at most, in any unit: long trials run first, so that
+                the number of trials alone says little about the time left.
+            console: where to write; standard output by default.
+        """
+        self._protocol = protocol
+        self._metric = metric
+        self._cost = cost
+        self._console = console or rich.console.Console(soft_wrap=True, highlight=False)
+        self._live: rich.live.Live | None = None
+        self._best: dict[str, TrialRecord] = {}
+        self._counts: dict[str, int] = {}
+        # In the order in which they were handed out.
+        self._running: dict[Trial, str] = {}
+        # The epoch before the first that was run here, and the last one.
+        self._epochs: dict[Trial, tuple[int, int]] = {}
+        self._ended = 0
+        self._failed = 0
+        self._total = 0
+        self._ended_here = 0
+        self._cost_left = 0.0
+        self._cost_done = 0.0
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Self:
+        """Starts the live view, if standard output is a terminal."""
+        if self._console.is_terminal:
+            self._live = rich.live.Live(
+                get_renderable=self.view, console=self._console, refresh_per_second=2
+            )
+            self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Leaves the last view on the screen."""
+        if self._live:
+            self._running.clear()
+            self._live.stop()
+
+    def begin(self, done: Sequence[TrialRecord | Failure], remaining: Sequence[Trial]) -> None:
+        """Takes note of what is done and what remains."""
+        for record in done:
+            self._count(record)
+        self._total = self._ended + len(remaining)
+        self._cost_left = sum(map(self._cost, remaining))
+        self._started = time.monotonic()
+        if self._ended:
+            failed = f", {self._failed} of them failed" if self._failed else ""
+            self._say(f"{self._ended} of {self._total} trials are already done{failed}")
+
+    def start(self, trial: Trial) -> None:
+        """Shows a trial that has been handed out."""
+        self._running[trial] = f"{describe(trial)}: starting"
+
+    def advance(self, advanced: EpochEnd) -> None:
+        """Shows how far a trial has come."""
+        before, _ = self._epochs.get(advanced.trial, (advanced.epoch - 1, 0))
+        self._epochs[advanced.trial] = before, advanced.epoch
+        self._running[advanced.trial] = (
+            f"{describe(advanced.trial)}: epoch {advanced.epoch} of at most "
+            f"{self._protocol.max_epochs}, validation {advanced.validation:.3f}, "
+            f"best {advanced.best:.3f}"
+        )
+
+    def interrupt(self, interrupted: WorkerDied) -> None:
+        """Says that a trial lost its worker."""
+        self._console.print(
+            f"{describe(interrupted.trial)}: {interrupted.reason}; "
+            "another worker goes on from its checkpoint",
+            markup=False,
+        )
+
+    def finish(self, entry: TrialRecord) -> None:
+        """Shows a finished trial."""
+        self._end(entry)
+        result = entry.result
+        self._say(
+            f"[{self._ended}/{self._total}] {describe(entry.trial)}: "
+            f"validation {result.validation.mean:.3f}, test {result.test.mean:.3f} "
+            f"{self._metric.unit} at epoch {result.best_epoch}, {duration(result.seconds)}"
+            + (", diverged" if result.diverged else "")
+        )
+
+    def fail(self, failure: Failure) -> None:
+        """Shows a failed trial."""
+        self._end(failure)
+        self._console.print(
+            f"[{self._ended}/{self._total}] {describe(failure.trial)}: failed: {failure.reason}",
+            markup=False,
+        )
+
+    def _end(self, record: TrialRecord | Failure) -> None:
+        self._count(record)
+        self._ended_here += 1
+        self._running.pop(record.trial, None)
+        before, _ = self._epochs.pop(record.trial, (0, 0))
+        cost = self._cost(record.trial)
+        self._cost_done += cost * (1 - before / self._protocol.max_epochs)
+        self._cost_left -= cost
+
+    def _say(self, line: str) -> None:
+        # A live view would be redrawn under every line, and shows the same numbers itself.
+        if self._live is None:
+            self._console.print(line, markup=False)
+
+    def _count(self, record: TrialRecord | Failure) -> None:
+        code = record.trial.variant
+        self._ended += 1
+        self._counts[code] = self._counts.get(code, 0) + 1
+        if isinstance(record, Failure):
+            self._failed += 1
+            return
+        best = self._best.get(code)
+        if best is None or record.result.validation.mean < best.result.validation.mean:
+            self._best[code] = record
+
+    def _left(self) -> str:
+        """Says how fast it goes and how long it will take."""
+        seconds = time.monotonic() - self._started
+        done, left = self._cost_done, self._cost_left
+        for trial, (before, last) in self._epochs.items():
+            an_epoch = self._cost(trial) / self._protocol.max_epochs
+            # What an interrupted trial had done before says nothing about the speed.
+            done += an_epoch * (last - before)
+            left -= an_epoch * last
+        if not done or self._ended == self._total:
+            return ""
+        rate = f"{self._ended_here * 3600 / seconds:.1f} trials/h, " if self._ended_here else ""
+        return f", {rate}{duration(left * seconds / done)} left"
+
+    def headline(self) -> str:
+        """Says how the study stands in one line."""
+        failed = f", {self._failed} failed" if self._failed else ""
+        running = f", {len(self._running)} running" if self._running else ""
+        return f"{self._ended} of {self._total} trials{failed}{running}{self._left()}"
+
+    def view(self) -> rich.console.Group:
+        """Draws how the study stands: headline, best of each variant, a line a running trial."""
+        table = rich.table.Table()
+        for heading in (
+            "variant",
+            "trials",
+            "best validation",
+            "its test",
+            "units",
+            "learning rate",
+        ):
+            table.add_column(heading, justify="left" if heading == "variant" else "right")
+        for code, entry in self._best.items():
+            table.add_row(
+                code,
+                str(self._counts[code]),
+                f"{entry.result.validation.mean:.3f}",
+                f"{entry.result.test.mean:.3f}",
+                str(entry.trial.units),
+                f"{entry.trial.learning_rate:.2g}",
+            )
+        running = (
+            rich.text.Text(line, no_wrap=True, overflow="ellipsis")
+            for line in self._running.values()
+        )
+        return rich.console.Group(self.headline(), table, *running)

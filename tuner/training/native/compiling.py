@@ -1,0 +1,66 @@
+"""How the engine's functions are compiled, and where the machine code is kept."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import pooch
+
+# A division by zero is infinity, as in the reference engine, and not an exception: the test for it
+# would keep loops from being vectorized. The interpreter's lock is not held. Nothing is allocated
+# here, so references need not be counted, which a step of 20 units would notice.
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
+_njit: Any = numba.njit
+
+compiled = _njit(**_OPTIONS)
+"""Compiles a function with the functions that call it."""
+
+inlined = _njit(forceinline=True, **_OPTIONS)
+"""Compiles a function into the loops that call it, so that they can be vectorized."""
+
+
+@functools.cache
+def _kept_in() -> Path | None:
+    """Makes the folder of the machine code of these sources; None where it cannot be written."""
+    sources = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        sources.update(path.read_bytes())
+    root = os.environ.get("NUMBA_CACHE_DIR") or pooch.os_cache("lstm-odyssey")
+    folder = Path(root) / "native" / sources.hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Its time counts: it is made once.
+        if not (folder / "sources").exists():
+            (folder / "sources").touch()
+    except OSError:
+        return None
+    return folder
+
+
+def entry(function: Callable[..., Any]) -> Any:
+    """Compiles a function that Python calls, and keeps the machine code on disk.
+
+    Numba finds kept code by path and time of the function's own file. Other files matter as much
+    here, and copies of the sources may share the code: so the function is said to come from a file
+    in a folder that all the sources name.
+
+    Args:
+        function: what to compile, with its arguments' types, when it is first called.
+    """
+    folder = _kept_in()
+    if folder is None:
+        return compiled(function)
+    function.__code__ = function.__code__.replace(co_filename=str(folder / "sources"))
+    settings: Any = numba.config
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = str(folder)
+    try:
+        return _njit(cache=True, **_OPTIONS)(function)
+    finally:
+        settings.CACHE_DIR = before

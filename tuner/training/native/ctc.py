@@ -1,0 +1,291 @@
+"""Connectionist temporal classification, compiled: the loss with its slope, and the metric.
+
+Graves et al. (2006), section 4.1, https://www.cs.toronto.edu/~graves/icml_2006.pdf. State s of
+2 L + 1 is label s // 2 if s is odd, else a blank. With α the sum over the beginnings of paths that
+are in state s at time t, and β over their endings after t,
+
+    p = Σ_s α_t(s) β_t(s) for every t,
+    ∂(-log p)/∂a_t(k) = y_t(k) - Σ_{s of k} α_t(s) β_t(s) / p.
+
+The sums are taken twice as fast as the network runs with numbers scaled to sum 1 in every frame,
+which is exact unless a beginning is rarer than 1e-308 of the others and its ending makes up for it.
+Then, and only then, frames disagree about p, and the sums are taken again in logarithms.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from tuner.training.native.compiling import compiled
+from tuner.training.native.memory import Shape, zeros
+from tuner.training.native.outputs import exp_minus, first_largest, log_sum_exp
+from tuner.training.native.simd.products import START
+
+# Nats by which frames may differ about log p; float64 differs by some 1e-12.
+_AGREEMENT = 1e-7
+
+
+class Room(NamedTuple):
+    """Room for the sums over paths, and for edit distances.
+
+    Attributes:
+        columns: float32 [output_width].
+        probabilities: float32 [output_width]; y of a frame.
+        log_probabilities: [frames, outputs].
+        ahead: α of all frames, [frames, 2 labels + 1].
+        behind: β of two frames, two rows of [2 labels + 1].
+        emissions: y of the state's output, [frames, 2 labels + 1].
+        skips: 1 where a path may come from two states before, else 0, [2 labels + 1].
+        log_scales: logarithms of what α was scaled with up to each frame, [frames].
+        normalizers: log Σ eᵃ of each frame, [frames].
+        distances: a row of the edit distance's table, [frames + 1].
+        decoded: int64, best path [frames].
+    """
+
+    columns: np.ndarray
+    probabilities: np.ndarray
+    log_probabilities: np.ndarray
+    ahead: np.ndarray
+    behind: np.ndarray
+    emissions: np.ndarray
+    skips: np.ndarray
+    log_scales: np.ndarray
+    normalizers: np.ndarray
+    distances: np.ndarray
+    decoded: np.ndarray
+
+
+def room_for(shape: Shape, frames: int, labels: int) -> Room:
+    """Makes room for sequences of up to `frames` frames and `labels` labels."""
+    states = 2 * labels + 1
+    return Room(
+        columns=zeros(shape.output_width),
+        probabilities=zeros(shape.output_width),
+        log_probabilities=np.zeros(frames * shape.outputs),
+        ahead=np.zeros(frames * states),
+        behind=np.zeros(2 * states),
+        emissions=np.zeros(frames * states),
+        skips=np.zeros(states),
+        log_scales=np.zeros(frames),
+        normalizers=np.zeros(frames),
+        distances=np.zeros(frames + 1),
+        decoded=np.zeros(frames, np.int64),
+    )
+
+
+@compiled
+def slope(logits, width, outputs, length, labels, room):
+    """Replaces the logits of a sequence by ∂loss/∂logits.
+
+    Args:
+        logits: float32 [length, width].
+        width: outputs, padded.
+        outputs: outputs that count; the last is the blank.
+        length: frames.
+        labels: int32 [L].
+        room: room.
+
+    Returns:
+        The loss -log p(labels), nats, float64.
+    """
+    states = 2 * len(labels) + 1
+    for s in range(states):
+        room.skips[s] = 1.0 if _may_skip(labels, s) else 0.0
+    log_likelihood = _sum_beginnings(logits, width, outputs, length, labels, room)
+    if log_likelihood > -np.inf and _sum_endings(outputs, length, labels, log_likelihood, room):
+        _write_slope(logits, width, outputs, length, labels, room)
+        return -log_likelihood
+    return _slope_in_logarithms(logits, width, outputs, length, labels, room)
+
+
+@compiled
+def _may_skip(labels, state):
+    """Whether a path may come to a state from two before: over a blank between unlike labels."""
+    return state % 2 == 1 and state > 1 and labels[state // 2] != labels[state // 2 - 1]
+
+
+@compiled
+def _normalize(numbers):
+    """Divides by the sum, unless it is 0 or not a number. Returns the sum."""
+    together = 0.0
+    for number in numbers:
+        together += number
+    if together > 0.0:
+        for place in range(len(numbers)):
+            numbers[place] /= together
+    return together
+
+
+@compiled
+def _sum_beginnings(logits, width, outputs, length, labels, room):
+    """Computes emissions and α, scaled to sum 1 in every frame. Returns log p."""
+    states, skips = 2 * len(labels) + 1, room.skips
+    log_scale = 0.0
+    for t in range(length):
+        normalizer = log_sum_exp(logits, t * width, width, outputs, room.columns)
+        room.normalizers[t] = normalizer
+        exp_minus(logits, t * width, width, np.float32(normalizer), room.probabilities, START)
+        emissions = room.emissions[t * states : (t + 1) * states]
+        blank = np.float64(room.probabilities[outputs - 1])
+        for place, label in enumerate(labels):
+            emissions[2 * place] = blank
+            emissions[2 * place + 1] = np.float64(room.probabilities[label])
+        emissions[states - 1] = blank
+
+        now = room.ahead[t * states : (t + 1) * states]
+        if t == 0:
+            for s in range(states):
+                now[s] = emissions[s] if s < 2 else 0.0
+        else:
+            before = room.ahead[(t - 1) * states : t * states]
+            now[0] = before[0] * emissions[0]
+            now[1] = (before[1] + before[0]) * emissions[1]
+            for s in range(2, states):
+                now[s] = (before[s] + before[s - 1] + skips[s] * before[s - 2]) * emissions[s]
+        # States that cannot reach the end any more would only push the others toward zero.
+        for s in range(states - 2 - 2 * (length - 1 - t)):
+            now[s] = 0.0
+        scale = _normalize(now)
+        if not scale > 0.0:
+            return -np.inf
+        log_scale += math.log(scale)
+        room.log_scales[t] = log_scale
+    return log_scale
+
+
+@compiled
+def _sum_endings(outputs, length, labels, log_likelihood, room):
+    """Computes β and turns α into the shares α β / p. Returns whether all frames agree about p."""
+    states, skips = 2 * len(labels) + 1, room.skips
+    now, through = room.behind[:states], room.behind[states : 2 * states]
+    log_scale = 0.0
+    for t in range(length - 1, -1, -1):
+        if t == length - 1:
+            for s in range(states):
+                now[s] = 1.0 if s >= states - 2 else 0.0
+        else:
+            scale = _normalize(through)
+            if not scale > 0.0:
+                return False
+            log_scale += math.log(scale)
+            for s in range(states - 2):
+                now[s] = through[s] + through[s + 1] + skips[s + 2] * through[s + 2]
+            now[states - 2] = through[states - 2] + through[states - 1]
+            now[states - 1] = through[states - 1]
+        shares = room.ahead[t * states : (t + 1) * states]
+        emissions = room.emissions[t * states : (t + 1) * states]
+        for s in range(states):
+            through[s] = now[s] * emissions[s]
+            shares[s] *= now[s]
+        together = _normalize(shares)
+        if not together > 0.0:
+            return False
+        found = room.log_scales[t] + log_scale + math.log(together)
+        if not abs(found - log_likelihood) < _AGREEMENT:
+            return False
+    return True
+
+
+@compiled
+def _write_slope(logits, width, outputs, length, labels, room):
+    """Writes y_t(k) minus the shares of the states of k."""
+    states = 2 * len(labels) + 1
+    for t in range(length):
+        normalizer = np.float32(room.normalizers[t])
+        exp_minus(logits, t * width, width, normalizer, logits, t * width)
+        frame = logits[t * width : t * width + outputs]
+        shares = room.ahead[t * states : (t + 1) * states]
+        blanks = shares[states - 1]
+        for place, label in enumerate(labels):
+            blanks += shares[2 * place]
+            frame[label] -= np.float32(shares[2 * place + 1])
+        frame[outputs - 1] -= np.float32(blanks)
+
+
+@compiled
+def _log_add(a, b):
+    """Returns log(eᵃ + eᵇ)."""
+    high, low = max(a, b), min(a, b)
+    if low == -np.inf:
+        return high
+    return high + math.log1p(math.exp(low - high))
+
+
+@compiled
+def _slope_in_logarithms(logits, width, outputs, length, labels, room):
+    """Does what `slope` does for every number there is; ten times slower."""
+    states, blank = 2 * len(labels) + 1, outputs - 1
+    log_p, ahead = room.log_probabilities, room.ahead
+    for t in range(length):
+        normalizer = log_sum_exp(logits, t * width, width, outputs, room.columns)
+        for k in range(outputs):
+            log_p[t * outputs + k] = np.float64(logits[t * width + k]) - normalizer
+
+    for t in range(length):
+        row = t * states
+        for s in range(states):
+            k = labels[s // 2] if s % 2 == 1 else blank
+            if t == 0:
+                total = 0.0 if s < 2 else -np.inf
+            else:
+                before = row - states + s
+                total = ahead[before]
+                if s > 0:
+                    total = _log_add(total, ahead[before - 1])
+                if _may_skip(labels, s):
+                    total = _log_add(total, ahead[before - 2])
+            ahead[row + s] = total + log_p[t * outputs + k]
+    last = (length - 1) * states
+    log_likelihood = _log_add(ahead[last + states - 1], ahead[last + states - 2])
+
+    now, then = room.behind[:states], room.behind[states : 2 * states]
+    for t in range(length - 1, -1, -1):
+        for s in range(states):
+            if t == length - 1:
+                total = 0.0 if s >= states - 2 else -np.inf
+            else:
+                total = then[s]
+                if s + 1 < states:
+                    total = _log_add(total, then[s + 1])
+                if s + 2 < states and _may_skip(labels, s + 2):
+                    total = _log_add(total, then[s + 2])
+            now[s] = total
+        frame = logits[t * width : t * width + outputs]
+        for k in range(outputs):
+            frame[k] = np.float32(math.exp(log_p[t * outputs + k]))
+        for s in range(states):
+            k = labels[s // 2] if s % 2 == 1 else blank
+            share = ahead[t * states + s] + now[s] - log_likelihood
+            if share > -np.inf:
+                frame[k] -= np.float32(math.exp(share))
+            then[s] = now[s] + log_p[t * outputs + k]
+    return -log_likelihood
+
+
+@compiled
+def label_errors(logits, width, outputs, length, labels, room):
+    """Counts the edit distance from the best path, without repeats and blanks, to the labels.
+
+    Arguments are those of `slope`.
+    """
+    count, previous = 0, outputs - 1
+    for t in range(length):
+        k = first_largest(logits[t * width : t * width + outputs])
+        if k not in (previous, outputs - 1):
+            room.decoded[count] = k
+            count += 1
+        previous = k
+    row = room.distances
+    for place in range(count + 1):
+        row[place] = place
+    for number, label in enumerate(labels):
+        diagonal = row[0]
+        row[0] = number + 1
+        for place in range(count):
+            replaced = diagonal + (0.0 if room.decoded[place] == label else 1.0)
+            diagonal = row[place + 1]
+            row[place + 1] = min(replaced, diagonal + 1.0, row[place] + 1.0)
+    return row[count]

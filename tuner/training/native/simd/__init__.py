@@ -1,0 +1,1 @@
+"""Vectors, tiles and products of the native engine, as LLVM IR."""

@@ -1,0 +1,166 @@
+"""The network of a task: built, compiled by the protocol, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import zoo
+from tuner.tasks.heads import HEADS
+from tuner.tasks.sequences import Sequences
+from tuner.tasks.task import Task
+from tuner.training.protocol import Score, Trial
+
+
+@keras.saving.register_keras_serializable(package="lstm_odyssey")
+class SummedLoss(keras.losses.Loss):
+    """The paper's loss: the negative log-likelihood, summed over time, outputs and the batch.
+
+    Sequences of a batch must be equally long, since padding would be learned as well; the protocol
+    takes them one by one.
+
+    Keras' means would make the gradient of a music sequence about 5,000 times smaller and the
+    paper's range of learning rates useless.
+
+    Args:
+        head: name of the task's head, see `tuner.tasks.heads.HEADS`.
+        name: name of the loss.
+
+    Example:
+        >>> import numpy as np
+        >>> loss = SummedLoss("bernoulli")
+        >>> round(float(loss(np.ones((1, 10, 88), "float32"), np.zeros((1, 10, 88), "float32"))), 2)
+        609.97
+    """
+
+    def __init__(self, head: str, name: str = "negative_log_likelihood") -> None:
+        super().__init__(name=name, reduction="sum")
+        self.head = head
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Computes the loss of every frame or sequence; the reduction sums."""
+        return HEADS[self.head].loss(y_true, y_pred)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return {"head": self.head, "name": self.name}
+
+
+def build_network(task: Task, variant: str, units: int, weight_std: float) -> keras.Model:
+    """Makes the untrained network of a task; every weight and bias starts as N(0, weight_std²).
+
+    The order of its weights, on which every engine relies, is that of the cell - kernel, recurrent
+    kernel, bias, then peepholes and the kernel of the gate recurrence where the variant has them -
+    of a bidirectional network once more for the backward cell; then kernel and bias of the output
+    layer, whose first rows are those of the forward units.
+
+    Args:
+        task: inputs, outputs, head and direction.
+        variant: code of the LSTM variant.
+        units: LSTM blocks.
+        weight_std: standard deviation of the initial weights.
+
+    Returns:
+        A model from sequences `(batch, time, inputs)` to logits `(batch, time, outputs)`.
+    """
+
+    def normal() -> keras.initializers.Initializer:
+        return keras.initializers.RandomNormal(stddev=weight_std)
+
+    cell = zoo.make_cell(
+        variant,
+        units=units,
+        kernel_initializer=normal(),
+        recurrent_initializer=normal(),
+        bias_initializer=normal(),
+        peephole_initializer=normal(),
+        unit_forget_bias=False,
+    )
+    model = _arrange(cell, task)
+    output = model.get_layer(zoo.networks.LOGITS)
+    output.set_weights([normal()(weight.shape) for weight in output.weights])
+    return model
+
+
+def _arrange(cell: keras.layers.Layer, task: Task) -> keras.Model:
+    """Puts a cell into the kind of network that the task's head and direction ask for."""
+    if task.head == "bernoulli" and not task.bidirectional:
+        return zoo.networks.next_step(cell, task.inputs, task.outputs)
+    make = zoo.networks.transcription if task.head == "ctc" else zoo.networks.framewise
+    return make(cell, task.inputs, task.outputs, bidirectional=task.bidirectional)
+
+
+def compile_network(model: keras.Model, task: Task, trial: Trial) -> None:
+    """Gives a network the protocol's loss and optimizer.
+
+    Args:
+        model: what `build_network` made.
+        task: for its head.
+        trial: for learning rate and momentum.
+    """
+    model.compile(
+        optimizer=keras.optimizers.SGD(
+            learning_rate=trial.learning_rate * (1.0 - trial.momentum),
+            momentum=trial.momentum,
+            nesterov=True,
+        ),
+        loss=SummedLoss(task.head),
+        # Sequences have many lengths, and XLA would compile the step again for each.
+        jit_compile=False,
+    )
+
+
+class Scorer:
+    """Measures one network, as often as wanted, with one traced forward pass."""
+
+    def __init__(self, model: keras.Model, task: Task) -> None:
+        """Traces the forward pass.
+
+        Args:
+            model: a network of `build_network`; later changes of its weights are seen. It is run
+                where its distribution strategy put it.
+            task: for its head and direction.
+        """
+        self._head = HEADS[task.head]
+
+        self._strategy = model.distribute_strategy
+
+        def compute(inputs: Any, lengths: Any) -> Any:
+            # Reading forward alone, a mask would only cost time: padding comes last.
+            if not task.bidirectional:
+                return model(inputs, training=False)
+            return zoo.networks.padded_logits(model, inputs, lengths)
+
+        # One signature for all shapes: the same graph, so the same rounding, in every run.
+        self._forward = tf.function(
+            lambda inputs, lengths: self._strategy.run(compute, (inputs, lengths)),
+            input_signature=[
+                tf.TensorSpec((None, None, task.inputs), tf.float32),
+                tf.TensorSpec((None,), tf.int32),
+            ],
+        )
+
+    def __call__(self, split: Sequences) -> Score:
+        """Measures the network on a split; scores are float64."""
+        totals = np.zeros(len(split))
+        sizes = np.array([self._head.size(targets) for targets in split.targets])
+        for index, logits in self._logits(split):
+            totals[index] = self._head.score(split.targets[index], logits)
+        return Score.of(totals, sizes)
+
+    def decide(self, split: Sequences) -> list[np.ndarray]:
+        """Finds the largest output of every frame: classes, int64 `[time]` a sequence."""
+        decided = {index: np.argmax(logits, axis=-1) for index, logits in self._logits(split)}
+        return [decided[index] for index in range(len(split))]
+
+    def _logits(self, split: Sequences) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields the place of every sequence and its logits, `[time, outputs]`, in any order."""
+        for batch in split.batches():
+            replicas = self._forward(batch.inputs, batch.lengths)
+            logits = self._strategy.experimental_local_results(replicas)[0].numpy()
+            for row, index in enumerate(batch.indices):
+                yield int(index), logits[row, : batch.lengths[row]]

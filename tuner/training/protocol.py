@@ -1,0 +1,178 @@
+"""The paper's training rules, and what goes into and comes out of a trial.
+
+Every engine has the signature `train(task, corpus, trials, protocol, ...)` and the same meaning, so
+that the numbers of a trial do not depend on the engine, up to rounding.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """The rules by which every trial of a study is trained (section 4 of the paper).
+
+    The loss is the **sum** over time and outputs of the negative log-likelihood; weights change
+    after every sequence by stochastic gradient descent with Nesterov momentum and learning rate ×
+    (1 - momentum); inputs get Gaussian noise in training only; the test score is that of the
+    weights of the best validation epoch.
+
+    Attributes:
+        max_epochs: most epochs of a trial.
+        patience: epochs without a better validation score after which a trial stops.
+        weight_std: standard deviation of the normal distribution from which every weight and bias
+            starts.
+        order_seed: seed of the order in which an epoch visits the sequences; the same for all
+            trials.
+    """
+
+    max_epochs: int = 150
+    patience: int = 15
+    weight_std: float = 0.1
+    order_seed: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One draw of the hyperparameters.
+
+    Attributes:
+        index: place in the study's design, from 0.
+        variant: code of the LSTM variant.
+        units: LSTM blocks of the hidden layer.
+        learning_rate: before the factor (1 - momentum).
+        momentum: Nesterov momentum, in [0, 1).
+        noise_std: standard deviation of the input noise.
+        seed: seed of initial weights and noise.
+    """
+
+    index: int
+    variant: str
+    units: int
+    learning_rate: float
+    momentum: float
+    noise_std: float
+    seed: int
+
+    @property
+    def hyperparameters(self) -> dict[str, int | float]:
+        """What was varied, by name."""
+        return {
+            "units": self.units,
+            "learning_rate": self.learning_rate,
+            "momentum": self.momentum,
+            "noise_std": self.noise_std,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """The task's metric on one split.
+
+    Attributes:
+        mean: total over the split divided by its size (frames; for transcriptions characters);
+            what the study compares.
+        sequence_mean: mean over sequences of each sequence's own mean, which some papers report.
+    """
+
+    mean: float
+    sequence_mean: float
+
+    @classmethod
+    def of(cls, totals: np.ndarray, sizes: np.ndarray) -> Score:
+        """Averages the metric of the sequences of a split.
+
+        Args:
+            totals: the metric summed over each sequence, float64.
+            sizes: what each sequence's own mean is over.
+
+        Example:
+            >>> Score.of(np.array([1.0, 6.0]), np.array([1, 3]))
+            Score(mean=1.75, sequence_mean=1.5)
+        """
+        return cls(
+            mean=float(totals.sum() / sizes.sum()), sequence_mean=float(np.mean(totals / sizes))
+        )
+
+    @property
+    def finite(self) -> bool:
+        """Whether both means are finite."""
+        return bool(np.isfinite(self.mean) and np.isfinite(self.sequence_mean))
+
+
+@dataclasses.dataclass(frozen=True)
+class Epoch:
+    """One point of a learning curve.
+
+    Attributes:
+        epoch: 0 is the untrained network.
+        loss: training loss a frame during the epoch, with noise and changing weights; None for
+            epoch 0.
+        validation: validation metric after the epoch.
+    """
+
+    epoch: int
+    loss: float | None
+    validation: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Metrics:
+    """What a finished trial says.
+
+    Attributes:
+        best_epoch: epoch with the best validation score; 0 if training never improved on the start.
+        validation: validation score of the best epoch.
+        test: test score of the best epoch's weights.
+        curve: all epochs with finite numbers, the untrained network first.
+        diverged: whether a loss or validation score was not finite; the scores are those of the
+            best epoch before.
+        seconds: time spent in training and measuring.
+        parameters: trainable weights.
+        engine: which engine trained it.
+        test_grouped: test score after classes are merged into `tuner.tasks.task.Task.groups`;
+            None for tasks without.
+    """
+
+    best_epoch: int
+    validation: Score
+    test: Score
+    curve: tuple[Epoch, ...]
+    diverged: bool
+    seconds: float
+    parameters: int
+    engine: str
+    test_grouped: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialResult:
+    """A finished trial with the weights of its best epoch.
+
+    Attributes:
+        trial: what was tried.
+        result: what came of it.
+        weights: weights of the best epoch, in the order of `keras.Model.get_weights()`.
+    """
+
+    trial: Trial
+    result: Metrics
+    weights: tuple[np.ndarray, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A trial that could not be finished.
+
+    Attributes:
+        trial: what was tried.
+        reason: why there is no result; one line for a person.
+        engine: which engine trained it.
+    """
+
+    trial: Trial
+    reason: str
+    engine: str

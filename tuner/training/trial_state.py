@@ -1,0 +1,233 @@
+"""The course of a trial: which epoch is best, when to stop, how to go on after an interruption.
+
+The rules are the same for every engine; an engine only trains, measures and reports here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common import files
+from tuner.training.protocol import Epoch, Metrics, Protocol, Score, Trial, TrialResult
+
+Weights = tuple[np.ndarray, ...]
+
+Observer = Callable[[Trial, "TrialState"], None]
+"""Is told of every finished epoch."""
+
+
+@dataclasses.dataclass
+class TrialState:
+    """Where a trial stands.
+
+    Attributes:
+        best_epoch: epoch with the best validation score so far.
+        best_score: that score.
+        best_weights: the weights after that epoch.
+        curve: all epochs so far, the untrained network first.
+        diverged: whether a loss or score was not finite.
+        seconds: time spent so far.
+    """
+
+    best_epoch: int
+    best_score: Score
+    best_weights: Weights
+    curve: list[Epoch]
+    diverged: bool = False
+    seconds: float = 0.0
+
+    @classmethod
+    def begin(cls, score: Score, weights: Weights) -> TrialState:
+        """Starts with the untrained network, which is the best until an epoch beats it.
+
+        Args:
+            score: its validation score.
+            weights: its weights.
+        """
+        return cls(0, score, weights, [Epoch(0, None, score.mean)])
+
+    @property
+    def epoch(self) -> int:
+        """The last finished epoch."""
+        return self.curve[-1].epoch
+
+    def record(self, loss: float, score: Score, weights: Weights) -> None:
+        """Takes note of a finished epoch.
+
+        Args:
+            loss: training loss a frame during the epoch.
+            score: validation score after it.
+            weights: the weights after it.
+        """
+        if not (np.isfinite(loss) and score.finite):
+            self.diverged = True
+            return
+        self.curve.append(Epoch(self.epoch + 1, loss, score.mean))
+        if score.mean < self.best_score.mean:
+            self.best_epoch, self.best_score, self.best_weights = self.epoch, score, weights
+
+    def over(self, protocol: Protocol) -> bool:
+        """Whether the trial has had its epochs, has stopped improving, or has diverged."""
+        return (
+            self.diverged
+            or self.epoch >= protocol.max_epochs
+            or self.epoch - self.best_epoch >= protocol.patience
+        )
+
+    def outcome(
+        self,
+        trial: Trial,
+        test: Score,
+        test_grouped: float | None,
+        parameters: int,
+        engine: str,
+    ) -> TrialResult:
+        """Says what came of a trial that is over.
+
+        Args:
+            trial: what was tried.
+            test: test score of the best weights.
+            test_grouped: their test score over the task's groups of classes, if it has some.
+            parameters: trainable weights.
+            engine: which engine trained it.
+        """
+        return TrialResult(
+            trial=trial,
+            result=Metrics(
+                best_epoch=self.best_epoch,
+                validation=self.best_score,
+                test=test,
+                curve=tuple(self.curve),
+                diverged=self.diverged,
+                seconds=self.seconds,
+                parameters=parameters,
+                engine=engine,
+                test_grouped=test_grouped,
+            ),
+            weights=self.best_weights,
+        )
+
+
+class CheckpointTimer:
+    """Counts the seconds of a trial from here on, and says when a checkpoint is due."""
+
+    def __init__(self, checkpoint_seconds: float) -> None:
+        """Starts to count.
+
+        Args:
+            checkpoint_seconds: least time between two checkpoints.
+        """
+        self._checkpoint_seconds = checkpoint_seconds
+        self._clock = self._saved = time.monotonic()
+
+    def tick(self, course: TrialState) -> None:
+        """Adds the time since the last call to a course."""
+        now = time.monotonic()
+        course.seconds += now - self._clock
+        self._clock = now
+
+    def due(self) -> bool:
+        """Whether the last checkpoint is old enough for another."""
+        return time.monotonic() - self._saved > self._checkpoint_seconds
+
+    def saved(self) -> None:
+        """Takes note that there is a checkpoint now."""
+        self._saved = time.monotonic()
+
+
+# Counts the changes of what engines keep in checkpoints: what another release wrote fits no longer.
+_FORMAT = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A running trial on disk: everything that the rest of its curve depends on.
+
+    Attributes:
+        trial: which trial.
+        engine: which engine is training it; no other can go on from here.
+        course: where it stands.
+        visited: sequences of the unfinished epoch that have been trained on.
+        engine_state: arrays that belong to the engine (weights, optimizer, running loss).
+    """
+
+    trial: Trial
+    engine: str
+    course: TrialState
+    visited: int
+    engine_state: Weights
+
+    def save(self, path: Path) -> None:
+        """Writes the checkpoint; a crash leaves the earlier one.
+
+        Raises:
+            OSError: if the disk is full or the folder read-only.
+        """
+        course = self.course
+        facts = {
+            "format": _FORMAT,
+            "trial": dataclasses.asdict(self.trial),
+            "engine": self.engine,
+            "visited": self.visited,
+            "best_epoch": course.best_epoch,
+            "best_score": dataclasses.asdict(course.best_score),
+            "curve": [dataclasses.asdict(epoch) for epoch in course.curve],
+            "diverged": course.diverged,
+            "seconds": course.seconds,
+        }
+        arrays: dict[str, Any] = {"facts": np.array(json.dumps(facts))}
+        arrays |= {f"best_{index}": array for index, array in enumerate(course.best_weights)}
+        arrays |= {f"state_{index}": array for index, array in enumerate(self.engine_state)}
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:
+                np.savez(file, **arrays)
+
+        files.write_file(path, write)
+
+    @classmethod
+    def load(cls, path: Path, trial: Trial, engine: str) -> Checkpoint | None:
+        """Reads the checkpoint of a trial.
+
+        Args:
+            path: the file; it need not exist.
+            trial: which trial is wanted.
+            engine: which engine wants to go on with it.
+
+        Returns:
+            The checkpoint, or None if there is none, it is damaged, or another trial's, engine's or
+            release's: the trial then starts again, which changes no number.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                facts = json.loads(str(arrays["facts"]))
+                best = _numbered(arrays, "best_")
+                state = _numbered(arrays, "state_")
+        except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+        expected = {"format": _FORMAT, "trial": dataclasses.asdict(trial), "engine": engine}
+        if {name: facts.get(name) for name in expected} != expected:
+            return None
+        course = TrialState(
+            best_epoch=facts["best_epoch"],
+            best_score=Score(**facts["best_score"]),
+            best_weights=best,
+            curve=[Epoch(**epoch) for epoch in facts["curve"]],
+            diverged=facts["diverged"],
+            seconds=facts["seconds"],
+        )
+        return cls(trial, engine, course, facts["visited"], state)
+
+
+def _numbered(arrays: Any, prefix: str) -> Weights:
+    """Picks the arrays prefix0, prefix1, … in order."""
+    names: Sequence[str] = [name for name in arrays.files if name.startswith(prefix)]
+    return tuple(arrays[f"{prefix}{index}"] for index in range(len(names)))
