@@ -1,14 +1,16 @@
 """The paper's training rules, and what goes into and comes out of a trial.
 
-Every engine has the signature `train(task, corpus, trials, protocol, ...)` and the same meaning, so
-that the numbers of a trial do not depend on the engine, up to rounding.
+They mean the same to every engine, so that a trial's numbers do not depend on the engine, up to rounding.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
+
+from tuner.tasks.task import Corpus, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,45 +29,81 @@ class Protocol:
             starts.
         order_seed: seed of the order in which an epoch visits the sequences; the same for all
             trials.
+        optimizer: a name of `tuner.training.optimizers.OPTIMIZERS`.
     """
 
     max_epochs: int = 150
     patience: int = 15
     weight_std: float = 0.1
     order_seed: int = 1
+    optimizer: str = "nesterov"
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What all trials of a study have in common.
+
+    Attributes:
+        task: what is learned.
+        corpus: its data.
+        protocol: the rules.
+        cells: import paths (`package.module:CellClass`) of the cells that are not of the zoo.
+    """
+
+    task: Task
+    corpus: Corpus
+    protocol: Protocol
+    cells: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """One draw of the hyperparameters.
+    """One point of the search space.
 
     Attributes:
-        index: place in the study's design, from 0.
+        index: place in the design of its variant, from 0.
         variant: code of the LSTM variant.
-        units: LSTM blocks of the hidden layer.
-        learning_rate: before the factor (1 - momentum).
-        momentum: Nesterov momentum, in [0, 1).
-        noise_std: standard deviation of the input noise.
+        values: the hyperparameters by name, see `tuner.search.space`.
         seed: seed of initial weights and noise.
+
+    Example:
+        >>> trial = Trial(0, "V", {"units": 60, "learning_rate": 0.01, "momentum": 0.9}, seed=1)
+        >>> trial.units, trial.noise_std
+        (60, 0.0)
     """
 
     index: int
     variant: str
-    units: int
-    learning_rate: float
-    momentum: float
-    noise_std: float
+    values: Mapping[str, int | float]
     seed: int
 
+    def __hash__(self) -> int:
+        return hash((self.index, self.variant, self.seed))
+
     @property
-    def hyperparameters(self) -> dict[str, int | float]:
-        """What was varied, by name."""
-        return {
-            "units": self.units,
-            "learning_rate": self.learning_rate,
-            "momentum": self.momentum,
-            "noise_std": self.noise_std,
-        }
+    def units(self) -> int:
+        """LSTM blocks of the hidden layer."""
+        return int(self.values["units"])
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate before the factor (1 - momentum)."""
+        return float(self.values["learning_rate"])
+
+    @property
+    def momentum(self) -> float:
+        """Nesterov momentum, in [0, 1)."""
+        return float(self.values["momentum"])
+
+    @property
+    def noise_std(self) -> float:
+        """Standard deviation of the input noise; 0 if it is not varied."""
+        return float(self.values.get("noise_std", 0.0))
+
+    @property
+    def forget_bias(self) -> float:
+        """What is added to the initial bias of the forget gate; 0 if it is not varied."""
+        return float(self.values.get("forget_bias", 0.0))
 
 
 @dataclasses.dataclass(frozen=True)

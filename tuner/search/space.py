@@ -1,0 +1,389 @@
+"""The search space: one row a hyperparameter, and everything that is said about it.
+
+A study varies the hyperparameters of its `Space`. Designs, ledgers, KerasTuner's container, the
+table of trials, the importance analysis, axes and sentences loop over the rows; no other place
+lists hyperparameters. To add one, add a row to `EXTRAS`; its value reaches the engines as
+`Trial.values[name]`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from common.errors import InputError
+
+if TYPE_CHECKING:
+    import keras_tuner
+
+Number = int | float
+
+Scale = Literal["linear", "log", "one_minus_log", "categories"]
+"""How a hyperparameter is sampled: uniformly on this scale.
+
+`one_minus_log` is uniform in log(1 - value); categories are equally likely.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Hyperparameter:
+    """One dimension of a search space.
+
+    Attributes:
+        name: in flags, ledgers, tables and `Trial.values`.
+        low: smallest value; of categories 0.
+        high: largest value; of categories their number minus 1.
+        scale: on which it is sampled.
+        integer: whether only whole numbers are drawn, both ends included.
+        label: for axes and headings.
+        noun: in the middle of a sentence.
+        plural: several values, in the middle of a sentence.
+        short: in a list of values.
+        unit: of the values; empty if they have none.
+        meaning: for the reference of columns.
+        minimum: the smallest value that makes sense; a range that begins there cannot be extended.
+        categories: their names, in the order in which they lie on the axis.
+    """
+
+    name: str
+    low: float
+    high: float
+    scale: Scale
+    integer: bool = False
+    label: str = ""
+    noun: str = ""
+    plural: str = ""
+    short: str = ""
+    unit: str = ""
+    meaning: str = ""
+    minimum: float = -math.inf
+    categories: tuple[str, ...] = ()
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the range is one value, so that nothing is varied."""
+        return self.low >= self.high
+
+    @functools.cached_property
+    def sampled_range(self) -> tuple[float, float]:
+        """Ends of the sampled quantity: of 1 - value for `one_minus_log`, else of the value."""
+        if self.scale == "one_minus_log":
+            # In decimals: the sampled range of 0 to 0.99 is 0.01 to 1, not 0.010000000000000009.
+            return _one_minus(self.high), _one_minus(self.low)
+        return self.low, self.high
+
+    def sampled(self, value: Any) -> Any:
+        """Turns values into the sampled quantity, or back: it is its own inverse."""
+        return 1.0 - value if self.scale == "one_minus_log" else value
+
+    @property
+    def sampled_name(self) -> str:
+        """Name of the sampled quantity, under which KerasTuner knows it."""
+        return f"one_minus_{self.name}" if self.scale == "one_minus_log" else self.name
+
+    @functools.cached_property
+    def bin_edges(self) -> np.ndarray | None:
+        """Ends of the intervals that the values of a discrete dimension stand for, in [0, 1].
+
+        KerasTuner draws a whole number n for probabilities between those of n and n + 1.
+
+        Returns:
+            float64 `[values + 1]`, from 0 to 1; None for a continuous dimension.
+        """
+        if self.scale == "categories":
+            return np.linspace(0.0, 1.0, len(self.categories) + 1)
+        if self.integer:
+            return self._fraction(np.arange(self.low, self.high + 2.0))
+        return None
+
+    def to_unit(self, values: np.ndarray) -> np.ndarray:
+        """Maps values to [0, 1], in which the design is uniform; discrete ones to mid-interval.
+
+        Args:
+            values: of the hyperparameter; of categories their places.
+
+        Example:
+            >>> PAPER["learning_rate"].to_unit(np.array([1e-6, 1e-4, 1e-2]))
+            array([0. , 0.5, 1. ])
+            >>> PAPER["momentum"].to_unit(np.array([0.0, 0.9]))
+            array([1. , 0.5])
+        """
+        if self.bin_edges is not None:
+            middles: np.ndarray = (self.bin_edges[:-1] + self.bin_edges[1:]) / 2
+            return middles[np.asarray(values - self.low, dtype=np.intp)]
+        return self._fraction(self.sampled(values).clip(*self.sampled_range))
+
+    def _fraction(self, quantity: np.ndarray) -> np.ndarray:
+        low, high = self.sampled_range
+        # Both ends of a range of whole numbers are included, hence its end is that of its last one.
+        end = high + 1 if self.integer else high
+        if self.scale in ("log", "one_minus_log"):
+            return np.divide(np.log(quantity / low), np.log(end / low))
+        return np.divide(quantity - low, end - low)
+
+    def grid(self, count: int) -> np.ndarray:
+        """Values for a curve: even on the sampling scale, of a discrete dimension those that exist.
+
+        Args:
+            count: how many, where there are as many.
+
+        Example:
+            >>> PAPER["units"].grid(4)
+            array([ 20.,  43.,  93., 200.])
+        """
+        if self.scale == "categories":
+            return np.arange(float(len(self.categories)))
+        if self.integer:
+            return np.unique(np.geomspace(self.low, self.high, count).round())
+        if self.scale == "linear":
+            return np.linspace(self.low, self.high, count)
+        return np.asarray(self.sampled(np.geomspace(*self.sampled_range, count)))
+
+    def declare(self, container: keras_tuner.HyperParameters) -> Number:
+        """Registers the hyperparameter with KerasTuner and returns the value that is set there.
+
+        Args:
+            container: KerasTuner's, as a `HyperModel` gets it.
+        """
+        low, high = self.sampled_range
+        sampling = "linear" if self.scale == "linear" else "log"
+        if self.integer:
+            return int(container.Int(self.sampled_name, int(low), int(high), sampling=sampling))
+        value = container.Float(self.sampled_name, low, high, sampling=sampling)
+        return float(self.sampled(float(value)))
+
+    def parse(self, text: str) -> Number:
+        """Reads a value that a person or a file gives.
+
+        Raises:
+            ValueError: if it is no number, or no whole number where one is needed.
+        """
+        return int(text) if self.integer else float(text)
+
+
+class Space(tuple[Hyperparameter, ...]):
+    """The hyperparameters of a study, in the order in which they are drawn.
+
+    Example:
+        >>> [hyperparameter.name for hyperparameter in PAPER]
+        ['units', 'learning_rate', 'momentum', 'noise_std']
+        >>> PAPER["units"].high
+        200
+    """
+
+    __slots__ = ()
+
+    def __getitem__(self, key: Any) -> Any:
+        """Finds a hyperparameter by name or place."""
+        if isinstance(key, str):
+            return next(row for row in self if row.name == key)
+        return super().__getitem__(key)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the hyperparameters."""
+        return tuple(row.name for row in self)
+
+    @property
+    def varied(self) -> tuple[Hyperparameter, ...]:
+        """The hyperparameters that are not fixed to one value."""
+        return tuple(row for row in self if not row.fixed)
+
+    def with_ranges(self, ranges: Mapping[str, tuple[Number, Number]]) -> Space:
+        """Changes ranges, and adds the rows of `EXTRAS` that are named.
+
+        Args:
+            ranges: lowest and highest value by name.
+
+        Raises:
+            KeyError: if there is no such hyperparameter.
+
+        Example:
+            >>> space = PAPER.with_ranges({"units": (20, 400), "forget_bias": (0, 2)})
+            >>> space["units"].high, space.names[-1]
+            (400, 'forget_bias')
+        """
+        rows = {row.name: row for row in self}
+        for name, (low, high) in ranges.items():
+            rows[name] = dataclasses.replace(rows.get(name) or _KNOWN[name], low=low, high=high)
+        return Space(rows.values())
+
+    def to_json(self) -> dict[str, list[Number]]:
+        """The ranges by name, as `study.json` and tables hold them."""
+        return {row.name: [row.low, row.high] for row in self}
+
+    @classmethod
+    def from_json(cls, ranges: Mapping[str, Sequence[Number]]) -> Space:
+        """Reads what `to_json` wrote, or a release that named the range of 1 - momentum.
+
+        Raises:
+            KeyError, TypeError, ValueError: if it is not that.
+        """
+        named: dict[str, tuple[Number, Number]] = {}
+        for name, (low, high) in ranges.items():
+            if name in _KNOWN:
+                named[name] = (low, high)
+            else:
+                named[_SAMPLED[name].name] = (_one_minus(high), _one_minus(low))
+        return Space(row for row in PAPER if row.name in named).with_ranges(named)
+
+    def declare(self, container: keras_tuner.HyperParameters) -> dict[str, Number]:
+        """Registers the space with KerasTuner and returns the values that are set there.
+
+        Args:
+            container: KerasTuner's, as a `HyperModel` gets it.
+
+        Example:
+            >>> import keras_tuner
+            >>> sorted(PAPER.declare(keras_tuner.HyperParameters()))
+            ['learning_rate', 'momentum', 'noise_std', 'units']
+        """
+        return {row.name: row.declare(container) for row in self}
+
+    def encode(self, values: Mapping[str, Number]) -> dict[str, Number]:
+        """Values under the names and on the scales that KerasTuner knows."""
+        return {row.sampled_name: row.sampled(values[row.name]) for row in self}
+
+    def describe(self, values: Mapping[str, Number]) -> str:
+        """Writes values in one line.
+
+        Example:
+            >>> values = {"units": 60, "learning_rate": 0.01, "momentum": 0.5, "noise_std": 0}
+            >>> PAPER.describe(values)
+            'units 60, learning rate 0.01, momentum 0.5, noise 0'
+        """
+        return ", ".join(f"{row.short} {values[row.name]:.3g}" for row in self)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{row.short} {row.low:g} to {row.high:g}" for row in self)
+
+
+def _one_minus(value: Number) -> float:
+    return float(1 - Decimal(repr(float(value))))
+
+
+PAPER = Space(
+    (
+        Hyperparameter(
+            "units", 20, 200, "log", integer=True, minimum=1, unit="LSTM blocks",
+            label="units", noun="the number of units", plural="sizes", short="units",
+            meaning="size of the hidden layer, of each direction",
+        ),
+        Hyperparameter(
+            "learning_rate", 1e-6, 1e-2, "log",
+            label="learning rate", noun="the learning rate", plural="learning rates",
+            short="learning rate", meaning="before the factor (1 - momentum)",
+        ),
+        Hyperparameter(
+            "momentum", 0.0, 0.99, "one_minus_log", minimum=0.0,
+            label="momentum", noun="the momentum", plural="momenta", short="momentum",
+            meaning="Nesterov momentum; it was drawn as 1 - momentum",
+        ),
+        Hyperparameter(
+            "noise_std", 0.0, 1.0, "linear", minimum=0.0,
+            label="input noise", noun="the input noise", plural="input noises", short="noise",
+            meaning="standard deviation of the Gaussian input noise",
+        ),
+    )
+)
+"""The paper's hyperparameters and ranges (section 4.4)."""
+
+EXTRAS: tuple[Hyperparameter, ...] = (
+    Hyperparameter(
+        "forget_bias", 0.0, 2.0, "linear",
+        label="forget-gate bias", noun="the forget-gate bias", plural="forget-gate biases",
+        short="forget bias", meaning="added to the initial bias of the forget gate, if any",
+    ),
+)
+"""Hyperparameters that a study varies only if it is asked to, by `--space`."""
+
+_KNOWN = {row.name: row for row in (*PAPER, *EXTRAS)}
+_SAMPLED = {row.sampled_name: row for row in _KNOWN.values()}
+
+
+def is_column(name: str) -> bool:
+    """Whether a column holds a hyperparameter; see `read`."""
+    return name in _KNOWN or name in _SAMPLED
+
+
+def read(column: str, text: str) -> tuple[str, Number]:
+    """Reads a value of a file's column; the first release wrote 1 - momentum into designs.
+
+    Args:
+        column: name of a hyperparameter, or its sampled name.
+        text: the cell.
+
+    Returns:
+        The hyperparameter's name, and its value.
+
+    Raises:
+        KeyError: if there is no such hyperparameter.
+        ValueError: if the cell is no value of it.
+
+    Example:
+        >>> read("one_minus_momentum", "0.25")
+        ('momentum', 0.75)
+    """
+    if column in _KNOWN:
+        return column, _KNOWN[column].parse(text)
+    row = _SAMPLED[column]
+    return row.name, row.sampled(float(text))
+
+
+def parse_flag(items: Sequence[str], space: Space) -> Space:
+    """Changes a space as the flag `--space` asks.
+
+    Args:
+        items: such as `learning_rate=1e-6:1`.
+        space: what is changed.
+
+    Raises:
+        InputError: if one of them is not that; the message names it.
+
+    Example:
+        >>> parse_flag(["learning_rate=1e-6:1"], PAPER)["learning_rate"].high
+        1.0
+        >>> parse_flag(["units=200:20"], PAPER)
+        Traceback (most recent call last):
+        common.errors.InputError: --space: units: expected LOW:HIGH with LOW at most HIGH. ...
+    """
+    ranges = {}
+    for item in items:
+        name, _, ends = (part.strip() for part in item.partition("="))
+        if name not in _KNOWN:
+            raise InputError(
+                f"--space: expected NAME=LOW:HIGH with a name of {', '.join(_KNOWN)}. "
+                f"Received: {item!r}"
+            )
+        ranges[name] = _parse_range(_KNOWN[name], ends)
+    return space.with_ranges(ranges)
+
+
+def _parse_range(row: Hyperparameter, ends: str) -> tuple[Number, Number]:
+    kind = "whole numbers" if row.integer else "numbers"
+    try:
+        low, high = (row.parse(end) for end in ends.split(":"))
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError
+    except ValueError as error:
+        raise InputError(
+            f"--space: {row.name}: expected LOW:HIGH, two {kind}. Received: {ends!r}"
+        ) from error
+    expected = ""
+    if low > high:
+        expected = "LOW:HIGH with LOW at most HIGH"
+    elif row.scale == "log" and low <= 0:
+        expected = "LOW above 0, on a logarithmic scale"
+    elif row.scale == "one_minus_log" and high >= 1:
+        expected = "HIGH below 1"
+    elif low < row.minimum:
+        expected = f"LOW of at least {row.minimum:g}"
+    if expected:
+        raise InputError(f"--space: {row.name}: expected {expected}. Received: {ends!r}")
+    return low, high
