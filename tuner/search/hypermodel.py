@@ -7,7 +7,7 @@ Example:
     task = find_task("music")
     hypermodel = VariantHyperModel(task, "CIFG", corpus=task.load("auto"))
     tuner = keras_tuner.Hyperband(hypermodel, OBJECTIVE, max_epochs=30, directory="search")
-    tuner.search.study_tuner()
+    tuner.search()
     ```
 """
 

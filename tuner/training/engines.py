@@ -1,98 +1,145 @@
-"""The engines by name. None is imported before it is to train."""
+"""The engines: what trains trials, one row each, the fastest first.
+
+An engine's module has a class `Trainer`. Nothing of it is imported before it is to train. The
+engine is chosen for each trial: the first of the table that has no obstacle.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+import importlib.util
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 from typing import Protocol as Interface
 
 from common import command_line
 from common.errors import InputError
-from tuner.parallel.messages import Assignment, EpochEnd, Event, Started
-from tuner.tasks.task import Corpus, Task
-from tuner.training.protocol import Protocol, Trial, TrialResult
-from tuner.training.trial_state import TrialState
+from common.machine import cores
+from tuner.training.optimizers import OPTIMIZERS
+from tuner.training.protocol import Problem, Trial, TrialResult
+from tuner.training.trial_state import (
+    CHECKPOINT_SECONDS,
+    CheckpointPath,
+    OnEpochEnd,
+    no_checkpoint,
+)
+from zoo import registry
 
-_MODULES = {"native": "tuner.training.native", "keras": "tuner.training.keras_engine"}
 
-KERAS_BACKENDS = {"native": "numpy", "keras": "tensorflow"}
-"""Keras' backend in a process that only trains with an engine: `numpy` keeps TensorFlow out."""
+class Trainer(Interface):
+    """Trains the trials of one problem."""
 
+    def __init__(self, problem: Problem) -> None:
+        """Prepares what all trials share."""
 
-class Train(Interface):
-    """What an engine is: a function that trains trials one after the other."""
-
-    def __call__(
+    def train(
         self,
-        task: Task,
-        corpus: Corpus,
         trials: Iterable[Trial],
-        protocol: Protocol,
         *,
-        checkpoint_path: Callable[[Trial], Path] | None = None,
-        checkpoint_seconds: float = 30.0,
-        observe: Callable[[Trial, TrialState], None] = ...,
+        checkpoint_path: CheckpointPath = no_checkpoint,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        on_epoch_end: OnEpochEnd = ...,
     ) -> Iterator[TrialResult]:
-        """Trains trials; see `tuner.training.keras_engine.train`."""
+        """Trains trials, several at a time if the engine can.
+
+        Args:
+            trials: what to train. An engine may take as many before it yields a result as its
+                `Engine.capacity` says; taking the next may block until there is one.
+            checkpoint_path: where a running trial's checkpoint is. That of a finished trial is left
+                to the caller, who removes it when the result is safe.
+            checkpoint_seconds: least time between two checkpoints.
+            on_epoch_end: called after every epoch.
+
+        Yields:
+            The result of each trial, in any order.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice:
-    """An engine, chosen.
+class Speed:
+    """How fast an engine is on one core.
 
     Attributes:
-        engine: its name.
-        reason: why, where a person might have expected another one; empty otherwise.
+        start: seconds that a worker needs before its first trial.
+        trial: seconds that every trial takes, however short its epochs.
+        frame: seconds a frame of training data and epoch, validation included.
+        weight: seconds more of it for every weight.
     """
 
-    engine: str
-    reason: str = ""
+    start: float
+    trial: float
+    frame: float
+    weight: float
 
 
-def choose(name: str, *, keras_for: str = "") -> Choice:
-    """Chooses the engine of a study.
+def one_at_a_time() -> int:
+    """The capacity of an engine that trains a trial after the other."""
+    return 1
 
-    Args:
-        name: `native`, `keras`, or `auto` for the fastest that can be had: `native` on CPUs,
-            `keras` on anything else.
-        keras_for: what only the `keras` engine can do and is asked for, such as
-            "--strategy=mirrored"; empty if nothing is.
 
-    Raises:
-        InputError: if the named engine cannot be used.
+def any_trial(trial: Trial) -> Hashable:
+    """The group of a trial for an engine to which all trials are alike."""
+    return None
 
-    Example:
-        >>> choose("auto", keras_for="--strategy=mirrored")
-        Choice(engine='keras', reason='--strategy=mirrored needs it')
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """One way to train trials.
+
+    Attributes:
+        name: in flags, ledgers and checkpoints.
+        module: where its `Trainer` is.
+        keras_backend: Keras' backend in a process that trains with it: `numpy` where it needs no
+            Keras, which keeps TensorFlow out.
+        obstacle: says why it cannot train a trial here; empty if it can.
+        speed: for estimates.
+        workers: how many processes suit this machine.
+        capacity: how many trials a process trains at a time.
+        group: trials with equal groups can be trained at the same time.
     """
-    if name == "keras":
-        return Choice("keras")
-    obstacle = _native_obstacle()
-    if name == "native":
-        if keras_for:
-            raise InputError(f"--engine=native: {keras_for} needs --engine=keras")
-        if obstacle:
-            raise InputError(f"--engine=native: {obstacle}; use --engine=keras")
-        return Choice("native")
-    if keras_for:
-        return Choice("keras", f"{keras_for} needs it")
-    device = accelerator()
-    if device:
-        return Choice("keras", f"there is a {device}; --engine=native would train on the CPU")
-    if obstacle:
-        return Choice("keras", f"the native engine, many times faster, {obstacle}")
-    return Choice("native")
+
+    name: str
+    module: str
+    keras_backend: str
+    obstacle: Callable[[Problem, Trial], str]
+    speed: Speed
+    workers: Callable[[], int] = cores
+    capacity: Callable[[], int] = one_at_a_time
+    group: Callable[[Trial], Hashable] = any_trial
+
+    def trainer(self, problem: Problem) -> Trainer:
+        """Imports the engine and prepares it.
+
+        Raises:
+            ImportError: if it is not installed.
+        """
+        if self.keras_backend == "tensorflow":
+            command_line.start_tensorflow()
+        for cell in problem.cells:
+            registry.find_variant(cell)
+        module: Any = importlib.import_module(self.module)
+        trainer: Trainer = module.Trainer(problem)
+        return trainer
+
+    def seconds(self, problem: Problem, trial: Trial) -> float:
+        """Estimates the time of a trial that does not stop before its last epoch."""
+        weights = count_params(problem, trial.variant, trial.units)
+        frames = problem.protocol.max_epochs * problem.corpus.train.frames
+        return self.speed.trial + frames * (self.speed.frame + self.speed.weight * weights)
 
 
-def _native_obstacle() -> str:
-    """Says why the native engine cannot be had; empty if it can."""
-    try:
-        importlib.import_module("numba")
-    except ImportError as error:
-        return f"needs Numba, which cannot be imported ({error})"
+def _native_obstacle(problem: Problem, trial: Trial) -> str:
+    if importlib.util.find_spec("numba") is None:
+        return "Numba is not installed"
+    if not OPTIMIZERS[problem.protocol.optimizer].native:
+        return f"it has no optimizer {problem.protocol.optimizer}"
+    if registry.switches(trial.variant) is None:
+        return f"{trial.variant} is not a variant of the LSTM"
+    return ""
+
+
+def _nothing(problem: Problem, trial: Trial) -> str:
     return ""
 
 
@@ -104,55 +151,67 @@ def accelerator() -> str:
     return next((kind for kind in kinds if kind != "CPU"), "")
 
 
-def load(name: str) -> Train:
-    """Imports an engine.
+def _keras_workers() -> int:
+    # Workers on one accelerator would share its memory, and take turns.
+    return 1 if accelerator() else cores()
+
+
+ENGINES = {
+    engine.name: engine
+    for engine in (
+        Engine(
+            "native",
+            module="tuner.training.native.engine",
+            keras_backend="numpy",
+            obstacle=_native_obstacle,
+            # Fitted to benchmarks/results/study.csv and start.csv (2.4 GHz EPYC core, compiled code
+            # cached).
+            speed=Speed(start=4.0, trial=0.05, frame=9.2e-7, weight=1.13e-10),
+        ),
+        Engine(
+            "keras",
+            module="tuner.training.keras_engine",
+            keras_backend="tensorflow",
+            obstacle=_nothing,
+            # Fitted to benchmarks/results/epoch.csv (one thread of such a core), music and speech;
+            # with CTC a frame takes twice as long. A trial traces the graphs of its network.
+            speed=Speed(start=6.0, trial=4.0, frame=1.4e-4, weight=5e-10),
+            workers=_keras_workers,
+        ),
+    )
+}
+"""The engines of `python -m tuner.run --engine`, the fastest first."""
+
+
+def choose(name: str, problem: Problem, trial: Trial) -> Engine:
+    """Chooses the engine of a trial.
 
     Args:
-        name: `native` or `keras`.
+        name: a name of `ENGINES`, or `auto` for the fastest that can train the trial.
+        problem: what the trial belongs to.
+        trial: what is to be trained; all trials of a variant get the same engine.
 
     Raises:
-        ImportError: if it cannot be had here.
+        InputError: if the named engine cannot train it.
     """
-    if name == "keras":
-        command_line.start_tensorflow()
-    module: Any = importlib.import_module(_MODULES[name])
-    train: Train = module.train
-    return train
+    if name == "auto":
+        return next(engine for engine in ENGINES.values() if not engine.obstacle(problem, trial))
+    engine = ENGINES[name]
+    obstacle = engine.obstacle(problem, trial)
+    if obstacle:
+        raise InputError(f"--engine={name}: {obstacle}; use --engine=auto")
+    return engine
 
 
-def carry_out(
-    train: Train,
-    task: Task,
-    corpus: Corpus,
-    protocol: Protocol,
-    assignments: Iterator[Assignment],
-    tell: Callable[[Event], None],
-) -> None:
-    """Trains trials one after the other.
+def count_params(problem: Problem, variant: str, units: int) -> int:
+    """Counts the weights of a problem's network.
 
     Args:
-        train: the engine.
-        task: what is learned.
-        corpus: its data.
-        protocol: training rules.
-        assignments: the trials; the next one is taken when the one before has been told of.
-        tell: is told of starts, epochs and outcomes.
+        problem: its task has inputs, outputs and direction.
+        variant: code of the variant.
+        units: LSTM blocks.
     """
-    checkpoints: dict[Trial, Path] = {}
-
-    def trials() -> Iterator[Trial]:
-        for assignment in assignments:
-            checkpoints[assignment.trial] = assignment.checkpoint
-            tell(Started(assignment.trial))
-            yield assignment.trial
-
-    # One call for all of them: an engine may prepare the corpus once.
-    for outcome in train(
-        task,
-        corpus,
-        trials(),
-        protocol,
-        checkpoint_path=checkpoints.__getitem__,
-        observe=lambda trial, course: tell(EpochEnd.to(trial, course)),
-    ):
-        tell(outcome)
+    task = problem.task
+    directions = 2 if task.bidirectional else 1
+    cells = directions * registry.count_params(variant, task.inputs, units)
+    return cells + (directions * units + 1) * task.outputs

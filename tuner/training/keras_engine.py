@@ -2,14 +2,14 @@
 
 Where Keras' own pieces differ from the protocol they are replaced: its losses are means (ours is a
 sum, one sequence an update), its `EarlyStopping` and `BackupAndRestore` know nothing of the
-untrained network, of divergence or of the random streams (`_Trainer` does), and its `GaussianNoise`
+untrained network, of divergence or of the random streams (`_Run` does), and its `GaussianNoise`
 draws on the device (ours is drawn on the host by `tuner.training.random_streams`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,19 @@ import tensorflow as tf
 
 from tuner.tasks.heads import grouped_error
 from tuner.tasks.sequences import Sequences
-from tuner.tasks.task import Corpus, Task
-from tuner.training import placement, random_streams
-from tuner.training.network import Scorer, build_network, compile_network
-from tuner.training.protocol import Protocol, Score, Trial, TrialResult
-from tuner.training.trial_state import Checkpoint, CheckpointTimer, Observer, TrialState
+from tuner.training import network, random_streams, replicas
+from tuner.training.initialization import initial_weights
+from tuner.training.protocol import Problem, Protocol, Score, Trial, TrialResult
+from tuner.training.trial_state import (
+    CHECKPOINT_SECONDS,
+    Checkpoint,
+    CheckpointPath,
+    CheckpointTimer,
+    OnEpochEnd,
+    TrialState,
+    Weights,
+    no_checkpoint,
+)
 
 _ENGINE = "keras"
 
@@ -104,186 +112,170 @@ class FeedEpoch(keras.callbacks.Callback):
         self._feed.epoch = epoch + 1
 
 
-class _Trainer(keras.callbacks.Callback):
-    """Runs the protocol around `model.fit`: feeding, measuring, stopping, checkpoints."""
+class _Callback(keras.callbacks.Callback):
+    """Runs the protocol around `model.fit`: measuring, stopping, checkpoints."""
 
-    def __init__(
-        self,
-        feed: Feed,
-        protocol: Protocol,
-        course: TrialState,
-        measure: Callable[[], Score],
-        train: Sequences,
-        report: Callable[[TrialState], None],
-        save: Callable[[TrialState, int, float], None],
-        stopwatch: CheckpointTimer,
-        resumed_loss: float,
-    ) -> None:
+    def __init__(self, run: _Run) -> None:
         super().__init__()
-        self._feed = feed
-        self._protocol = protocol
-        self.course = course
-        self._measure = measure
-        self._frames = train.frames
-        self._sequences = len(train)
-        self._report = report
-        self._save = save
-        self._stopwatch = stopwatch
-        self._resumed_loss = resumed_loss
-        self._visited = 0
-        self._loss = 0.0
+        self._run = run
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._visited = self._feed.start
-        self._loss = self._resumed_loss if self._feed.start else 0.0
+        self._run.begin_epoch()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         # Keras would keep a mean over the epoch in float32, in variables that a strategy shares
         # out in ways of its own; so each logged loss is that of one sequence.
         self.model.reset_metrics()
-        self._visited += 1
-        self._loss += float(logs["loss"])
-        if not np.isfinite(self._loss):
-            self.course.diverged = True
-            self.model.stop_training = True
-        elif self._visited < self._sequences and self._stopwatch.due():
-            # After the last sequence the epoch still has to be measured: no place to go on from.
-            self._checkpoint(self._visited)
+        self._run.end_sequence(float(logs["loss"]))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if not self.course.diverged:
-            loss = self._loss / self._frames
-            self.course.record(loss, self._measure(), tuple(self.model.get_weights()))
-        self._stopwatch.tick(self.course)
-        if self.course.over(self._protocol):
-            self.model.stop_training = True
-        elif self._stopwatch.due():
-            self._checkpoint(0)
-        self._report(self.course)
-
-    def _checkpoint(self, visited: int) -> None:
-        self._stopwatch.tick(self.course)
-        self._save(self.course, visited, self._loss)
-        self._stopwatch.saved()
+        self._run.end_epoch()
 
 
-def train(
-    task: Task,
-    corpus: Corpus,
-    trials: Iterable[Trial],
-    protocol: Protocol,
-    *,
-    checkpoint_path: Callable[[Trial], Path] | None = None,
-    checkpoint_seconds: float = 30.0,
-    observe: Observer = lambda trial, course: None,
-    strategy: tf.distribute.Strategy | None = None,
-) -> Iterator[TrialResult]:
-    """Trains trials one after the other with `model.fit`.
+class _Run:
+    """A trial in training."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        trial: Trial,
+        path: Path | None,
+        timer: CheckpointTimer,
+        on_epoch_end: OnEpochEnd,
+    ) -> None:
+        task, corpus, protocol = problem.task, problem.corpus, problem.protocol
+        self._problem = problem
+        self._trial = trial
+        self._path = path
+        self._timer = timer
+        self._on_epoch_end = on_epoch_end
+        self._model = model = network.build_network(
+            task, trial.variant, trial.units, protocol.weight_std
+        )
+        shapes = [tuple(weight.shape) for weight in model.weights]
+        model.set_weights(initial_weights(trial, shapes, problem))
+        network.compile_network(model, task, trial, protocol.optimizer)
+        model.optimizer.build(model.trainable_variables)
+        self._scorer = network.Scorer(model, task)
+        self._feed = Feed(trial, protocol, corpus.train)
+        # Of the epoch underway: sequences trained on, and the sum of their losses.
+        self._visited = 0
+        self._loss = 0.0
+        checkpoint = Checkpoint.load(path, trial, _ENGINE)
+        if checkpoint is None:
+            self._state = TrialState.begin(self._measure("validation"), self._weights)
+        else:
+            self._state = checkpoint.state
+            self._feed.start = self._visited = checkpoint.visited
+            *values, loss = checkpoint.engine_state
+            self._loss = float(loss)
+            for variable, value in zip(self._variables, values, strict=True):
+                variable.assign(value)
+
+    @property
+    def _weights(self) -> Weights:
+        return tuple(self._model.get_weights())
+
+    @property
+    def _variables(self) -> list[Any]:
+        return [*self._model.weights, *self._model.optimizer.variables]
+
+    def _measure(self, split: str) -> Score:
+        score = self._scorer(getattr(self._problem.corpus, split))
+        numbers = np.array(dataclasses.astuple(score))
+        return Score(*replicas.of_chief(numbers, self._model.distribute_strategy).tolist())
+
+    def train(self) -> TrialResult:
+        """Trains to the end, and measures the weights of the best epoch."""
+        protocol, model, feed, state = (
+            self._problem.protocol, self._model, self._feed, self._state
+        )
+        while not state.should_stop(protocol):
+            # An epoch that was interrupted is finished by itself: the data set is shorter.
+            last = state.epoch + 1 if feed.start else protocol.max_epochs
+            model.fit(
+                replicas.replicate(feed.dataset(), model.distribute_strategy),
+                initial_epoch=state.epoch,
+                epochs=last,
+                shuffle=False,
+                callbacks=[FeedEpoch(feed), _Callback(self)],
+                verbose=0,
+            )
+            feed.start = 0
+        model.set_weights(state.best_weights)
+        test = self._measure("test")
+        grouped, groups = None, self._problem.task.groups
+        if groups:
+            split = self._problem.corpus.test
+            grouped = grouped_error(split.targets, self._scorer.decide(split), groups)
+        self._timer.add_elapsed(state)
+        return state.result(self._trial, test, grouped, _ENGINE)
+
+    def begin_epoch(self) -> None:
+        """Starts to count, unless the epoch was begun before an interruption."""
+        if not self._feed.start:
+            self._visited, self._loss = 0, 0.0
+
+    def end_sequence(self, loss: float) -> None:
+        """Adds the loss of a sequence that has been trained on."""
+        self._visited += 1
+        self._loss += loss
+        if not np.isfinite(self._loss):
+            self._state.diverged = True
+            self._model.stop_training = True
+        elif self._visited < len(self._problem.corpus.train) and self._timer.due():
+            # After the last sequence the epoch still has to be measured: no place to go on from.
+            self._save(self._visited)
+
+    def end_epoch(self) -> None:
+        """Measures the epoch, unless it diverged, and decides whether it was the last."""
+        state = self._state
+        if not state.diverged:
+            loss = self._loss / self._problem.corpus.train.frames
+            state.end_epoch(loss, self._measure("validation"), self._weights)
+        self._timer.add_elapsed(state)
+        if state.should_stop(self._problem.protocol):
+            self._model.stop_training = True
+        elif self._timer.due():
+            self._save(0)
+        self._on_epoch_end(self._trial, state)
+
+    def _save(self, visited: int) -> None:
+        self._timer.add_elapsed(self._state)
+        if self._path is not None:
+            arrays = (*map(np.asarray, self._variables), np.array(self._loss))
+            Checkpoint(self._trial, _ENGINE, self._state, visited, arrays).save(self._path)
+        self._timer.reset()
+
+
+class Trainer:
+    """Trains trials one after the other with `model.fit`; a `tuner.training.engines.Trainer`.
 
     The same trial gives the same curve, bit for bit on the same machine and libraries, also after
     an interruption at any moment.
 
     Args:
-        task: what is learned.
-        corpus: its data.
-        trials: what to try.
-        protocol: the rules.
-        checkpoint_path: where a running trial's checkpoint is; None keeps none. A finished trial's
-            checkpoint is left to the caller, who removes it when the outcome is safe.
-        checkpoint_seconds: least time between two checkpoints.
-        observe: called after every epoch.
-        strategy: where to train, see `tuner.training.placement`; by default on one device.
-
-    Yields:
-        The outcome of each trial in the order of `trials`.
+        problem: task, data and rules.
+        strategy: where to train, see `tuner.parallel.distribute`; by default on one device.
     """
-    for trial in trials:
-        keras.utils.clear_session(free_memory=True)
-        path = checkpoint_path(trial) if checkpoint_path else None
-        with (strategy or tf.distribute.get_strategy()).scope():
-            outcome = _train_one(task, corpus, trial, protocol, path, checkpoint_seconds, observe)
-        yield outcome
 
+    def __init__(self, problem: Problem, strategy: tf.distribute.Strategy | None = None) -> None:
+        self._problem = problem
+        self._strategy = strategy
 
-def _train_one(
-    task: Task,
-    corpus: Corpus,
-    trial: Trial,
-    protocol: Protocol,
-    path: Path | None,
-    checkpoint_seconds: float,
-    observe: Observer,
-) -> TrialResult:
-    stopwatch = CheckpointTimer(checkpoint_seconds)
-    model = build_network(task, trial.variant, trial.units, protocol.weight_std)
-    shapes = [tuple(weight.shape) for weight in model.weights]
-    model.set_weights(random_streams.initial_weights(trial.seed, shapes, protocol.weight_std))
-    compile_network(model, task, trial)
-    model.optimizer.build(model.trainable_variables)
-    strategy, scorer = model.distribute_strategy, Scorer(model, task)
-
-    def measure(split: Sequences) -> Score:
-        score = scorer(split)
-        return Score(*placement.of_chief(np.array(dataclasses.astuple(score)), strategy).tolist())
-
-    checkpoint = Checkpoint.load(path, trial, _ENGINE) if path else None
-    resumed_loss = 0.0
-    feed = Feed(trial, protocol, corpus.train)
-    if checkpoint is None:
-        course = TrialState.begin(measure(corpus.validation), tuple(model.get_weights()))
-    else:
-        course = checkpoint.course
-        feed.start = checkpoint.visited
-        resumed_loss = _set_state(model, checkpoint.engine_state)
-
-    def save(course: TrialState, visited: int, loss: float) -> None:
-        if path is not None:
-            Checkpoint(trial, _ENGINE, course, visited, _get_state(model, loss)).save(path)
-
-    trainer = _Trainer(
-        feed,
-        protocol,
-        course,
-        measure=lambda: measure(corpus.validation),
-        train=corpus.train,
-        report=lambda course: observe(trial, course),
-        save=save,
-        stopwatch=stopwatch,
-        resumed_loss=resumed_loss,
-    )
-    while not course.over(protocol):
-        # An epoch that was interrupted is finished by itself: the data set is shorter.
-        last = course.epoch + 1 if feed.start else protocol.max_epochs
-        model.fit(
-            placement.replicate(feed.dataset(), strategy),
-            initial_epoch=course.epoch,
-            epochs=last,
-            shuffle=False,
-            callbacks=[FeedEpoch(feed), trainer],
-            verbose=0,
-        )
-        feed.start = 0
-
-    model.set_weights(course.best_weights)
-    test = measure(corpus.test)
-    grouped = None
-    if task.groups:
-        decided = scorer.decide(corpus.test)
-        grouped = grouped_error(corpus.test.targets, decided, task.groups)
-    stopwatch.tick(course)
-    return course.outcome(trial, test, grouped, model.count_params(), _ENGINE)
-
-
-def _get_state(model: keras.Model, loss: float) -> tuple[np.ndarray, ...]:
-    """Weights, optimizer variables and the loss of the epoch so far, as `_set_state` takes them."""
-    variables = [*model.weights, *model.optimizer.variables]
-    return (*(np.asarray(variable) for variable in variables), np.array(loss))
-
-
-def _set_state(model: keras.Model, state: tuple[np.ndarray, ...]) -> float:
-    """Restores weights and optimizer; returns the loss of the epoch so far."""
-    *values, loss = state
-    variables = [*model.weights, *model.optimizer.variables]
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
-    return float(loss)
+    def train(
+        self,
+        trials: Iterable[Trial],
+        *,
+        checkpoint_path: CheckpointPath = no_checkpoint,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        on_epoch_end: OnEpochEnd = lambda trial, state: None,
+    ) -> Iterator[TrialResult]:
+        """Trains trials; see `tuner.training.engines.Trainer.train`."""
+        for trial in trials:
+            keras.utils.clear_session(free_memory=True)
+            timer = CheckpointTimer(checkpoint_seconds)
+            with (self._strategy or tf.distribute.get_strategy()).scope():
+                path = checkpoint_path(trial)
+                result = _Run(self._problem, trial, path, timer, on_epoch_end).train()
+            yield result

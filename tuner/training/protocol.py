@@ -1,6 +1,6 @@
 """The paper's training rules, and what goes into and comes out of a trial.
 
-They mean the same to every engine, so that a trial's numbers do not depend on the engine, up to rounding.
+They mean the same to every engine, so that a trial has the same numbers, up to rounding.
 """
 
 from __future__ import annotations

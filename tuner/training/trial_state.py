@@ -1,4 +1,4 @@
-"""The course of a trial: which epoch is best, when to stop, how to go on after an interruption.
+"""The state of a trial: which epoch is best, when to stop, how to go on after an interruption.
 
 The rules are the same for every engine; an engine only trains, measures and reports here.
 """
@@ -20,13 +20,23 @@ from tuner.training.protocol import Epoch, Metrics, Protocol, Score, Trial, Tria
 
 Weights = tuple[np.ndarray, ...]
 
-Observer = Callable[[Trial, "TrialState"], None]
-"""Is told of every finished epoch."""
+OnEpochEnd = Callable[[Trial, "TrialState"], None]
+"""Is called after every epoch."""
+
+CheckpointPath = Callable[[Trial], Path | None]
+"""Says where the checkpoint of a running trial is; None if it has none."""
+
+CHECKPOINT_SECONDS = 30.0
+"""Least time between two checkpoints of a trial."""
+
+
+def no_checkpoint(trial: Trial) -> None:
+    """A `CheckpointPath` of trials that cannot be interrupted."""
 
 
 @dataclasses.dataclass
 class TrialState:
-    """Where a trial stands.
+    """How far a trial has come.
 
     Attributes:
         best_epoch: epoch with the best validation score so far.
@@ -59,8 +69,8 @@ class TrialState:
         """The last finished epoch."""
         return self.curve[-1].epoch
 
-    def record(self, loss: float, score: Score, weights: Weights) -> None:
-        """Takes note of a finished epoch.
+    def end_epoch(self, loss: float, score: Score, weights: Weights) -> None:
+        """Records a finished epoch.
 
         Args:
             loss: training loss a frame during the epoch.
@@ -74,7 +84,7 @@ class TrialState:
         if score.mean < self.best_score.mean:
             self.best_epoch, self.best_score, self.best_weights = self.epoch, score, weights
 
-    def over(self, protocol: Protocol) -> bool:
+    def should_stop(self, protocol: Protocol) -> bool:
         """Whether the trial has had its epochs, has stopped improving, or has diverged."""
         return (
             self.diverged
@@ -82,21 +92,15 @@ class TrialState:
             or self.epoch - self.best_epoch >= protocol.patience
         )
 
-    def outcome(
-        self,
-        trial: Trial,
-        test: Score,
-        test_grouped: float | None,
-        parameters: int,
-        engine: str,
+    def result(
+        self, trial: Trial, test: Score, test_grouped: float | None, engine: str
     ) -> TrialResult:
-        """Says what came of a trial that is over.
+        """Makes the result of a trial that has ended.
 
         Args:
-            trial: what was tried.
+            trial: which trial.
             test: test score of the best weights.
             test_grouped: their test score over the task's groups of classes, if it has some.
-            parameters: trainable weights.
             engine: which engine trained it.
         """
         return TrialResult(
@@ -108,7 +112,7 @@ class TrialState:
                 curve=tuple(self.curve),
                 diverged=self.diverged,
                 seconds=self.seconds,
-                parameters=parameters,
+                parameters=sum(weight.size for weight in self.best_weights),
                 engine=engine,
                 test_grouped=test_grouped,
             ),
@@ -126,25 +130,25 @@ class CheckpointTimer:
             checkpoint_seconds: least time between two checkpoints.
         """
         self._checkpoint_seconds = checkpoint_seconds
-        self._clock = self._saved = time.monotonic()
+        self._clock = self._checkpoint = time.monotonic()
 
-    def tick(self, course: TrialState) -> None:
-        """Adds the time since the last call to a course."""
+    def add_elapsed(self, state: TrialState) -> None:
+        """Adds the time since the last call to the trial's."""
         now = time.monotonic()
-        course.seconds += now - self._clock
+        state.seconds += now - self._clock
         self._clock = now
 
     def due(self) -> bool:
         """Whether the last checkpoint is old enough for another."""
-        return time.monotonic() - self._saved > self._checkpoint_seconds
+        return time.monotonic() - self._checkpoint > self._checkpoint_seconds
 
-    def saved(self) -> None:
-        """Takes note that there is a checkpoint now."""
-        self._saved = time.monotonic()
+    def reset(self) -> None:
+        """Counts from here to the next checkpoint."""
+        self._checkpoint = time.monotonic()
 
 
-# Counts the changes of what engines keep in checkpoints: what another release wrote fits no longer.
-_FORMAT = 2
+# Counts the changes of what engines keep in checkpoints: those of another release do not fit.
+_FORMAT = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,14 +158,14 @@ class Checkpoint:
     Attributes:
         trial: which trial.
         engine: which engine is training it; no other can go on from here.
-        course: where it stands.
+        state: how far it has come.
         visited: sequences of the unfinished epoch that have been trained on.
         engine_state: arrays that belong to the engine (weights, optimizer, running loss).
     """
 
     trial: Trial
     engine: str
-    course: TrialState
+    state: TrialState
     visited: int
     engine_state: Weights
 
@@ -171,20 +175,18 @@ class Checkpoint:
         Raises:
             OSError: if the disk is full or the folder read-only.
         """
-        course = self.course
+        state = self.state
         facts = {
-            "format": _FORMAT,
-            "trial": dataclasses.asdict(self.trial),
-            "engine": self.engine,
+            **self._identity(self.trial, self.engine),
             "visited": self.visited,
-            "best_epoch": course.best_epoch,
-            "best_score": dataclasses.asdict(course.best_score),
-            "curve": [dataclasses.asdict(epoch) for epoch in course.curve],
-            "diverged": course.diverged,
-            "seconds": course.seconds,
+            "best_epoch": state.best_epoch,
+            "best_score": dataclasses.asdict(state.best_score),
+            "curve": [dataclasses.asdict(epoch) for epoch in state.curve],
+            "diverged": state.diverged,
+            "seconds": state.seconds,
         }
         arrays: dict[str, Any] = {"facts": np.array(json.dumps(facts))}
-        arrays |= {f"best_{index}": array for index, array in enumerate(course.best_weights)}
+        arrays |= {f"best_{index}": array for index, array in enumerate(state.best_weights)}
         arrays |= {f"state_{index}": array for index, array in enumerate(self.engine_state)}
 
         def write(temporary: Path) -> None:
@@ -193,8 +195,12 @@ class Checkpoint:
 
         files.write_file(path, write)
 
+    @staticmethod
+    def _identity(trial: Trial, engine: str) -> dict[str, Any]:
+        return {"format": _FORMAT, "trial": dataclasses.asdict(trial), "engine": engine}
+
     @classmethod
-    def load(cls, path: Path, trial: Trial, engine: str) -> Checkpoint | None:
+    def load(cls, path: Path | None, trial: Trial, engine: str) -> Checkpoint | None:
         """Reads the checkpoint of a trial.
 
         Args:
@@ -206,17 +212,19 @@ class Checkpoint:
             The checkpoint, or None if there is none, it is damaged, or another trial's, engine's or
             release's: the trial then starts again, which changes no number.
         """
+        if path is None:
+            return None
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 facts = json.loads(str(arrays["facts"]))
                 best = _numbered(arrays, "best_")
-                state = _numbered(arrays, "state_")
+                engine_state = _numbered(arrays, "state_")
         except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
-        expected = {"format": _FORMAT, "trial": dataclasses.asdict(trial), "engine": engine}
+        expected = cls._identity(trial, engine)
         if {name: facts.get(name) for name in expected} != expected:
             return None
-        course = TrialState(
+        state = TrialState(
             best_epoch=facts["best_epoch"],
             best_score=Score(**facts["best_score"]),
             best_weights=best,
@@ -224,7 +232,7 @@ class Checkpoint:
             diverged=facts["diverged"],
             seconds=facts["seconds"],
         )
-        return cls(trial, engine, course, facts["visited"], state)
+        return cls(trial, engine, state, facts["visited"], engine_state)
 
 
 def _numbered(arrays: Any, prefix: str) -> Weights:

@@ -38,8 +38,8 @@ def test_stock_tuners_search_it(tmp_path: pathlib.Path, tuner_class: type, optio
         overwrite=True,
         **options,
     )
-    tuner.search.study_tuner(verbose=0)
-    trials = tuner.search.oracle.get_best_trials(10)
+    tuner.search(verbose=0)
+    trials = tuner.oracle.get_best_trials(10)
     assert len(trials) >= 3
     assert all(trial.status == "COMPLETED" and np.isfinite(trial.score) for trial in trials)
     values = tuner.get_best_hyperparameters()[0].values
@@ -57,8 +57,8 @@ def test_diverging_trials_are_no_failures(tmp_path: pathlib.Path) -> None:
     tuner = keras_tuner.RandomSearch(
         hypermodel, objective=OBJECTIVE, max_trials=4, directory=str(tmp_path), overwrite=True
     )
-    tuner.search.study_tuner(verbose=0)
-    scores = [trial.score for trial in tuner.search.oracle.get_best_trials(4)]
+    tuner.search(verbose=0)
+    scores = [trial.score for trial in tuner.oracle.get_best_trials(4)]
     assert len(scores) == 4 and np.all(np.isfinite(scores))
 
 

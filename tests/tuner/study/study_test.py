@@ -245,7 +245,7 @@ def test_a_damaged_kerastuner_project_is_rebuilt(copied: pathlib.Path, damage: o
     assert run(copied, tiny.plan()).finished == []
     tuner = open_with_kerastuner(copied, "V")
     card = json.loads((copied / "best" / "V" / "card.json").read_text())
-    assert tuner.search.oracle.get_best_trials()[0].score == card["validation"]
+    assert tuner.oracle.get_best_trials()[0].score == card["validation"]
     score = network.Scorer(tuner.get_best_models()[0], TASK)(TASK.load("a").validation)
     assert score.mean == card["validation"]
 
