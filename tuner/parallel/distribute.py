@@ -1,16 +1,21 @@
-"""A study under a strategy: the chief runs it, the others of a cluster train in step with it.
+"""A study under a distribution strategy of TensorFlow: where the `keras` engine trains.
 
-Only the chief reads and writes the study directory. Before each trial it tells the others which one
-comes and gives them its checkpoint, so nothing needs to be shared but the data.
+A strategy gets a study onto a device (a TPU) or into a cluster that wants one; it makes no update
+faster (`tuner.training.replicas`). Trials are what can be trained side by side: `--workers`.
+
+In a cluster the chief runs the study, and the others train in step with it. Only the chief reads
+and writes the study directory. Before each trial it tells the others which one comes and gives them
+its checkpoint, so nothing needs to be shared but the data.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
+import os
 import tempfile
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,11 +24,102 @@ import numpy as np
 import tensorflow as tf
 
 from common.errors import InputError
+from tuner.parallel import strategies
 from tuner.parallel.messages import Assignment, Event
-from tuner.parallel.pool import InProcess
-from tuner.tasks.task import Corpus, Task
-from tuner.training import keras_engine, placement
-from tuner.training.protocol import Protocol, Trial
+from tuner.parallel.pool import TrialQueue, assignments
+from tuner.parallel.worker import run_trials
+from tuner.training import keras_engine, replicas
+from tuner.training.protocol import Problem, Trial
+
+
+class _MultiWorkerMirroredStrategy(tf.distribute.MultiWorkerMirroredStrategy):
+    """The strategy with a `reduce` for the ways in which `keras.Model.fit` calls it.
+
+    TensorFlow's takes neither a whole batch (inputs, targets, weights) nor a number without axes,
+    so that Keras 3 cannot fit under it: https://github.com/keras-team/keras/issues/20585.
+    """
+
+    def reduce(self, reduce_op: Any, value: Any, axis: int | None) -> Any:
+        """Reduces values of replicas, nested as they may be; see the base class."""
+        reduce = super().reduce
+
+        def one(part: Any) -> Any:
+            rank = self.experimental_local_results(part)[0].shape.rank
+            return reduce(reduce_op, part, axis if rank else None)
+
+        return tf.nest.map_structure(one, value)
+
+
+def make_strategy(
+    name: str, tpu: str = "", environment: Mapping[str, str] = os.environ
+) -> tf.distribute.Strategy:
+    """Makes a distribution strategy; for a cluster or a TPU before TensorFlow does anything else.
+
+    Args:
+        name: `one`; `mirrored` over all GPUs, or all logical CPUs where there is none;
+            `multiworker` over the processes of `TF_CONFIG`, which are checked before; or `tpu`.
+        tpu: name or address of the TPU; by default what the environment says, else `local`.
+        environment: the process's.
+
+    Raises:
+        InputError: if the TPU cannot be reached.
+    """
+    if name != "one":
+        # The length of an epoch is unknown to Keras where a data set is distributed.
+        warnings.filterwarnings("ignore", "Your input ran out of data", module="keras")
+    if name == "mirrored":
+        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    if name == "multiworker":
+        return _MultiWorkerMirroredStrategy()
+    if name == "tpu":
+        return _make_tpu_strategy(tpu or strategies.tpu_name(environment) or "local")
+    return tf.distribute.get_strategy()
+
+
+def _make_tpu_strategy(tpu: str) -> tf.distribute.Strategy:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu)
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
+        raise InputError(
+            f"--strategy=tpu: cannot reach the TPU {tpu!r}; name it by --tpu or TPU_NAME: "
+            f"{_one_line(error)}"
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Says whether this process is the one that writes: the only one, or the first of a cluster.
+
+    Args:
+        strategy: what `make_strategy` made.
+    """
+    resolver = strategy.cluster_resolver
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or resolver is None:
+        return True
+    has_chief = "chief" in resolver.cluster_spec().jobs
+    return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
+
+
+def describe(strategy: tf.distribute.Strategy) -> str:
+    """Says in a line what a strategy does and what it does not.
+
+    Args:
+        strategy: what `make_strategy` made.
+    """
+    count = strategy.num_replicas_in_sync
+    kind = type(strategy).__name__.removesuffix("V2").removeprefix("_")
+    return (
+        f"{kind}, {count} replica{'s' if count > 1 else ''}; updates take one sequence at a "
+        "time, so replicas repeat each other's work: no faster than one device. Trials side by "
+        "side are faster: --strategy=one with --workers"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,30 +128,18 @@ class Chief:
 
     Attributes:
         strategy: of the cluster.
-        engine: name of the engine.
     """
 
     strategy: tf.distribute.Strategy
-    engine: str = "keras"
-
-    @property
-    def workers(self) -> int:
-        """One trial at a time."""
-        return 1
 
     def run(
-        self,
-        task: Task,
-        corpus: Corpus,
-        protocol: Protocol,
-        assignments: Iterator[Assignment],
-        tell: Callable[[Event], None],
+        self, problem: Problem, queue: TrialQueue, on_event: Callable[[Event], None]
     ) -> None:
         """Trains all trials one after the other; see `tuner.parallel.pool.Pool.run`."""
-        rules = _rules(task, corpus, protocol)
+        rules = _rules(problem)
 
         def announced() -> Iterator[Assignment]:
-            for assignment in assignments:
+            for assignment in assignments(queue):
                 trial = dataclasses.asdict(assignment.trial)
                 _share(json.dumps({"trial": trial, "rules": rules}).encode(), self.strategy)
                 path = assignment.checkpoint
@@ -63,26 +147,22 @@ class Chief:
                 yield assignment
             _share(b"", self.strategy)
 
-        train = functools.partial(keras_engine.train, strategy=self.strategy)
         with _explained():
-            InProcess(train, self.engine).run(task, corpus, protocol, announced(), tell)
+            run_trials(keras_engine.Trainer(problem, self.strategy), announced(), on_event)
 
 
-def follow(
-    strategy: tf.distribute.Strategy, task: Task, corpus: Corpus, protocol: Protocol
-) -> None:
+def follow(strategy: tf.distribute.Strategy, problem: Problem) -> None:
     """Trains what the chief trains until it has no more trials.
 
     Args:
         strategy: of the cluster.
-        task: what is learned.
-        corpus: its data.
-        protocol: training rules.
+        problem: task, data and rules, those of the chief.
 
     Raises:
-        InputError: if the chief has another task, other data or rules, or another process ends.
+        InputError: if the chief has another problem, or another process ends.
     """
-    own = _rules(task, corpus, protocol)
+    own = _rules(problem)
+    trainer = keras_engine.Trainer(problem, strategy)
     with tempfile.TemporaryDirectory() as folder, _explained():
         checkpoint = Path(folder) / "checkpoint.npz"
         while message := _share(b"", strategy):
@@ -93,15 +173,8 @@ def follow(
                     "--strategy=multiworker: expected the chief's task, data and flags. Received: "
                     f"{json.dumps(own)} where the chief has {json.dumps(announced['rules'])}"
                 )
-            trials = [Trial(**announced["trial"])]
-            for _ in keras_engine.train(
-                task,
-                corpus,
-                trials,
-                protocol,
-                checkpoint_path=lambda trial: checkpoint,
-                strategy=strategy,
-            ):
+            trial = Trial(**announced["trial"])
+            for _ in trainer.train([trial], checkpoint_path=lambda trial: checkpoint):
                 pass
 
 
@@ -117,22 +190,23 @@ def _explained() -> Iterator[None]:
         ) from error
 
 
-def _rules(task: Task, corpus: Corpus, protocol: Protocol) -> dict[str, Any]:
+def _rules(problem: Problem) -> dict[str, Any]:
     """What all processes must agree on."""
     return {
-        "task": task.name,
-        "data": corpus.dataset.sha256,
-        "protocol": dataclasses.asdict(protocol),
+        "task": problem.task.name,
+        "data": problem.corpus.dataset.sha256,
+        "protocol": dataclasses.asdict(problem.protocol),
+        "cells": list(problem.cells),
     }
 
 
 def _share(message: bytes, strategy: tf.distribute.Strategy) -> bytes:
     """Returns the chief's message in all processes; that of the others is not looked at."""
-    length = int(placement.of_chief(np.array([len(message)], np.float64), strategy)[0])
+    length = int(replicas.of_chief(np.array([len(message)], np.float64), strategy)[0])
     if not length:
         # Collectives of nothing end the process.
         return b""
     content = np.zeros(length)
-    if placement.is_chief(strategy):
+    if is_chief(strategy):
         content[:] = np.frombuffer(message, np.uint8)
-    return placement.of_chief(content, strategy).astype(np.uint8).tobytes()
+    return replicas.of_chief(content, strategy).astype(np.uint8).tobytes()

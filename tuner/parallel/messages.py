@@ -6,23 +6,26 @@ import dataclasses
 from pathlib import Path
 
 from tuner.tasks.task import Task
+from tuner.training.engines import Engine
 from tuner.training.protocol import Failure, Protocol, Trial, TrialResult
 from tuner.training.trial_state import TrialState
 
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """What all trials of a study have in common, but for the corpus.
+    """What a worker is told first: its engine, and the problem without the corpus.
 
     Attributes:
+        engine: trains all of the worker's trials.
         task: what is learned.
-        protocol: training rules.
-        engine: name of the engine.
+        protocol: the rules.
+        cells: see `tuner.training.protocol.Problem.cells`.
     """
 
+    engine: Engine
     task: Task
     protocol: Protocol
-    engine: str
+    cells: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +34,18 @@ class Assignment:
 
     Attributes:
         trial: which.
+        engine: what trains it.
         checkpoint: where its checkpoint is.
     """
 
     trial: Trial
+    engine: Engine
     checkpoint: Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Pause:
+    """There is nothing more for a worker now: its engine shall not wait to fill its capacity."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +66,7 @@ class WorkerError:
 
 @dataclasses.dataclass(frozen=True)
 class Started:
-    """A trial has been handed out."""
+    """A trial has been handed to its engine."""
 
     trial: Trial
 
@@ -78,9 +88,9 @@ class EpochEnd:
     best: float
 
     @classmethod
-    def to(cls, trial: Trial, course: TrialState) -> EpochEnd:
+    def of(cls, trial: Trial, state: TrialState) -> EpochEnd:
         """Says how far a trial has come, without its weights."""
-        return cls(trial, course.epoch, course.curve[-1].validation, course.best_score.mean)
+        return cls(trial, state.epoch, state.curve[-1].validation, state.best_score.mean)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The process that trains: `python -m tuner.parallel.worker CHANNEL CORPUS`.
 
 Both arguments are numbers of open file descriptors: a socket to the study's process, over which
-pickled messages go, and a file that `sharing` wrote. Standard output and standard error are left to
-the task, the engine and their libraries.
+pickled `tuner.parallel.messages` go, and a file that `tuner.parallel.corpus_file` wrote. Standard
+output and standard error are left to the task, the engine and their libraries.
 
 Whatever happens to the study's process, a worker does not outlive it: when it dies, even by
 SIGKILL, its end of the channel closes.
@@ -10,7 +10,6 @@ SIGKILL, its end of the channel closes.
 
 from __future__ import annotations
 
-import itertools
 import os
 import pickle
 import queue
@@ -18,11 +17,50 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
 
-from tuner.parallel import sharing
-from tuner.parallel.messages import Setup, WorkerError, WorkerReady
-from tuner.training import engines
+from tuner.parallel import corpus_file
+from tuner.parallel.messages import (
+    Assignment,
+    EpochEnd,
+    Event,
+    Pause,
+    Setup,
+    Started,
+    WorkerError,
+    WorkerReady,
+)
+from tuner.training.engines import Trainer
+from tuner.training.protocol import Problem, Trial
+
+
+def run_trials(
+    trainer: Trainer, assignments: Iterable[Assignment], on_event: Callable[[Event], None]
+) -> None:
+    """Trains trials.
+
+    Args:
+        trainer: an engine's.
+        assignments: the trials; the engine takes the next when it can train it.
+        on_event: called for starts, epochs and results.
+    """
+    checkpoints: dict[Trial, Path] = {}
+
+    def trials() -> Iterator[Trial]:
+        for assignment in assignments:
+            checkpoints[assignment.trial] = assignment.checkpoint
+            on_event(Started(assignment.trial))
+            yield assignment.trial
+
+    for result in trainer.train(
+        trials(),
+        checkpoint_path=checkpoints.__getitem__,
+        on_epoch_end=lambda trial, state: on_event(EpochEnd.of(trial, state)),
+    ):
+        on_event(result)
 
 
 def main() -> None:
@@ -57,13 +95,17 @@ def _listen(channel: Connection, inbox: queue.SimpleQueue[bytes]) -> None:
 
 
 def _work(channel: Connection, inbox: queue.SimpleQueue[bytes], corpus_descriptor: int) -> None:
-    setup: Setup = pickle.loads(inbox.get())
-    corpus = sharing.load(corpus_descriptor)
-    train = engines.load(setup.engine)
+    def receive() -> Any:
+        return pickle.loads(inbox.get())
+
+    setup: Setup = receive()
+    corpus = corpus_file.load(corpus_descriptor)
+    problem = Problem(setup.task, corpus, setup.protocol, setup.cells)
+    trainer = setup.engine.trainer(problem)
     channel.send(WorkerReady())
     # Endless: the process ends when the channel closes.
-    assignments = (pickle.loads(inbox.get()) for _ in itertools.repeat(None))
-    engines.carry_out(train, setup.task, corpus, setup.protocol, assignments, channel.send)
+    while True:
+        run_trials(trainer, iter(receive, Pause()), channel.send)
 
 
 def _portable(error: Exception) -> Exception:

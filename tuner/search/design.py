@@ -1,10 +1,4 @@
-"""Designs: the trials of one variant, drawn before the first begins, as a file.
-
-KerasTuner's own random search seeds its draws one by one (`seed`, `seed + 1`, …), so that studies
-with near seeds share most of their trials (with four hyperparameters, seeds 1 and 5 share 59 of
-60). Here each study of a task and variant draws all its trials from one stream of its own, by
-KerasTuner's formulas.
-"""
+"""Designs: the proposed trials of one variant as a file, written before they begin."""
 
 from __future__ import annotations
 
@@ -16,43 +10,10 @@ from pathlib import Path
 from common import files
 from common.errors import InputError
 from tuner.search import space as spaces
-from tuner.search.space import Space
-from tuner.training import random_streams
 from tuner.training.protocol import Trial
 
 _COLUMNS = ("trial", "seed")
 """Columns of `designs/<code>.csv` before those of the hyperparameters."""
-
-
-def draw(space: Space, seed: int, task: str, variant: str, count: int) -> tuple[Trial, ...]:
-    """Draws a study's trials at random; those of a shorter design begin those of a longer one.
-
-    Args:
-        space: ranges.
-        seed: the user's seed.
-        task: name of the task.
-        variant: code of the variant.
-        count: number of trials.
-
-    Example:
-        >>> draw(spaces.PAPER, 1, "music", "V", 3) == draw(spaces.PAPER, 1, "music", "V", 5)[:3]
-        True
-    """
-    # It imports TensorFlow, which reading a design does not need.
-    import keras_tuner
-
-    container = keras_tuner.HyperParameters()
-    space.declare(container)
-    generator = random_streams.design(seed, task, variant)
-    trials = []
-    for index in range(count):
-        probabilities = generator.random(len(space))
-        values = {
-            row.name: row.sampled(sampled.prob_to_value(float(probability)))
-            for row, sampled, probability in zip(space, container.space, probabilities, strict=True)
-        }
-        trials.append(Trial(index, variant, values, seed=int(generator.integers(2**63))))
-    return tuple(trials)
 
 
 def save(path: Path, trials: Sequence[Trial]) -> None:

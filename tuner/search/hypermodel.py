@@ -20,10 +20,10 @@ import keras
 import keras_tuner
 import numpy as np
 
-from tuner.search.design import Space, trial_of
+from tuner.search.space import PAPER, Space
 from tuner.tasks.task import Corpus, Task
-from tuner.training import keras_engine, network, placement
-from tuner.training.protocol import Protocol
+from tuner.training import keras_engine, network, replicas
+from tuner.training.protocol import Protocol, Trial
 
 OBJECTIVE = keras_tuner.Objective("validation", "min")
 """What tuners minimize: the task's metric on the validation split."""
@@ -81,16 +81,19 @@ class VariantHyperModel(keras_tuner.HyperModel):
         self._variant = variant
         self._corpus = corpus
         self._protocol = protocol or Protocol()
-        self._space = space or Space()
+        self._space = space or PAPER
         self._seed = seed
+
+    def _trial(self, hp: keras_tuner.HyperParameters) -> Trial:
+        return Trial(0, self._variant, self._space.declare(hp), self._seed)
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Makes the compiled, untrained network for the values in `hp`."""
-        trial = trial_of(self._space.declare(hp), self._variant)
+        trial = self._trial(hp)
         model = network.build_network(
             self._task, self._variant, trial.units, self._protocol.weight_std
         )
-        network.compile_network(model, self._task, trial)
+        network.compile_network(model, self._task, trial, self._protocol.optimizer)
         return model
 
     def fit(
@@ -121,12 +124,12 @@ class VariantHyperModel(keras_tuner.HyperModel):
             raise ValueError(
                 "`fit` needs data: make the VariantHyperModel with `corpus`. Received: None"
             )
-        trial = trial_of(self._space.declare(hp), self._variant, seed=self._seed)
+        trial = self._trial(hp)
         feed = keras_engine.Feed(trial, self._protocol, self._corpus.train)
         patience = keras.callbacks.EarlyStopping(
             "validation", mode="min", patience=self._protocol.patience
         )
         own = [keras_engine.FeedEpoch(feed), _Validation(self._task, self._corpus), patience]
         options = {"epochs": self._protocol.max_epochs, "shuffle": False, **kwargs}
-        dataset = placement.replicate(feed.dataset(), model.distribute_strategy)
+        dataset = replicas.replicate(feed.dataset(), model.distribute_strategy)
         return model.fit(dataset, *args, callbacks=[*own, *callbacks], **options)

@@ -1,94 +1,81 @@
-"""KerasTuner's random-search oracle, serving rows that were drawn beforehand."""
+"""KerasTuner's side of a study: an oracle that serves the sampler's proposals, and its tuner."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import keras_tuner
 
-from tuner.search.design import Row, Space
-from tuner.search.hypermodel import OBJECTIVE
-from tuner.study.ledger import TrialRecord
-from tuner.training.protocol import Failure
+from tuner.search.hypermodel import OBJECTIVE, VariantHyperModel
+from tuner.search.space import Space
+from tuner.training.protocol import Failure, Trial, TrialRecord
 
 # KerasTuner keeps its names of a trial's state to itself.
 _RUNNING, _COMPLETED, _FAILED, _STOPPED = "RUNNING", "COMPLETED", "FAILED", "STOPPED"
 
+_CHECKPOINT = "checkpoint.weights.h5"
 
-class DesignOracle(keras_tuner.oracles.RandomSearchOracle):
-    """Gives trial k the k-th row of a design, and takes finished trials back from a ledger.
 
-    What KerasTuner's own oracle would do otherwise is designed out: rows do not depend on its seed,
-    no number of failed trials in a row stops the search, and a trial that was interrupted is served
-    again.
+class ProposalOracle(keras_tuner.oracles.RandomSearchOracle):
+    """Serves proposed trials in any order, and takes ended trials back from a ledger.
+
+    What KerasTuner's own oracle would do otherwise is designed out: values do not depend on its
+    seed, no number of failed trials in a row stops the search, and a trial that was interrupted is
+    served again.
 
     Args:
         space: ranges of the hyperparameters.
-        rows: the design; its length is the number of trials.
+        max_trials: how many trials there will be.
     """
 
-    def __init__(self, space: Space, rows: Sequence[Row]) -> None:
-        hyperparameters = keras_tuner.HyperParameters()
-        space.declare(hyperparameters)
+    def __init__(self, space: Space, max_trials: int) -> None:
+        container = keras_tuner.HyperParameters()
+        space.declare(container)
         super().__init__(
             objective=OBJECTIVE,
-            max_trials=len(rows),
-            hyperparameters=hyperparameters,
+            max_trials=max_trials,
+            hyperparameters=container,
             allow_new_entries=False,
             tune_new_entries=False,
             # Never used for drawing; 0 would mean "at random".
             seed=1,
-            max_consecutive_failed_trials=len(rows) + 1,
+            max_consecutive_failed_trials=max_trials + 1,
         )
-        self._rows = tuple(rows)
+        self._space = space
 
     def trial_id(self, index: int) -> str:
-        """KerasTuner's name of the trial with a row of the design."""
+        """KerasTuner's name of the trial with an index."""
         return f"{index:0{len(str(self.max_trials))}d}"
 
-    def row(self, trial_id: str) -> Row:
-        """The row of the design that a trial was given."""
-        return self._rows[int(trial_id)]
-
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Returns the values of a trial's row; see `keras_tuner.Oracle.populate_space`."""
-        if int(trial_id) >= len(self._rows):
-            return {"status": _STOPPED, "values": None}
-        return {"status": _RUNNING, "values": dict(self.row(trial_id).values)}
+        """Stops a search that asks for more than was proposed; see `keras_tuner.Oracle`."""
+        return {"status": _STOPPED, "values": None}
 
-    def restore(self, records: Iterable[TrialRecord | Failure], order: Sequence[int]) -> None:
-        """Takes ended trials as if they had just been run, and sets what is served next.
+    def add(self, trial: Trial) -> Any:
+        """Registers a proposed trial and returns KerasTuner's trial."""
+        hyperparameters = self.get_space()
+        hyperparameters.values = self._space.encode(trial.values)
+        trial_id = self.trial_id(trial.index)
+        self.trials[trial_id] = keras_tuner.engine.trial.Trial(
+            hyperparameters=hyperparameters, trial_id=trial_id, status=_RUNNING
+        )
+        self.start_order.append(trial_id)
+        return self.trials[trial_id]
 
-        All trials are made here, and those of `order` are put where KerasTuner itself puts
-        interrupted trials, which it serves first.
+    def serve_next(self, trial: Trial) -> None:
+        """Puts a trial where KerasTuner puts interrupted ones, which it serves first."""
+        self.set_state({**self.get_state(), "retry_queue": [self.trial_id(trial.index)]})
 
-        Args:
-            records: ended trials of this design.
-            order: the other trials, as far as they are wanted, in the order in which they shall be
-                served.
-        """
-        for index, row in enumerate(self._rows):
-            hyperparameters = self.get_space()
-            hyperparameters.values = dict(row.values)
-            trial_id = self.trial_id(index)
-            self.trials[trial_id] = keras_tuner.engine.trial.Trial(
-                hyperparameters=hyperparameters, trial_id=trial_id, status=_RUNNING
-            )
-        ended = {record.trial.index: record for record in records}
-        for record in ended.values():
+    def restore(self, records: Iterable[TrialRecord | Failure]) -> None:
+        """Takes ended trials, which have been added, as if they had just been run."""
+        for record in records:
             trial = self.take(record)
             if trial.status == _COMPLETED:
                 self.score_trial(trial)
-        self.set_state(
-            {
-                **self.get_state(),
-                "start_order": list(self.trials),
-                "end_order": [self.trial_id(index) for index in ended],
-                # Served from the end.
-                "retry_queue": [self.trial_id(index) for index in reversed(order)],
-            }
-        )
+            self.end_order.append(trial.trial_id)
 
     def take(self, record: TrialRecord | Failure) -> Any:
         """Writes into KerasTuner's trial how it ended, and returns it for `end_trial`."""
@@ -102,3 +89,93 @@ class DesignOracle(keras_tuner.oracles.RandomSearchOracle):
             trial.metrics.update(name, score.mean, step=result.best_epoch)
         trial.status = _COMPLETED
         return trial
+
+
+class StudyTuner(keras_tuner.Tuner):
+    """The KerasTuner tuner of one variant; each trial is trained and recorded by the study.
+
+    KerasTuner's own loop runs one trial after the other. Here a study keeps several underway, of
+    several variants, and calls `add`, `begin` and `end`.
+
+    The project folder is written anew from the ledger's records whenever the tuner is made, so that
+    a damaged or missing one costs nothing. Only the weights in it stay: anyone can open the folder
+    with KerasTuner alone afterward.
+
+    Args:
+        hypermodel: the variant's model.
+        space: ranges of the hyperparameters.
+        max_trials: how many trials there will be.
+        trials: those proposed so far.
+        records: those ended so far.
+        directory: `keras_tuner` of the study directory.
+        variant: code of the variant; KerasTuner's project name.
+
+    Example:
+        ```python
+        hypermodel = VariantHyperModel(find_task("music"), "V")
+        tuner = keras_tuner.RandomSearch(
+            hypermodel, OBJECTIVE, directory="studies/music/keras_tuner", project_name="V")
+        tuner.results_summary()
+        model = tuner.get_best_models()[0]
+        ```
+    """
+
+    def __init__(
+        self,
+        hypermodel: VariantHyperModel,
+        space: Space,
+        max_trials: int,
+        trials: Iterable[Trial],
+        records: Iterable[TrialRecord | Failure],
+        *,
+        directory: Path,
+        variant: str,
+    ) -> None:
+        oracle = ProposalOracle(space, max_trials)
+        for trial in trials:
+            oracle.add(trial)
+        oracle.restore(records)
+        # The study reports progress itself.
+        oracle.verbose = 0
+        project = directory / variant
+        for stale in [*project.glob("*.json"), *project.glob("trial_*/trial.json")]:
+            stale.unlink()
+        for folder in sorted(project.glob("trial_*")):
+            # The width of a trial's number grows with the number of trials.
+            name = f"trial_{oracle.trial_id(int(folder.name.removeprefix('trial_')))}"
+            folder.rename(project / name)
+        super().__init__(oracle, hypermodel, directory=str(directory), project_name=variant)
+        for trial in self.oracle.trials.values():
+            self._write(trial)
+        self.save()
+
+    def _write(self, trial: Any) -> None:
+        trial.save(str(Path(self.get_trial_dir(trial.trial_id)) / "trial.json"))
+
+    def weights_path(self, index: int) -> Path:
+        """Where KerasTuner looks for the weights of a trial's best epoch."""
+        return Path(self.get_trial_dir(self.oracle.trial_id(index))) / _CHECKPOINT
+
+    def add(self, trial: Trial) -> None:
+        """Adds a trial that was proposed meanwhile."""
+        self._write(self.oracle.add(trial))
+
+    def begin(self, trial: Trial) -> None:
+        """Lets the oracle begin a trial; any number may be underway."""
+        self.oracle.serve_next(trial)
+        # To KerasTuner, whoever runs a trial at the same time as others is a tuner of its own.
+        names = (f"tuner{number}" for number in itertools.count())
+        free = next(name for name in names if name not in self.oracle.ongoing_trials)
+        self.on_trial_begin(self.oracle.create_trial(free))
+
+    def end(self, record: TrialRecord | Failure) -> None:
+        """Lets the oracle end a trial that has begun."""
+        self.on_trial_end(self.oracle.take(record))
+
+    def search(self, *args: Any, **kwargs: Any) -> None:
+        """Refuses: the study runs the trials of all variants together.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("run the search with tuner.study.study.Study.run")

@@ -11,15 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
-from tuner.training.protocol import Epoch, Failure, Metrics, Score, Trial
-
-
-@dataclasses.dataclass(frozen=True)
-class TrialRecord:
-    """A finished trial as the ledger keeps it: without weights."""
-
-    trial: Trial
-    result: Metrics
+from tuner.search import space as spaces
+from tuner.training.protocol import Epoch, Failure, Metrics, Score, Trial, TrialRecord
 
 
 def to_json(record: TrialRecord | Failure) -> str:
@@ -35,7 +28,7 @@ def to_json(record: TrialRecord | Failure) -> str:
     fields: dict[str, Any] = {
         "trial": trial.index,
         "variant": trial.variant,
-        "hyperparameters": trial.hyperparameters,
+        "hyperparameters": dict(trial.values),
         "seed": trial.seed,
     }
     if isinstance(record, Failure):
@@ -72,8 +65,8 @@ def from_json(line: str) -> TrialRecord | Failure:
         trial = Trial(
             index=fields["trial"],
             variant=fields["variant"],
+            values=_values(fields["hyperparameters"]),
             seed=fields["seed"],
-            **fields["hyperparameters"],
         )
         if "failed" in fields:
             return Failure(trial, fields["failed"], fields["engine"])
@@ -90,8 +83,16 @@ def from_json(line: str) -> TrialRecord | Failure:
             test_grouped=fields.get("test_grouped"),
         )
     except (KeyError, TypeError) as error:
-        raise ValueError(f"no entry of a ledger ({error})") from error
+        raise ValueError(f"not a ledger entry ({error})") from error
     return TrialRecord(trial, result)
+
+
+def _values(hyperparameters: dict[str, int | float]) -> dict[str, int | float]:
+    """Checks that the hyperparameters are known ones, and numbers."""
+    for name, value in hyperparameters.items():
+        if not spaces.is_column(name) or not isinstance(value, int | float):
+            raise TypeError(f"hyperparameter {name}: {value!r}")
+    return hyperparameters
 
 
 def best_first(entries: Iterable[TrialRecord]) -> list[TrialRecord]:

@@ -12,24 +12,23 @@ import keras
 
 from common import files
 from serving.sources import CARD, MODEL
-from tuner.study.ledger import TrialRecord, best_first
-from tuner.tasks.task import Corpus, Task
+from tuner.study.ledger import best_first
 from tuner.training import network
-from tuner.training.protocol import Protocol
+from tuner.training.protocol import Problem, TrialRecord
 from tuner.training.trial_state import Weights
 
 KEPT = 10
 """Of how many trials of a variant the weights are kept."""
 
 
-def card(entry: TrialRecord, task: Task, corpus: Corpus) -> dict[str, Any]:
+def card(entry: TrialRecord, problem: Problem) -> dict[str, Any]:
     """Describes a model: what it is, what it takes, how good it is and on which data.
 
     Args:
         entry: the trial that made it.
-        task: what it does.
-        corpus: for the edition of the data, and the front end that made its inputs.
+        problem: what it was trained for.
     """
+    task, corpus = problem.task, problem.corpus
     trial, result = entry.trial, entry.result
     return {
         "task": task.name,
@@ -44,7 +43,7 @@ def card(entry: TrialRecord, task: Task, corpus: Corpus) -> dict[str, Any]:
         "data": {"name": corpus.dataset.name, "sha256": corpus.dataset.sha256},
         "variant": trial.variant,
         "trial": trial.index,
-        "hyperparameters": trial.hyperparameters,
+        "hyperparameters": dict(trial.values),
         "seed": trial.seed,
         "best_epoch": result.best_epoch,
         "validation": result.validation.mean,
@@ -65,32 +64,24 @@ class Models:
 
     def __init__(
         self,
-        task: Task,
-        corpus: Corpus,
-        protocol: Protocol,
+        problem: Problem,
         best_folder: Path,
         weights_path: Callable[[int], Path],
     ) -> None:
         """Names the places.
 
         Args:
-            task: what the models do.
-            corpus: the data they were trained on.
-            protocol: the rules they were trained by.
+            problem: what the models were trained for.
             best_folder: `best/<code>` of the study directory.
             weights_path: where the weights of a trial are, by its index.
         """
-        self._task = task
-        self._corpus = corpus
-        self._protocol = protocol
+        self._problem = problem
         self._best_folder = best_folder
         self._weights_path = weights_path
 
     def _network(self, entry: TrialRecord) -> keras.Model:
-        trial = entry.trial
-        return network.build_network(
-            self._task, trial.variant, trial.units, self._protocol.weight_std
-        )
+        trial, std = entry.trial, self._problem.protocol.weight_std
+        return network.build_network(self._problem.task, trial.variant, trial.units, std)
 
     def save_weights(
         self, entry: TrialRecord, weights: Weights, others: Iterable[TrialRecord]
@@ -126,7 +117,7 @@ class Models:
         for entry in ranked[KEPT:]:
             self._weights_path(entry.trial.index).unlink(missing_ok=True)
         best = ranked[0]
-        wanted = card(best, self._task, self._corpus)
+        wanted = card(best, self._problem)
         weights = self._weights_path(best.trial.index)
         if self._saved_card() != wanted:
             if weights.exists():

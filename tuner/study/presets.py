@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from tuner.search.design import Space
+from tuner.search.space import PAPER, Space
+from tuner.tasks.task import Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,45 +26,34 @@ class Preset:
 
 
 PRESETS = {
-    "paper": Preset(
-        trials=200,
-        max_epochs=150,
-        patience=15,
-        space=Space(),
-    ),
+    "paper": Preset(trials=200, max_epochs=150, patience=15, space=PAPER),
     # The whole path in minutes: a narrowed space and few epochs, no evidence about the variants.
     "quick": Preset(
         trials=2,
         max_epochs=4,
         patience=15,
-        space=Space(
-            units=(20, 60),
-            learning_rate=(2e-3, 1e-2),
-            one_minus_momentum=(0.1, 1.0),
-            noise_std=(0.0, 0.3),
+        space=PAPER.with_ranges(
+            {"units": (20, 60), "momentum": (0.0, 0.9), "noise_std": (0.0, 0.3)}
         ),
     ),
 }
 """The presets of `python -m tuner.run --preset`."""
 
-# Sequences of speech are five times as long as chorales, and the loss is their sum.
-_QUICK_LEARNING_RATES = {"speech": (5e-4, 3e-3), "handwriting": (5e-3, 1.5e-2)}
 
-
-def find_preset(name: str, task: str) -> Preset:
+def find_preset(name: str, task: Task) -> Preset:
     """Finds the size of a study of a task.
 
     Args:
         name: a name of `PRESETS`.
-        task: name of the task; the quick preset has ranges of learning rates in which few epochs
-            suffice to learn something.
+        task: has the learning rates with which few epochs suffice to learn something.
 
     Example:
-        >>> find_preset("paper", "speech") == PRESETS["paper"]
-        True
+        >>> from tuner.tasks.task import find_task
+        >>> find_preset("quick", find_task("speech")).space["learning_rate"].high
+        0.003
     """
     preset = PRESETS[name]
-    if name == "quick" and task in _QUICK_LEARNING_RATES:
-        space = dataclasses.replace(preset.space, learning_rate=_QUICK_LEARNING_RATES[task])
+    if name == "quick":
+        space = preset.space.with_ranges({"learning_rate": task.quick_learning_rates})
         return dataclasses.replace(preset, space=space)
     return preset

@@ -12,22 +12,8 @@ import rich.table
 import rich.text
 
 from tuner.parallel.messages import EpochEnd, WorkerDied
-from tuner.study.ledger import TrialRecord
-from tuner.tasks.task import Metric
-from tuner.training.protocol import Failure, Protocol, Trial
-
-
-def describe(trial: Trial) -> str:
-    """Names a trial with its hyperparameters, for one line.
-
-    Example:
-        >>> describe(Trial(3, "NFG", 60, 0.01, 0.5, 0.1, seed=1))
-        'NFG 3 (units 60, learning rate 0.01, momentum 0.5, noise 0.1)'
-    """
-    return (
-        f"{trial.variant} {trial.index} (units {trial.units}, learning rate "
-        f"{trial.learning_rate:.3g}, momentum {trial.momentum:.3g}, noise {trial.noise_std:.3g})"
-    )
+from tuner.study.variant_study import StudyConfig
+from tuner.training.protocol import Failure, Trial, TrialRecord
 
 
 def duration(seconds: float) -> str:
@@ -51,35 +37,33 @@ class Progress:
 
     Example:
         ```python
-        with Progress(protocol, metric) as progress:
-            study.run(progress)
+        with Progress(config, cost) as progress:
+            study.run(pool, progress)
         ```
     """
 
     def __init__(
         self,
-        protocol: Protocol,
-        metric: Metric,
+        config: StudyConfig,
         cost: Callable[[Trial], float],
         console: rich.console.Console | None = None,
     ) -> None:
         """Prepares the view.
 
         Args:
-            protocol: for the number of epochs.
-            metric: for the headings.
+            config: of the study.
             cost: how long a trial may take at most, in any unit: long trials run first, so that
                 the number of trials alone says little about the time left.
             console: where to write; standard output by default.
         """
-        self._protocol = protocol
-        self._metric = metric
+        self._config = config
+        self._max_epochs = config.problem.protocol.max_epochs
         self._cost = cost
         self._console = console or rich.console.Console(soft_wrap=True, highlight=False)
         self._live: rich.live.Live | None = None
         self._best: dict[str, TrialRecord] = {}
         self._counts: dict[str, int] = {}
-        # In the order in which they were handed out.
+        # In the order in which they were started.
         self._running: dict[Trial, str] = {}
         # The epoch before the first that was run here, and the last one.
         self._epochs: dict[Trial, tuple[int, int]] = {}
@@ -110,31 +94,37 @@ class Progress:
         """Takes note of what is done and what remains."""
         for record in done:
             self._count(record)
-        self._total = self._ended + len(remaining)
+        # Of a sampler that looks at results, more trials than are proposed.
+        wanted = len(self._config.variants) * self._config.trials
+        self._total = max(self._ended + len(remaining), wanted)
         self._cost_left = sum(map(self._cost, remaining))
         self._started = time.monotonic()
         if self._ended:
             failed = f", {self._failed} of them failed" if self._failed else ""
             self._say(f"{self._ended} of {self._total} trials are already done{failed}")
 
-    def start(self, trial: Trial) -> None:
-        """Shows a trial that has been handed out."""
-        self._running[trial] = f"{describe(trial)}: starting"
+    def propose(self, trial: Trial) -> None:
+        """Counts a trial that has been proposed."""
+        self._cost_left += self._cost(trial)
 
-    def advance(self, advanced: EpochEnd) -> None:
+    def start(self, trial: Trial) -> None:
+        """Shows a trial that has started."""
+        self._running[trial] = f"{self._describe(trial)}: starting"
+
+    def end_epoch(self, end: EpochEnd) -> None:
         """Shows how far a trial has come."""
-        before, _ = self._epochs.get(advanced.trial, (advanced.epoch - 1, 0))
-        self._epochs[advanced.trial] = before, advanced.epoch
-        self._running[advanced.trial] = (
-            f"{describe(advanced.trial)}: epoch {advanced.epoch} of at most "
-            f"{self._protocol.max_epochs}, validation {advanced.validation:.3f}, "
-            f"best {advanced.best:.3f}"
+        before, _ = self._epochs.get(end.trial, (end.epoch - 1, 0))
+        self._epochs[end.trial] = before, end.epoch
+        self._running[end.trial] = (
+            f"{self._describe(end.trial)}: epoch {end.epoch} of at most "
+            f"{self._max_epochs}, validation {end.validation:.3f}, "
+            f"best {end.best:.3f}"
         )
 
-    def interrupt(self, interrupted: WorkerDied) -> None:
+    def worker_died(self, death: WorkerDied) -> None:
         """Says that a trial lost its worker."""
         self._console.print(
-            f"{describe(interrupted.trial)}: {interrupted.reason}; "
+            f"{self._describe(death.trial)}: {death.reason}; "
             "another worker goes on from its checkpoint",
             markup=False,
         )
@@ -144,9 +134,9 @@ class Progress:
         self._end(entry)
         result = entry.result
         self._say(
-            f"[{self._ended}/{self._total}] {describe(entry.trial)}: "
+            f"[{self._ended}/{self._total}] {self._describe(entry.trial)}: "
             f"validation {result.validation.mean:.3f}, test {result.test.mean:.3f} "
-            f"{self._metric.unit} at epoch {result.best_epoch}, {duration(result.seconds)}"
+            f"{self._config.problem.task.metric.unit} at epoch {result.best_epoch}, {duration(result.seconds)}"
             + (", diverged" if result.diverged else "")
         )
 
@@ -154,9 +144,14 @@ class Progress:
         """Shows a failed trial."""
         self._end(failure)
         self._console.print(
-            f"[{self._ended}/{self._total}] {describe(failure.trial)}: failed: {failure.reason}",
+            f"[{self._ended}/{self._total}] {self._describe(failure.trial)}: "
+            f"failed: {failure.reason}",
             markup=False,
         )
+
+    def _describe(self, trial: Trial) -> str:
+        values = self._config.space.describe(trial.values)
+        return f"{trial.variant} {trial.index} ({values})"
 
     def _end(self, record: TrialRecord | Failure) -> None:
         self._count(record)
@@ -164,7 +159,7 @@ class Progress:
         self._running.pop(record.trial, None)
         before, _ = self._epochs.pop(record.trial, (0, 0))
         cost = self._cost(record.trial)
-        self._cost_done += cost * (1 - before / self._protocol.max_epochs)
+        self._cost_done += cost * (1 - before / self._max_epochs)
         self._cost_left -= cost
 
     def _say(self, line: str) -> None:
@@ -188,7 +183,7 @@ class Progress:
         seconds = time.monotonic() - self._started
         done, left = self._cost_done, self._cost_left
         for trial, (before, last) in self._epochs.items():
-            an_epoch = self._cost(trial) / self._protocol.max_epochs
+            an_epoch = self._cost(trial) / self._max_epochs
             # What an interrupted trial had done before says nothing about the speed.
             done += an_epoch * (last - before)
             left -= an_epoch * last
@@ -210,7 +205,7 @@ class Progress:
             "variant",
             "trials",
             "best validation",
-            "its test",
+            "test of best",
             "units",
             "learning rate",
         ):

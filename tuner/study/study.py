@@ -1,7 +1,7 @@
 """A study: what is to be done, what is done, what remains; one directory on disk.
 
-study.json            task, data edition, protocol, space, seed, versions
-designs/<code>.csv    the drawn rows
+study.json            task, dataset, protocol, space, sampler, seed, versions
+designs/<code>.csv    the proposed trials
 trials/<code>.jsonl   the ledger
 running/<code>-<n>.npz  checkpoints of the trials underway
 keras_tuner/<code>/   KerasTuner's own project
@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,44 +22,128 @@ from typing import Protocol as Interface
 
 import filelock
 
-from common import files
+from common import files, machine
 from common.errors import InputError
-from tuner.parallel import machine
 from tuner.parallel.messages import Assignment, EpochEnd, Event, Started, WorkerDied
-from tuner.parallel.pool import Pool
-from tuner.search import design
-from tuner.search.design import Row
-from tuner.study.ledger import TrialRecord
-from tuner.study.plan import Plan
-from tuner.study.variant_study import VariantStudy
-from tuner.tasks.task import Corpus, Task
-from tuner.training.estimate import Cost
-from tuner.training.protocol import Failure, Trial, TrialResult
+from tuner.parallel.pool import Accept, Pool
+from tuner.search import samplers
+from tuner.search.samplers import SearchProblem
+from tuner.search.space import Space
+from tuner.study.variant_study import StudyConfig, VariantStudy
+from tuner.training import engines
+from tuner.training.engines import Engine
+from tuner.training.protocol import Failure, Protocol, Trial, TrialRecord, TrialResult
+from zoo import registry
 
 _FOLDERS = ("designs", "trials", "running", "keras_tuner", "best")
 _VERSIONED = ("keras", "keras-tuner", "numpy", "tensorflow")
 
 
 class Observer(Interface):
-    """Is told what happens in a study."""
+    """Is called with what happens in a study."""
 
     def begin(self, done: Sequence[TrialRecord | Failure], remaining: Sequence[Trial]) -> None:
-        """The study starts; `done` ended earlier."""
+        """The study starts; `done` ended earlier, `remaining` were proposed but have not ended."""
+
+    def propose(self, trial: Trial) -> None:
+        """A trial has been proposed, by a sampler that looks at those that have ended."""
 
     def start(self, trial: Trial) -> None:
-        """A trial is handed out."""
+        """A trial starts."""
 
-    def advance(self, advanced: EpochEnd) -> None:
+    def end_epoch(self, end: EpochEnd) -> None:
         """An epoch of a trial is finished."""
 
-    def interrupt(self, interrupted: WorkerDied) -> None:
+    def worker_died(self, death: WorkerDied) -> None:
         """The worker of a trial has died; another one goes on."""
 
-    def finish(self, entry: TrialRecord) -> None:
+    def finish(self, record: TrialRecord) -> None:
         """A trial is finished and recorded."""
 
     def fail(self, failure: Failure) -> None:
         """A trial has failed and is recorded."""
+
+
+class _Queue:
+    """The trials of all variants that remain; a `tuner.parallel.pool.TrialQueue`.
+
+    Those that were proposed without looking at results are served the longest first; others are
+    proposed, in the order of their index, as soon as the trials that they depend on have ended.
+    """
+
+    def __init__(
+        self,
+        config: StudyConfig,
+        variants: Mapping[str, VariantStudy],
+        sampler: samplers.Sampler,
+        choose: Callable[[Trial], Engine],
+        checkpoint_path: Callable[[Trial], Path],
+        observer: Observer,
+    ) -> None:
+        self._config = config
+        self._variants = variants
+        self._sampler = sampler
+        self._choose = choose
+        self._checkpoint_path = checkpoint_path
+        self._observer = observer
+        self.remaining = [
+            trial for variant in variants.values() for trial in variant.waiting(config.trials)
+        ]
+        if sampler.lag is None:
+            # Stable, so that trials of equal cost keep the order of the variants.
+            self.remaining.sort(
+                key=lambda trial: choose(trial).seconds(config.problem, trial), reverse=True
+            )
+        else:
+            self.remaining.sort(key=lambda trial: trial.index)
+
+    def take(self, accept: Accept) -> Assignment | None:
+        """Begins the first remaining trial that is accepted."""
+        self._propose()
+        for trial in self.remaining:
+            engine = self._choose(trial)
+            if accept(trial, engine):
+                self.remaining.remove(trial)
+                self._variants[trial.variant].begin(trial)
+                return Assignment(trial, engine, self._checkpoint_path(trial))
+        return None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether all trials have been taken."""
+        return not self.remaining and next(self._unproposed(), None) is None
+
+    def _unproposed(self) -> Iterator[tuple[int, VariantStudy]]:
+        """Index and variant of the trials that are still to be proposed, in order."""
+        for index in range(self._config.trials):
+            for variant in self._variants.values():
+                if index >= len(variant.trials):
+                    yield index, variant
+
+    def _propose(self) -> None:
+        lag = self._sampler.lag
+        if lag is None:
+            return
+        for index, variant in list(self._unproposed()):
+            visible = index - lag + 1
+            if any(other.waiting(visible) for other in self._variants.values()):
+                return
+            ended = [
+                record
+                for other in self._variants.values()
+                for record in other.records
+                if record.trial.index < visible
+            ]
+            ended.sort(
+                key=lambda record: (
+                    record.trial.index,
+                    self._config.variants.index(record.trial.variant),
+                )
+            )
+            trial = self._sampler.propose(variant.variant, index, ended)
+            variant.propose(trial)
+            self.remaining.append(trial)
+            self._observer.propose(trial)
 
 
 class Study:
@@ -69,83 +153,82 @@ class Study:
         directory: where it is.
     """
 
-    def __init__(
-        self, directory: Path, plan: Plan, task: Task, corpus: Corpus, command: str = ""
-    ) -> None:
+    def __init__(self, directory: Path, config: StudyConfig, command: str = "") -> None:
         """Names a study; nothing is read or written yet.
 
         Args:
             directory: the study directory; made if it does not exist.
-            plan: what to do.
-            task: what is learned.
-            corpus: its data.
+            config: what to do.
             command: the command line that does it, for the report.
         """
         self.directory = directory
+        self._config = config
         self._command = command
-        self._plan = plan
-        self._task = task
-        self._corpus = corpus
 
-    def run(self, pool: Pool, observer: Observer) -> None:
-        """Does all trials that have not ended, the longest first.
+    def run(self, pool: Pool, observer: Observer, engine: str = "auto") -> None:
+        """Does all trials that have not ended.
 
         The trials of all variants are underway together. A finished one is on disk before anybody
         hears of it; one that was underway when the process died goes on from its checkpoint.
 
         Args:
-            pool: trains the trials; neither its engine nor its size need be those of an earlier run
-                of the study.
-            observer: is told of progress.
+            pool: trains the trials; it need not be that of an earlier run of the study.
+            observer: is called with the progress.
+            engine: a name of `tuner.training.engines.ENGINES`, or `auto`.
 
         Raises:
-            InputError: if another process runs the study, or it was begun with another protocol,
-                space, seed, data edition or other versions of the libraries, or one of its files is
-                damaged.
-            OSError: if the disk is full or the directory read-only; what was finished is kept.
+            InputError: if another process runs the study, it was begun with another protocol,
+                space, seed, dataset or other versions of the libraries, one of its files is
+                damaged, or the engine cannot train a trial.
+            OSError: if the disk is full or the directory read-only; what was finished stays.
         """
+        config = self._config
         with self._locked():
             self._check_facts()
-            designs = {variant: self._check_design(variant) for variant in self._plan.variants}
-            cost = Cost(self._task, self._corpus, self._plan.protocol, pool.engine)
+            sampler = samplers.make(
+                config.sampler,
+                SearchProblem(
+                    config.space,
+                    config.seed,
+                    config.problem.task.name,
+                    config.variants,
+                    config.trials,
+                ),
+            )
             variants = {
-                variant: VariantStudy(
-                    self.directory, self._plan, self._task, self._corpus, variant, rows, cost
-                )
-                for variant, rows in designs.items()
+                variant: VariantStudy(self.directory, config, variant, sampler)
+                for variant in config.variants
             }
-            remaining = [trial for variant in variants.values() for trial in variant.remaining]
-            remaining.sort(key=cost, reverse=True)
-            observer.begin(
-                [record for variant in variants.values() for record in variant.records], remaining
-            )
-            pool.run(
-                self._task,
-                self._corpus,
-                self._plan.protocol,
-                (self._begin(variants[trial.variant]) for trial in remaining),
-                lambda event: self._take(event, variants, observer),
-            )
 
-    def _begin(self, variant: VariantStudy) -> Assignment:
-        trial = variant.begin()
-        return Assignment(trial, self._checkpoint_path(trial))
+            chosen: dict[str, Engine] = {}
+
+            def choose(trial: Trial) -> Engine:
+                if trial.variant not in chosen:
+                    chosen[trial.variant] = engines.choose(engine, config.problem, trial)
+                return chosen[trial.variant]
+
+            queue = _Queue(config, variants, sampler, choose, self._checkpoint_path, observer)
+            done = [record for variant in variants.values() for record in variant.records]
+            observer.begin(done, queue.remaining)
+            pool.run(
+                config.problem, queue, lambda event: self._take(event, variants, observer)
+            )
 
     def _take(
         self, event: Event, variants: Mapping[str, VariantStudy], observer: Observer
     ) -> None:
-        """Records what has ended and tells the observer."""
+        """Records what has ended and calls the observer."""
         match event:
             case Started(trial):
                 observer.start(trial)
             case EpochEnd():
-                observer.advance(event)
+                observer.end_epoch(event)
             case WorkerDied():
-                observer.interrupt(event)
+                observer.worker_died(event)
             case TrialResult(trial):
-                entry = variants[trial.variant].finish(event)
+                record = variants[trial.variant].finish(event)
                 self._checkpoint_path(trial).unlink(missing_ok=True)
-                observer.finish(entry)
+                observer.finish(record)
             case Failure(trial):
                 variants[trial.variant].fail(event)
                 self._checkpoint_path(trial).unlink(missing_ok=True)
@@ -174,15 +257,21 @@ class Study:
             lock.release()
 
     def _facts(self) -> dict[str, Any]:
-        facts = {
-            "task": self._task.name,
-            "metric": dataclasses.asdict(self._task.metric),
-            "data": dataclasses.asdict(self._corpus.dataset),
-            "protocol": dataclasses.asdict(self._plan.protocol),
-            "space": dataclasses.asdict(self._plan.space),
-            "seed": self._plan.seed,
+        config, problem = self._config, self._config.problem
+        facts: dict[str, Any] = {
+            "task": problem.task.name,
+            "metric": dataclasses.asdict(problem.task.metric),
+            "data": dataclasses.asdict(problem.corpus.dataset),
+            "protocol": dataclasses.asdict(problem.protocol),
+            "space": config.space.to_json(),
+            "sampler": config.sampler,
+            "seed": config.seed,
             "versions": {name: importlib.metadata.version(name) for name in _VERSIONED},
         }
+        if problem.cells:
+            facts["cells"] = {
+                registry.find_variant(cell): cell for cell in problem.cells
+            }
         # Through JSON, as they come back from the file.
         jsoned: dict[str, Any] = json.loads(json.dumps(facts))
         return jsoned
@@ -202,17 +291,24 @@ class Study:
             "machines": _with(begun.get("machines", []), machine.describe()),
             "commands": _with(begun.get("commands", []), self._command),
         }
+        if "cells" in facts:
+            seen["cells"] = begun.get("cells", {}) | facts["cells"]
         if not seen.items() <= begun.items():
             files.write_text(path, json.dumps(facts | begun | seen, indent=2) + "\n")
 
     def _compare(self, path: Path, begun: dict[str, Any], facts: dict[str, Any]) -> None:
         """Refuses to go on with a study that was begun with other facts."""
         for name, now in facts.items():
+            before = _today(name, begun.get(name))
             # The same data may come from another file: only its hash and name matter.
-            before = begun.get(name)
             if name == "data" and isinstance(before, dict):
                 before, now = (
                     {key: side.get(key) for key in ("name", "sha256")} for side in (before, now)
+                )
+            if name == "cells":
+                before, now = (
+                    {code: side[code] for code in sorted((before or {}).keys() & now.keys())}
+                    for side in (before or {}, now)
                 )
             if before != now:
                 raise InputError(
@@ -220,20 +316,21 @@ class Study:
                     f"{_short(now, before)}. Use the same again, or another --study_dir"
                 )
 
-    def _check_design(self, variant: str) -> tuple[Row, ...]:
-        """Writes the design before the first trial, or checks the one there; it may grow."""
-        path = self.directory / "designs" / f"{variant}.csv"
-        rows = self._plan.rows(self._task, variant)
-        if path.exists():
-            saved = design.load(path)
-            longest = max(len(saved), len(rows))
-            rows = dataclasses.replace(self._plan, trials=longest).rows(self._task, variant)
-            if saved != rows[: len(saved)]:
-                raise InputError(f"{path}: expected the rows that seed {self._plan.seed} draws")
-            if len(saved) == longest:
-                return rows
-        design.save(path, rows)
-        return rows
+
+def _today(name: str, fact: Any) -> Any:
+    """A fact as this release writes it, of a study that an earlier one began."""
+    try:
+        match name:
+            case "protocol":
+                return dataclasses.asdict(Protocol(**fact))
+            case "space":
+                return Space.from_json(fact).to_json()
+            case "sampler":
+                return fact or "random"
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # Something else, which differs from what is expected.
+        pass
+    return fact
 
 
 def _with(known: list[str], one: str) -> list[str]:

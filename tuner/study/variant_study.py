@@ -1,99 +1,141 @@
-"""One variant of a study: its ledger, its models and KerasTuner's project, kept together."""
+"""One variant of a study: its design, its ledger, its models and KerasTuner's project."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import InputError
-from tuner.search.design import Row
+from tuner.search import design
 from tuner.search.hypermodel import VariantHyperModel
-from tuner.search.study_tuner import StudyTuner
-from tuner.study.ledger import Ledger, TrialRecord
+from tuner.search.oracle import StudyTuner
+from tuner.search.samplers import Sampler
+from tuner.search.space import Space
+from tuner.study.ledger import Ledger
 from tuner.study.models import Models
-from tuner.study.plan import Plan
-from tuner.tasks.task import Corpus, Task
-from tuner.training.estimate import Cost
-from tuner.training.protocol import Failure, Trial, TrialResult
+from tuner.training.protocol import Failure, Problem, Trial, TrialRecord, TrialResult
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyConfig:
+    """What a study shall do.
+
+    Attributes:
+        problem: task, data and rules.
+        variants: codes of the variants, in their order.
+        trials: trials of each variant.
+        space: the hyperparameters and their ranges.
+        seed: seed of the proposals.
+        sampler: a name of `tuner.search.samplers.SAMPLERS`.
+    """
+
+    problem: Problem
+    variants: tuple[str, ...]
+    trials: int
+    space: Space
+    seed: int
+    sampler: str = "random"
 
 
 class VariantStudy:
-    """What is done of one variant, and what remains.
+    """What is proposed and done of one variant.
 
     Attributes:
-        records: ended trials.
-        remaining: wanted trials that had not ended at the start, the longest first.
+        trials: those proposed so far, by index.
+        records: those that have ended, in that order.
     """
 
     def __init__(
-        self,
-        directory: Path,
-        plan: Plan,
-        task: Task,
-        corpus: Corpus,
-        variant: str,
-        rows: Sequence[Row],
-        cost: Cost,
+        self, directory: Path, config: StudyConfig, variant: str, sampler: Sampler
     ) -> None:
         """Restores what is done from the ledger.
 
         Args:
             directory: the study directory.
-            plan: what the study shall do.
-            task: what is learned.
-            corpus: its data.
+            config: what the study shall do.
             variant: code of the variant.
-            rows: its design, at least as long as planned.
-            cost: how long a trial may take.
+            sampler: proposes trials; one that looks at no results does so now.
 
         Raises:
-            InputError: if the ledger is damaged or is not that of the design.
+            InputError: if a file is damaged, or the trials are not those of this search.
             OSError: if the disk is full or the directory read-only.
         """
+        self.variant = variant
+        self._design = directory / "designs" / f"{variant}.csv"
         self._ledger = Ledger(directory / "trials" / f"{variant}.jsonl")
         self._ledger.repair()
+        self.trials = self._restore_design(config, sampler)
         self.records = list(self._ledger.records())
-        ended = {record.trial.index for record in self.records}
         for record in self.records:
             index = record.trial.index
-            if index >= len(rows) or record.trial != rows[index].as_trial(variant):
+            if index >= len(self.trials) or record.trial != self.trials[index]:
                 raise InputError(f"{self._ledger.path}: trial {index} is not that of the design")
-        waiting = (row.as_trial(variant) for row in rows[: plan.trials] if row.trial not in ended)
-        self.remaining = sorted(waiting, key=cost, reverse=True)
-        designed = max([plan.trials, *(index + 1 for index in ended)])
+        max_trials = max([config.trials, *(record.trial.index + 1 for record in self.records)])
         self._tuner = StudyTuner(
-            VariantHyperModel(task, variant, corpus, plan.protocol, plan.space),
-            plan.space,
-            rows[:designed],
+            VariantHyperModel(
+                config.problem.task,
+                variant,
+                config.problem.corpus,
+                config.problem.protocol,
+                config.space,
+            ),
+            config.space,
+            max_trials,
+            self.trials[:max_trials],
+            self.records,
             directory=directory / "keras_tuner",
             variant=variant,
-            records=self.records,
-            order=[trial.index for trial in self.remaining],
         )
         self._models = Models(
-            task, corpus, plan.protocol, directory / "best" / variant, self._tuner.weights_path
+            config.problem, directory / "best" / variant, self._tuner.weights_path
         )
-        self._models.update(self._entries())
+        self._models.update(self._finished)
 
-    def _entries(self) -> list[TrialRecord]:
+    def _restore_design(self, config: StudyConfig, sampler: Sampler) -> list[Trial]:
+        """Reads the proposals; those of a sampler that looks at no results are checked and made."""
+        saved = list(design.load(self._design)) if self._design.exists() else []
+        if sampler.lag is not None:
+            return saved
+        count = max(len(saved), config.trials)
+        proposed = [sampler.propose(self.variant, index, ()) for index in range(count)]
+        if saved != proposed[: len(saved)]:
+            raise InputError(f"{self._design}: expected the trials that seed {config.seed} draws")
+        if len(saved) < count:
+            design.save(self._design, proposed)
+        return proposed
+
+    @property
+    def _finished(self) -> list[TrialRecord]:
         return [record for record in self.records if isinstance(record, TrialRecord)]
 
-    def begin(self) -> Trial:
-        """Begins the next of the remaining trials."""
-        return self._tuner.begin()
+    def propose(self, trial: Trial) -> None:
+        """Adds a proposal; it is on disk before its trial begins."""
+        self.trials.append(trial)
+        design.save(self._design, self.trials)
+        self._tuner.add(trial)
 
-    def finish(self, outcome: TrialResult) -> TrialRecord:
-        """Records a finished trial, and keeps its model if it is one of the best.
+    def waiting(self, count: int) -> Sequence[Trial]:
+        """The first proposals that have not ended."""
+        ended = {record.trial.index for record in self.records}
+        return [trial for trial in self.trials[:count] if trial.index not in ended]
+
+    def begin(self, trial: Trial) -> None:
+        """Begins a trial."""
+        self._tuner.begin(trial)
+
+    def finish(self, result: TrialResult) -> TrialRecord:
+        """Records a finished trial, and its model if it is one of the best.
 
         Raises:
             OSError: if the disk is full or the directory read-only.
         """
-        entry = TrialRecord(outcome.trial, outcome.result)
+        record = TrialRecord(result.trial, result.result)
         # What a crash between these steps leaves out is restored at the next start.
-        self._models.save_weights(entry, outcome.weights, self._entries())
-        self._record(entry)
-        self._models.update(self._entries())
-        return entry
+        self._models.save_weights(record, result.weights, self._finished)
+        self._record(record)
+        self._models.update(self._finished)
+        return record
 
     def fail(self, failure: Failure) -> None:
         """Records a failed trial.

@@ -89,6 +89,8 @@ class Task(abc.ABC):
         groups: for head `softmax`, the coarser class that each class belongs to, -1 for a class
             whose frames do not count; then trials also get the test score of the coarser classes.
             Empty if there are none.
+        quick_learning_rates: the range of a quick study, in which few epochs suffice to learn
+            something. The loss is a sum, so longer sequences need lower rates.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Task(abc.ABC):
     metric: Metric
     labels: tuple[str, ...] = ()
     groups: tuple[int, ...] = ()
+    quick_learning_rates: tuple[float, float] = (2e-3, 1e-2)
 
     @abc.abstractmethod
     def load(self, data: str) -> Corpus:

@@ -13,6 +13,7 @@ import zoo
 from tuner.tasks.heads import HEADS
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Task
+from tuner.training.optimizers import OPTIMIZERS
 from tuner.training.protocol import Score, Trial
 
 
@@ -94,20 +95,17 @@ def _arrange(cell: keras.layers.Layer, task: Task) -> keras.Model:
     return make(cell, task.inputs, task.outputs, bidirectional=task.bidirectional)
 
 
-def compile_network(model: keras.Model, task: Task, trial: Trial) -> None:
+def compile_network(model: keras.Model, task: Task, trial: Trial, optimizer: str) -> None:
     """Gives a network the protocol's loss and optimizer.
 
     Args:
         model: what `build_network` made.
         task: for its head.
         trial: for learning rate and momentum.
+        optimizer: a name of `tuner.training.optimizers.OPTIMIZERS`.
     """
     model.compile(
-        optimizer=keras.optimizers.SGD(
-            learning_rate=trial.learning_rate * (1.0 - trial.momentum),
-            momentum=trial.momentum,
-            nesterov=True,
-        ),
+        optimizer=OPTIMIZERS[optimizer].make(trial),
         loss=SummedLoss(task.head),
         # Sequences have many lengths, and XLA would compile the step again for each.
         jit_compile=False,

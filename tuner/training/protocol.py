@@ -202,6 +202,14 @@ class TrialResult:
 
 
 @dataclasses.dataclass(frozen=True)
+class TrialRecord:
+    """A finished trial as the ledger holds it: without weights."""
+
+    trial: Trial
+    result: Metrics
+
+
+@dataclasses.dataclass(frozen=True)
 class Failure:
     """A trial that could not be finished.
 

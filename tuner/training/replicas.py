@@ -49,7 +49,7 @@ def of_chief(values: np.ndarray, strategy: tf.distribute.Strategy) -> np.ndarray
 
     Args:
         values: float64 `[n]`; n is the same everywhere.
-        strategy: what `make_strategy` made; all processes of a cluster must call this together.
+        strategy: of the model; all processes of a cluster must call this together.
     """
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return values

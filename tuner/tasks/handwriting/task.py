@@ -42,6 +42,7 @@ class HandwritingTask(Task):
     head = "ctc"
     bidirectional = True
     metric = Metric("CER", "% of characters")
+    quick_learning_rates = (5e-3, 1.5e-2)
     labels = ALPHABET
 
     def load(self, data: str) -> Corpus:

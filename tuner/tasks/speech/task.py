@@ -45,6 +45,7 @@ class SpeechTask(Task):
     head = "softmax"
     bidirectional = True
     metric = Metric("frame error", "% of frames")
+    quick_learning_rates = (5e-4, 3e-3)
     labels = PHONES
     groups = GROUPS
 

@@ -6,7 +6,3 @@ compiled call, for all variants, heads and directions.
 
 The machine code is kept in the user's cache folder, or in `NUMBA_CACHE_DIR`.
 """
-
-from tuner.training.native.engine import train
-
-__all__ = ["train"]

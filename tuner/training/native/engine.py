@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from tuner.tasks.heads import grouped_error
-from tuner.tasks.task import Corpus, Task
 from tuner.training import random_streams
+from tuner.training.initialization import initial_weights
 from tuner.training.native import epoch, heads, memory
 from tuner.training.native.activity import room_for
-from tuner.training.protocol import Protocol, Score, Trial, TrialResult
-from tuner.training.trial_state import Checkpoint, CheckpointTimer, Observer, TrialState, Weights
+from tuner.training.protocol import Problem, Score, Trial, TrialResult
+from tuner.training.trial_state import (
+    CHECKPOINT_SECONDS,
+    Checkpoint,
+    CheckpointPath,
+    CheckpointTimer,
+    OnEpochEnd,
+    TrialState,
+    Weights,
+    no_checkpoint,
+)
+from zoo.registry import switches
 from zoo.variants import VARIANTS
 
 _ENGINE = "native"
@@ -27,8 +37,10 @@ _CHUNK = 5e9
 class _Network:
     """The network of one trial: weights, velocities and room for the longest sequence."""
 
-    def __init__(self, task: Task, corpus: Corpus, trial: Trial, protocol: Protocol) -> None:
-        self.shape = memory.shape_of(task, VARIANTS[trial.variant], trial.units)
+    def __init__(self, problem: Problem, trial: Trial) -> None:
+        task, corpus, variant = problem.task, problem.corpus, switches(trial.variant)
+        assert variant is not None, "the engine was chosen for it"
+        self.shape = memory.shape_of(task, variant, trial.units)
         self.sizes = memory.keras_shapes(self.shape)
         self._trial = trial
         self._rate = np.float32(trial.learning_rate * (1.0 - trial.momentum))
@@ -39,8 +51,7 @@ class _Network:
         self._activity = room_for(self.shape, self._frames)
         self._room = heads.room_for_targets(self.shape, self._frames, labels)
         self._noise = np.zeros(self._frames * task.inputs + 4, np.float32)
-        weights = random_streams.initial_weights(trial.seed, self.sizes, protocol.weight_std)
-        self._parameters = memory.pack(self.shape, weights)
+        self.weights = initial_weights(trial, self.sizes, problem)
         self._velocities = memory.empty(self.shape)
 
     @property
@@ -117,114 +128,114 @@ class _Network:
 
 @dataclasses.dataclass
 class _Run:
-    """A trial underway.
+    """A trial in training.
 
     Attributes:
-        trial: what is tried.
-        protocol: the rules.
+        problem: task, data and rules.
+        trial: which trial.
         network: what is trained.
-        course: where it stands.
+        state: how far it has come.
         losses: loss of each visit of the epoch underway, float64.
         visited: visits of that epoch that are done.
-        path: where the checkpoint is; None keeps none.
-        stopwatch: counts its seconds.
+        path: where the checkpoint is, if there is one.
+        timer: counts its seconds.
     """
 
+    problem: Problem
     trial: Trial
-    protocol: Protocol
     network: _Network
-    course: TrialState
+    state: TrialState
     losses: np.ndarray
     visited: int
     path: Path | None
-    stopwatch: CheckpointTimer
+    timer: CheckpointTimer
 
     def epoch(self, train: epoch.Split, validation: epoch.Split) -> None:
         """Trains to the end of the epoch and measures, unless a loss is not finite."""
-        epoch, count = self.course.epoch + 1, len(train.lengths)
-        order = random_streams.order(self.protocol.order_seed, epoch, count)
+        protocol, state = self.problem.protocol, self.state
+        number, count = state.epoch + 1, len(train.lengths)
+        order = random_streams.order(protocol.order_seed, number, count)
         work = np.cumsum(train.lengths[order]) * self.network.size
         while self.visited < count:
             done = work[self.visited - 1] if self.visited else 0
             stop = max(int(np.searchsorted(work, done + _CHUNK)), self.visited + 1)
             stop = min(stop, count)
             visits = range(self.visited, stop)
-            if not self.network.train(train, order, epoch, visits, self.losses):
-                self.course.diverged = True
+            if not self.network.train(train, order, number, visits, self.losses):
+                state.diverged = True
                 break
             self.visited = stop
             # After the last sequence the epoch still has to be measured.
-            if self.visited < count and self.stopwatch.due():
-                self._checkpoint()
+            if self.visited < count and self.timer.due():
+                self._save()
         self.visited = 0
-        if not self.course.diverged:
+        if not state.diverged:
             loss = float(self.losses.sum() / train.lengths.sum())
-            self.course.record(loss, self.network.measure(validation), self.network.weights)
-        self.stopwatch.tick(self.course)
-        if self.stopwatch.due() and not self.course.over(self.protocol):
-            self._checkpoint()
+            state.end_epoch(loss, self.network.measure(validation), self.network.weights)
+        self.timer.add_elapsed(state)
+        if self.timer.due() and not state.should_stop(protocol):
+            self._save()
 
-    def _checkpoint(self) -> None:
-        self.stopwatch.tick(self.course)
+    def _save(self) -> None:
+        self.timer.add_elapsed(self.state)
         if self.path is not None:
-            state = (*self.network.state, self.losses)
-            Checkpoint(self.trial, _ENGINE, self.course, self.visited, state).save(self.path)
-        self.stopwatch.saved()
+            arrays = (*self.network.state, self.losses)
+            Checkpoint(self.trial, _ENGINE, self.state, self.visited, arrays).save(self.path)
+        self.timer.reset()
 
 
-def train(
-    task: Task,
-    corpus: Corpus,
-    trials: Iterable[Trial],
-    protocol: Protocol,
-    *,
-    checkpoint_path: Callable[[Trial], Path] | None = None,
-    checkpoint_seconds: float = 30.0,
-    observe: Observer = lambda trial, course: None,
-) -> Iterator[TrialResult]:
-    """Trains trials one after the other in compiled code.
+class Trainer:
+    """Trains trials one after the other in compiled code; a `tuner.training.engines.Trainer`.
 
-    Arguments, results and promises are those of `tuner.training.keras_engine.train`; the numbers
-    are the same up to rounding. Nothing of it needs Keras or TensorFlow.
+    The numbers are those of the engine `keras`, up to rounding. Nothing of it needs Keras or
+    TensorFlow.
 
     Args:
-        task: what is learned.
-        corpus: its data.
-        trials: what to try.
-        protocol: the rules.
-        checkpoint_path: where a running trial's checkpoint is; None keeps none.
-        checkpoint_seconds: least time between two checkpoints.
-        observe: called after every epoch.
-
-    Yields:
-        The outcome of each trial in the order of `trials`.
+        problem: task, data and rules.
     """
-    # Targets are laid out alike for every variant and number of units.
-    shape = memory.shape_of(task, VARIANTS["V"], 1)
-    train_split, validation, test = (
-        epoch.split_of(split, shape) for split in (corpus.train, corpus.validation, corpus.test)
-    )
-    for trial in trials:
-        stopwatch = CheckpointTimer(checkpoint_seconds)
-        network = _Network(task, corpus, trial, protocol)
-        path = checkpoint_path(trial) if checkpoint_path else None
-        checkpoint = Checkpoint.load(path, trial, _ENGINE) if path else None
-        if checkpoint is None:
-            course, visited = TrialState.begin(network.measure(validation), network.weights), 0
-            losses = np.zeros(len(corpus.train))
-        else:
-            course, visited = checkpoint.course, checkpoint.visited
-            *state, losses = checkpoint.engine_state
-            network.state = tuple(state)
-        run = _Run(trial, protocol, network, course, losses, visited, path, stopwatch)
-        while not course.over(protocol):
-            run.epoch(train_split, validation)
-            observe(trial, course)
-        network.weights = course.best_weights
-        score = network.measure(test)
-        grouped = None
-        if task.groups:
-            decided = [network.decide(test)]
-            grouped = grouped_error(corpus.test.targets, decided, task.groups)
-        stopwatch.tick(course)
-        yield course.outcome(trial, score, grouped, network.size, _ENGINE)
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        # Targets are laid out alike for every variant and number of units.
+        shape = memory.shape_of(problem.task, VARIANTS["V"], 1)
+        corpus = problem.corpus
+        self._train, self._validation, self._test = (
+            epoch.split_of(split, shape) for split in (corpus.train, corpus.validation, corpus.test)
+        )
+
+    def train(
+        self,
+        trials: Iterable[Trial],
+        *,
+        checkpoint_path: CheckpointPath = no_checkpoint,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        on_epoch_end: OnEpochEnd = lambda trial, state: None,
+    ) -> Iterator[TrialResult]:
+        """Trains trials; see `tuner.training.engines.Trainer.train`."""
+        for trial in trials:
+            timer = CheckpointTimer(checkpoint_seconds)
+            network = _Network(self._problem, trial)
+            path = checkpoint_path(trial)
+            checkpoint = Checkpoint.load(path, trial, _ENGINE)
+            if checkpoint is None:
+                state, visited = (
+                    TrialState.begin(network.measure(self._validation), network.weights),
+                    0,
+                )
+                losses = np.zeros(len(self._train.lengths))
+            else:
+                state, visited = checkpoint.state, checkpoint.visited
+                *arrays, losses = checkpoint.engine_state
+                network.state = tuple(arrays)
+            run = _Run(self._problem, trial, network, state, losses, visited, path, timer)
+            while not state.should_stop(self._problem.protocol):
+                run.epoch(self._train, self._validation)
+                on_epoch_end(trial, state)
+            network.weights = state.best_weights
+            score = network.measure(self._test)
+            grouped, groups = None, self._problem.task.groups
+            if groups:
+                targets = self._problem.corpus.test.targets
+                grouped = grouped_error(targets, [network.decide(self._test)], groups)
+            timer.add_elapsed(state)
+            yield state.result(trial, score, grouped, _ENGINE)

@@ -4,7 +4,7 @@ import pathlib
 import numpy as np
 
 from tests.tuner.tiny_task import TinyTask
-from tuner.parallel import sharing
+from tuner.parallel import corpus_file
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Corpus
 
@@ -27,8 +27,8 @@ def labels_corpus() -> Corpus:
 def test_a_corpus_comes_back_as_it_was(tmp_path: pathlib.Path) -> None:
     for corpus in (TinyTask().load("a"), labels_corpus()):
         with (tmp_path / "corpus").open("wb+") as file:
-            sharing.save(corpus, file)
-            loaded = sharing.load(file.fileno())
+            corpus_file.save(corpus, file)
+            loaded = corpus_file.load(file.fileno())
         assert loaded.dataset == corpus.dataset
         for expected, actual in zip(arrays(corpus), arrays(loaded), strict=True):
             assert actual.dtype == expected.dtype and actual.shape == expected.shape
@@ -37,8 +37,8 @@ def test_a_corpus_comes_back_as_it_was(tmp_path: pathlib.Path) -> None:
 
 def test_arrays_are_mapped_aligned_and_private(tmp_path: pathlib.Path) -> None:
     with (tmp_path / "corpus").open("wb+") as file:
-        sharing.save(TinyTask().load("a"), file)
-        first, second = (sharing.load(file.fileno()) for _ in range(2))
+        corpus_file.save(TinyTask().load("a"), file)
+        first, second = (corpus_file.load(file.fileno()) for _ in range(2))
     for array in arrays(first):
         assert array.ctypes.data % 64 == 0 and not array.flags.owndata
     before = second.train.inputs[0].copy()

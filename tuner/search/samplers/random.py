@@ -1,0 +1,58 @@
+"""Random search, the paper's: every trial is drawn by itself, before the first begins.
+
+KerasTuner's own random search seeds its draws one by one (`seed`, `seed + 1`, …), so that studies
+with near seeds share most of their trials (with four hyperparameters, seeds 1 and 5 share 59 of
+60). Here each variant of a study draws from one stream of its own, by KerasTuner's formulas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras_tuner
+import numpy as np
+
+from tuner.search.samplers import SearchProblem
+from tuner.training import random_streams
+from tuner.training.protocol import Failure, Trial, TrialRecord
+
+
+class RandomSampler:
+    """Draws each hyperparameter on its scale; the first trials of a longer study are the same.
+
+    Args:
+        problem: what is searched.
+
+    Example:
+        >>> from tuner.search.space import PAPER
+        >>> sampler = RandomSampler(SearchProblem(PAPER, 1, "music", ("V", "NFG"), 200))
+        >>> sampler.propose("NFG", 0, []).index
+        0
+        >>> sampler.propose("NFG", 1, []).units
+        113
+    """
+
+    lag = None
+
+    def __init__(self, problem: SearchProblem) -> None:
+        self._space = problem.space
+        self._sampled = keras_tuner.HyperParameters()
+        self._space.declare(self._sampled)
+        self._streams: dict[str, np.random.Generator] = {
+            variant: random_streams.design(problem.seed, problem.task, variant)
+            for variant in problem.variants
+        }
+
+    def propose(
+        self, variant: str, index: int, ended: Sequence[TrialRecord | Failure]
+    ) -> Trial:
+        """Draws the next trial of a variant; see `tuner.search.samplers.Sampler.propose`."""
+        stream = self._streams[variant]
+        probabilities = stream.random(len(self._space))
+        values = {
+            row.name: row.sampled(sampled.prob_to_value(float(probability)))
+            for row, sampled, probability in zip(
+                self._space, self._sampled.space, probabilities, strict=True
+            )
+        }
+        return Trial(index, variant, values, seed=int(stream.integers(2**63)))
