@@ -26,8 +26,7 @@ from common import command_line
 from tuner.analysis.statistics import summaries
 from tuner.analysis.statistics.evidence import InsufficientData
 from tuner.analysis.statistics.summaries import LEVEL, Comparison, VariantSummary
-from tuner.study.ledger import TrialRecord
-from tuner.training.protocol import Metrics, Score, Trial
+from tuner.training.protocol import Metrics, Score, Trial, TrialRecord
 
 _STUDIES = flags.DEFINE_integer("studies", 500, "Studies of equal variants for each row.")
 _PLANTED = flags.DEFINE_integer("planted_studies", 120, "Studies with a worse variant for a row.")

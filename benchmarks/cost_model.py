@@ -16,10 +16,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import nnls
 
-from tuner.study.ledger import TrialRecord
 from tuner.tasks.task import find_task
 from tuner.training import estimate
-from tuner.training.protocol import Trial
+from tuner.training.protocol import Trial, TrialRecord
 from zoo.variants import VARIANTS
 
 

@@ -28,7 +28,7 @@ from benchmarks.remote import ROOT
 from common import command_line
 
 if TYPE_CHECKING:
-    from tuner.study.ledger import TrialRecord
+    from tuner.training.protocol import TrialRecord
 
 _DATA = flags.DEFINE_string("data", "auto", "Data of the music task.")
 _STUDY_DIR = flags.DEFINE_string("study_dir", None, "Where the study is kept [nowhere].")

@@ -9,6 +9,7 @@ and the best model is exported for TF Serving.
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import signal
 import sys
@@ -19,11 +20,17 @@ from absl import flags
 
 from common import command_line
 from common.errors import InputError
+from tuner.search.samplers import SAMPLERS
+from tuner.training.engines import ENGINES
+from tuner.training.optimizers import OPTIMIZERS
 
 if TYPE_CHECKING:
     from tuner.parallel.pool import Pool
-    from tuner.study.plan import Plan
-    from tuner.tasks.task import Corpus, Task
+    from tuner.search.space import Space
+    from tuner.study.presets import Preset, StudyConfig
+    from tuner.tasks.task import Task
+    from tuner.training.engines import Engine
+    from tuner.training.protocol import Problem, Protocol, Trial
 
 _TASK = flags.DEFINE_string(
     "task",
@@ -32,7 +39,11 @@ _TASK = flags.DEFINE_string(
     "names), or package.module:TaskClass.",
 )
 _PRESET = flags.DEFINE_enum("preset", "paper", ["paper", "quick"], "Size of the study.")
-_VARIANTS = flags.DEFINE_list("variants", ["all"], "Codes of the variants, or all.")
+_VARIANTS = flags.DEFINE_list(
+    "variants",
+    ["all"],
+    "Codes of the variants, or all; of cells of your own, package.module:CellClass.",
+)
 _TRIALS = flags.DEFINE_integer("trials", None, "Trials of each variant [preset's].", lower_bound=1)
 _MAX_EPOCHS = flags.DEFINE_integer(
     "max_epochs", None, "Most epochs of a trial [preset's].", lower_bound=1
@@ -43,6 +54,18 @@ _PATIENCE = flags.DEFINE_integer(
     "Epochs without a better validation score after which a trial stops [preset's].",
     lower_bound=1,
 )
+_SPACE = flags.DEFINE_list(
+    "space",
+    [],
+    "Other ranges of hyperparameters, and further ones: learning_rate=1e-6:1,forget_bias=0:2.",
+)
+_SAMPLER = flags.DEFINE_enum("sampler", "random", list(SAMPLERS), "What proposes the trials.")
+_OPTIMIZER = flags.DEFINE_enum(
+    "optimizer",
+    next(iter(OPTIMIZERS)),
+    list(OPTIMIZERS),
+    "; ".join(f"{each.name}: {each.meaning}" for each in OPTIMIZERS.values()) + ".",
+)
 _SEED = flags.DEFINE_integer("seed", 1, "Seed of designs, weights, order and noise.", lower_bound=0)
 _STUDY_DIR = flags.DEFINE_string(
     "study_dir", None, "Directory of the study [studies/TASK; studies/TASK-quick]."
@@ -51,9 +74,9 @@ _DATA = flags.DEFINE_string("data", "auto", "The task's data: auto, or a path.")
 _ENGINE = flags.DEFINE_enum(
     "engine",
     "auto",
-    ["auto", "native", "keras"],
-    "What trains: native is compiled code for CPUs, keras is model.fit on any device; auto is "
-    "native on CPUs.",
+    ["auto", *ENGINES],
+    "What trains: native is compiled code for CPUs, keras is model.fit, for any cell and device; "
+    "auto takes the fastest that can train a trial.",
 )
 _WORKERS = flags.DEFINE_string(
     "workers",
@@ -75,35 +98,33 @@ _MODEL_BASE_PATH = flags.DEFINE_string(
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the plan and stop.")
 
 
-def _plan(task: Task) -> Plan:
-    """Makes the plan that the flags ask for."""
-    from tuner.study.plan import Plan
-    from tuner.study.presets import find_preset
-    from tuner.training.protocol import Protocol
-    from zoo.registry import get_variant
+def _variants() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Codes of the variants, each once in their order; and the paths of those not of the zoo."""
+    from zoo import registry
     from zoo.variants import VARIANTS
 
-    preset = find_preset(_PRESET.value, task.name)
     if _VARIANTS.value == ["all"]:
-        codes = list(VARIANTS)
-    else:
-        try:
-            codes = [get_variant(code.strip()).code for code in _VARIANTS.value]
-        except ValueError as error:
-            raise InputError(f"--variants: {error}") from error
-    if not codes:
+        return tuple(VARIANTS), ()
+    if not _VARIANTS.value:
         raise InputError("--variants: expected codes such as V,NFG or all. Received: nothing")
-    return Plan(
-        # Each once, in the paper's order, whatever order they were typed in.
-        variants=tuple(code for code in VARIANTS if code in codes),
-        trials=_TRIALS.value or preset.trials,
-        protocol=Protocol(
-            max_epochs=_MAX_EPOCHS.value or preset.max_epochs,
-            patience=_PATIENCE.value or preset.patience,
-            order_seed=_SEED.value,
-        ),
-        space=preset.space,
-        seed=_SEED.value,
+    if any(":" in name for name in _VARIANTS.value):
+        command_line.start_tensorflow()
+    try:
+        found = {registry.find_variant(name.strip()) for name in _VARIANTS.value}
+    except ValueError as error:
+        raise InputError(f"--variants: {error}") from error
+    codes = tuple(code for code in registry.list_variants() if code in found)
+    return codes, tuple(registry.cell_path(code) for code in codes if code not in VARIANTS)
+
+
+def _protocol(preset: Preset) -> Protocol:
+    from tuner.training.protocol import Protocol
+
+    return Protocol(
+        max_epochs=_MAX_EPOCHS.value or preset.max_epochs,
+        patience=_PATIENCE.value or preset.patience,
+        order_seed=_SEED.value,
+        optimizer=_OPTIMIZER.value,
     )
 
 
@@ -113,21 +134,21 @@ def _study_directory(task: Task) -> Path:
 
 
 def _engine(strategy: str) -> str:
-    """Chooses the engine, and says so where a person might have expected something else."""
-    from tuner.training import engines
-
-    keras_for = "" if strategy == "one" else f"--strategy={strategy}"
-    choice = engines.choose(_ENGINE.value, keras_for=keras_for)
-    if choice.reason:
-        print(f"engine: {choice.engine}, because {choice.reason}")
-    return choice.engine
+    """The engine that is asked for; only `keras` trains under a strategy."""
+    if strategy == "one":
+        return str(_ENGINE.value)
+    if _ENGINE.value not in ("auto", "keras"):
+        raise InputError(
+            f"--engine={_ENGINE.value}: --strategy={strategy} needs --engine=keras"
+        )
+    return "keras"
 
 
 def _workers(strategy: str) -> int | None:
     """Reads how many workers are asked for; None if the engine is to decide."""
-    from tuner.parallel.pool import count
+    from tuner.parallel.pool import parse_workers
 
-    asked = count(_WORKERS.value)
+    asked = parse_workers(_WORKERS.value)
     if strategy == "one":
         return asked
     if asked not in (None, 1):
@@ -138,56 +159,83 @@ def _workers(strategy: str) -> int | None:
     return 1
 
 
-def _pool(
-    engine: str, workers: int, strategy: str, task: Task, corpus: Corpus, plan: Plan
-) -> Pool | None:
+def _pool(workers: int, strategy: str, problem: Problem) -> Pool | None:
     """Makes what shall train; None if this process has trained for another one's study."""
     if strategy == "one":
         from tuner.parallel.pool import WorkerPool
 
-        return WorkerPool(engine, workers)
+        return WorkerPool(workers)
 
+    command_line.start_tensorflow()
     from tuner.parallel import distribute
-    from tuner.training import placement
 
-    made = placement.make_strategy(strategy, _TPU.value)
-    print(f"strategy: {placement.describe(made)}", flush=True)
-    if placement.is_chief(made):
+    made = distribute.make_strategy(strategy, _TPU.value)
+    print(f"strategy: {distribute.describe(made)}", flush=True)
+    if distribute.is_chief(made):
         return distribute.Chief(made)
-    print("the chief of the cluster keeps the study; this process trains with it", flush=True)
-    distribute.follow(made, task, corpus, plan.protocol)
+    print("the chief of the cluster runs the study; this process trains with it", flush=True)
+    distribute.follow(made, problem)
     return None
 
 
+def _draw(config: StudyConfig) -> list[Trial]:
+    """Draws as many trials as the study will have, at random, to estimate its time."""
+    from tuner.search.samplers import SearchProblem
+    from tuner.search.samplers.random import RandomSampler
+
+    task = config.problem.task.name
+    search = SearchProblem(config.space, config.seed, task, config.variants, config.trials)
+    sampler = RandomSampler(search)
+    return [
+        sampler.propose(variant, index, ())
+        for variant in config.variants
+        for index in range(config.trials)
+    ]
+
+
 def _print_plan(
-    plan: Plan, task: Task, corpus: Corpus, engine: str, workers: int, directory: Path
+    config: StudyConfig, chosen: dict[str, Engine], workers: int, directory: Path
 ) -> None:
     from tuner.study.progress import duration
-    from tuner.training import estimate
+    from tuner.training import engines
 
-    space = plan.space
-    low, high = (
-        choose(estimate.parameters(task, variant, units) for variant in plan.variants)
-        for choose, units in zip((min, max), space.units, strict=True)
-    )
+    space, protocol = config.space, config.problem.protocol
+    counts = [
+        engines.count_params(config.problem, variant, int(units))
+        for variant in config.variants
+        for units in (space["units"].low, space["units"].high)
+    ]
     print(
-        f"plan: {len(plan.variants) * plan.trials} trials, {plan.trials} of each of "
-        f"{', '.join(plan.variants)}; at most {plan.protocol.max_epochs} epochs, patience "
-        f"{plan.protocol.patience}; seed {plan.seed}"
+        f"plan: {len(config.variants) * config.trials} trials, {config.trials} of each of "
+        f"{', '.join(config.variants)}; at most {protocol.max_epochs} epochs, patience "
+        f"{protocol.patience}; optimizer {protocol.optimizer}; {config.sampler} search, seed "
+        f"{config.seed}"
     )
+    print(f"space: {space} ({min(counts):,} to {max(counts):,} parameters)")
+    costs = [chosen[trial.variant].seconds(config.problem, trial) for trial in _draw(config)]
+    start = max(engine.speed.start for engine in chosen.values())
+    seconds = start + max(sum(costs) / workers, max(costs))
+    names = list(dict.fromkeys(engine.name for engine in chosen.values()))
     print(
-        f"space: units {space.units[0]}-{space.units[1]} ({low:,}-{high:,} parameters), learning "
-        f"rate {space.learning_rate[0]:g}-{space.learning_rate[1]:g}, 1 - momentum "
-        f"{space.one_minus_momentum[0]:g}-{space.one_minus_momentum[1]:g}, noise "
-        f"{space.noise_std[0]:g}-{space.noise_std[1]:g}"
-    )
-    cost = estimate.Cost(task, corpus, plan.protocol, engine)
-    seconds = estimate.seconds(plan.all_trials(task), cost, workers)
-    print(
-        f"estimate: about {duration(seconds)} with the {engine} engine and {workers} "
-        f"worker{'s' if workers > 1 else ''}, less if trials stop early"
+        f"estimate: about {duration(seconds)} with the {' and '.join(names)} "
+        f"engine{'s' if len(names) > 1 else ''} and {workers} worker{'s' if workers > 1 else ''}, "
+        "less if trials stop early"
     )
     print(f"study directory: {directory}")
+
+
+def _choose(config: StudyConfig, name: str) -> dict[str, Engine]:
+    """Chooses the engine of each variant, and says why where it is not the fastest."""
+    from tuner.training import engines
+
+    chosen = {}
+    for trial in _draw(dataclasses.replace(config, trials=1)):
+        chosen[trial.variant] = engine = engines.choose(name, config.problem, trial)
+        fastest = next(iter(ENGINES.values()))
+        if name == "auto" and engine is not fastest:
+            why = fastest.obstacle(config.problem, trial)
+            print(f"engine of {trial.variant}: {engine.name}, not {fastest.name}: {why}")
+    return chosen
 
 
 def _interrupt(*_: Any) -> None:
@@ -197,40 +245,56 @@ def _interrupt(*_: Any) -> None:
 def main() -> int:
     """Runs the command."""
     from tuner.parallel import strategies
-    from tuner.parallel.pool import fitting
-    from tuner.tasks.task import find_task, load_corpus
 
     strategy = strategies.choose(_STRATEGY.value)
-    asked = _workers(strategy)
+    asked, name = _workers(strategy), _engine(strategy)
+    codes, cells = _variants()
+
+    from tuner.search.space import PAPER, parse_flag
+    from tuner.study.presets import StudyConfig, find_preset
+    from tuner.tasks.task import find_task, load_corpus
+    from tuner.training.protocol import Problem
+
+    parse_flag(_SPACE.value, PAPER)
     task = find_task(_TASK.value)
+    preset = find_preset(_PRESET.value, task)
+    space: Space = parse_flag(_SPACE.value, preset.space)
     corpus = load_corpus(task, _DATA.value)
     print(f"data: {corpus.dataset}")
-    command_line.start_tensorflow()
-
-    plan = _plan(task)
+    config = StudyConfig(
+        Problem(task, corpus, _protocol(preset), cells),
+        codes,
+        _TRIALS.value or preset.trials,
+        space,
+        _SEED.value,
+        _SAMPLER.value,
+    )
     directory = _study_directory(task)
-    engine = _engine(strategy)
-    workers = asked or fitting(engine)
-    _print_plan(plan, task, corpus, engine, workers, directory)
+    chosen = _choose(config, name)
+    workers = asked or max(engine.workers() for engine in chosen.values())
+    _print_plan(config, chosen, workers, directory)
     if _DRY_RUN.value:
         return 0
 
-    pool = _pool(engine, workers, strategy, task, corpus, plan)
-    return _lead(pool, directory, plan, task, corpus) if pool else 0
+    pool = _pool(workers, strategy, config.problem)
+    return _lead(pool, directory, config, name) if pool else 0
 
 
-def _lead(pool: Pool, directory: Path, plan: Plan, task: Task, corpus: Corpus) -> int:
+def _lead(pool: Pool, directory: Path, config: StudyConfig, engine: str) -> int:
     """Runs the study to its report and its exported model."""
+    command_line.start_tensorflow()
     from tuner.study.progress import Progress
     from tuner.study.study import Study
-    from tuner.training.estimate import Cost
+    from tuner.training import engines
 
-    cost = Cost(task, corpus, plan.protocol, pool.engine)
+    def seconds(trial: Trial) -> float:
+        return engines.choose(engine, config.problem, trial).seconds(config.problem, trial)
+
     command = shlex.join(["python", "-m", "tuner.run", *sys.argv[1:]])
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with Progress(plan.protocol, task.metric, cost) as progress:
-            Study(directory, plan, task, corpus, command).run(pool, progress)
+        with Progress(config, seconds) as progress:
+            Study(directory, config, command).run(pool, progress, engine)
     except KeyboardInterrupt:
         print(f"\nstopped; nothing finished is lost. To go on: {command}", file=sys.stderr)
         return 130
@@ -242,7 +306,7 @@ def _lead(pool: Pool, directory: Path, plan: Plan, task: Task, corpus: Corpus) -
 
     page = report.write([records.load(directory, list_variants())], directory / "report")
     print(f"report: {page}")
-    base = Path(_MODEL_BASE_PATH.value or directory / "export" / task.name)
+    base = Path(_MODEL_BASE_PATH.value or directory / "export" / config.problem.task.name)
     print(f"model for TF Serving: {versions.publish(sources.find_best(directory), base)}")
     return 0
 

@@ -6,10 +6,9 @@ import pytest
 
 from benchmarks.cost_model import CostModel, epochs_of
 from benchmarks.study import clock_seconds
-from tuner.study.ledger import TrialRecord
 from tuner.tasks.task import find_task
 from tuner.training import estimate
-from tuner.training.protocol import Epoch, Metrics, Score, Trial
+from tuner.training.protocol import Epoch, Metrics, Score, Trial, TrialRecord
 from zoo.variants import VARIANTS
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tuner.study.ledger import TrialRecord
-from tuner.training.protocol import Epoch, Metrics, Score, Trial
+from tuner.training.protocol import Epoch, Metrics, Score, Trial, TrialRecord
 
 
 def make_entry(index: int, validation: float = 8.5, diverged: bool = False) -> TrialRecord:

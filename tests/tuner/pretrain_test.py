@@ -17,8 +17,7 @@ from tests.tuner import tiny
 from tests.tuner.tiny_task import TinyTask
 from tuner import pretraining
 from tuner.analysis.trials.records import Records
-from tuner.study.ledger import TrialRecord
-from tuner.training.protocol import TrialResult
+from tuner.training.protocol import TrialRecord, TrialResult
 
 TASK = TinyTask()
 CORPUS = TASK.load("a")

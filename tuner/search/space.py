@@ -127,6 +127,21 @@ class Hyperparameter:
             return np.divide(np.log(quantity / low), np.log(end / low))
         return np.divide(quantity - low, end - low)
 
+    def from_unit(self, probability: float) -> Number:
+        """Maps a uniform number of [0, 1) to a value, by KerasTuner's formulas.
+
+        Example:
+            >>> PAPER["units"].from_unit(0.5), PAPER["noise_std"].from_unit(0.25)
+            (63, 0.25)
+        """
+        low, high = self.sampled_range
+        end = high + 1 if self.integer else high
+        if self.scale == "linear":
+            quantity = probability * (end - low) + low
+        else:
+            quantity = low * math.pow(end / low, probability)
+        return int(quantity) if self.integer else self.sampled(quantity)
+
     def grid(self, count: int) -> np.ndarray:
         """Values for a curve: even on the sampling scale, of a discrete dimension those that exist.
 

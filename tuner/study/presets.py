@@ -1,4 +1,4 @@
-"""Sizes of a study by name."""
+"""What a study shall do, and the sizes of a study by name."""
 
 from __future__ import annotations
 
@@ -6,6 +6,28 @@ import dataclasses
 
 from tuner.search.space import PAPER, Space
 from tuner.tasks.task import Task
+from tuner.training.protocol import Problem
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyConfig:
+    """What a study shall do.
+
+    Attributes:
+        problem: task, data and rules.
+        variants: codes of the variants, in their order.
+        trials: trials of each variant.
+        space: the hyperparameters and their ranges.
+        seed: seed of the proposals.
+        sampler: a name of `tuner.search.samplers.SAMPLERS`.
+    """
+
+    problem: Problem
+    variants: tuple[str, ...]
+    trials: int
+    space: Space
+    seed: int
+    sampler: str = "random"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ import rich.table
 import rich.text
 
 from tuner.parallel.messages import EpochEnd, WorkerDied
-from tuner.study.variant_study import StudyConfig
+from tuner.study.presets import StudyConfig
 from tuner.training.protocol import Failure, Trial, TrialRecord
 
 
@@ -136,7 +136,8 @@ class Progress:
         self._say(
             f"[{self._ended}/{self._total}] {self._describe(entry.trial)}: "
             f"validation {result.validation.mean:.3f}, test {result.test.mean:.3f} "
-            f"{self._config.problem.task.metric.unit} at epoch {result.best_epoch}, {duration(result.seconds)}"
+            f"{self._config.problem.task.metric.unit} at epoch {result.best_epoch}, "
+            f"{duration(result.seconds)}"
             + (", diverged" if result.diverged else "")
         )
 

@@ -29,7 +29,8 @@ from tuner.parallel.pool import Accept, Pool
 from tuner.search import samplers
 from tuner.search.samplers import SearchProblem
 from tuner.search.space import Space
-from tuner.study.variant_study import StudyConfig, VariantStudy
+from tuner.study.presets import StudyConfig
+from tuner.study.variant_study import VariantStudy
 from tuner.training import engines
 from tuner.training.engines import Engine
 from tuner.training.protocol import Failure, Protocol, Trial, TrialRecord, TrialResult

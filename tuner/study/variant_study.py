@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,31 +10,10 @@ from tuner.search import design
 from tuner.search.hypermodel import VariantHyperModel
 from tuner.search.oracle import StudyTuner
 from tuner.search.samplers import Sampler
-from tuner.search.space import Space
 from tuner.study.ledger import Ledger
 from tuner.study.models import Models
-from tuner.training.protocol import Failure, Problem, Trial, TrialRecord, TrialResult
-
-
-@dataclasses.dataclass(frozen=True)
-class StudyConfig:
-    """What a study shall do.
-
-    Attributes:
-        problem: task, data and rules.
-        variants: codes of the variants, in their order.
-        trials: trials of each variant.
-        space: the hyperparameters and their ranges.
-        seed: seed of the proposals.
-        sampler: a name of `tuner.search.samplers.SAMPLERS`.
-    """
-
-    problem: Problem
-    variants: tuple[str, ...]
-    trials: int
-    space: Space
-    seed: int
-    sampler: str = "random"
+from tuner.study.presets import StudyConfig
+from tuner.training.protocol import Failure, Trial, TrialRecord, TrialResult
 
 
 class VariantStudy:

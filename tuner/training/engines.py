@@ -1,7 +1,8 @@
 """The engines: what trains trials, one row each, the fastest first.
 
 An engine's module has a class `Trainer`. Nothing of it is imported before it is to train. The
-engine is chosen for each trial: the first of the table that has no obstacle.
+engine is chosen for each trial: the first of the table that has no obstacle. (Reading the table
+imports no NumPy, so that wrong flags are answered at once.)
 """
 
 from __future__ import annotations
@@ -10,21 +11,18 @@ import dataclasses
 import importlib
 import importlib.util
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from typing import Protocol as Interface
 
 from common import command_line
 from common.errors import InputError
 from common.machine import cores
 from tuner.training.optimizers import OPTIMIZERS
-from tuner.training.protocol import Problem, Trial, TrialResult
-from tuner.training.trial_state import (
-    CHECKPOINT_SECONDS,
-    CheckpointPath,
-    OnEpochEnd,
-    no_checkpoint,
-)
 from zoo import registry
+
+if TYPE_CHECKING:
+    from tuner.training.protocol import Problem, Trial, TrialResult
+    from tuner.training.trial_state import CheckpointPath, OnEpochEnd
 
 
 class Trainer(Interface):
@@ -37,8 +35,8 @@ class Trainer(Interface):
         self,
         trials: Iterable[Trial],
         *,
-        checkpoint_path: CheckpointPath = no_checkpoint,
-        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        checkpoint_path: CheckpointPath = ...,
+        checkpoint_seconds: float = ...,
         on_epoch_end: OnEpochEnd = ...,
     ) -> Iterator[TrialResult]:
         """Trains trials, several at a time if the engine can.

@@ -10,10 +10,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tuner.training.protocol import Trial
-
 if TYPE_CHECKING:
     import keras
+
+    from tuner.training.protocol import Trial
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,7 @@ import numpy as np
 from SALib.test_functions import Ishigami, Sobol_G
 
 from tuner.search.design import Space
-from tuner.study.ledger import TrialRecord
-from tuner.training.protocol import Metrics, Score, Trial
+from tuner.training.protocol import Metrics, Score, Trial, TrialRecord
 
 Function = Callable[[np.ndarray], np.ndarray]
 

@@ -17,8 +17,7 @@ from tuner.analysis.statistics.summaries import Comparison
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.analysis.trials.records import Records
 from tuner.search.design import Space
-from tuner.study.ledger import TrialRecord
-from tuner.training.protocol import Failure, Protocol, Trial
+from tuner.training.protocol import Failure, Protocol, Trial, TrialRecord
 
 FACTORS = factors.hyperparameters(Space())
 GRID = {factor.name: factor.grid(41) for factor in FACTORS}

@@ -27,8 +27,7 @@ from tuner.analysis.trials.records import Records
 from tuner.search import design
 from tuner.search.design import Row, Space
 from tuner.study import ledger
-from tuner.study.ledger import TrialRecord
-from tuner.training.protocol import Epoch, Failure, Metrics, Protocol, Score, Trial
+from tuner.training.protocol import Epoch, Failure, Metrics, Protocol, Score, Trial, TrialRecord
 from zoo.registry import list_variants
 
 VARIANTS = tuple(list_variants())

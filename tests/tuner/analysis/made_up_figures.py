@@ -17,9 +17,8 @@ from tuner.analysis.statistics import summaries
 from tuner.analysis.statistics.evidence import InsufficientData
 from tuner.analysis.statistics.summaries import Distribution, VariantSummary
 from tuner.analysis.study_analysis import StudyAnalysis
-from tuner.study.ledger import TrialRecord
 from tuner.tasks.task import Metric
-from tuner.training.protocol import Score
+from tuner.training.protocol import Score, TrialRecord
 
 NLL = Metric("NLL", "nats per frame")
 CODES = ("V", "NFG", "NP")

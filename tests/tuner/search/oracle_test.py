@@ -6,8 +6,7 @@ from tests.tuner.entry import make_entry
 from tests.tuner.tiny import SPACE
 from tuner.search import design
 from tuner.search.oracle import DesignOracle
-from tuner.study.ledger import TrialRecord
-from tuner.training.protocol import Failure
+from tuner.training.protocol import Failure, TrialRecord
 
 ROWS = design.draw(SPACE, 3, "tiny", "V", 12)
 

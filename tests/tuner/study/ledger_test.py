@@ -7,8 +7,8 @@ import pytest
 
 from common.errors import InputError
 from tests.tuner.entry import make_entry
-from tuner.study.ledger import Ledger, TrialRecord, best_first, from_json, to_json
-from tuner.training.protocol import Failure
+from tuner.study.ledger import Ledger, best_first, from_json, to_json
+from tuner.training.protocol import Failure, TrialRecord
 
 
 @pytest.fixture

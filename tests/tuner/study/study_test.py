@@ -25,12 +25,12 @@ from tuner.analysis.trials import records
 from tuner.parallel.messages import EpochEnd, WorkerDied
 from tuner.parallel.pool import InProcess, Pool, WorkerPool
 from tuner.search.hypermodel import OBJECTIVE, VariantHyperModel
-from tuner.study.ledger import Ledger, TrialRecord
+from tuner.study.ledger import Ledger
 from tuner.study.plan import Plan
 from tuner.study.study import Study
 from tuner.training import keras_engine, network
 from tuner.training.estimate import parameters
-from tuner.training.protocol import Failure, Protocol, Trial
+from tuner.training.protocol import Failure, Protocol, Trial, TrialRecord
 
 TASK = TinyTask()
 

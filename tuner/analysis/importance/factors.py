@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.errors import InputError
-from tuner.study.ledger import TrialRecord
+from tuner.training.protocol import TrialRecord
 
 if TYPE_CHECKING:
     from tuner.search.design import Space

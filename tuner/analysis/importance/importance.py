@@ -28,7 +28,7 @@ from tuner.analysis.importance.factors import Factor
 from tuner.analysis.importance.trees import Decomposition, decompose
 from tuner.analysis.statistics.evidence import InsufficientData
 from tuner.analysis.statistics.summaries import Distribution
-from tuner.study.ledger import TrialRecord
+from tuner.training.protocol import TrialRecord
 
 if TYPE_CHECKING:
     from tuner.search.design import Space

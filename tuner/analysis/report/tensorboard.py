@@ -17,8 +17,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from common import files
 from tuner.analysis.trials.records import Records
-from tuner.study.ledger import TrialRecord
-from tuner.training.protocol import Failure
+from tuner.training.protocol import Failure, TrialRecord
 
 _FILE_NAME = "events.out.tfevents.0.trials"
 """Always the same: TensorBoard reads all event files of a folder as one run."""

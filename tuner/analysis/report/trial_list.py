@@ -8,9 +8,8 @@ from typing import Any
 
 from tuner.analysis.trials.records import Records
 from tuner.analysis.words.notation import significant
-from tuner.study.ledger import TrialRecord
 from tuner.study.progress import duration
-from tuner.training.protocol import Failure, Metrics
+from tuner.training.protocol import Failure, Metrics, TrialRecord
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Self
 
 import numpy as np
 
-from tuner.study.ledger import TrialRecord
+from tuner.training.protocol import TrialRecord
 
 DEALS = 9999
 """Random deals of a permutation test; its smallest p is 1 / (DEALS + 1)."""

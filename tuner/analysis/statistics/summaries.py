@@ -12,7 +12,8 @@ import numpy as np
 from tuner.analysis.statistics import resampling
 from tuner.analysis.statistics.evidence import InsufficientData
 from tuner.analysis.statistics.resampling import Moments, Ranked
-from tuner.study.ledger import TrialRecord, best_first
+from tuner.study.ledger import best_first
+from tuner.training.protocol import TrialRecord
 
 LEVEL = 0.05
 """Level of the tests, over all comparisons of a study together (section 5.1 of the paper)."""

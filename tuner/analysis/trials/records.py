@@ -11,9 +11,9 @@ from typing import Any
 from common.errors import InputError
 from tuner.search import design
 from tuner.search.design import Space
-from tuner.study.ledger import Ledger, TrialRecord
+from tuner.study.ledger import Ledger
 from tuner.tasks.task import DatasetInfo, Metric
-from tuner.training.protocol import Failure, Protocol, Trial
+from tuner.training.protocol import Failure, Protocol, Trial, TrialRecord
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,8 +25,7 @@ from tuner.analysis.trials.columns import (
 )
 from tuner.analysis.trials.records import Records, check_facts
 from tuner.analysis.trials.table_files import Row
-from tuner.study.ledger import TrialRecord
-from tuner.training.protocol import Epoch, Failure, Metrics, Score, Trial
+from tuner.training.protocol import Epoch, Failure, Metrics, Score, Trial, TrialRecord
 
 if TYPE_CHECKING:
     import pandas as pd

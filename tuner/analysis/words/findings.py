@@ -16,9 +16,9 @@ from tuner.analysis.statistics.evidence import InsufficientData
 from tuner.analysis.statistics.summaries import FEWEST, LEVEL, Comparison, ExpectedBest
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.analysis.words import lookup, notation, wording
-from tuner.study.ledger import TrialRecord
 from tuner.study.progress import duration
 from tuner.tasks.task import Metric
+from tuner.training.protocol import TrialRecord
 
 NEAR = 0.01
 """How near a score has to come to the best to be called as good, relative to it."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from typing import Protocol as Interface
 
-from tuner.search.space import Space
-from tuner.training.protocol import Failure, Trial, TrialRecord
+if TYPE_CHECKING:
+    from tuner.search.space import Space
+    from tuner.training.protocol import Failure, Trial, TrialRecord
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import keras_tuner
 import numpy as np
 
 from tuner.search.samplers import SearchProblem
@@ -36,8 +35,6 @@ class RandomSampler:
 
     def __init__(self, problem: SearchProblem) -> None:
         self._space = problem.space
-        self._sampled = keras_tuner.HyperParameters()
-        self._space.declare(self._sampled)
         self._streams: dict[str, np.random.Generator] = {
             variant: random_streams.design(problem.seed, problem.task, variant)
             for variant in problem.variants
@@ -50,9 +47,7 @@ class RandomSampler:
         stream = self._streams[variant]
         probabilities = stream.random(len(self._space))
         values = {
-            row.name: row.sampled(sampled.prob_to_value(float(probability)))
-            for row, sampled, probability in zip(
-                self._space, self._sampled.space, probabilities, strict=True
-            )
+            row.name: row.from_unit(float(probability))
+            for row, probability in zip(self._space, probabilities, strict=True)
         }
         return Trial(index, variant, values, seed=int(stream.integers(2**63)))

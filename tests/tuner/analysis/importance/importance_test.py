@@ -13,7 +13,7 @@ from tuner.analysis.importance import factors, importance
 from tuner.analysis.importance.importance import Importance
 from tuner.analysis.statistics.evidence import InsufficientData
 from tuner.search.design import Space
-from tuner.study.ledger import TrialRecord
+from tuner.training.protocol import TrialRecord
 
 
 def analyzed(

@@ -39,8 +39,7 @@ from tuner.analysis.statistics.summaries import (
     ExpectedBest,
     VariantSummary,
 )
-from tuner.study.ledger import TrialRecord
-from tuner.training.protocol import Epoch, Score
+from tuner.training.protocol import Epoch, Score, TrialRecord
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from tuner.analysis.report.figures import interactions, scales, style
 from tuner.analysis.statistics import summaries
 from tuner.analysis.statistics.summaries import ExpectedBest
 from tuner.analysis.study_analysis import StudyAnalysis
-from tuner.study.ledger import TrialRecord
+from tuner.training.protocol import TrialRecord
 
 NAMES = (
     "variants",

@@ -18,7 +18,7 @@ from tests.tuner.entry import make_entry
 from tuner.analysis.statistics import summaries
 from tuner.analysis.statistics.evidence import InsufficientData
 from tuner.analysis.statistics.summaries import Comparison, Distribution, VariantSummary
-from tuner.study.ledger import TrialRecord
+from tuner.training.protocol import TrialRecord
 
 # R's data set `sleep`: hours of extra sleep with two drugs.
 FIRST = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]

@@ -28,9 +28,8 @@ from tests.tuner.tiny_task import TinyTask
 from tuner.analysis.trials import sources, table
 from tuner.analysis.trials.columns import COLUMNS, NAMES, STATUSES
 from tuner.analysis.trials.records import Records
-from tuner.study.ledger import TrialRecord
 from tuner.study.study import Study
-from tuner.training.protocol import Epoch, Failure, Score
+from tuner.training.protocol import Epoch, Failure, Score, TrialRecord
 from zoo.registry import list_variants
 
 CODES = list_variants()

@@ -14,8 +14,8 @@ from tuner.analysis.report.figures import scales, style, svg
 from tuner.analysis.statistics.summaries import VariantSummary
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.analysis.words.notation import significant
-from tuner.study.ledger import TrialRecord
 from tuner.tasks.task import Metric
+from tuner.training.protocol import TrialRecord
 
 _EACH = 0.95
 _PITCH = 1.2
