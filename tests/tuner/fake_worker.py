@@ -1,7 +1,7 @@
-"""A worker with an engine that trains nothing and misbehaves as it is told.
+"""An engine that trains nothing and misbehaves as it is told.
 
 The environment variable FAKE_BEHAVIOR says for trials by index what happens, for example
-`{"1": "dies"}`; all others go well. Everything but the engine is that of `tuner.parallel.worker`.
+`{"1": "dies"}`; all others go well.
 """
 
 from __future__ import annotations
@@ -14,19 +14,16 @@ import pathlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from tests.tuner.tiny_task import TinyTask
-from tuner.parallel import worker
 from tuner.parallel.messages import Assignment, Event
-from tuner.parallel.pool import WorkerPool
-from tuner.training import engines
-from tuner.training.protocol import Metrics, Protocol, Score, Trial, TrialResult
+from tuner.parallel.pool import Accept, WorkerPool
+from tuner.training.engines import ENGINES, Engine
+from tuner.training.protocol import Problem, Protocol, Score, Trial, TrialResult
 from tuner.training.trial_state import Checkpoint, TrialState
-
-COMMAND = (sys.executable, "-m", "tests.tuner.fake_worker")
 
 
 def _once(epoch: int, path: pathlib.Path, number: signal.Signals) -> None:
@@ -71,63 +68,85 @@ def _weights(trial: Trial, task: object) -> tuple[np.ndarray, ...]:
     return tuple(np.full(shape, trial.index, np.float32) for shape in shapes)
 
 
-def train(
-    task: object,
-    corpus: object,
-    trials: list[Trial],
-    protocol: object,
-    *,
-    checkpoint_path: Callable[[Trial], pathlib.Path],
-    observe: Callable[[Trial, TrialState], None],
-) -> object:
-    """Has the signature of an engine."""
-    for trial in trials:
-        path = checkpoint_path(trial)
-        behavior = json.loads(os.environ.get("FAKE_BEHAVIOR", "{}")).get(str(trial.index), "")
-        checkpoint = Checkpoint.load(path, trial, "fake")
-        score = Score(9.0 + trial.index, 9.0)
-        course = checkpoint.course if checkpoint else TrialState.begin(score, _weights(trial, task))
-        while not course.over(protocol):
-            epoch = course.epoch + 1
-            _behave(behavior, epoch, path)
-            course.record(8.0, Score(score.mean - epoch, 8.0), _weights(trial, task))
-            Checkpoint(trial, "fake", course, 0, ()).save(path)
-            observe(trial, course)
-        result = Metrics(
-            best_epoch=course.best_epoch,
-            validation=course.best_score,
-            test=course.best_score,
-            curve=tuple(course.curve),
-            diverged=False,
-            seconds=course.seconds,
-            # Which process it was, and what it had imported.
-            parameters=os.getpid(),
-            engine=",".join(sorted({"keras", "tensorflow"} & set(sys.modules))),
-        )
-        yield TrialResult(trial, result, course.best_weights)
+class Trainer:
+    """Has the interface of an engine's trainer."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+
+    def train(
+        self,
+        trials: Iterable[Trial],
+        *,
+        checkpoint_path: Callable[[Trial], pathlib.Path],
+        on_epoch_end: Callable[[Trial, TrialState], None],
+    ) -> Iterator[TrialResult]:
+        for trial in trials:
+            yield train_one(self._problem, trial, checkpoint_path(trial), on_epoch_end)
 
 
-TASK = TinyTask()
-TRIAL = Trial(0, "V", units=3, learning_rate=0.05, momentum=0.6, noise_std=0.3, seed=11)
-PROTOCOL = Protocol(max_epochs=3)
+def train_one(
+    problem: Problem,
+    trial: Trial,
+    path: pathlib.Path,
+    on_epoch_end: Callable[[Trial, TrialState], None],
+) -> TrialResult:
+    behavior = json.loads(os.environ.get("FAKE_BEHAVIOR", "{}")).get(str(trial.index), "")
+    checkpoint = Checkpoint.load(path, trial, "fake")
+    score = Score(9.0 + trial.index, 9.0)
+    weights = _weights(trial, problem.task)
+    state = checkpoint.state if checkpoint else TrialState.begin(score, weights)
+    while not state.should_stop(problem.protocol):
+        epoch = state.epoch + 1
+        _behave(behavior, epoch, path)
+        state.end_epoch(8.0, Score(score.mean - epoch, 8.0), weights)
+        Checkpoint(trial, "fake", state, 0, ()).save(path)
+        on_epoch_end(trial, state)
+    # Which process it was, and what it had imported.
+    imported = ",".join(sorted({"keras", "tensorflow"} & set(sys.modules)))
+    result = state.result(trial, state.best_score, None, imported)
+    return dataclasses.replace(
+        result, result=dataclasses.replace(result.result, parameters=os.getpid())
+    )
+
+
+TRIAL = Trial(
+    0, "V", {"units": 3, "learning_rate": 0.05, "momentum": 0.6, "noise_std": 0.3}, seed=11
+)
+FAKE = dataclasses.replace(ENGINES["native"], module="tests.tuner.fake_worker")
+"""The engine that trains nothing; in ledgers and failures it is called native."""
+
+
+class Queue:
+    """Trials in their order; see `tuner.parallel.pool.TrialQueue`."""
+
+    def __init__(self, assignments: Iterable[Assignment]) -> None:
+        self._left = list(assignments)
+
+    def take(self, accept: Accept) -> Assignment | None:
+        for assignment in self._left:
+            if accept(assignment.trial, assignment.engine):
+                self._left.remove(assignment)
+                return assignment
+        return None
+
+    @property
+    def exhausted(self) -> bool:
+        return not self._left
 
 
 def study(
     folder: pathlib.Path,
     trials: int,
-    tell: Callable[[Event], None],
-    command: tuple[str, ...] = COMMAND,
+    on_event: Callable[[Event], None],
+    command: tuple[str, ...] | None = None,
+    engine: Engine = FAKE,
 ) -> None:
     """Trains some trials on two workers."""
-
-    def assignments() -> Iterator[Assignment]:
-        for index in range(trials):
-            yield Assignment(dataclasses.replace(TRIAL, index=index), folder / f"{index}.npz")
-
-    pool = WorkerPool("native", workers=2, command=command)
-    pool.run(TASK, TASK.load("a"), PROTOCOL, assignments(), tell)
-
-
-if __name__ == "__main__":
-    engines.load = lambda name: train
-    worker.main()
+    task = TinyTask()
+    queue = Queue(
+        Assignment(dataclasses.replace(TRIAL, index=index), engine, folder / f"{index}.npz")
+        for index in range(trials)
+    )
+    pool = WorkerPool(2, command) if command else WorkerPool(2)
+    pool.run(Problem(task, task.load("a"), Protocol(max_epochs=3)), queue, on_event)

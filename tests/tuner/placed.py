@@ -7,6 +7,7 @@ Run as `python placed.py mirrored 2` (logical CPUs), or in processes with TF_CON
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import pathlib
 import sys
@@ -15,12 +16,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from tests.tuner.tiny import PROTOCOL, TRIAL, killed_after, train_one
+from tests.tuner.tiny import TRIAL, killed_after, problem, train_one
 from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask
 from tuner.parallel import distribute
 from tuner.parallel.messages import Assignment
 from tuner.tasks.task import Task
-from tuner.training import placement
+from tuner.training import keras_engine
+from tuner.training.engines import ENGINES
 from tuner.training.protocol import Trial, TrialResult
 
 CASES: list[tuple[Task, Trial]] = [
@@ -49,39 +51,53 @@ def interrupt(path: pathlib.Path, after: int, **options: Any) -> None:
         train_one(checkpoint_path=lambda trial: path, checkpoint_seconds=0.0, **options)
 
 
+def on(strategy: Any) -> Any:
+    """The engine under a strategy."""
+    return functools.partial(keras_engine.Trainer, strategy=strategy)
+
+
+class Queue:
+    """A queue of two trials; see `tuner.parallel.pool.TrialQueue`."""
+
+    def __init__(self, assignments: list[Assignment]) -> None:
+        self._left = list(assignments)
+
+    def take(self, accept: object) -> Assignment | None:
+        return self._left.pop(0) if self._left else None
+
+
 def run_mirrored(devices: int) -> list[dict[str, Any]]:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(
         cpu, devices * [tf.config.LogicalDeviceConfiguration()]
     )
-    strategy = placement.make_strategy("mirrored")
+    strategy = distribute.make_strategy("mirrored")
     assert strategy.num_replicas_in_sync == devices
-    print(placement.describe(strategy))
+    print(distribute.describe(strategy))
     if devices == 4:
-        outcomes = [train_one(trial, task=task, strategy=strategy) for task, trial in CASES[1:]]
+        outcomes = [train_one(trial, task=task, trainer=on(strategy)) for task, trial in CASES[1:]]
         return [numbers(outcome) for outcome in outcomes]
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "checkpoint.npz"
-        interrupt(path, 5, strategy=strategy)
-        outcome = train_one(strategy=strategy, checkpoint_path=lambda trial: path)
+        interrupt(path, 5, trainer=on(strategy))
+        outcome = train_one(trainer=on(strategy), checkpoint_path=lambda trial: path)
     return [numbers(outcome)]
 
 
 def run_multiworker() -> list[dict[str, Any]]:
-    strategy = placement.make_strategy("multiworker")
-    task = TinyTask()
-    corpus = task.load("a")
-    if not placement.is_chief(strategy):
-        distribute.follow(strategy, task, corpus, PROTOCOL)
+    strategy = distribute.make_strategy("multiworker")
+    if not distribute.is_chief(strategy):
+        distribute.follow(strategy, problem())
         return []
     outcomes = []
     with tempfile.TemporaryDirectory() as folder:
         trials = [TRIAL, SECOND[1]]
         assignments = [
-            Assignment(trial, pathlib.Path(folder) / f"{trial.index}.npz") for trial in trials
+            Assignment(trial, ENGINES["keras"], pathlib.Path(folder) / f"{trial.index}.npz")
+            for trial in trials
         ]
         interrupt(assignments[0].checkpoint, 5)
-        distribute.Chief(strategy).run(task, corpus, PROTOCOL, iter(assignments), outcomes.append)
+        distribute.Chief(strategy).run(problem(), Queue(assignments), outcomes.append)
     return [numbers(outcome) for outcome in outcomes if isinstance(outcome, TrialResult)]
 
 

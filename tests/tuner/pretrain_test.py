@@ -14,13 +14,11 @@ import pytest
 from common.errors import InputError
 from serving import sources
 from tests.tuner import tiny
-from tests.tuner.tiny_task import TinyTask
-from tuner import pretraining
+from tuner import pretrain
 from tuner.analysis.trials.records import Records
 from tuner.training.protocol import TrialRecord, TrialResult
 
-TASK = TinyTask()
-CORPUS = TASK.load("a")
+PROBLEM = tiny.problem()
 
 
 def records(entries: Mapping[str, tuple[TrialRecord, ...]]) -> Records:
@@ -32,7 +30,7 @@ def records(entries: Mapping[str, tuple[TrialRecord, ...]]) -> Records:
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, list[TrialResult]]:
     """Two trials of two variants; the second of V is the better one."""
-    good = dataclasses.replace(tiny.TRIAL, index=1, seed=12, learning_rate=0.1)
+    good = dataclasses.replace(tiny.changed(learning_rate=0.1), index=1, seed=12)
     found = {
         code: [
             tiny.train_one(dataclasses.replace(trial, variant=code)) for trial in (tiny.TRIAL, good)
@@ -55,7 +53,7 @@ def study(outcomes: dict[str, list[TrialResult]]) -> Records:
 def test_the_best_trial_of_each_variant_gives_its_model_again(
     study: Records, outcomes: dict[str, list[TrialResult]], tmp_path: Path
 ) -> None:
-    made = dict(pretraining.train_again(study, TASK, CORPUS, tmp_path))
+    made = dict(pretrain.train_again(study, PROBLEM, tmp_path))
     assert sorted(folder.name for folder in made) == ["tiny-NIG", "tiny-V"]
     model = keras.models.load_model(tmp_path / "tiny-V" / "model.keras")
     for weight, expected in zip(model.get_weights(), outcomes["V"][1].weights, strict=True):
@@ -65,7 +63,7 @@ def test_the_best_trial_of_each_variant_gives_its_model_again(
     assert (card["trial"], card["seed"], card["data"]["name"]) == (1, 12, "tiny music")
     assert card["study_sha256"] == sources.study_sha256(study.facts)
 
-    assert list(pretraining.train_again(study, TASK, CORPUS, tmp_path)) == []
+    assert list(pretrain.train_again(study, PROBLEM, tmp_path)) == []
 
 
 def test_another_score_than_was_written_down_is_refused(study: Records, tmp_path: Path) -> None:
@@ -73,5 +71,5 @@ def test_another_score_than_was_written_down_is_refused(study: Records, tmp_path
     score = dataclasses.replace(best.result.validation, mean=best.result.validation.mean * 1.1)
     wrong = TrialRecord(best.trial, dataclasses.replace(best.result, validation=score))
     with pytest.raises(InputError, match=r"tiny-V: expected the validation score of the study"):
-        list(pretraining.train_again(records({"V": (wrong,)}), TASK, CORPUS, tmp_path))
+        list(pretrain.train_again(records({"V": (wrong,)}), PROBLEM, tmp_path))
     assert list(tmp_path.iterdir()) == []

@@ -11,9 +11,9 @@ import sys
 
 import pytest
 
+from common import machine
 from tests.tuner import tiny
 from tests.tuner.tiny import study_command
-from tuner.parallel import pool
 from tuner.search import design
 
 QUICK = ("--data=a", "--preset=quick", "--variants=CIFG", "--trials=2", "--max_epochs=2")
@@ -43,6 +43,14 @@ def test_help_is_quick_and_says_what_the_command_does(module: str) -> None:
         (["--task=no.such.module:Task"], "no.such.module"),
         (["--task=tests.tuner.tiny_task:np"], "Task"),
         (["--seed=-1"], "seed"),
+        (["--space=units=20"], "--space: units: expected LOW:HIGH"),
+        (["--space=unit=20:30"], "--space: expected NAME=LOW:HIGH"),
+        (["--space=momentum=0:1"], "--space: momentum: expected HIGH below 1"),
+        (["--space=learning_rate=0:1"], "--space: learning_rate: expected LOW above 0"),
+        (["--sampler=best"], "sampler"),
+        (["--optimizer=best"], "optimizer"),
+        (["--optimizer=adam", "--engine=native"], "--engine=native: it has no optimizer adam"),
+        (["--variants=V,no.such:Cell"], "no.such"),
         (["--workers=all"], "--workers"),
         (["--engine=fast"], "engine"),
         (["--strategy=all"], "strategy"),
@@ -108,7 +116,7 @@ def test_ctrl_c_stops_and_says_how_to_go_on(tmp_path: pathlib.Path, number: int)
     planned = design.load(directory / "designs" / "CIFG.csv")
     # One of the first two: the longest trials come first.
     longest = sorted(planned, key=lambda row: -row.units)
-    assert first["hyperparameters"]["units"] >= longest[pool.cores() - 1].units
+    assert first["hyperparameters"]["units"] >= longest[machine.cores() - 1].units
 
 
 # Says that a disk has 100 kB free, then runs the command: a real disk of that size cannot be had

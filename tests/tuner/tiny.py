@@ -16,25 +16,46 @@ import numpy as np
 import pytest
 
 from tests.tuner.tiny_task import TinyTask
-from tuner.search.design import Space
-from tuner.study.plan import Plan
+from tuner.search.space import PAPER
+from tuner.study.presets import StudyConfig
 from tuner.tasks.task import Task
 from tuner.training import keras_engine
-from tuner.training.protocol import Protocol, Trial, TrialResult
+from tuner.training.engines import Trainer
+from tuner.training.protocol import Problem, Protocol, Trial, TrialResult
 from tuner.training.trial_state import Checkpoint, TrialState
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-SPACE = Space(units=(3, 8), learning_rate=(1e-3, 3e-2), noise_std=(0.0, 0.5))
+SPACE = PAPER.with_ranges(
+    {"units": (3, 8), "learning_rate": (1e-3, 3e-2), "noise_std": (0.0, 0.5)}
+)
 PROTOCOL = Protocol(max_epochs=3, patience=2, order_seed=5)
-TRIAL = Trial(0, "V", units=3, learning_rate=0.05, momentum=0.6, noise_std=0.3, seed=11)
+TRIAL = Trial(
+    0, "V", {"units": 3, "learning_rate": 0.05, "momentum": 0.6, "noise_std": 0.3}, seed=11
+)
 
 
-def plan(variants: tuple[str, ...] = ("V",), trials: int = 3, **changes: object) -> Plan:
-    """A plan of a few tiny trials."""
+def changed(trial: Trial = TRIAL, **values: float) -> Trial:
+    """A trial with other hyperparameters."""
+    return dataclasses.replace(trial, values={**trial.values, **values})
+
+
+def problem(
+    protocol: Protocol = PROTOCOL, task: Task | None = None, data: str = "a"
+) -> Problem:
+    """The tiny task with its data."""
+    task = task or TinyTask()
+    return Problem(task, task.load(data), protocol)
+
+
+def config(
+    variants: tuple[str, ...] = ("V",), trials: int = 3, data: str = "a", **changes: object
+) -> StudyConfig:
+    """A study of a few tiny trials."""
+    protocol = changes.pop("protocol", PROTOCOL)
     return dataclasses.replace(
-        Plan(variants=variants, trials=trials, protocol=PROTOCOL, space=SPACE, seed=3), **changes
+        StudyConfig(problem(protocol, data=data), variants, trials, SPACE, seed=3), **changes
     )
 
 
@@ -42,13 +63,12 @@ def train_one(
     trial: Trial = TRIAL,
     protocol: Protocol = PROTOCOL,
     task: Task | None = None,
-    engine: Callable[..., Iterator[TrialResult]] = keras_engine.train,
+    trainer: Callable[[Problem], Trainer] = keras_engine.Trainer,
     **options: object,
 ) -> TrialResult:
     """Trains one trial."""
-    task = task or TinyTask()
-    (outcome,) = engine(task, task.load("a"), [trial], protocol, **options)
-    return outcome
+    (result,) = trainer(problem(protocol, task)).train([trial], **options)
+    return result
 
 
 class Killed(Exception):
@@ -91,9 +111,9 @@ def check_going_on(
 def check_divergence(train: Callable[..., TrialResult], task: Task) -> None:
     """Trains a trial that diverges; it ends with finite scores."""
     # Without the output activation nothing bounds the block output.
-    trial = dataclasses.replace(TRIAL, variant="NOAF", learning_rate=1e38, momentum=0.0)
+    trial = dataclasses.replace(changed(learning_rate=1e38, momentum=0.0), variant="NOAF")
     seen: list[TrialState] = []
-    result = train(trial, task=task, observe=lambda trial, course: seen.append(course)).result
+    result = train(trial, task=task, on_epoch_end=lambda trial, state: seen.append(state)).result
     assert result.diverged
     assert result.best_epoch == 0 and len(result.curve) == 1
     assert result.validation.finite and result.test.finite

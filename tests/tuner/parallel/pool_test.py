@@ -17,6 +17,7 @@ from common.errors import InputError
 from tests.tuner import fake_worker
 from tuner.parallel import pool
 from tuner.parallel.messages import EpochEnd, Event, Started, WorkerDied
+from tuner.training.engines import Engine
 from tuner.training.protocol import Failure, TrialResult
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -33,12 +34,13 @@ fake_worker.study(pathlib.Path(sys.argv[1]), 3, lambda event: None)
 def train(
     folder: pathlib.Path,
     trials: int = 3,
-    command: tuple[str, ...] = fake_worker.COMMAND,
+    command: tuple[str, ...] | None = None,
     tell: Callable[[Event], None] | None = None,
+    engine: Engine = fake_worker.FAKE,
 ) -> list[Event]:
-    """Trains some trials on two workers; returns what was told."""
+    """Trains some trials on two workers; returns the events."""
     events: list[Event] = []
-    fake_worker.study(folder, trials, tell or events.append, command)
+    fake_worker.study(folder, trials, tell or events.append, command, engine)
     return events
 
 
@@ -241,28 +243,8 @@ def test_a_worker_leaves_ctrl_c_to_the_study_and_ends_on_sigterm(
 
 
 def test_the_number_of_workers() -> None:
-    assert pool.count("7") == 7
-    assert pool.count("auto") is None
-    assert pool.fitting("native") == pool.fitting("keras") == pool.cores() >= 1
+    assert pool.parse_workers("7") == 7
+    assert pool.parse_workers("auto") is None
     for text in ("0", "-1", "two", "1.5", ""):
         with pytest.raises(InputError, match="--workers: expected auto or a positive integer"):
-            pool.count(text)
-
-
-def test_an_accelerator_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tuner.training.engines.accelerator", lambda: "GPU")
-    assert pool.fitting("keras") == 1
-    assert pool.fitting("native") == pool.cores()
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux only")
-def test_cores_are_those_that_may_be_used(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    quota = tmp_path / "cpu.max"
-    monkeypatch.setattr(pool, "_QUOTA", quota)
-    assert pool.cores() == 8
-    for text, cores in [("max 100000", 8), ("250000 100000", 2), ("50000 100000", 1), ("?", 8)]:
-        quota.write_text(text + "\n")
-        assert pool.cores() == cores
+            pool.parse_workers(text)

@@ -9,7 +9,7 @@ import pytest
 from tests.tuner.tiny import SPACE, TinyTask
 from tuner.search.hypermodel import OBJECTIVE, VariantHyperModel
 from tuner.training import keras_engine, network, random_streams
-from tuner.training.protocol import Protocol, Trial
+from tuner.training.protocol import Problem, Protocol, Trial
 
 TASK = TinyTask()
 CORPUS = TASK.load("a")
@@ -43,7 +43,7 @@ def test_stock_tuners_search_it(tmp_path: pathlib.Path, tuner_class: type, optio
     assert len(trials) >= 3
     assert all(trial.status == "COMPLETED" and np.isfinite(trial.score) for trial in trials)
     values = tuner.get_best_hyperparameters()[0].values
-    assert SPACE.units[0] <= values["units"] <= SPACE.units[1]
+    assert SPACE["units"].low <= values["units"] <= SPACE["units"].high
     # The saved weights are those of the best epoch: they give the score that was reported.
     model = tuner.get_best_models()[0]
     measured = network.Scorer(model, TASK)(CORPUS.validation).mean
@@ -52,7 +52,9 @@ def test_stock_tuners_search_it(tmp_path: pathlib.Path, tuner_class: type, optio
 
 def test_diverging_trials_are_no_failures(tmp_path: pathlib.Path) -> None:
     # KerasTuner gives up after three trials in a row without a number.
-    space = type(SPACE)(units=(3, 4), learning_rate=(1e37, 1e38), one_minus_momentum=(0.9, 1.0))
+    space = SPACE.with_ranges(
+        {"units": (3, 4), "learning_rate": (1e37, 1e38), "momentum": (0.0, 0.1)}
+    )
     hypermodel = VariantHyperModel(TASK, "NOAF", CORPUS, Protocol(max_epochs=2), space)
     tuner = keras_tuner.RandomSearch(
         hypermodel, objective=OBJECTIVE, max_trials=4, directory=str(tmp_path), overwrite=True
@@ -74,11 +76,14 @@ def test_an_epoch_is_that_of_the_engine(tmp_path: pathlib.Path) -> None:
         "noise_std": 0.2,
     }
     model = hypermodel.build(hyperparameters)
-    trial = Trial(0, "V", 4, 0.01, 0.5, 0.2, seed=1)
+    trial = Trial(
+        0, "V", {"units": 4, "learning_rate": 0.01, "momentum": 0.5, "noise_std": 0.2}, seed=1
+    )
     shapes = [tuple(weight.shape) for weight in model.weights]
     model.set_weights(random_streams.initial_weights(trial.seed, shapes, 0.1))
     history = hypermodel.fit(hyperparameters, model, verbose=0)
-    (outcome,) = keras_engine.train(TASK, CORPUS, [trial], Protocol(max_epochs=1))
+    problem = Problem(TASK, CORPUS, Protocol(max_epochs=1))
+    (outcome,) = keras_engine.Trainer(problem).train([trial])
     assert history.history["validation"] == [outcome.result.curve[1].validation]
 
 

@@ -3,10 +3,10 @@ import io
 import pytest
 import rich.console
 
+from tests.tuner import tiny
 from tests.tuner.entry import make_entry
 from tuner.parallel.messages import EpochEnd, WorkerDied
 from tuner.study.progress import Progress, duration
-from tuner.tasks.task import Metric
 from tuner.training.protocol import Failure, Protocol, Trial
 
 
@@ -26,14 +26,13 @@ def follow(terminal: bool) -> str:
     )
     entries = [make_entry(0, 8.75), make_entry(1, 8.25), make_entry(2, 9.5, True)]
     failure = Failure(make_entry(3).trial, "killed by SIGKILL", "native")
-    metric = Metric("NLL", "nats per frame")
-    with Progress(Protocol(max_epochs=7), metric, cost, console) as progress:
+    with Progress(tiny.config(trials=1, protocol=Protocol(max_epochs=7)), cost, console) as progress:
         remaining = [entry.trial for entry in entries[1:]] + [failure.trial, make_entry(4).trial]
         progress.begin(entries[:1], remaining)
         for trial in remaining:
             progress.start(trial)
-            progress.advance(EpochEnd(trial, 2, 61.0, 60.0))
-        progress.interrupt(WorkerDied(failure.trial, "killed by SIGSEGV"))
+            progress.end_epoch(EpochEnd(trial, 2, 61.0, 60.0))
+        progress.worker_died(WorkerDied(failure.trial, "killed by SIGSEGV"))
         for entry in entries[1:]:
             progress.finish(entry)
         progress.fail(failure)
@@ -64,12 +63,12 @@ def test_a_terminal_shows_the_best_of_each_variant_and_every_failure() -> None:
 
 def test_a_terminal_shows_every_running_trial() -> None:
     console = rich.console.Console(file=io.StringIO(), width=150, highlight=False)
-    progress = Progress(Protocol(max_epochs=7), Metric("NLL", "nats"), cost, console)
+    progress = Progress(tiny.config(trials=3, protocol=Protocol(max_epochs=7)), cost, console)
     trials = [make_entry(index).trial for index in range(3)]
     progress.begin([], trials)
     for trial in trials[:2]:
         progress.start(trial)
-    progress.advance(EpochEnd(trials[1], 2, 61.0, 60.0))
+    progress.end_epoch(EpochEnd(trials[1], 2, 61.0, 60.0))
     console.print(progress.view())
     screen = console.file.getvalue()
     assert "0 of 3 trials, 2 running" in screen
@@ -80,7 +79,7 @@ def test_a_terminal_shows_every_running_trial() -> None:
 def test_the_time_left_counts_costs_and_not_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr("tuner.study.progress.time.monotonic", lambda: now)
-    progress = Progress(Protocol(max_epochs=10), Metric("NLL", "nats"), cost)
+    progress = Progress(tiny.config(trials=4, protocol=Protocol(max_epochs=10)), cost)
     entries = [make_entry(index) for index in range(4)]
     progress.begin([], [entry.trial for entry in entries])
     now = 900.0
@@ -89,7 +88,7 @@ def test_the_time_left_counts_costs_and_not_trials(monkeypatch: pytest.MonkeyPat
     assert progress.headline() == "1 of 4 trials, 4.0 trials/h, 5.0 min left"
     # An interrupted trial goes on at epoch 5 of 10: half of it was done before, a tenth here.
     progress.start(entries[2].trial)
-    progress.advance(EpochEnd(entries[2].trial, 6, 61.0, 60.0))
+    progress.end_epoch(EpochEnd(entries[2].trial, 6, 61.0, 60.0))
     now = 910.0
     assert progress.headline() == "1 of 4 trials, 1 running, 4.0 trials/h, 4.0 min left"
     progress.finish(entries[2])

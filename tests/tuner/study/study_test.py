@@ -24,12 +24,13 @@ from tuner.analysis.report import report
 from tuner.analysis.trials import records
 from tuner.parallel.messages import EpochEnd, WorkerDied
 from tuner.parallel.pool import InProcess, Pool, WorkerPool
+from tuner.search import design
 from tuner.search.hypermodel import OBJECTIVE, VariantHyperModel
 from tuner.study.ledger import Ledger
-from tuner.study.plan import Plan
+from tuner.study.presets import StudyConfig
 from tuner.study.study import Study
 from tuner.training import keras_engine, network
-from tuner.training.estimate import parameters
+from tuner.training.engines import ENGINES, count_params
 from tuner.training.protocol import Failure, Protocol, Trial, TrialRecord
 
 TASK = TinyTask()
@@ -44,33 +45,42 @@ class Silence:
         self.started: list[Trial] = []
         self.finished: list[TrialRecord] = []
         self.failed: list[Failure] = []
-        self.interrupted: list[WorkerDied] = []
+        self.deaths: list[WorkerDied] = []
 
     def begin(self, done: list[TrialRecord | Failure], remaining: list[Trial]) -> None:
         self.done, self.remaining = list(done), list(remaining)
 
+    def propose(self, trial: Trial) -> None:
+        self.remaining.append(trial)
+
     def start(self, trial: Trial) -> None:
         self.started.append(trial)
 
-    def advance(self, advanced: EpochEnd) -> None:
+    def end_epoch(self, end: EpochEnd) -> None:
         pass
 
-    def interrupt(self, interrupted: WorkerDied) -> None:
-        self.interrupted.append(interrupted)
+    def worker_died(self, death: WorkerDied) -> None:
+        self.deaths.append(death)
 
-    def finish(self, entry: TrialRecord) -> None:
-        self.finished.append(entry)
+    def finish(self, record: TrialRecord) -> None:
+        self.finished.append(record)
 
     def fail(self, failure: Failure) -> None:
         self.failed.append(failure)
 
 
-HERE = InProcess(keras_engine.train)
+HERE = InProcess(keras_engine.Trainer)
 
 
-def run(directory: pathlib.Path, plan: Plan, data: str = "a", pool: Pool = HERE) -> Silence:
-    observer = Silence()
-    Study(directory, plan, TASK, TASK.load(data)).run(pool, observer)
+def run(
+    directory: pathlib.Path,
+    config: StudyConfig,
+    pool: Pool = HERE,
+    engine: str = "keras",
+    observer: Silence | None = None,
+) -> Silence:
+    observer = observer or Silence()
+    Study(directory, config).run(pool, observer, engine)
     return observer
 
 
@@ -92,10 +102,12 @@ def lines(directory: pathlib.Path) -> dict[str, list[dict]]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A finished study of two variants with three trials each; not to be changed."""
     directory = tmp_path_factory.mktemp("study") / "tiny"
-    observer = run(directory, tiny.plan(("V", "FGR")))
+    observer = run(directory, tiny.config(("V", "FGR")))
     assert len(observer.finished) == len(observer.remaining) == 6
     # The longest first, whatever its variant.
-    weights = [parameters(TASK, trial.variant, trial.units) for trial in observer.started]
+    weights = [
+        count_params(tiny.problem(), trial.variant, trial.units) for trial in observer.started
+    ]
     assert weights == sorted(weights, reverse=True) and len(set(weights)) > 3
     return directory
 
@@ -116,12 +128,11 @@ def open_with_kerastuner(directory: pathlib.Path, variant: str) -> keras_tuner.R
 
 
 def test_every_trial_of_the_design_is_in_the_ledger(finished: pathlib.Path) -> None:
-    plan = tiny.plan()
     for variant in ("V", "FGR"):
         entries = Ledger(finished / "trials" / f"{variant}.jsonl").entries()
-        rows = plan.rows(TASK, variant)
         by_index = sorted((entry.trial for entry in entries), key=lambda trial: trial.index)
-        assert by_index == [row.as_trial(variant) for row in rows]
+        assert by_index == list(design.load(finished / "designs" / f"{variant}.csv"))
+        assert len(by_index) == 3
     assert not list((finished / "running").iterdir())
 
 
@@ -163,15 +174,15 @@ def test_the_best_model_and_its_card_say_the_same(finished: pathlib.Path) -> Non
 
 def test_a_finished_study_has_nothing_to_do(copied: pathlib.Path) -> None:
     before = lines(copied)
-    observer = run(copied, tiny.plan(("V", "FGR")))
+    observer = run(copied, tiny.config(("V", "FGR")))
     assert (observer.remaining, observer.finished, len(observer.done)) == ([], [], 6)
     assert lines(copied) == before
 
 
 def test_more_trials_and_variants_can_be_added(copied: pathlib.Path) -> None:
-    observer = run(copied, tiny.plan(("V",), trials=11))
+    observer = run(copied, tiny.config(("V",), trials=11))
     assert (len(observer.remaining), len(observer.done)) == (8, 3)
-    run(copied, tiny.plan(("NP",), trials=1))
+    run(copied, tiny.config(("NP",), trials=1))
     ledger = lines(copied)
     assert [line["trial"] for line in ledger["V"]] == list(range(11))
     assert (len(ledger["FGR"]), len(ledger["NP"])) == (3, 1)
@@ -187,20 +198,20 @@ def test_more_trials_and_variants_can_be_added(copied: pathlib.Path) -> None:
         ({"seed": 4}, "seed"),
         ({"protocol": dataclasses.replace(tiny.PROTOCOL, max_epochs=4)}, "max_epochs"),
         ({"protocol": dataclasses.replace(tiny.PROTOCOL, order_seed=6)}, "order_seed"),
-        ({"space": dataclasses.replace(SPACE, units=(3, 9))}, "units"),
+        ({"space": SPACE.with_ranges({"units": (3, 9)})}, "units"),
     ],
 )
 def test_another_protocol_is_refused(copied: pathlib.Path, change: dict, named: str) -> None:
     before = lines(copied)
     with pytest.raises(InputError, match=named) as caught:
-        run(copied, tiny.plan(**change))
+        run(copied, tiny.config(**change))
     assert "study.json" in str(caught.value) and "\n" not in str(caught.value)
     assert lines(copied) == before
 
 
-def test_another_data_edition_is_refused(copied: pathlib.Path) -> None:
+def test_another_dataset_is_refused(copied: pathlib.Path) -> None:
     with pytest.raises(InputError, match="begun with data"):
-        run(copied, tiny.plan(), data="b")
+        run(copied, tiny.config(data="b"))
 
 
 def test_other_library_versions_are_refused(copied: pathlib.Path) -> None:
@@ -209,7 +220,7 @@ def test_other_library_versions_are_refused(copied: pathlib.Path) -> None:
     facts["versions"]["keras"] = "3.0.0"
     path.write_text(json.dumps(facts))
     with pytest.raises(InputError, match=r"keras.*3\.0\.0"):
-        run(copied, tiny.plan())
+        run(copied, tiny.config())
 
 
 @pytest.mark.parametrize("name", ["study.json", "designs/V.csv", "trials/V.jsonl"])
@@ -218,7 +229,7 @@ def test_a_damaged_file_is_named(copied: pathlib.Path, name: str) -> None:
     content = path.read_text()
     path.write_text(content[:10] + "?" + content[12:])
     with pytest.raises(InputError, match=path.name):
-        run(copied, tiny.plan())
+        run(copied, tiny.config())
 
 
 def test_an_edited_design_is_refused(copied: pathlib.Path) -> None:
@@ -227,7 +238,7 @@ def test_an_edited_design_is_refused(copied: pathlib.Path) -> None:
     trial, seed, units, *values = first.split(",")
     path.write_text("".join([header, ",".join([trial, seed, str(int(units) + 1), *values]), *rest]))
     with pytest.raises(InputError, match=r"V\.csv"):
-        run(copied, tiny.plan())
+        run(copied, tiny.config())
 
 
 @pytest.mark.parametrize(
@@ -242,7 +253,7 @@ def test_an_edited_design_is_refused(copied: pathlib.Path) -> None:
 )
 def test_a_damaged_kerastuner_project_is_rebuilt(copied: pathlib.Path, damage: object) -> None:
     damage(copied / "keras_tuner" / "V")
-    assert run(copied, tiny.plan()).finished == []
+    assert run(copied, tiny.config()).finished == []
     tuner = open_with_kerastuner(copied, "V")
     card = json.loads((copied / "best" / "V" / "card.json").read_text())
     assert tuner.oracle.get_best_trials()[0].score == card["validation"]
@@ -258,7 +269,7 @@ def test_a_missing_best_model_is_restored(copied: pathlib.Path, name: str) -> No
         (folder / name).unlink()
     else:
         shutil.rmtree(folder)
-    run(copied, tiny.plan())
+    run(copied, tiny.config())
     assert (folder / "card.json").read_text() == card
     assert (folder / "model.keras").exists()
 
@@ -269,7 +280,7 @@ def test_a_line_that_was_removed_is_run_again(copied: pathlib.Path) -> None:
     content = path.read_text().splitlines(keepends=True)
     path.write_text(content[0] + content[2])
     removed = json.loads(content[1])["trial"]
-    assert [entry.trial.index for entry in run(copied, tiny.plan()).finished] == [removed]
+    assert [entry.trial.index for entry in run(copied, tiny.config()).finished] == [removed]
     assert lines(copied)["V"] == before
 
 
@@ -278,7 +289,7 @@ def test_a_second_process_is_refused(copied: pathlib.Path) -> None:
         filelock.FileLock(copied / "study.lock"),
         pytest.raises(InputError, match="another process"),
     ):
-        run(copied, tiny.plan())
+        run(copied, tiny.config())
 
 
 def children() -> list[int]:
@@ -290,11 +301,11 @@ def children() -> list[int]:
     return [int(pid) for pid, parent, args in rows if int(parent) == os.getpid() and "-m" in args]
 
 
-class Murderer(Silence):
+class Killer(Silence):
     """Kills every worker once, in the middle of trials."""
 
-    def advance(self, advanced: EpochEnd) -> None:
-        if not self.interrupted and advanced.epoch == 1:
+    def end_epoch(self, end: EpochEnd) -> None:
+        if not self.deaths and end.epoch == 1:
             for pid in children():
                 os.kill(pid, signal.SIGKILL)
 
@@ -303,15 +314,14 @@ class Murderer(Silence):
 def test_neither_workers_nor_their_deaths_change_a_number(
     finished: pathlib.Path, tmp_path: pathlib.Path, engine: str
 ) -> None:
-    plan = tiny.plan(("V", "FGR"))
+    config = tiny.config(("V", "FGR"))
     alone = finished
     if engine == "native":
         alone = tmp_path / "alone"
-        assert len(run(alone, plan, pool=WorkerPool(engine, workers=1)).finished) == 6
+        assert len(run(alone, config, WorkerPool(1), engine).finished) == 6
     together = tmp_path / "together"
-    observer = Murderer()
-    Study(together, plan, TASK, TASK.load("a")).run(WorkerPool(engine, workers=2), observer)
-    assert observer.interrupted and not observer.failed
+    observer = run(together, config, WorkerPool(2), engine, Killer())
+    assert observer.deaths and not observer.failed
     assert lines(together) == lines(alone)
     assert {line["engine"] for line in lines(together)["V"]} == {engine}
     for name in ("best/V/card.json", "best/FGR/card.json"):
@@ -324,15 +334,15 @@ def test_a_failed_trial_is_recorded_and_the_study_goes_on(
     before = lines(copied)["V"]
     monkeypatch.setenv("FAKE_BEHAVIOR", '{"4": "dies"}')
     # Another engine may go on with a study.
-    pool = WorkerPool("native", workers=2, command=fake_worker.COMMAND)
-    observer = run(copied, tiny.plan(("V",), trials=6), pool=pool)
+    monkeypatch.setitem(ENGINES, "native", fake_worker.FAKE)
+    observer = run(copied, tiny.config(("V",), trials=6), WorkerPool(2), "native")
     assert [failure.trial.index for failure in observer.failed] == [4]
     assert sorted(entry.trial.index for entry in observer.finished) == [3, 5]
     after = lines(copied)["V"]
     assert after[:3] == before and "SIGSEGV" in after[4]["failed"]
     assert not list((copied / "running").iterdir())
 
-    again = run(copied, tiny.plan(("V",), trials=6), pool=pool)
+    again = run(copied, tiny.config(("V",), trials=6), WorkerPool(2), "native")
     assert again.remaining == [] and again.done.count(observer.failed[0]) == 1
     trials = open_with_kerastuner(copied, "V").oracle.trials
     assert {trial_id: trial.status for trial_id, trial in trials.items()} == {
@@ -353,7 +363,7 @@ def test_an_error_in_a_trial_ends_the_study_as_it_is(
 
     monkeypatch.setattr(Ledger, "append", full)
     with pytest.raises(OSError, match="No space left"):
-        run(tmp_path / "study", tiny.plan(trials=1))
+        run(tmp_path / "study", tiny.config(trials=1))
 
 
 FLAGS = ("--data=a", "--engine=keras", "--preset=quick", "--variants=V,NIG", "--trials=2")
@@ -398,4 +408,5 @@ def test_kill_9_loses_no_finished_trial(tmp_path: pathlib.Path) -> None:
 
 
 def test_protocol_defaults_are_the_papers() -> None:
-    assert Protocol() == Protocol(max_epochs=150, patience=15, weight_std=0.1)
+    papers = Protocol(max_epochs=150, patience=15, weight_std=0.1, optimizer="nesterov")
+    assert Protocol() == papers

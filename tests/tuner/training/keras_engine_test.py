@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -15,8 +15,10 @@ from tests.tuner.tiny import TRIAL, train_one
 from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask, turned
 from tests.zoo import reference as equations
 from tuner.tasks.task import Task
-from tuner.training import estimate, keras_engine, native, network, random_streams
-from tuner.training.protocol import Protocol, TrialResult
+from tuner.training import engines, keras_engine, network, random_streams
+from tuner.training.engines import Trainer
+from tuner.training.native import engine as native
+from tuner.training.protocol import Problem, Protocol, TrialResult
 
 TASK = TinyTask()
 CORPUS = TASK.load("a")
@@ -42,7 +44,7 @@ class TinyMultilabel(TinyTask):
 def test_training_follows_the_protocol(task: Task, variant: str) -> None:
     protocol = Protocol(max_epochs=2, patience=3, order_seed=5)
     # So high a rate that the metrics, which are counts of errors for two heads, change.
-    trial = dataclasses.replace(TRIAL, variant=variant, learning_rate=0.3)
+    trial = dataclasses.replace(tiny.changed(learning_rate=0.3), variant=variant)
     outcome = train_one(trial, protocol, task=task)
     result = outcome.result
     expected, weights = numpy_protocol.train(task, task.load("a"), trial, protocol)
@@ -52,7 +54,9 @@ def test_training_follows_the_protocol(task: Task, variant: str) -> None:
         assert epoch.validation == pytest.approx(mean, rel=1e-5)
     assert result.curve[2].loss < 0.99 * result.curve[1].loss
     assert result.parameters == sum(part.size for part in weights.values())
-    assert result.parameters == estimate.parameters(task, variant, trial.units)
+    assert result.parameters == engines.count_params(
+        tiny.problem(task=task), variant, trial.units
+    )
     if result.best_epoch == 2:
         assert result.validation.sequence_mean == pytest.approx(expected[-1][2], rel=1e-5)
         for found, part in zip(outcome.weights, weights.values(), strict=True):
@@ -95,7 +99,7 @@ def test_scores_and_losses_of_every_network(
 
 def test_the_test_score_is_that_of_the_best_epochs_weights() -> None:
     # So high a rate that validation gets worse again.
-    trial = dataclasses.replace(TRIAL, learning_rate=0.6, momentum=0.9, units=8)
+    trial = tiny.changed(learning_rate=0.6, momentum=0.9, units=8)
     outcome = train_one(trial, Protocol(max_epochs=12, patience=12, order_seed=5))
     result = outcome.result
     validations = [epoch.validation for epoch in result.curve]
@@ -109,12 +113,12 @@ def test_the_test_score_is_that_of_the_best_epochs_weights() -> None:
         assert score.sequence_mean == pytest.approx(sequence_mean, rel=1e-6)
 
 
-@pytest.mark.parametrize("engine", [keras_engine.train, native.train])
+@pytest.mark.parametrize("trainer", [keras_engine.Trainer, native.Trainer])
 def test_the_grouped_score_is_that_of_the_best_epochs_weights(
-    engine: Callable[..., Iterator[TrialResult]],
+    trainer: Callable[[Problem], Trainer],
 ) -> None:
     task = TinySpeech()
-    outcome = train_one(dataclasses.replace(TRIAL, units=6), task=task, engine=engine)
+    outcome = train_one(tiny.changed(units=6), task=task, trainer=trainer)
     point = numpy_protocol.named(task, "V", 6, outcome.weights)
     wrong, counted = 0, 0
     split = task.load("a").test
@@ -168,7 +172,7 @@ def test_the_loss_is_a_sum_over_frames_and_outputs() -> None:
     assert float(again(targets, logits)) == float(loss(targets, logits))
 
 
-def test_initial_weights_of_a_built_network_have_the_protocols_spread() -> None:
+def test_initial_weights_of_a_built_network_have_the_protocols_deviation() -> None:
     model = network.build_network(TASK, "FGR", 60, weight_std=0.1)
     for weight in model.weights:
         values = np.asarray(weight)

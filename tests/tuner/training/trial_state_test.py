@@ -18,72 +18,72 @@ def weights(epoch: int) -> tuple[np.ndarray, ...]:
 
 
 def follow(validations: list[float], protocol: Protocol) -> TrialState:
-    """Records epochs until the course is over; the first value is the untrained network's."""
-    course = TrialState.begin(score(validations[0]), weights(0))
+    """Records epochs until the trial is to stop; the first value is the untrained network's."""
+    state = TrialState.begin(score(validations[0]), weights(0))
     for epoch, value in enumerate(validations[1:], start=1):
-        assert not course.over(protocol), f"over before epoch {epoch}"
-        course.record(10.0 - epoch, score(value), weights(epoch))
-    return course
+        assert not state.should_stop(protocol), f"over before epoch {epoch}"
+        state.end_epoch(10.0 - epoch, score(value), weights(epoch))
+    return state
 
 
-def test_the_best_epoch_and_its_weights_are_kept() -> None:
+def test_the_best_epoch_keeps_its_weights() -> None:
     protocol = Protocol(max_epochs=10, patience=3)
-    course = follow([9.0, 7.0, 5.0, 6.0, 5.0], protocol)
+    state = follow([9.0, 7.0, 5.0, 6.0, 5.0], protocol)
     # An equal score later is no improvement.
-    assert (course.best_epoch, course.best_score) == (2, score(5.0))
-    np.testing.assert_array_equal(course.best_weights[0], weights(2)[0])
-    assert course.curve == [
+    assert (state.best_epoch, state.best_score) == (2, score(5.0))
+    np.testing.assert_array_equal(state.best_weights[0], weights(2)[0])
+    assert state.curve == [
         Epoch(0, None, 9.0),
         Epoch(1, 9.0, 7.0),
         Epoch(2, 8.0, 5.0),
         Epoch(3, 7.0, 6.0),
         Epoch(4, 6.0, 5.0),
     ]
-    assert not course.over(protocol)
+    assert not state.should_stop(protocol)
 
 
 def test_stops_after_patience_epochs_without_improvement() -> None:
-    assert follow([9.0, 7.0, 8.0, 8.0, 8.0], Protocol(patience=3)).over(Protocol(patience=3))
-    assert not follow([9.0, 7.0, 8.0, 8.0], Protocol(patience=3)).over(Protocol(patience=3))
+    assert follow([9.0, 7.0, 8.0, 8.0, 8.0], Protocol(patience=3)).should_stop(Protocol(patience=3))
+    assert not follow([9.0, 7.0, 8.0, 8.0], Protocol(patience=3)).should_stop(Protocol(patience=3))
 
 
 def test_stops_at_the_last_epoch() -> None:
     protocol = Protocol(max_epochs=3, patience=15)
-    assert follow([9.0, 8.0, 7.0, 6.0], protocol).over(protocol)
+    assert follow([9.0, 8.0, 7.0, 6.0], protocol).should_stop(protocol)
 
 
 def test_never_improving_keeps_the_untrained_network() -> None:
     protocol = Protocol(patience=2)
-    course = follow([9.0, 10.0, 11.0], protocol)
-    assert course.over(protocol)
-    assert (course.best_epoch, course.best_score) == (0, score(9.0))
+    state = follow([9.0, 10.0, 11.0], protocol)
+    assert state.should_stop(protocol)
+    assert (state.best_epoch, state.best_score) == (0, score(9.0))
 
 
 @pytest.mark.parametrize(
     ("loss", "value"), [(np.nan, 5.0), (np.inf, 5.0), (5.0, np.nan), (5.0, np.inf)]
 )
 def test_divergence_ends_a_trial_and_keeps_its_finite_best(loss: float, value: float) -> None:
-    course = follow([9.0, 7.0], Protocol())
-    course.record(loss, score(value), weights(2))
-    assert course.diverged and course.over(Protocol())
-    assert (course.best_epoch, course.best_score) == (1, score(7.0))
-    assert len(course.curve) == 2
+    state = follow([9.0, 7.0], Protocol())
+    state.end_epoch(loss, score(value), weights(2))
+    assert state.diverged and state.should_stop(Protocol())
+    assert (state.best_epoch, state.best_score) == (1, score(7.0))
+    assert len(state.curve) == 2
 
 
 def test_a_checkpoint_comes_back_whole(tmp_path: pathlib.Path) -> None:
-    course = follow([9.0, 7.0, 8.0], Protocol())
-    course.seconds = 12.5
-    state = (np.arange(3.0), np.array(7, np.int64), np.ones((2, 2), np.float32))
+    state = follow([9.0, 7.0, 8.0], Protocol())
+    state.seconds = 12.5
+    arrays = (np.arange(3.0), np.array(7, np.int64), np.ones((2, 2), np.float32))
     path = tmp_path / "V-0.npz"
-    Checkpoint(TRIAL, "native", course, visited=4, engine_state=state).save(path)
+    Checkpoint(TRIAL, "native", state, visited=4, engine_state=arrays).save(path)
     loaded = Checkpoint.load(path, TRIAL, "native")
     assert loaded is not None and loaded.visited == 4
-    assert dataclasses.replace(loaded.course, best_weights=()) == dataclasses.replace(
-        course, best_weights=()
+    assert dataclasses.replace(loaded.state, best_weights=()) == dataclasses.replace(
+        state, best_weights=()
     )
     for expected, actual in zip(
-        (*state, *course.best_weights),
-        (*loaded.engine_state, *loaded.course.best_weights),
+        (*arrays, *state.best_weights),
+        (*loaded.engine_state, *loaded.state.best_weights),
         strict=True,
     ):
         assert actual.dtype == expected.dtype

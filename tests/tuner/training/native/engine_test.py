@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 
 from tests.tuner import tiny
-from tests.tuner.tiny import PROTOCOL, ROOT, TRIAL, train_one
+from tests.tuner.tiny import ROOT, TRIAL, changed, train_one
 from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask, turned
 from tests.zoo import reference as equations
 from tuner.tasks.task import Task
-from tuner.training import native
 from tuner.training.native import engine
 from tuner.training.protocol import Protocol
 from tuner.training.trial_state import Checkpoint
@@ -25,7 +24,7 @@ from tuner.training.trial_state import Checkpoint
 TASKS = (TinyTask, TinySpeech, TinyHandwriting)
 
 
-native_one = functools.partial(train_one, engine=native.train)
+native_one = functools.partial(train_one, trainer=engine.Trainer)
 """Trains one trial with the native engine."""
 
 
@@ -46,7 +45,7 @@ def test_five_epochs_are_those_of_the_keras_engine(
     variant: str, task: type[Task], bidirectional: bool
 ) -> None:
     chosen = turned(task, bidirectional)
-    trial = dataclasses.replace(TRIAL, variant=variant, units=11)
+    trial = dataclasses.replace(changed(units=11), variant=variant)
     protocol = Protocol(max_epochs=5, patience=5, order_seed=5)
     ours = native_one(trial, protocol, chosen)
     theirs = train_one(trial, protocol, task=chosen)
@@ -90,9 +89,8 @@ def test_another_engines_checkpoint_is_not_gone_on_from(tmp_path: pathlib.Path) 
 def test_chunks_and_neighbors_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = native_one()
     monkeypatch.setattr(engine, "_CHUNK", 1.0)
-    task = TinyTask()
-    trials = [dataclasses.replace(TRIAL, units=20, seed=4), TRIAL]
-    _, after_another = native.train(task, task.load("a"), trials, PROTOCOL)
+    trials = [dataclasses.replace(changed(units=20), seed=4), TRIAL]
+    _, after_another = engine.Trainer(tiny.problem()).train(trials)
     assert after_another.result.curve == whole.result.curve
     assert after_another.result.test == whole.result.test
 
@@ -107,16 +105,16 @@ def test_a_process_that_trains_needs_no_tensorflow(tmp_path: pathlib.Path) -> No
     program = """
 import json, sys
 from tests.tuner.tiny_task import TinyTask
-from tuner import native
-from tuner.native import training
-from tuner.protocol import Protocol, Trial
+from tuner.training.native import engine, epoch
+from tuner.training.protocol import Problem, Protocol, Trial
 
 task = TinyTask()
-trial = Trial(0, "V", 3, 0.05, 0.6, 0.3, seed=11)
-(outcome,) = native.train(task, task.load("a"), [trial], Protocol(max_epochs=1))
+values = {"units": 3, "learning_rate": 0.05, "momentum": 0.6, "noise_std": 0.3}
+problem = Problem(task, task.load("a"), Protocol(max_epochs=1))
+(outcome,) = engine.Trainer(problem).train([Trial(0, "V", values, seed=11)])
 print(json.dumps([
     "tensorflow" in sys.modules,
-    sum(training.train.stats.cache_hits.values()),
+    sum(epoch.train.stats.cache_hits.values()),
     outcome.result.curve[1].loss,
 ]))
 """

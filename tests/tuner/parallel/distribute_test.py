@@ -19,7 +19,7 @@ from common.errors import InputError
 from tests.tuner import placed
 from tests.tuner.tiny import ROOT, train_one
 from tests.zoo import harness
-from tuner.training import placement
+from tuner.parallel import distribute
 
 PLACED = pathlib.Path(placed.__file__)
 
@@ -125,13 +125,13 @@ def fake_tpu(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 def test_the_tpu_is_found_and_started(
     fake_tpu: list[tuple[str, str]], tpu: str, environment: dict[str, str], expected: str
 ) -> None:
-    placement.make_strategy("tpu", tpu, environment)
+    distribute.make_strategy("tpu", tpu, environment)
     assert fake_tpu == [(step, expected) for step in ("connect", "initialize", "strategy")]
 
 
 def test_a_tpu_out_of_reach_is_one_line(fake_tpu: list[tuple[str, str]]) -> None:
     with pytest.raises(InputError) as caught:
-        placement.make_strategy("tpu", "gone", {})
+        distribute.make_strategy("tpu", "gone", {})
     message = str(caught.value)
     assert message.startswith("--strategy=tpu: cannot reach the TPU 'gone'; name it by --tpu")
     assert "Could not lookup TPU metadata from name" in message and "\n" not in message
