@@ -26,7 +26,8 @@ def follow(terminal: bool) -> str:
     )
     entries = [make_entry(0, 8.75), make_entry(1, 8.25), make_entry(2, 9.5, True)]
     failure = Failure(make_entry(3).trial, "killed by SIGKILL", "native")
-    with Progress(tiny.config(trials=1, protocol=Protocol(max_epochs=7)), cost, console) as progress:
+    config = tiny.config(trials=1, protocol=Protocol(max_epochs=7))
+    with Progress(config, cost, console) as progress:
         remaining = [entry.trial for entry in entries[1:]] + [failure.trial, make_entry(4).trial]
         progress.begin(entries[:1], remaining)
         for trial in remaining:

@@ -1,0 +1,172 @@
+"""Studies with what users may add: engines, samplers, cells and hyperparameters."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.tuner import extensions, tiny
+from tests.tuner.study.study_test import Killer, Silence, lines, run
+from tuner.parallel.messages import EpochEnd
+from tuner.parallel.pool import WorkerPool
+from tuner.search import samplers
+from tuner.search.space import PAPER, parse_flag
+from tuner.training.engines import ENGINES, choose
+
+CONFIG = tiny.config(("V", "FGR"), trials=5)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Ten trials, one after the other."""
+    directory = tmp_path_factory.mktemp("alone")
+    assert len(run(directory, CONFIG, WorkerPool(1), "native").finished) == 10
+    return directory
+
+
+@pytest.fixture
+def cohort(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENGINES, "native", extensions.COHORT)
+
+
+class Counter(Killer):
+    """Also counts how many trials are underway."""
+
+    most = 0
+
+    def end_epoch(self, end: EpochEnd) -> None:
+        self.most = max(self.most, len(self.started) - len(self.finished))
+        super().end_epoch(end)
+
+
+@pytest.mark.usefixtures("cohort")
+def test_an_engine_of_four_trials_at_once_gives_the_same_ledgers(
+    alone: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """With two workers, both of which are killed once in the middle of their trials."""
+    observer = run(tmp_path, CONFIG, WorkerPool(2), "native", Counter())
+    assert observer.deaths and not observer.failed and observer.most > 2
+    assert lines(tmp_path) == lines(alone)
+
+
+# A study that dies by SIGKILL when its third trial has ended.
+STUDY = """
+import os, pathlib, signal, sys
+from tests.tuner import extensions
+from tests.tuner.study.extensions_test import CONFIG
+from tests.tuner.study.study_test import Silence, run
+from tuner.parallel.pool import WorkerPool
+from tuner.training.engines import ENGINES
+
+class Dying(Silence):
+    def finish(self, record):
+        super().finish(record)
+        if len(self.finished) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+ENGINES["native"] = extensions.COHORT
+run(pathlib.Path(sys.argv[1]), CONFIG, WorkerPool(1), "native", Dying())
+"""
+
+
+@pytest.mark.usefixtures("cohort")
+def test_kill_9_of_its_study_changes_no_number(alone: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    command = [sys.executable, "-c", STUDY, str(tmp_path)]
+    assert subprocess.run(command, cwd=tiny.ROOT, check=False).returncode == -signal.SIGKILL
+    assert len(run(tmp_path, CONFIG, WorkerPool(1), "native").done) == 3
+    assert lines(tmp_path) == lines(alone)
+
+
+class DyingLate(Silence):
+    """Interrupts the study after some finished trials."""
+
+    def finish(self, record: object) -> None:
+        super().finish(record)
+        if len(self.finished) == 4:
+            raise KeyboardInterrupt
+
+
+def test_an_adaptive_sampler_does_not_depend_on_workers_or_interruptions(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "tests.tuner.extensions:Adaptive"
+    monkeypatch.setitem(samplers.SAMPLERS, "adaptive", path)
+    config = tiny.config(("V", "NP"), trials=5, sampler="adaptive")
+    ledgers = []
+    for workers in (1, 2, 4):
+        directory = tmp_path / str(workers)
+        observer = run(directory, config, WorkerPool(workers), "native")
+        assert len(observer.finished) == len(observer.remaining) == 10
+        ledgers.append(lines(directory))
+    assert ledgers[0] == ledgers[1] == ledgers[2]
+    # It has looked at other trials: the rates of the later ones follow from those of the best.
+    rates = [line["hyperparameters"]["learning_rate"] for line in ledgers[0]["V"]]
+    before = [
+        line["hyperparameters"]["learning_rate"]
+        for code in ("V", "NP")
+        for line in ledgers[0][code][:3]
+    ]
+    assert any(rates[4] == 0.9 * rate for rate in before)
+
+    killed = tmp_path / "killed"
+    with pytest.raises(KeyboardInterrupt):
+        run(killed, config, WorkerPool(2), "native", DyingLate())
+    # Proposals were on disk before their trials began; those of the ended ones are not made again.
+    assert 4 <= len(run(killed, config, WorkerPool(2), "native").done) <= 10
+    assert lines(killed) == ledgers[0]
+
+
+def test_a_cell_of_ones_own_and_a_further_hyperparameter_reach_the_report(
+    tmp_path: pathlib.Path,
+) -> None:
+    """A Keras GRU is trained by `keras` while V is trained by `native`."""
+    flags = [
+        "--variants=V,tests.zoo.cells:GRUCell",
+        "--space=units=3:8,forget_bias=0:2",
+        "--data=a",
+        "--preset=quick",
+        "--max_epochs=2",
+    ]
+    done = tiny.run(tiny.study_command(tmp_path / "study", *flags))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "engine of GRUCell: keras, not native: GRUCell is not a variant" in done.stdout
+    assert "forget bias 0 to 2" in done.stdout
+    ledger = lines(tmp_path / "study")
+    engines = {code: {line["engine"] for line in its} for code, its in ledger.items()}
+    assert engines == {"V": {"native"}, "GRUCell": {"keras"}}
+    for line in ledger["V"] + ledger["GRUCell"]:
+        assert 0 <= line["hyperparameters"]["forget_bias"] <= 2
+        assert line["curve"][-1]["validation"] != line["curve"][0]["validation"]
+    facts = json.loads((tmp_path / "study" / "study.json").read_text())
+    assert facts["cells"] == {"GRUCell": "tests.zoo.cells:GRUCell"}
+    page = (tmp_path / "study" / "report" / "index.html").read_text()
+    assert "GRUCell" in page and "forget" in page
+    assert os.path.exists(tmp_path / "study" / "export" / "tiny" / "1" / "saved_model.pb")
+
+    again = tiny.run(tiny.study_command(tmp_path / "study", *flags))
+    assert "4 of 4 trials are already done" in again.stdout
+
+
+def test_auto_takes_the_fastest_engine_that_can_train_a_trial(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    problem = tiny.problem()
+    # A GPU that TensorFlow sees is no reason to train by model.fit.
+    monkeypatch.setattr("tuner.training.engines.accelerator", lambda: "GPU")
+    assert choose("auto", problem, tiny.TRIAL).name == "native"
+    assert ENGINES["keras"].workers() == 1
+    monkeypatch.setitem(sys.modules, "numba", None)
+    assert choose("auto", problem, tiny.TRIAL).name == "keras"
+
+
+def test_ranges_are_changed_and_further_hyperparameters_added() -> None:
+    space = parse_flag(["units=20:400", "forget_bias=-1:2"], PAPER)
+    assert (space["units"].low, space["units"].high) == (20, 400)
+    assert space.names == (*PAPER.names, "forget_bias")
+    assert space["learning_rate"] == PAPER["learning_rate"]
