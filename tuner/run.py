@@ -302,9 +302,8 @@ def _lead(pool: Pool, directory: Path, config: StudyConfig, engine: str) -> int:
     from serving import sources, versions
     from tuner.analysis.report import report
     from tuner.analysis.trials import records
-    from zoo.registry import list_variants
 
-    page = report.write([records.load(directory, list_variants())], directory / "report")
+    page = report.write([records.load(directory)], directory / "report")
     print(f"report: {page}")
     base = Path(_MODEL_BASE_PATH.value or directory / "export" / config.problem.task.name)
     print(f"model for TF Serving: {versions.publish(sources.find_best(directory), base)}")
