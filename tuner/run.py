@@ -196,7 +196,7 @@ def _draw(config: StudyConfig) -> list[Trial]:
 def _print_plan(
     config: StudyConfig, chosen: dict[str, Engine], workers: int, directory: Path
 ) -> None:
-    from tuner.study.progress import duration
+    from common.text import duration
     from tuner.training import engines
 
     space, protocol = config.space, config.problem.protocol

@@ -22,6 +22,7 @@ from tuner.analysis.report import trial_list
 from tuner.analysis.statistics.summaries import InsufficientData
 from tuner.analysis.words import deviations
 from tuner.search.space import Hyperparameter
+from zoo.registry import variant_name
 
 if TYPE_CHECKING:
     from tuner.analysis.report.figures import Figure
@@ -125,6 +126,7 @@ def _environment() -> jinja2.Environment:
         "percent": text.percent,
         "effect": _effect,
         "status": trial_list.status,
+        "variant": variant_name,
         "duration": text.duration,
     }
     environment.tests["lacking"] = lambda value: isinstance(value, InsufficientData)

@@ -19,7 +19,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from common import files
 from tuner.analysis.trials.records import Records
 from tuner.search.space import Hyperparameter
-from tuner.training.protocol import Failure, TrialRecord
+from tuner.training.protocol import Failure, Trial, TrialRecord
 
 _FILE_NAME = "events.out.tfevents.0.trials"
 """Always the same: TensorBoard reads all event files of a folder as one run."""
@@ -69,7 +69,9 @@ def _runs(studies: Sequence[Records]) -> Iterator[tuple[str, bytes]]:
     """Yields the name of each run and its event file."""
     yield ".", _event_file([_event(_experiment(studies))])
     for study in studies:
-        for record in [*study.all_entries, *study.all_failures]:
+        for record in study.trials:
+            if isinstance(record, Trial):
+                continue
             trial = record.trial
             name = f"{trial.variant}/{trial.index:03d}"
             values: dict[str, str | float] = {"variant": trial.variant, **trial.values}

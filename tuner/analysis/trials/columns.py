@@ -51,6 +51,11 @@ _STUDY = (
     Column("commands", "json list", "", "texts: commands that trained", optional=True),
 )
 
+_BEYOND = (
+    Column("sampler", "str", "", "what proposed the trials; random if missing", optional=True),
+    Column("cells", "json object", "", "import paths of a user's cells, by code", optional=True),
+)
+
 _TRIAL = (
     Column("variant", "str", "", "code of the LSTM variant: `V`, `NIG`, …"),
     Column("trial", "int64", "", "place in the design of the variant, from 0"),
@@ -107,13 +112,14 @@ def columns(names: Iterable[str] = ()) -> tuple[Column, ...]:
     """Lists all columns in their order; a unit `metric_unit` stands for the value of that column.
 
     Args:
-        names: hyperparameters beyond the paper's that a study of the table has; their cells are
-            empty in the rows of other studies.
+        names: hyperparameters and facts beyond the paper's that a study of the table has; their
+            cells are empty in the rows of other studies.
 
     Example:
         >>> [column.name for column in columns(["forget_bias"])][15:20]
         ['units', 'learning_rate', 'momentum', 'noise_std', 'forget_bias']
     """
+    names = set(names)
     varied = (
         Column(
             row.name, "int64" if row.integer else "float64", row.unit, row.meaning,
@@ -121,8 +127,9 @@ def columns(names: Iterable[str] = ()) -> tuple[Column, ...]:
         )
         for row in hyperparameters(names)
     )  # fmt: skip
-    return (*_STUDY, *_TRIAL, *varied, *_RESULT)
+    beyond = [column for column in _BEYOND if column.name in names]
+    return (*_STUDY, *beyond, *_TRIAL, *varied, *_RESULT)
 
 
-STUDY_COLUMNS = tuple(column.name for column in _STUDY)
+STUDY_COLUMNS = tuple(column.name for column in (*_STUDY, *_BEYOND))
 """Those that are the same in all rows of a study."""

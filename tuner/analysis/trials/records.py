@@ -17,6 +17,9 @@ from tuner.tasks.task import DatasetInfo, Metric
 from tuner.training.protocol import Failure, Protocol, Trial, TrialRecord
 from zoo.registry import list_variants
 
+RANDOM = "random"
+"""The paper's sampler."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Records:
@@ -50,12 +53,27 @@ class Records:
         return Space.from_json(self.facts["space"])
 
     @property
+    def sampler(self) -> str:
+        """What proposed the trials."""
+        return str(self.facts.get("sampler", RANDOM))
+
+    @property
     def planned(self) -> dict[str, int]:
         """Trials of each variant, whether they have ended or not."""
         return {
             code: len(entries) + len(self.failures[code]) + len(self.waiting[code])
             for code, entries in self.entries.items()
         }
+
+    @property
+    def trials(self) -> list[TrialRecord | Failure | Trial]:
+        """Every trial, by variant and index."""
+        found: list[TrialRecord | Failure | Trial] = []
+        for code, entries in self.entries.items():
+            trials: list[TrialRecord | Failure | Trial]
+            trials = [*entries, *self.failures[code], *self.waiting[code]]
+            found += sorted(trials, key=_index)
+        return found
 
     @property
     def all_entries(self) -> list[TrialRecord]:
@@ -92,7 +110,8 @@ def check_facts(facts: Any, where: str) -> dict[str, Any]:
         where: the file, for the message.
 
     Returns:
-        The facts, their space as `Space.to_json` writes it now.
+        The facts as this release writes them: the space as `Space.to_json` does, the sampler only
+        if it is not the paper's, which draws at random.
 
     Raises:
         InputError: if something is missing, unknown or of another form.
@@ -102,12 +121,15 @@ def check_facts(facts: Any, where: str) -> dict[str, Any]:
         DatasetInfo(**facts["data"])
         Protocol(**facts["protocol"])
         dict(facts["versions"], task=facts["task"], seed=facts["seed"])
-        return {**facts, "space": Space.from_json(facts["space"]).to_json()}
+        named = {**facts, "space": Space.from_json(facts["space"]).to_json()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{where}: expected task, metric, data, protocol, space, seed and versions of a study: "
             f"{type(error).__name__} {error}"
         ) from error
+    if named.get("sampler") == RANDOM:
+        del named["sampler"]
+    return named
 
 
 def load(directory: Path) -> Records:
@@ -154,7 +176,7 @@ def gather(
     trials: dict[type, dict[str, list[Any]]] = {
         kind: {code: [] for code in in_order(codes)} for kind in (TrialRecord, Failure, Trial)
     }
-    for record in sorted(records, key=lambda one: trial_of(one).index):
+    for record in sorted(records, key=_index):
         trials[type(record)][trial_of(record).variant].append(record)
     entries, failures, waiting = (
         {code: tuple(found) for code, found in by_variant.items()} for by_variant in trials.values()
@@ -165,6 +187,10 @@ def gather(
 def trial_of(record: TrialRecord | Failure | Trial) -> Trial:
     """What was tried, or is planned."""
     return record if isinstance(record, Trial) else record.trial
+
+
+def _index(record: TrialRecord | Failure | Trial) -> int:
+    return trial_of(record).index
 
 
 def _ended(path: Path) -> dict[int, TrialRecord | Failure]:

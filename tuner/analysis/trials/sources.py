@@ -11,6 +11,7 @@ from pathlib import Path
 from common.errors import InputError
 from tuner.analysis.trials import records, table
 from tuner.analysis.trials.records import Records
+from tuner.training.protocol import Protocol
 
 
 def load_all(paths: Sequence[Path]) -> tuple[Records, ...]:
@@ -54,8 +55,10 @@ def _identity(study: Records) -> str:
     """What studies have in common that are parts of one."""
     facts = study.facts
     data = {name: facts["data"][name] for name in ("name", "sha256")}
-    alike = {name: facts[name] for name in ("task", "metric", "protocol", "space", "seed")}
-    return json.dumps([alike, data], sort_keys=True)
+    alike = {name: facts[name] for name in ("task", "metric", "space", "seed")}
+    # An earlier release wrote fewer rules, which were then the only ones.
+    protocol = dataclasses.asdict(Protocol(**facts["protocol"]))
+    return json.dumps([alike, data, protocol, study.sampler], sort_keys=True)
 
 
 def _merge(parts: Sequence[Records]) -> Records:
@@ -70,17 +73,13 @@ def _merge(parts: Sequence[Records]) -> Records:
     }
     for name in ("machines", "commands"):
         facts[name] = _distinct(each for part in parts for each in part.facts.get(name, ()))
+    cells = {code: path for part in parts for code, path in part.facts.get("cells", {}).items()}
+    facts |= {"cells": cells} if cells else {}
     return records.gather(
         facts["task"],
         facts,
         [code for part in parts for code in part.entries],
-        [
-            record
-            for part in parts
-            for mapping in (part.entries, part.failures, part.waiting)
-            for trials in mapping.values()
-            for record in trials
-        ],
+        [record for part in parts for record in part.trials],
     )
 
 

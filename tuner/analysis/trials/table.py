@@ -34,7 +34,7 @@ _CURVE = ("curve_epoch", "curve_loss", "curve_validation")
 
 
 def _columns_of(studies: Iterable[Records]) -> tuple[Column, ...]:
-    return columns(name for study in studies for name in study.space.names)
+    return columns(name for study in studies for name in (*study.facts, *study.space.names))
 
 
 def rows(studies: Sequence[Records]) -> list[Row]:
@@ -44,20 +44,13 @@ def rows(studies: Sequence[Records]) -> list[Row]:
         {**empty, **study_cells, **cells}
         for study in studies
         for study_cells in [_study_cells(study)]
-        for variant in study.entries
-        for cells in sorted(
-            map(
-                _trial_cells,
-                (*study.entries[variant], *study.failures[variant], *study.waiting[variant]),
-            ),
-            key=lambda row: int(row["trial"]),
-        )
+        for cells in map(_trial_cells, study.trials)
     ]
 
 
 def _study_cells(study: Records) -> Row:
     facts = study.facts
-    names = ("protocol", "space", "versions", "machines", "commands")
+    names = ("protocol", "space", "versions", "machines", "commands", "cells")
     texts = {name: json.dumps(facts[name], ensure_ascii=False) for name in names if name in facts}
     return {
         "study": study.name,
@@ -68,12 +61,16 @@ def _study_cells(study: Records) -> Row:
         "data_sha256": facts["data"]["sha256"],
         "data_detail": facts["data"]["detail"],
         "study_seed": facts["seed"],
+        **{name: facts[name] for name in ("sampler",) if name in facts},
         **texts,
     }
 
 
 def _facts(row: Row) -> dict[str, Any]:
-    optional = {name: json.loads(row[name]) for name in ("machines", "commands") if row[name]}
+    names = ("machines", "commands", "cells")
+    optional = {name: json.loads(row[name]) for name in names if row.get(name)}
+    if row.get("sampler"):
+        optional["sampler"] = row["sampler"]
     return {
         "task": row["task"],
         "metric": {"name": row["metric"], "unit": row["metric_unit"]},
@@ -193,7 +190,7 @@ def read(path: Path) -> tuple[Records, ...]:
             facts[row["study"]] = check_facts(_facts(row), where)
         first = studies.setdefault(row["study"], [row])[0]
         for name in STUDY_COLUMNS:
-            if row[name] != first[name]:
+            if row.get(name) != first.get(name):
                 raise InputError(
                     f"{where}, column {name}: expected what the first row of study "
                     f"{row['study']} has, {first[name]!r}. Received: {row[name]!r}"

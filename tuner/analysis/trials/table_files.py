@@ -211,7 +211,7 @@ def _cast(values: list[Any], dtype: str, stored: pa.DataType) -> list[Any]:
         array = pa.array(lists)
     else:
         array = pa.array(values, stored)
-    cast = array.cast(arrow_type(dtype)).to_pylist()
+    cast: list[Any] = array.cast(arrow_type(dtype)).to_pylist()
     if dtype.startswith("list"):
         # There is no loss of the untrained network.
         cast = [None if one is None else tuple(None if x != x else x for x in one) for one in cast]

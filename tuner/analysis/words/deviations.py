@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from common import text
-from tuner.analysis.trials.records import Records
+from tuner.analysis.trials.records import RANDOM, Records
 from tuner.search.space import PAPER, Hyperparameter
 from tuner.training.protocol import Protocol
 
@@ -19,6 +17,7 @@ _RULES = {
     "max_epochs": "at most {} epochs",
     "patience": "patience {}",
     "weight_std": "initial weights with a standard deviation of {}",
+    "optimizer": "optimizer {}",
 }
 
 
@@ -31,7 +30,6 @@ def of_search(records: Records) -> tuple[str, ...]:
     Returns:
         Clauses such as "20 trials a variant instead of 200"; none if all is the paper's.
     """
-    facts = records.facts
     clauses = []
     planned = records.planned.values()
     if set(planned) != {TRIALS}:
@@ -44,11 +42,13 @@ def of_search(records: Records) -> tuple[str, ...]:
             clauses.append(f"{row.label} {_range(row)}, which the paper did not vary")
         elif (row.low, row.high) != (papers[row.name].low, papers[row.name].high):
             clauses.append(f"{row.label} {_range(row)} instead of {_range(papers[row.name])}")
-    papers_rules = dataclasses.asdict(Protocol())
+    if records.sampler != RANDOM:
+        clauses.append(f"sampler {records.sampler} instead of {RANDOM}")
+    own_rules, papers_rules = Protocol(**records.facts["protocol"]), Protocol()
     for name, words in _RULES.items():
-        own_rule, papers_rule = facts["protocol"][name], papers_rules[name]
+        own_rule, papers_rule = getattr(own_rules, name), getattr(papers_rules, name)
         if own_rule != papers_rule:
-            clauses.append(f"{words.format(f'{own_rule:g}')} instead of {papers_rule:g}")
+            clauses.append(f"{words.format(own_rule)} instead of {papers_rule}")
     return tuple(clauses)
 
 
