@@ -18,5 +18,6 @@ def make_entry(index: int, validation: float = 8.5, diverged: bool = False) -> T
         engine="keras",
         test_grouped=7.5,
     )
-    trial = Trial(index, "NFG", 60, 1e-3 / 3, 0.7, 0.1, seed=2**62 + 1)
+    values = {"units": 60, "learning_rate": 1e-3 / 3, "momentum": 0.7, "noise_std": 0.1}
+    trial = Trial(index, "NFG", values, seed=2**62 + 1)
     return TrialRecord(trial, result)
