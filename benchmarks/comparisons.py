@@ -24,8 +24,12 @@ from absl import flags
 from benchmarks import table
 from common import command_line
 from tuner.analysis.statistics import summaries
-from tuner.analysis.statistics.evidence import InsufficientData
-from tuner.analysis.statistics.summaries import LEVEL, Comparison, VariantSummary
+from tuner.analysis.statistics.summaries import (
+    LEVEL,
+    Comparison,
+    InsufficientData,
+    VariantSummary,
+)
 from tuner.training.protocol import Metrics, Score, Trial, TrialRecord
 
 _STUDIES = flags.DEFINE_integer("studies", 500, "Studies of equal variants for each row.")
@@ -36,6 +40,8 @@ _NOISES = flags.DEFINE_list("noises", ["0.02", "0.1", "0.3"], "Chance in a score
 VARIANTS = ("V", "NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "NP", "FGR")
 EFFECTS = (0.5, 1.0, 1.5, 2.0, 3.0)
 """Planted differences, in standard deviations of a best tenth."""
+
+_VALUES = {"units": 100, "learning_rate": 1e-3, "momentum": 0.9, "noise_std": 0.0}
 
 PLANTED = "NOAF"
 """The variant that is made worse."""
@@ -74,7 +80,7 @@ def summarize(variant: str, validation: np.ndarray, test: np.ndarray) -> Variant
     """
     entries = [
         TrialRecord(
-            Trial(index, variant, 100, 1e-3, 0.9, 0.0, seed=1),
+            Trial(index, variant, _VALUES, seed=1),
             Metrics(
                 best_epoch=1,
                 validation=Score(own, own),
@@ -102,12 +108,12 @@ def make_study(
         noise: as in `draw_scores`.
         worse_by: what is added to all scores of `PLANTED`.
     """
-    summaries = []
+    variants = []
     for variant in VARIANTS:
         validation, test = draw_scores(generator, trials, noise)
         shift = worse_by if variant == PLANTED else 0.0
-        summaries.append(summarize(variant, validation + shift, test + shift))
-    return tuple(summaries)
+        variants.append(summarize(variant, validation + shift, test + shift))
+    return tuple(variants)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,10 +140,10 @@ def look(generator: np.random.Generator, trials: int, noise: float, studies: int
     return BestTenth(math.sqrt(np.mean(variances)), float(np.mean(correlations)))
 
 
-def compare(summaries: Sequence[VariantSummary]) -> dict[str, Comparison]:
+def compare(variants: Sequence[VariantSummary]) -> dict[str, Comparison]:
     """Compares all variants with V; in made-up studies that is always possible."""
     results = {}
-    for variant, comparison in summaries.compare(summaries).items():
+    for variant, comparison in summaries.compare(variants).items():
         assert not isinstance(comparison, InsufficientData), comparison.reason
         results[variant] = comparison
     return results

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.remote import interpreter
-from common import files
-from tuner.parallel import machine
+from common import files, machine
 
 RESULTS = Path(__file__).parent / "results"
 """Where committed results are."""

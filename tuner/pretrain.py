@@ -42,9 +42,8 @@ def main() -> int:
     from tuner.analysis.trials import sources
     from tuner.tasks.task import find_task, load_corpus
     from tuner.training.protocol import Problem, Protocol
-    from zoo.registry import list_variants
 
-    (study,) = sources.load_all([trials], list_variants())
+    (study,) = sources.load_all([trials])
     task = find_task(study.facts["task"])
     corpus = load_corpus(task, _DATA.value)
     print(f"data: {corpus.dataset}")

@@ -54,9 +54,8 @@ def main() -> int:
 
     from tuner.analysis.report import report
     from tuner.analysis.trials import sources
-    from zoo.registry import list_variants
 
-    studies = sources.load_all(paths, list_variants())
+    studies = sources.load_all(paths)
     # Hundreds of thousands of epochs, which every collection of garbage would look at again.
     gc.freeze()
     print(f"report: {report.write(studies, folder, _IMPORTANCE.value)}")

@@ -196,7 +196,7 @@ def _draw(config: StudyConfig) -> list[Trial]:
 def _print_plan(
     config: StudyConfig, chosen: dict[str, Engine], workers: int, directory: Path
 ) -> None:
-    from tuner.study.progress import duration
+    from common.text import duration
     from tuner.training import engines
 
     space, protocol = config.space, config.problem.protocol
@@ -302,9 +302,8 @@ def _lead(pool: Pool, directory: Path, config: StudyConfig, engine: str) -> int:
     from serving import sources, versions
     from tuner.analysis.report import report
     from tuner.analysis.trials import records
-    from zoo.registry import list_variants
 
-    page = report.write([records.load(directory, list_variants())], directory / "report")
+    page = report.write([records.load(directory)], directory / "report")
     print(f"report: {page}")
     base = Path(_MODEL_BASE_PATH.value or directory / "export" / config.problem.task.name)
     print(f"model for TF Serving: {versions.publish(sources.find_best(directory), base)}")

@@ -7,10 +7,13 @@ import dataclasses
 from tuner.analysis.importance import importance
 from tuner.analysis.importance.importance import TARGETS, Importance
 from tuner.analysis.statistics import summaries
-from tuner.analysis.statistics.evidence import InsufficientData
-from tuner.analysis.statistics.summaries import Comparison, ExpectedBest, VariantSummary
+from tuner.analysis.statistics.summaries import (
+    Comparison,
+    ExpectedBest,
+    InsufficientData,
+    VariantSummary,
+)
 from tuner.analysis.trials.records import Records
-from tuner.search.design import Space
 from tuner.tasks.task import Metric
 
 
@@ -61,8 +64,6 @@ def analyze(records: Records, backend: str = "forest") -> StudyAnalysis:
         )
         for variant, entries in finished.items()
     )
-    entries = [entry for trials in finished.values() for entry in trials]
-    space = Space(**{name: tuple(ends) for name, ends in records.facts["space"].items()})
     return StudyAnalysis(
         records=records,
         metric=records.metric,
@@ -73,7 +74,7 @@ def analyze(records: Records, backend: str = "forest") -> StudyAnalysis:
         ),
         importance={
             (variant, target): importance.analyze(
-                entries, space, variant=variant, target=target, backend=backend
+                records.all_entries, records.space, variant=variant, target=target, backend=backend
             )
             for target in TARGETS
             for variant in (None, *finished)

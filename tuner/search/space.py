@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from common import text
 from common.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Hyperparameter:
         unit: of the values; empty if they have none.
         meaning: for the reference of columns.
         minimum: the smallest value that makes sense; a range that begins there cannot be extended.
+        rank: place in figures: the paper's Figure 4 has what matters most first.
         categories: their names, in the order in which they lie on the axis.
     """
 
@@ -63,12 +65,18 @@ class Hyperparameter:
     unit: str = ""
     meaning: str = ""
     minimum: float = -math.inf
+    rank: int = 9
     categories: tuple[str, ...] = ()
 
     @property
     def fixed(self) -> bool:
         """Whether the range is one value, so that nothing is varied."""
         return self.low >= self.high
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether the sampled quantity is laid out by powers of ten."""
+        return self.scale in ("log", "one_minus_log")
 
     @functools.cached_property
     def sampled_range(self) -> tuple[float, float]:
@@ -123,7 +131,7 @@ class Hyperparameter:
         low, high = self.sampled_range
         # Both ends of a range of whole numbers are included, hence its end is that of its last one.
         end = high + 1 if self.integer else high
-        if self.scale in ("log", "one_minus_log"):
+        if self.logarithmic:
             return np.divide(np.log(quantity / low), np.log(end / low))
         return np.divide(quantity - low, end - low)
 
@@ -173,13 +181,22 @@ class Hyperparameter:
         value = container.Float(self.sampled_name, low, high, sampling=sampling)
         return float(self.sampled(float(value)))
 
-    def parse(self, text: str) -> Number:
+    def write(self, value: Number, digits: int = 3) -> str:
+        """Writes a value for people, continuous ones with a few significant digits.
+
+        Example:
+            >>> PAPER["units"].write(60), PAPER["learning_rate"].write(0.00125)
+            ('60', '1.25e-3')
+        """
+        return str(value) if self.integer else text.significant(value, digits)
+
+    def parse(self, written: str) -> Number:
         """Reads a value that a person or a file gives.
 
         Raises:
             ValueError: if it is no number, or no whole number where one is needed.
         """
-        return int(text) if self.integer else float(text)
+        return int(written) if self.integer else float(written)
 
 
 class Space(tuple[Hyperparameter, ...]):
@@ -286,22 +303,22 @@ def _one_minus(value: Number) -> float:
 PAPER = Space(
     (
         Hyperparameter(
-            "units", 20, 200, "log", integer=True, minimum=1, unit="LSTM blocks",
+            "units", 20, 200, "log", integer=True, minimum=1, rank=2, unit="LSTM blocks",
             label="units", noun="the number of units", plural="sizes", short="units",
             meaning="size of the hidden layer, of each direction",
         ),
         Hyperparameter(
-            "learning_rate", 1e-6, 1e-2, "log",
+            "learning_rate", 1e-6, 1e-2, "log", rank=1,
             label="learning rate", noun="the learning rate", plural="learning rates",
             short="learning rate", meaning="before the factor (1 - momentum)",
         ),
         Hyperparameter(
-            "momentum", 0.0, 0.99, "one_minus_log", minimum=0.0,
+            "momentum", 0.0, 0.99, "one_minus_log", minimum=0.0, rank=4,
             label="momentum", noun="the momentum", plural="momenta", short="momentum",
             meaning="Nesterov momentum; it was drawn as 1 - momentum",
         ),
         Hyperparameter(
-            "noise_std", 0.0, 1.0, "linear", minimum=0.0,
+            "noise_std", 0.0, 1.0, "linear", minimum=0.0, rank=3,
             label="input noise", noun="the input noise", plural="input noises", short="noise",
             meaning="standard deviation of the Gaussian input noise",
         ),
@@ -327,12 +344,12 @@ def is_column(name: str) -> bool:
     return name in _KNOWN or name in _SAMPLED
 
 
-def read(column: str, text: str) -> tuple[str, Number]:
+def read(column: str, cell: str) -> tuple[str, Number]:
     """Reads a value of a file's column; the first release wrote 1 - momentum into designs.
 
     Args:
         column: name of a hyperparameter, or its sampled name.
-        text: the cell.
+        cell: its text.
 
     Returns:
         The hyperparameter's name, and its value.
@@ -346,9 +363,9 @@ def read(column: str, text: str) -> tuple[str, Number]:
         ('momentum', 0.75)
     """
     if column in _KNOWN:
-        return column, _KNOWN[column].parse(text)
+        return column, _KNOWN[column].parse(cell)
     row = _SAMPLED[column]
-    return row.name, row.sampled(float(text))
+    return row.name, row.sampled(float(cell))
 
 
 def parse_flag(items: Sequence[str], space: Space) -> Space:

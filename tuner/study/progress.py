@@ -11,25 +11,10 @@ import rich.live
 import rich.table
 import rich.text
 
+from common.text import duration
 from tuner.parallel.messages import EpochEnd, WorkerDied
 from tuner.study.presets import StudyConfig
 from tuner.training.protocol import Failure, Trial, TrialRecord
-
-
-def duration(seconds: float) -> str:
-    """Writes a time span for people.
-
-    Example:
-        >>> duration(45), duration(200), duration(7300), duration(1e6)
-        ('45 s', '3.3 min', '2.0 h', '11.6 days')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.1f} min"
-    if seconds < 72 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.1f} days"
 
 
 class Progress:

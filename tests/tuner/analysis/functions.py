@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from SALib.test_functions import Ishigami, Sobol_G
 
-from tuner.search.design import Space
+from tuner.search.space import PAPER, Space
 from tuner.training.protocol import Metrics, Score, Trial, TrialRecord
 
 Function = Callable[[np.ndarray], np.ndarray]
@@ -55,7 +55,7 @@ def _product() -> Case:
     )
 
 
-SHARES = {"units": 0.074, "learning_rate": 0.826, "one_minus_momentum": 0.0, "noise_std": 0.1}
+SHARES = {"units": 0.074, "learning_rate": 0.826, "momentum": 0.0, "noise_std": 0.1}
 """What the factors of the additive function explain, in the order of the design."""
 
 
@@ -73,44 +73,40 @@ def entries(
     function: Function,
     count: int = 200,
     variant: str = "V",
-    space: Space = Space(),  # noqa: B008
+    space: Space = PAPER,
     seed: int = 1,
 ) -> list[TrialRecord]:
     """Draws trials by the study's formulas; score and time both follow a function of the cube.
 
     Args:
-        function: of points `[trials, 4]`: units, learning rate, 1 - momentum, noise.
+        function: of points `[trials, hyperparameters]`.
         count: number of trials.
         variant: code.
         space: ranges.
         seed: of the draws.
     """
-    points = np.random.default_rng(seed).random((count, 4))
-
-    def power(limits: tuple[float, float], positions: np.ndarray) -> np.ndarray:
-        return limits[0] * (limits[1] / limits[0]) ** positions
-
-    low, high = space.units
-    units = power((low, high + 1), points[:, 0]).astype(int)
-    rates = power(space.learning_rate, points[:, 1])
-    rests = power(space.one_minus_momentum, points[:, 2])
-    noises = space.noise_std[0] + np.ptp(space.noise_std) * points[:, 3]
+    points = np.random.default_rng(seed).random((count, len(space)))
     return [
         TrialRecord(
-            Trial(index, variant, int(unit), float(rate), 1 - float(rest), float(noise), seed=1),
+            Trial(
+                index,
+                variant,
+                {row.name: row.from_unit(p) for row, p in zip(space, point, strict=True)},
+                seed=1,
+            ),
             Metrics(
                 best_epoch=1,
                 # The analysis is of the test score.
                 validation=Score(-1.0, -1.0),
-                test=Score(float(value), -2.0),
+                test=Score(value, -2.0),
                 curve=(),
                 diverged=False,
-                seconds=100 - 7 * float(value),
+                seconds=100 - 7 * value,
                 parameters=1,
                 engine="native",
             ),
         )
-        for index, (unit, rate, rest, noise, value) in enumerate(
-            zip(units, rates, rests, noises, function(points), strict=True)
+        for index, (point, value) in enumerate(
+            zip(points.tolist(), function(points).tolist(), strict=True)
         )
     ]

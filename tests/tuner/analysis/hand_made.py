@@ -9,19 +9,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tests.tuner.entry import make_entry
-from tuner.analysis.importance import factors
 from tuner.analysis.importance.importance import Effect, Importance, Marginal, Surface
 from tuner.analysis.statistics import summaries
-from tuner.analysis.statistics.evidence import InsufficientData
-from tuner.analysis.statistics.summaries import Comparison
+from tuner.analysis.statistics.summaries import Comparison, InsufficientData
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.analysis.trials.records import Records
-from tuner.search.design import Space
+from tuner.search.space import PAPER
 from tuner.training.protocol import Failure, Protocol, Trial, TrialRecord
 
-FACTORS = factors.hyperparameters(Space())
+FACTORS = PAPER.varied
 GRID = {factor.name: factor.grid(41) for factor in FACTORS}
-SHARES = {"units": 0.08, "learning_rate": 0.75, "one_minus_momentum": 0.004, "noise_std": 0.05}
+SHARES = {"units": 0.08, "learning_rate": 0.75, "momentum": 0.004, "noise_std": 0.05}
 
 
 def entry(
@@ -37,9 +35,8 @@ def entry(
 ) -> TrialRecord:
     """A finished trial; its test score is 0.2 above validation unless told otherwise."""
     made = make_entry(index, validation, diverged=diverged)
-    trial = dataclasses.replace(
-        made.trial, variant=variant, units=units, learning_rate=learning_rate
-    )
+    values = {**made.trial.values, "units": units, "learning_rate": learning_rate}
+    trial = dataclasses.replace(made.trial, variant=variant, values=values)
     score = dataclasses.replace(
         made.result.test, mean=validation + 0.2 if test is None else test
     )
@@ -48,7 +45,8 @@ def entry(
 
 def waiting(variant: str, index: int, units: int) -> Trial:
     """A trial that has not ended."""
-    return Trial(index, variant, units, 1e-3, 0.5, 0.1, seed=1)
+    values = {"units": units, "learning_rate": 1e-3, "momentum": 0.5, "noise_std": 0.1}
+    return Trial(index, variant, values, seed=1)
 
 
 def records(
@@ -63,7 +61,6 @@ def records(
     units = {"speech": ("frame error", "% of frames"), "music": ("NLL", "nats per frame")}
     name, unit = units.get(task, ("CER", "% of characters"))
     data = {"music": "JSB Chorales", "speech": "TIMIT (LDC93S1)", "handwriting": "IAM-OnDB"}
-    space = {name: list(ends) for name, ends in dataclasses.asdict(Space()).items()}
     return Records(
         name="made by hand",
         facts={
@@ -71,7 +68,7 @@ def records(
             "metric": {"name": name, "unit": unit},
             "data": {"name": data.get(task, "own"), "sha256": "00", "detail": "made up"},
             "protocol": dataclasses.asdict(Protocol()),
-            "space": space,
+            "space": PAPER.to_json(),
             "seed": 1,
             **facts,
         },
@@ -115,17 +112,17 @@ def significant(variant: str, difference: float, **changes: object) -> Compariso
     return comparison(variant, difference, **{**numbers, **changes})
 
 
-def curve(name: str, ends: Sequence[float], spread: float = 0.05) -> Marginal:
+def curve(name: str, ends: Sequence[float], std: float = 0.05) -> Marginal:
     """A marginal curve through some values, evenly spaced and joined by straight lines."""
     grid = GRID[name]
     mean = np.interp(np.linspace(0, 1, len(grid)), np.linspace(0, 1, len(ends)), ends)
-    return Marginal(name, grid, mean, np.full(len(grid), spread))
+    return Marginal(name, grid, mean, np.full(len(grid), std))
 
 
 CURVES = {
     "units": [10.0, 9.7, 9.6],
     "learning_rate": [12.5, 11.0, 9.0, 8.6, 8.5],
-    "one_minus_momentum": [9.5, 9.52, 9.5],
+    "momentum": [9.5, 9.52, 9.5],
     "noise_std": [9.3, 9.5, 10.1],
 }
 
@@ -135,11 +132,11 @@ def importance(
     target: str = "test",
     *,
     shares: Mapping[str, float] = SHARES,
-    spread: float = 0.02,
+    std: float = 0.02,
     pairs: Mapping[tuple[str, str], float] | None = None,
     higher: float = 0.01,
     curves: Mapping[str, Sequence[float]] | None = None,
-    curve_spread: float = 0.05,
+    curve_std: float = 0.05,
     explained: float = 0.9,
     best_rates: Sequence[float] = (1e-3, 1e-3),
 ) -> Importance:
@@ -162,19 +159,19 @@ def importance(
         trials=200,
         backend="forest",
         factors=FACTORS,
-        mains=tuple(Effect((name,), shares[name], spread) for name in names),
+        mains=tuple(Effect((name,), shares[name], std) for name in names),
         pairs=tuple(
-            Effect(pair, given.get(pair, given.get(pair[::-1], 0.002)), spread / 4)
+            Effect(pair, given.get(pair, given.get(pair[::-1], 0.002)), std / 4)
             for pair in every
         ),
-        higher_order=Effect((), higher, spread / 4),
+        higher_order=Effect((), higher, std / 4),
         marginals=tuple(
-            curve(name, {**CURVES, **(curves or {})}[name], curve_spread) for name in names
+            curve(name, {**CURVES, **(curves or {})}[name], curve_std) for name in names
         ),
         surfaces=(Surface(("units", "learning_rate"), (units, rates), mean),),
         explained=explained,
         limit=math.inf,
-        limited=0,
+        clipped=0,
         ped_anova={},
     )
 

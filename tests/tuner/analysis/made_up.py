@@ -25,7 +25,7 @@ from common import files
 from tuner.analysis.trials import records as records_module
 from tuner.analysis.trials.records import Records
 from tuner.search import design
-from tuner.search.design import Row, Space
+from tuner.search.space import PAPER, Space
 from tuner.study import ledger
 from tuner.training.protocol import Epoch, Failure, Metrics, Protocol, Score, Trial, TrialRecord
 from zoo.registry import list_variants
@@ -50,6 +50,7 @@ def write(
     ended: float = 1.0,
     seed: int = 1,
     task: str = "music",
+    space: Space = PAPER,
 ) -> Path:
     """Writes a study directory with its facts, designs and ledgers.
 
@@ -60,6 +61,7 @@ def write(
         ended: share of each design's trials that have ended; the others wait.
         seed: of everything.
         task: name of the task.
+        space: ranges; the score does not depend on other hyperparameters than the paper's.
 
     Returns:
         The directory.
@@ -75,7 +77,7 @@ def write(
             "detail": "made up by formula; nobody composed, sang or trained on them",
         },
         "protocol": dataclasses.asdict(Protocol(order_seed=seed)),
-        "space": dataclasses.asdict(Space()),
+        "space": space.to_json(),
         "seed": seed,
         "versions": {"keras": "3.15.1", "numpy": "2.4.6", "tensorflow": "2.21.0"},
         "machines": ["made-up processor, 2 cores, 8 GiB, Linux"],
@@ -84,12 +86,21 @@ def write(
     files.write_text(directory / "study.json", json.dumps(facts, indent=2) + "\n")
     for variant in variants:
         generator = np.random.default_rng([seed, *variant.encode()])
-        rows = _draw(generator, Space(), trials)
-        design.save(directory / "designs" / f"{variant}.csv", rows)
-        ended_rows = rows[: round(ended * trials)]
+        points = generator.random((trials, len(space)))
+        seeds = generator.integers(2**63, size=trials).tolist()
+        planned = [
+            Trial(
+                index,
+                variant,
+                {row.name: row.from_unit(p) for row, p in zip(space, point, strict=True)},
+                seed,
+            )
+            for index, (point, seed) in enumerate(zip(points.tolist(), seeds, strict=True))
+        ]
+        design.save(directory / "designs" / f"{variant}.csv", planned)
         lines = [
-            ledger.to_json(_train(row.as_trial(variant), generator, task)) + "\n"
-            for row in ended_rows
+            ledger.to_json(_train(trial, generator, task)) + "\n"
+            for trial in planned[: round(ended * trials)]
         ]
         # Trials end in any order.
         generator.shuffle(lines)
@@ -105,30 +116,12 @@ def records(
     ended: float = 1.0,
     seed: int = 1,
     task: str = "music",
+    space: Space = PAPER,
 ) -> Records:
     """Makes what `write` writes, without leaving files; arguments are those of `write`."""
     with tempfile.TemporaryDirectory() as folder:
-        directory = write(Path(folder) / task, trials, variants, ended=ended, seed=seed, task=task)
-        return records_module.load(directory, VARIANTS)
-
-
-def _draw(generator: np.random.Generator, space: Space, count: int) -> list[Row]:
-    """Draws rows without KerasTuner, whose import takes longer than all the rest."""
-
-    def log_uniform(low: float, high: float) -> float:
-        return float(low * (high / low) ** generator.random())
-
-    return [
-        Row(
-            trial=trial,
-            seed=int(generator.integers(2**63)),
-            units=int(log_uniform(space.units[0], space.units[1] + 1)),
-            learning_rate=log_uniform(*space.learning_rate),
-            one_minus_momentum=log_uniform(*space.one_minus_momentum),
-            noise_std=float(generator.uniform(*space.noise_std)),
-        )
-        for trial in range(count)
-    ]
+        options = {"ended": ended, "seed": seed, "task": task, "space": space}
+        return records_module.load(write(Path(folder) / task, trials, variants, **options))
 
 
 def score(trial: Trial) -> float:

@@ -10,12 +10,10 @@ import numpy as np
 
 from tests.tuner.analysis import made_up, made_up_page
 from tests.tuner.entry import make_entry
-from tuner.analysis.importance.factors import Factor
 from tuner.analysis.importance.importance import TARGETS, Importance, Marginal, Surface
 from tuner.analysis.report import figures
 from tuner.analysis.statistics import summaries
-from tuner.analysis.statistics.evidence import InsufficientData
-from tuner.analysis.statistics.summaries import Distribution, VariantSummary
+from tuner.analysis.statistics.summaries import Distribution, InsufficientData, VariantSummary
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.tasks.task import Metric
 from tuner.training.protocol import Score, TrialRecord
@@ -25,24 +23,18 @@ CODES = ("V", "NFG", "NP")
 LOW = InsufficientData("NP has 4 trials; the forest needs 20")
 
 
-def grid(factor: Factor) -> np.ndarray:
-    places = np.linspace(0, 1, 5)
-    if factor.scale == "log":
-        return factor.low * (factor.high / factor.low) ** places
-    return factor.low + (factor.high - factor.low) * places
-
-
 def analyzed(variant: str | None, target: str) -> Importance:
     """Shares of `made_up_page`; marginals and surfaces rise with the place on the grid."""
     base = made_up_page.importance(variant, target, CODES)
     plain = [factor for factor in base.factors if factor.name != "variant"]
+    grids = [factor.grid(5) for factor in plain]
     unit = 1.0 if target == "test" else 60.0
     return dataclasses.replace(
         base,
         marginals=tuple(
             Marginal(
                 factor.name,
-                grid(factor),
+                grids[place],
                 unit * (9.0 + place + np.arange(5) / 10),
                 np.full(5, unit * 0.02),
             )
@@ -52,12 +44,12 @@ def analyzed(variant: str | None, target: str) -> Importance:
             # [units, learning rate]: rises by 1 with the units, by 0.1 with the learning rate.
             Surface(
                 ("units", "learning_rate"),
-                (grid(plain[0]), grid(plain[1])),
+                (grids[0], grids[1]),
                 9 + np.arange(5)[:, None] + np.arange(5) / 10,
             ),
             Surface(
                 ("learning_rate", "noise_std"),
-                (grid(plain[1]), grid(plain[3])),
+                (grids[1], grids[3]),
                 9 + np.arange(5)[:, None] / 10 + np.arange(5),
             ),
         ),
@@ -92,10 +84,13 @@ def drawn() -> tuple[figures.Figure, ...]:
     return figures.draw(study())
 
 
-def entry(index: int, test: float, *, diverged: bool = False, **trial: Any) -> TrialRecord:
+def entry(
+    index: int, test: float, *, diverged: bool = False, variant: str = "NFG", **values: Any
+) -> TrialRecord:
     made = make_entry(index, test, diverged=diverged)
+    changed = {**made.trial.values, **values}
     return TrialRecord(
-        dataclasses.replace(made.trial, **trial),
+        dataclasses.replace(made.trial, variant=variant, values=changed),
         dataclasses.replace(made.result, test=Score(test, test)),
     )
 

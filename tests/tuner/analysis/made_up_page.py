@@ -12,17 +12,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.tuner.analysis import made_up
-from tuner.analysis.importance.factors import Factor
+from tuner.analysis.importance import factors as designs
 from tuner.analysis.importance.importance import TARGETS, Effect, Importance
 from tuner.analysis.report.figures import Figure
 from tuner.analysis.report.page import StudyPage
 from tuner.analysis.statistics import summaries
-from tuner.analysis.statistics.evidence import InsufficientData
+from tuner.analysis.statistics.summaries import InsufficientData
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.analysis.trials.records import Records
+from tuner.analysis.words import verdicts
 from tuner.analysis.words.claims import Claim
 from tuner.analysis.words.findings import Finding
-from tuner.analysis.words.guidelines import Guideline
+from tuner.search.space import PAPER
 
 FIGURES = (
     "variants",
@@ -34,18 +35,9 @@ FIGURES = (
     "expected_best",
 )
 
-_HYPERPARAMETERS = (
-    Factor("units", "units", 20, 200, "log", integer=True),
-    Factor("learning_rate", "learning rate", 1e-6, 1e-2, "log"),
-    Factor("one_minus_momentum", "momentum", 0.01, 1.0, "log"),
-    Factor("noise_std", "noise", 0.0, 1.0, "linear"),
-)
-
-
 def importance(variant: str | None, target: str, variants: Sequence[str]) -> Importance:
     """Shares by hand: learning rate .671, units .123 of the score; the others little."""
-    names = Factor("variant", "variant", 0, len(variants) - 1, "categories", tuple(variants))
-    factors = _HYPERPARAMETERS + ((names,) if variant is None else ())
+    factors = PAPER.varied + ((designs.variants(variants),) if variant is None else ())
     shares = [0.123, 0.671, 0.0042, 0.0817, 0.0334]
     if target == "seconds":
         shares = [0.807, 0.0512, 0.0017, 0.0025, 0.0133]
@@ -71,7 +63,7 @@ def importance(variant: str | None, target: str, variants: Sequence[str]) -> Imp
         surfaces=(),
         explained=0.9134,
         limit=math.inf,
-        limited=0,
+        clipped=0,
         ped_anova={factor.name: 1 / len(factors) for factor in factors},
     )
 
@@ -84,7 +76,7 @@ def analysis(records: Records, *, enough: bool = True) -> StudyAnalysis:
         enough: whether the trials carry conclusions; these take time.
     """
     finished = {variant: entries for variant, entries in records.entries.items() if entries}
-    summaries = tuple(
+    summarized = tuple(
         summaries.summarize(
             variant, entries, len(records.failures[variant]), records.planned[variant]
         )
@@ -94,8 +86,8 @@ def analysis(records: Records, *, enough: bool = True) -> StudyAnalysis:
     return StudyAnalysis(
         records=records,
         metric=records.metric,
-        summaries=summaries,
-        comparisons=summaries.compare(summaries) if enough else {"NFG": lacking},
+        summaries=summarized,
+        comparisons=summaries.compare(summarized) if enough else {"NFG": lacking},
         expected_best=(),
         importance={
             (variant, target): importance(variant, target, tuple(finished)) if enough else lacking
@@ -126,12 +118,18 @@ def page(key: str = "music", **changes: Any) -> StudyPage:
         "findings": (
             Finding("NFG is worse than V.", "Welch's t, p < 0.001", "variants"),
             Finding("Nobody drew this.", "", "no such figure"),
+            Finding("Tune the learning rate first.", "67 % of it", "importance", "guideline"),
         ),
         "claims": (
-            Claim("variants", "NFG is worse.", "abstract", "NFG is worse.", "agrees"),
-            Claim("momentum", "It hardly matters.", "section 8", "Too few trials.", "cannot tell"),
+            Claim(
+                "variants", "NFG is worse.", "abstract", verdicts.none_better,
+                found="NFG is worse.", verdict="agrees",
+            ),
+            Claim(
+                "momentum", "It hardly matters.", "section 8", verdicts.none_better,
+                found="Too few trials.", verdict="cannot tell",
+            ),
         ),
-        "guidelines": (Guideline("Tune the learning rate first.", "67 % of it", "importance"),),
         "command": f"python -m tuner.run --task={key}\npython -m tuner.run --trials=30",
         "files": {"trials.csv": "trials.csv"},
         "figure_files": {name: f"figures/{key}-{name}.svg" for name in FIGURES},

@@ -3,10 +3,11 @@ import io
 import pytest
 import rich.console
 
+from common.text import duration
 from tests.tuner import tiny
 from tests.tuner.entry import make_entry
 from tuner.parallel.messages import EpochEnd, WorkerDied
-from tuner.study.progress import Progress, duration
+from tuner.study.progress import Progress
 from tuner.training.protocol import Failure, Protocol, Trial
 
 

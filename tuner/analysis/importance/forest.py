@@ -52,7 +52,7 @@ def features_tried(factors: int) -> int:
 def grow(
     points: np.ndarray,
     targets: np.ndarray,
-    cells: Sequence[np.ndarray | None],
+    bin_edges: Sequence[np.ndarray | None],
     *,
     trees: int = TREES,
     seed: int = 1,
@@ -62,9 +62,8 @@ def grow(
     Args:
         points: trials in the unit cube, float64 `[trials, factors]`.
         targets: float64 `[trials]`, not all equal.
-        cells: for each factor, the ends of the intervals of its values if it is discrete
-            (`Factor.cells`); a split moves to the end of the interval that it
-            cuts, since no value lies between.
+        bin_edges: of each factor, `Hyperparameter.bin_edges`; a split of a discrete one moves to
+            the end of the interval that it cuts, since no value lies between.
         trees: how many.
         seed: of bootstrap samples and of the factors tried.
 
@@ -86,15 +85,16 @@ def grow(
     # For trees as small as these, checking the arguments of each takes longer than growing it.
     with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
         forest.fit(points.astype(np.float32), targets)
-    return boxes([estimator.tree_ for estimator in forest.estimators_], cells), forest.oob_score_
+    fitted = [estimator.tree_ for estimator in forest.estimators_]
+    return leaves(fitted, bin_edges), forest.oob_score_
 
 
-def boxes(trees: Sequence[Any], cells: Sequence[np.ndarray | None]) -> TreeLeaves:
+def leaves(trees: Sequence[Any], bin_edges: Sequence[np.ndarray | None]) -> TreeLeaves:
     """Turns the leaves of scikit-learn's trees over the unit cube into boxes.
 
     Args:
         trees: `tree_` of each fitted regressor.
-        cells: as in `grow`.
+        bin_edges: as in `grow`.
     """
     counts = [tree.node_count for tree in trees]
     first = np.cumsum([0, *counts[:-1]])
@@ -104,13 +104,13 @@ def boxes(trees: Sequence[Any], cells: Sequence[np.ndarray | None]) -> TreeLeave
     feature = np.concatenate([tree.feature for tree in trees])
     threshold = np.concatenate([tree.threshold for tree in trees])
     values = np.concatenate([tree.value[:, 0, 0] for tree in trees])
-    for factor, ends in enumerate(cells):
+    for factor, ends in enumerate(bin_edges):
         if ends is not None:
             splits = feature == factor
             # The trees compare what they were given, in single precision.
             middles = ((ends[:-1] + ends[1:]) / 2).astype(np.float32)
             threshold[splits] = ends[np.searchsorted(middles, threshold[splits], side="right")]
-    lower = np.zeros((len(feature), len(cells)))
+    lower = np.zeros((len(feature), len(bin_edges)))
     upper = np.ones_like(lower)
     inner = feature >= 0
     # Level by level, since a child's box needs its parent's.
@@ -121,5 +121,5 @@ def boxes(trees: Sequence[Any], cells: Sequence[np.ndarray | None]) -> TreeLeave
             corner[children, feature[level]] = threshold[level]
         children = np.concatenate([left[level], right[level]])
         level = children[inner[children]]
-    leaves = ~inner
-    return TreeLeaves(lower[leaves], upper[leaves], values[leaves], owners[leaves])
+    outer = ~inner
+    return TreeLeaves(lower[outer], upper[outer], values[outer], owners[outer])

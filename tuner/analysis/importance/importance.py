@@ -6,7 +6,7 @@ space is divided among the hyperparameters, their pairs and the rest (Hutter, Ho
 paper. Two back ends do it by the same definitions: `forest`, and the authors' own package in
 `fanova_package`.
 
-As in the paper, the target is the test score itself, except that scores far out count as a limit.
+As in the paper, the target is the test score itself, except that outliers are clipped.
 `explained` says how far to trust the result, and where it is near 0 the result is
 `InsufficientData`.
 """
@@ -18,20 +18,16 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 
 from tuner.analysis.importance import factors as designs
 from tuner.analysis.importance import fanova_package, forest, ped_anova
-from tuner.analysis.importance.factors import Factor
 from tuner.analysis.importance.trees import Decomposition, decompose
-from tuner.analysis.statistics.evidence import InsufficientData
-from tuner.analysis.statistics.summaries import Distribution
+from tuner.analysis.statistics.summaries import Distribution, InsufficientData
+from tuner.search.space import Hyperparameter, Space
 from tuner.training.protocol import TrialRecord
-
-if TYPE_CHECKING:
-    from tuner.search.design import Space
 
 BACKENDS = ("forest", "fanova")
 """What can take a forest apart."""
@@ -65,14 +61,14 @@ class Effect:
     """What one factor, or several together, explain of the variance.
 
     Attributes:
-        names: of the factors; none for what all combinations of three and more explain.
+        names: of the factors; none for all third- and higher-order interactions.
         share: of the variance of the forest's prediction over the design; mean over the trees.
-        spread: standard deviation over the trees.
+        std: standard deviation over the trees.
     """
 
     names: tuple[str, ...]
     share: float
-    spread: float
+    std: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,16 +77,15 @@ class Marginal:
 
     Attributes:
         name: of the factor.
-        values: in the factor's own units, on a grid even on the sampling scale; of categories
-            their places.
+        values: a grid even on the sampling scale; of categories their places.
         mean: the target there, mean over the trees.
-        spread: standard deviation over the trees.
+        std: standard deviation over the trees.
     """
 
     name: str
     values: np.ndarray
     mean: np.ndarray
-    spread: np.ndarray
+    std: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +101,12 @@ class Surface:
     names: tuple[str, str]
     values: tuple[np.ndarray, np.ndarray]
     mean: np.ndarray
+
+    def turned(self) -> Self:
+        """The same with the factors in the other order."""
+        return dataclasses.replace(
+            self, names=self.names[::-1], values=self.values[::-1], mean=self.mean.T
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,9 +126,8 @@ class Importance:
         surfaces: in the order of `pairs`.
         explained: R² of the forest's predictions of trials that a tree has not seen: how far to
             trust the rest.
-        limit: above which test scores were far out and counted as this one; infinite for training
-            times, which no trial spoils.
-        limited: how many trials that were.
+        limit: to which test scores above it were clipped; infinite for training times.
+        clipped: how many trials that were.
         ped_anova: Optuna's PED-ANOVA by factor, a third opinion: what matters for getting into the
             best tenth; empty for training times.
     """
@@ -136,7 +136,7 @@ class Importance:
     target: str
     trials: int
     backend: str
-    factors: tuple[Factor, ...]
+    factors: tuple[Hyperparameter, ...]
     mains: tuple[Effect, ...]
     pairs: tuple[Effect, ...]
     higher_order: Effect
@@ -144,7 +144,7 @@ class Importance:
     surfaces: tuple[Surface, ...]
     explained: float
     limit: float
-    limited: int
+    clipped: int
     ped_anova: Mapping[str, float]
 
 
@@ -159,10 +159,9 @@ def analyze(
 ) -> Importance | InsufficientData:
     """Explains the variance of a target by the hyperparameters.
 
-    Test scores that are far out (`Distribution.far_out`) count as their limit. The variance is a
-    mean of squares: a few trials that diverged before their first epoch, at several times the score
-    of the worst other ones, would otherwise be nearly all of it, and which hyperparameter matters
-    to the rest could not be seen.
+    Test scores are clipped at `Distribution.tukey_fence`. The variance is a mean of squares: a few
+    trials that diverged before their first epoch, at several times the score of the worst other
+    ones, would otherwise be nearly all of it and hide what matters to the rest.
 
     Args:
         entries: finished trials; those of other variants than `variant` are left out.
@@ -185,13 +184,13 @@ def analyze(
     if isinstance(pool, InsufficientData):
         return pool
     chosen, codes = pool
-    factors = designs.hyperparameters(space) + ((designs.variants(codes),) if codes else ())
+    factors = space.varied + ((designs.variants(codes),) if codes else ())
     name = "the pooled variants" if variant is None else variant
     if not factors:
         return InsufficientData("every hyperparameter was fixed")
     targets = np.array([_target(entry, target) for entry in chosen])
-    limit = Distribution.of(targets.tolist()).far_out if target == "test" else math.inf
-    limited = int((targets > limit).sum())
+    limit = Distribution.of(targets.tolist()).tukey_fence if target == "test" else math.inf
+    clipped = int((targets > limit).sum())
     targets = np.minimum(targets, limit)
     if np.ptp(targets) == 0:
         return InsufficientData(
@@ -204,7 +203,12 @@ def analyze(
     scale = float(targets.std())
     run = {"forest": _run_forest, "fanova": _run_fanova}[backend]
     decomposition, explained = run(
-        table, (targets - targets.mean()) / scale, factors, curves, surfaces, seed
+        designs.to_unit_cube(table, factors),
+        (targets - targets.mean()) / scale,
+        factors,
+        [factor.to_unit(grid) for factor, grid in zip(factors, curves, strict=True)],
+        [factor.to_unit(grid) for factor, grid in zip(factors, surfaces, strict=True)],
+        seed,
     )
     if not explained > LEAST_EXPLAINED:
         return InsufficientData(_unpredictable(targets, name, target, explained))
@@ -220,7 +224,7 @@ def analyze(
                 factor.name,
                 points,
                 mean=targets.mean() + scale * curve.mean(axis=0),
-                spread=scale * curve.std(axis=0),
+                std=scale * curve.std(axis=0),
             )
             for factor, points, curve in zip(factors, curves, decomposition.curves, strict=True)
         ),
@@ -236,7 +240,7 @@ def analyze(
         ),
         explained=explained,
         limit=limit,
-        limited=limited,
+        clipped=clipped,
         # What training time depends on in the fastest tenth is nobody's question.
         ped_anova=ped_anova.importance(table, targets, factors) if target == "test" else {},
     )
@@ -280,43 +284,36 @@ def _pool(
 
 
 def _run_forest(
-    table: np.ndarray,
+    points: np.ndarray,
     targets: np.ndarray,
-    factors: Sequence[Factor],
-    curves: Sequence[np.ndarray],
-    surfaces: Sequence[np.ndarray],
+    factors: Sequence[Hyperparameter],
+    curves: list[np.ndarray],
+    surfaces: list[np.ndarray],
     seed: int,
 ) -> tuple[Decomposition, float]:
-    boxes, explained = forest.grow(
-        designs.cube(table, factors), targets, [factor.cells for factor in factors], seed=seed
-    )
-    return decompose(boxes, _units(factors, curves), _units(factors, surfaces)), explained
+    edges = [factor.bin_edges for factor in factors]
+    leaves, explained = forest.grow(points, targets, edges, seed=seed)
+    return decompose(leaves, curves, surfaces), explained
 
 
 def _run_fanova(
-    table: np.ndarray,
+    points: np.ndarray,
     targets: np.ndarray,
-    factors: Sequence[Factor],
-    curves: Sequence[np.ndarray],
-    surfaces: Sequence[np.ndarray],
+    factors: Sequence[Hyperparameter],
+    curves: list[np.ndarray],
+    surfaces: list[np.ndarray],
     seed: int,
 ) -> tuple[Decomposition, float]:
-    points = designs.cube(table, factors)
-    curves, surfaces = _units(factors, curves), _units(factors, surfaces)
-    # The package knows categories and takes their places.
-    for column, factor in enumerate(factors):
-        if factor.categories:
-            points[:, column] = table[:, column]
-            curves[column] = surfaces[column] = np.arange(float(len(factor.categories)))
     categories = [len(factor.categories) for factor in factors]
+    # The package knows categories and takes their places.
+    for column, count in enumerate(categories):
+        if count:
+            points[:, column] = np.floor(count * points[:, column])
+            curves[column] = surfaces[column] = np.arange(float(count))
     return fanova_package.decompose(points, targets, categories, curves, surfaces, seed=seed)
 
 
-def _units(factors: Sequence[Factor], grids: Sequence[np.ndarray]) -> list[np.ndarray]:
-    return [factor.unit(grid) for factor, grid in zip(factors, grids, strict=True)]
-
-
-def _effects(decomposition: Decomposition, factors: Sequence[Factor]) -> dict[str, Any]:
+def _effects(decomposition: Decomposition, factors: Sequence[Hyperparameter]) -> dict[str, Any]:
     """Names the shares, and gives what is left to all higher orders together."""
     names = [factor.name for factor in factors]
     rest = 1.0 - decomposition.mains.sum(axis=1) - decomposition.pairs.sum(axis=1)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuner.analysis.importance.factors import Factor
+from tuner.search.space import Hyperparameter
 
 if TYPE_CHECKING:
     import optuna
@@ -25,15 +25,14 @@ BEST = 0.1
 
 
 def importance(
-    table: np.ndarray, targets: np.ndarray, factors: Sequence[Factor]
+    table: np.ndarray, targets: np.ndarray, factors: Sequence[Hyperparameter]
 ) -> dict[str, float]:
     """Computes PED-ANOVA by factor.
 
     A density fitted to fewer than five trials, the best tenth of fewer than 50, says little.
 
     Args:
-        table: the trials' values in the factors' own units, of categories their places:
-            `[trials, factors]`.
+        table: the trials' values, of categories their places: `[trials, factors]`.
         targets: what is to be small, `[trials]`.
         factors: what was varied.
 
@@ -43,7 +42,9 @@ def importance(
     import optuna
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-    distributions = {factor.name: _distribution(factor) for factor in factors}
+    distributions = {factor.sampled_name: _distribution(factor) for factor in factors}
+    columns = zip(factors, table.T, strict=True)
+    sampled = [factor.sampled(column).clip(*factor.sampled_range) for factor, column in columns]
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -57,22 +58,23 @@ def importance(
                 distributions=distributions,
                 value=target,
             )
-            for row, target in zip(table.tolist(), targets.tolist(), strict=True)
+            for row, target in zip(np.transpose(sampled).tolist(), targets.tolist(), strict=True)
         )
         shares = get_param_importances(
             study, evaluator=PedAnovaImportanceEvaluator(target_quantile=BEST)
         )
     finally:
         optuna.logging.set_verbosity(verbosity)
-    return {factor.name: float(shares[factor.name]) for factor in factors}
+    return {factor.name: float(shares[factor.sampled_name]) for factor in factors}
 
 
-def _distribution(factor: Factor) -> optuna.distributions.BaseDistribution:
+def _distribution(factor: Hyperparameter) -> optuna.distributions.BaseDistribution:
     from optuna import distributions
 
     if factor.scale == "categories":
         return distributions.CategoricalDistribution(factor.categories)
-    logarithmic = factor.scale == "log"
+    low, high = factor.sampled_range
+    logarithmic = factor.scale != "linear"
     if factor.integer:
-        return distributions.IntDistribution(int(factor.low), int(factor.high), log=logarithmic)
-    return distributions.FloatDistribution(factor.low, factor.high, log=logarithmic)
+        return distributions.IntDistribution(int(low), int(high), log=logarithmic)
+    return distributions.FloatDistribution(low, high, log=logarithmic)

@@ -203,44 +203,44 @@ class Decomposition:
 
 
 def decompose(
-    boxes: TreeLeaves, curves: Sequence[np.ndarray], surfaces: Sequence[np.ndarray]
+    leaves: TreeLeaves, curves: Sequence[np.ndarray], surfaces: Sequence[np.ndarray]
 ) -> Decomposition:
     """Computes main effects, all pairs and their marginals.
 
     Args:
-        boxes: the trees.
+        leaves: the trees.
         curves: for each factor, the points of the unit interval at which its marginal is wanted.
         surfaces: the same for the marginals of pairs.
     """
-    parts = [_decompose(batch, curves, surfaces) for batch in boxes.batches()]
+    parts = [_decompose(batch, curves, surfaces) for batch in leaves.batches()]
     shares, drawn_curves, drawn_surfaces = zip(*parts, strict=True)
-    varying = boxes.variances > 0
+    varying = leaves.variances > 0
     # A pair explains at least nothing; rounding may say a little less.
     explained = np.concatenate(shares)[varying].clip(0)
-    explained /= boxes.variances[varying, np.newaxis]
+    explained /= leaves.variances[varying, np.newaxis]
     return Decomposition(
         mains=explained[:, : len(curves)],
         pairs=explained[:, len(curves) :],
         curves=tuple(np.concatenate(batches) for batches in zip(*drawn_curves, strict=True)),
-        surfaces=tuple(sum(batches) / boxes.count for batches in zip(*drawn_surfaces, strict=True)),
+        surfaces=tuple(sum(parts) / leaves.count for parts in zip(*drawn_surfaces, strict=True)),
     )
 
 
 def _decompose(
-    boxes: TreeLeaves, curves: Sequence[np.ndarray], surfaces: Sequence[np.ndarray]
+    leaves: TreeLeaves, curves: Sequence[np.ndarray], surfaces: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
     """Returns variances `[trees, effects]`, curves, and the sums of surfaces over the trees."""
     variances, drawn_curves, drawn_surfaces = [], [], []
     for factor, points in enumerate(curves):
-        marginals = boxes.marginals([factor])
-        variances.append(boxes.variances_of([factor], marginals))
-        places = boxes.steps_at(factor, points)
+        marginals = leaves.marginals([factor])
+        variances.append(leaves.variances_of([factor], marginals))
+        places = leaves.steps_at(factor, points)
         drawn_curves.append(np.take_along_axis(marginals, places, axis=1))
-    steps = [boxes.steps_at(factor, points) for factor, points in enumerate(surfaces)]
-    trees = np.arange(boxes.count)[:, np.newaxis, np.newaxis]
+    steps = [leaves.steps_at(factor, points) for factor, points in enumerate(surfaces)]
+    trees = np.arange(leaves.count)[:, np.newaxis, np.newaxis]
     for first, second in itertools.combinations(range(len(curves)), 2):
-        marginals = boxes.marginals([first, second])
-        together = boxes.variances_of([first, second], marginals)
+        marginals = leaves.marginals([first, second])
+        together = leaves.variances_of([first, second], marginals)
         variances.append(together - variances[first] - variances[second])
         rows, columns = steps[first][:, :, np.newaxis], steps[second][:, np.newaxis, :]
         drawn_surfaces.append(marginals[trees, rows, columns].sum(axis=0))

@@ -15,19 +15,20 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import markupsafe
 
+from common import text
 from tuner.analysis.importance.factors import VARIANT
 from tuner.analysis.importance.importance import Effect, Importance
 from tuner.analysis.report import trial_list
-from tuner.analysis.statistics.evidence import InsufficientData
-from tuner.analysis.words import deviations, notation
-from tuner.study.progress import duration
+from tuner.analysis.statistics.summaries import InsufficientData
+from tuner.analysis.words import deviations
+from tuner.search.space import Hyperparameter
+from zoo.registry import variant_name
 
 if TYPE_CHECKING:
     from tuner.analysis.report.figures import Figure
     from tuner.analysis.study_analysis import StudyAnalysis
     from tuner.analysis.words.claims import Claim
     from tuner.analysis.words.findings import Finding
-    from tuner.analysis.words.guidelines import Guideline
 
 # Which figure stands in which section, in the order of the page.
 _PLACES = (
@@ -49,9 +50,8 @@ class StudyPage:
         key: what the anchors of this study begin with; letters, digits, `-` and `_`.
         analysis: the numbers.
         figures: drawn from them.
-        findings: the summary in words.
+        findings: the summary in words, and guidelines.
         claims: what the paper found, beside what this study found.
-        guidelines: what to do about it.
         command: what makes the study again, one command a line.
         files: addresses of what lies beside the page, relative to it, by label:
             `{"variants.csv": "tables/variants.csv"}`.
@@ -63,7 +63,6 @@ class StudyPage:
     figures: Sequence[Figure]
     findings: Sequence[Finding]
     claims: Sequence[Claim]
-    guidelines: Sequence[Guideline]
     command: str
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     figure_files: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -119,14 +118,16 @@ def _environment() -> jinja2.Environment:
     # Half a million points: no spaces between them.
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     environment.filters |= {
-        "number": notation.significant,
-        "bound": notation.bound,
+        "number": text.significant,
+        "bound": text.bound,
         "words": _words,
         "signed": _signed,
-        "p": notation.p_value,
-        "percent": notation.percent,
+        "p": text.p_value,
+        "percent": text.percent,
         "effect": _effect,
-        "duration": duration,
+        "status": trial_list.status,
+        "variant": variant_name,
+        "duration": text.duration,
     }
     environment.tests["lacking"] = lambda value: isinstance(value, InsufficientData)
     return environment
@@ -141,21 +142,21 @@ _GLUED = re.compile(r"(?<=[\d%]) (?=[%±])|(?<=[±<=]) (?=[\d−])|(?<=\b[pgn]) 
 _POWER = re.compile(r"\d[\d.]*e-\d+")
 
 
-def _words(text: str) -> markupsafe.Markup:
+def _words(sentence: str) -> markupsafe.Markup:
     """Keeps numbers of a sentence in one line with their signs and units."""
-    escaped = str(markupsafe.escape(_GLUED.sub("\N{NO-BREAK SPACE}", text)))
+    escaped = str(markupsafe.escape(_GLUED.sub("\N{NO-BREAK SPACE}", sentence)))
     return markupsafe.Markup(_POWER.sub(r'<span class="whole">\g<0></span>', escaped))
 
 
 def _signed(value: float, digits: int = 3) -> str:
-    text = notation.significant(value, digits)
-    return f"+{text}" if value > 0 else text
+    number = text.significant(value, digits)
+    return f"+{number}" if value > 0 else number
 
 
 def _effect(effect: Effect) -> str:
-    share, spread = 100 * effect.share, 100 * effect.spread
-    digits = 0 if max(share, spread) >= 9.95 else 1
-    return f"{share:.{digits}f} ± {spread:.{digits}f}"
+    share, std = 100 * effect.share, 100 * effect.std
+    digits = 0 if max(share, std) >= 9.95 else 1
+    return f"{share:.{digits}f} ± {std:.{digits}f}"
 
 
 def _codes(study: StudyPage) -> list[str]:
@@ -166,8 +167,7 @@ def _view(study: StudyPage) -> dict[str, Any]:
     """Collects what the templates ask of a study."""
     analysis = study.analysis
     records = analysis.records
-    entries = [entry for trials in records.entries.values() for entry in trials]
-    grouped = any(entry.result.test_grouped is not None for entry in entries)
+    columns = trial_list.columns(records)
     targets = _targets(analysis.importance)
     return {
         "page": study,
@@ -178,25 +178,34 @@ def _view(study: StudyPage) -> dict[str, Any]:
         "metric": analysis.metric,
         "paper": not deviations.of_search(records),
         "planned": sum(records.planned.values()),
-        "failures": [failure for failed in records.failures.values() for failure in failed],
+        "failures": records.all_failures,
         "summaries": {summary.variant: summary for summary in analysis.summaries},
         "seconds": sum(
             summary.seconds.mean * summary.seconds.count for summary in analysis.summaries
         ),
-        "engines": sorted({entry.result.engine for entry in entries}),
+        "engines": sorted({entry.result.engine for entry in records.all_entries}),
+        "findings": [one for one in study.findings if one.kind == "finding"],
+        "guidelines": [one for one in study.findings if one.kind == "guideline"],
         "figures": {
             figure.name: (figure, _inline(figure, study.key)) for figure in _in_order(study.figures)
         },
         "others": [figure.name for figure in study.figures if figure.name not in _PLACES],
-        "grouped": grouped,
-        "columns": trial_list.columns(grouped),
-        "rows": trial_list.rows(records, grouped),
+        "ranges": text.capitalized(", ".join(map(_range, records.space))),
+        "grouped": any(column.name == "merged" for column in columns),
+        "columns": columns,
+        "rows": trial_list.rows(records),
         "curves": trial_list.curves(records),
         "no_comparison": _only_reason(analysis.comparisons.values()),
         "targets": targets,
         "ped_anova": [target for target in targets if target.has_ped_anova],
         "pairs": _pairs(analysis.importance),
     }
+
+
+def _range(row: Hyperparameter) -> str:
+    name = f"1 − {row.short}" if row.scale == "one_minus_log" else row.short
+    low, high = map(text.bound, row.sampled_range)
+    return f"{name} {low} to {high} ({'log' if row.logarithmic else 'linear'})"
 
 
 def _inline(figure: Figure, key: str) -> markupsafe.Markup:
@@ -257,12 +266,10 @@ class _Target:
         return sorted({result.backend for result in self.results})
 
     @property
-    def limited(self) -> list[_Shares]:
-        """The rows of which scores far out count as less."""
+    def clipped(self) -> list[_Shares]:
+        """The rows of which some scores were clipped."""
         return [
-            row
-            for row in self.rows
-            if isinstance(row.result, Importance) and row.result.limited
+            row for row in self.rows if isinstance(row.result, Importance) and row.result.clipped
         ]
 
     @property

@@ -21,8 +21,7 @@ from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.analysis.trials import table
 from tuner.analysis.trials.records import Records
 from tuner.analysis.words import claims, findings, guidelines
-from tuner.study import presets
-from tuner.study.presets import Preset
+from tuner.search.space import PAPER
 
 _TRIALS = ("trials.csv", "trials.parquet")
 
@@ -56,9 +55,8 @@ def write(studies: Sequence[Records], folder: Path, backend: str = "forest") -> 
                 key=keys[name],
                 analysis=analysis,
                 figures=drawn,
-                findings=findings.find(analysis),
+                findings=findings.find(analysis) + guidelines.guide(analysis),
                 claims=claims.check(analysis),
-                guidelines=guidelines.guide(analysis),
                 command=command(analysis.records),
                 files=beside,
                 figure_files=figure_files,
@@ -108,20 +106,14 @@ def _derived_command(study: Records) -> str:
     """Makes the command of a study that was not begun by one, or by an earlier release."""
     facts = study.facts
     rules = facts["protocol"]
-    flags = [f"--task={facts['task']}"]
-    candidates = [(name, presets.find_preset(name, facts["task"])) for name in presets.PRESETS]
-    name, preset = next(
-        ((name, preset) for name, preset in candidates if _has_space_of(study, preset)),
-        candidates[0],
-    )
-    flags += [f"--preset={name}"] * (preset is not candidates[0][1])
-    flags += [f"--variants={','.join(study.planned)}", f"--trials={max(study.planned.values())}"]
-    flags += [f"--{rule}={rules[rule]}" for rule in ("max_epochs", "patience")]
-    flags += [f"--seed={facts['seed']}"]
+    flags = [
+        f"--task={facts['task']}",
+        f"--variants={','.join(study.planned)}",
+        f"--trials={max(study.planned.values())}",
+        *(f"--{rule}={rules[rule]}" for rule in ("max_epochs", "patience")),
+        f"--seed={facts['seed']}",
+    ]
+    ranges = [f"{row.name}={row.low}:{row.high}" for row in study.space if row not in PAPER]
+    if ranges:
+        flags.append(f"--space={','.join(ranges)}")
     return shlex.join(["python", "-m", "tuner.run", *flags])
-
-
-def _has_space_of(study: Records, preset: Preset) -> bool:
-    return all(
-        tuple(ends) == getattr(preset.space, name) for name, ends in study.facts["space"].items()
-    )

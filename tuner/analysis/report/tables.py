@@ -9,12 +9,13 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from tuner.analysis.importance.importance import Importance
 from tuner.analysis.statistics.summaries import Comparison, Distribution
 from tuner.analysis.study_analysis import StudyAnalysis
+from tuner.analysis.trials.columns import hyperparameters
 
 Row = dict[str, Any]
 
@@ -29,35 +30,34 @@ def write(studies: Mapping[str, StudyAnalysis]) -> dict[str, str]:
         The text of each CSV file by the name of the table. A table without a row is empty but for
         its header.
     """
-    return {
-        table.name: _csv(
-            ("study", *table.columns),
-            # Not by csv.DictWriter, which takes twice as long for the points of all curves.
-            (
-                [name, *map(row.get, table.columns)]
-                for name, study in studies.items()
-                for row in table.rows(study)
-            ),
+    varied = hyperparameters(name for one in studies.values() for name in one.records.space.names)
+    texts = {}
+    for table, (columns, rows) in _TABLES.items():
+        names = [
+            name
+            for column in columns.split()
+            for name in ([row.name for row in varied] if column == "*" else [column])
+        ]
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["study", *names])
+        # Not by csv.DictWriter, which takes twice as long for the points of all curves.
+        writer.writerows(
+            [name, *map(row.get, names)] for name, study in studies.items() for row in rows(study)
         )
-        for table in _TABLES
-    }
+        texts[table] = file.getvalue()
+    return texts
 
 
-@dataclasses.dataclass(frozen=True)
-class _Table:
-    name: str
-    columns: Sequence[str]
-    rows: Callable[[StudyAnalysis], Iterable[Row]]
-
-
-_DISTRIBUTION = tuple(
+_DISTRIBUTION = [
     field.name for field in dataclasses.fields(Distribution) if field.name != "count"
-)
-_COMPARISON = tuple(
+]
+_DISTRIBUTIONS = [f"{of}_{name}" for of in ("test", "best_tenth_test") for name in _DISTRIBUTION]
+_COMPARISON = [
     field.name
     for field in dataclasses.fields(Comparison)
     if field.name not in ("variant", "g_interval")
-)
+]
 
 
 def _variants(study: StudyAnalysis) -> Iterator[Row]:
@@ -89,12 +89,7 @@ def _comparisons(study: StudyAnalysis) -> Iterator[Row]:
     for variant, comparison in study.comparisons.items():
         if isinstance(comparison, Comparison):
             low, high = comparison.g_interval
-            yield {
-                "variant": variant,
-                **{name: getattr(comparison, name) for name in _COMPARISON},
-                "g_low": low,
-                "g_high": high,
-            }
+            yield {**vars(comparison), "g_low": low, "g_high": high}
         else:
             yield {"variant": variant, "verdict": f"not enough trials: {comparison.reason}"}
 
@@ -114,10 +109,10 @@ def _importance(study: StudyAnalysis) -> Iterator[Row]:
                 **key,
                 "effect": " x ".join(effect.names) or "three and more",
                 "share": effect.share,
-                "spread": effect.spread,
+                "spread": effect.std,
                 "ped_anova": result.ped_anova.get(single),
                 "explained": result.explained,
-                "limited": result.limited,
+                "limited": result.clipped,
                 "trials": result.trials,
                 "backend": result.backend,
             }
@@ -126,96 +121,69 @@ def _importance(study: StudyAnalysis) -> Iterator[Row]:
 def _marginals(study: StudyAnalysis) -> Iterator[Row]:
     for key, result in _analyzed(study):
         for marginal in result.marginals:
-            for value, mean, spread in zip(
-                marginal.values, marginal.mean, marginal.spread, strict=True
-            ):
+            points = zip(marginal.values, marginal.mean, marginal.std, strict=True)
+            for value, mean, std in points:
                 yield {
                     **key,
                     "factor": marginal.name,
                     "value": value,
                     "mean": float(mean),
-                    "spread": float(spread),
+                    "spread": float(std),
                 }
 
 
 def _expected_best(study: StudyAnalysis) -> Iterator[Row]:
     for curve in study.expected_best:
-        for trials, (validation, test, spread) in enumerate(
-            zip(curve.validation, curve.test, curve.spread, strict=True), start=1
-        ):
+        points = zip(curve.validation, curve.test, curve.std, strict=True)
+        for trials, (validation, test, std) in enumerate(points, start=1):
             yield {
                 "variant": curve.variant,
                 "trials": trials,
                 "validation": validation,
                 "test": test,
-                "spread": spread,
+                "spread": std,
             }
 
 
 def _failures(study: StudyAnalysis) -> Iterator[Row]:
-    for failures in study.records.failures.values():
-        for failure in failures:
-            yield {
-                "variant": failure.trial.variant,
-                "trial": failure.trial.index,
-                **failure.trial.hyperparameters,
-                "seed": failure.trial.seed,
-                "reason": failure.reason,
-                "engine": failure.engine,
-            }
+    for failure in study.records.all_failures:
+        yield {
+            "variant": failure.trial.variant,
+            "trial": failure.trial.index,
+            **failure.trial.values,
+            "seed": failure.trial.seed,
+            "reason": failure.reason,
+            "engine": failure.engine,
+        }
 
 
 def _curves(study: StudyAnalysis) -> Iterator[Row]:
-    for entries in study.records.entries.values():
-        for entry in entries:
-            for point in entry.result.curve:
-                yield {
-                    "variant": entry.trial.variant,
-                    "trial": entry.trial.index,
-                    "epoch": point.epoch,
-                    "loss": point.loss,
-                    "validation": point.validation,
-                }
+    for entry in study.records.all_entries:
+        for point in entry.result.curve:
+            yield {
+                "variant": entry.trial.variant,
+                "trial": entry.trial.index,
+                "epoch": point.epoch,
+                "loss": point.loss,
+                "validation": point.validation,
+            }
 
 
-_TABLES = (
-    _Table(
-        "variants",
-        (
-            *("variant", "planned", "finished", "failed", "diverged", "best_trial"),
-            *("best_validation", "its_test", "its_test_grouped", "best_tenth_trials"),
-            *(f"test_{name}" for name in _DISTRIBUTION),
-            *(f"best_tenth_test_{name}" for name in _DISTRIBUTION),
-            *("best_tenth_median_parameters", "seconds"),
-        ),
+_TABLES: dict[str, tuple[str, Callable[[StudyAnalysis], Iterable[Row]]]] = {
+    "variants": (
+        "variant planned finished failed diverged best_trial best_validation its_test "
+        f"its_test_grouped best_tenth_trials {' '.join(_DISTRIBUTIONS)} "
+        "best_tenth_median_parameters seconds",
         _variants,
     ),
-    _Table("comparisons", ("variant", *_COMPARISON, "g_low", "g_high"), _comparisons),
-    _Table(
-        "importance",
-        (
-            *("variant", "target", "effect", "share", "spread", "ped_anova", "explained"),
-            *("limited", "trials", "backend"),
-        ),
+    "comparisons": (f"variant {' '.join(_COMPARISON)} g_low g_high", _comparisons),
+    "importance": (
+        "variant target effect share spread ped_anova explained limited trials backend",
         _importance,
     ),
-    _Table("marginals", ("variant", "target", "factor", "value", "mean", "spread"), _marginals),
-    _Table("expected_best", ("variant", "trials", "validation", "test", "spread"), _expected_best),
-    _Table(
-        "failures",
-        (
-            *("variant", "trial", "units", "learning_rate", "momentum", "noise_std", "seed"),
-            *("reason", "engine"),
-        ),
-        _failures,
-    ),
-    _Table("curves", ("variant", "trial", "epoch", "loss", "validation"), _curves),
-)
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()
+    "marginals": ("variant target factor value mean spread", _marginals),
+    "expected_best": ("variant trials validation test spread", _expected_best),
+    "failures": ("variant trial * seed reason engine", _failures),
+    "curves": ("variant trial epoch loss validation", _curves),
+}
+"""Columns of each table, `*` for those of the hyperparameters, and its rows."""

@@ -13,20 +13,22 @@ from typing import Any
 
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+from tensorboard.plugins.hparams import summary_v2 as hparams
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from common import files
 from tuner.analysis.trials.records import Records
-from tuner.training.protocol import Failure, TrialRecord
+from tuner.search.space import Hyperparameter
+from tuner.training.protocol import Failure, Trial, TrialRecord
 
 _FILE_NAME = "events.out.tfevents.0.trials"
 """Always the same: TensorBoard reads all event files of a folder as one run."""
 
 _METRICS = {
-    "validation": api_pb2.DATASET_VALIDATION,
-    "test": api_pb2.DATASET_UNKNOWN,
-    "seconds": api_pb2.DATASET_TRAINING,
-    "parameters": api_pb2.DATASET_UNKNOWN,
+    "validation": hparams.Metric.VALIDATION,
+    "test": None,
+    "seconds": hparams.Metric.TRAINING,
+    "parameters": None,
 }
 """Columns of the HParams dashboard, of which data each is measured on."""
 
@@ -67,18 +69,17 @@ def _runs(studies: Sequence[Records]) -> Iterator[tuple[str, bytes]]:
     """Yields the name of each run and its event file."""
     yield ".", _event_file([_event(_experiment(studies))])
     for study in studies:
-        for variant in study.entries:
-            ended: list[TrialRecord | Failure] = [*study.entries[variant], *study.failures[variant]]
-            for record in ended:
-                name = f"{variant}/{record.trial.index:03d}"
-                hyperparameters: dict[str, str | float] = {
-                    "variant": variant,
-                    **record.trial.hyperparameters,
-                }
-                if len(studies) > 1:
-                    name = f"{study.name}/{name}"
-                    hyperparameters["study"] = study.name
-                yield name, _event_file(_events(record, hyperparameters))
+        for record in study.trials:
+            if isinstance(record, Trial):
+                continue
+            trial = record.trial
+            name = f"{trial.variant}/{trial.index:03d}"
+            values: dict[str, str | float] = {"variant": trial.variant, **trial.values}
+            if len(studies) > 1:
+                name = f"{study.name}/{name}"
+                values["study"] = study.name
+            start = hparams.hparams_pb(values, trial_id=name, start_time_secs=0.0)
+            yield name, _event_file([_event(_repeatable(start)), *_events(record)])
 
 
 def _event_file(events: Iterable[event_pb2.Event]) -> bytes:
@@ -89,28 +90,17 @@ def _event_file(events: Iterable[event_pb2.Event]) -> bytes:
     return file.getvalue()
 
 
-def _event(*values: summary_pb2.Summary.Value, step: int = 0, seconds: float = 0.0) -> Any:
-    return event_pb2.Event(wall_time=seconds, step=step, summary=summary_pb2.Summary(value=values))
+def _event(summary: Any, step: int = 0, seconds: float = 0.0) -> event_pb2.Event:
+    return event_pb2.Event(wall_time=seconds, step=step, summary=summary)
 
 
-def _scalars(values: Mapping[str, float]) -> Iterator[Any]:
-    for tag, value in values.items():
-        yield summary_pb2.Summary.Value(tag=tag, simple_value=value)
-
-
-def _hparams(tag: str, **content: Any) -> Any:
-    """Wraps what the HParams dashboard reads: metadata of an empty tensor."""
-    data = plugin_data_pb2.HParamsPluginData(version=metadata.PLUGIN_DATA_VERSION, **content)
-    plugin_data = summary_pb2.SummaryMetadata.PluginData(
-        plugin_name=metadata.PLUGIN_NAME,
-        # The order of a map is another one in every process otherwise.
-        content=data.SerializeToString(deterministic=True),
-    )
-    return summary_pb2.Summary.Value(
-        tag=tag,
-        metadata=summary_pb2.SummaryMetadata(plugin_data=plugin_data),
-        tensor=metadata.NULL_TENSOR,
-    )
+def _repeatable(summary: Any) -> Any:
+    """Writes a map of a summary's metadata in an order that is the same in every process."""
+    (value,) = summary.value
+    plugin = value.metadata.plugin_data
+    data = plugin_data_pb2.HParamsPluginData.FromString(plugin.content)
+    plugin.content = data.SerializeToString(deterministic=True)
+    return summary
 
 
 def _experiment(studies: Sequence[Records]) -> Any:
@@ -120,79 +110,64 @@ def _experiment(studies: Sequence[Records]) -> Any:
     if len(metrics) == 1:
         (metric,) = metrics
         unit = f" {metric.name} ({metric.unit})"
-    return _hparams(
-        metadata.EXPERIMENT_TAG,
-        experiment=api_pb2.Experiment(
-            hparam_infos=[*_texts(studies), *_numbers(studies)],
-            metric_infos=[
-                api_pb2.MetricInfo(
-                    name=api_pb2.MetricName(tag=name),
-                    display_name=name + unit if name in ("validation", "test") else name,
-                    dataset_type=data,
-                )
-                for name, data in _METRICS.items()
-            ],
-        ),
+    texts = {"study": [study.name for study in studies]} if len(studies) > 1 else {}
+    texts["variant"] = list(dict.fromkeys(code for study in studies for code in study.entries))
+    rows: dict[str, list[Hyperparameter]] = {}
+    for row in (row for study in studies for row in study.space):
+        rows.setdefault(row.name, []).append(row)
+    ranges = {
+        name: hparams.RealInterval(
+            float(min(row.low for row in same)), float(max(row.high for row in same))
+        )
+        for name, same in rows.items()
+    }
+    discrete = {name: hparams.Discrete(values) for name, values in texts.items() if values}
+    return hparams.hparams_config_pb(
+        hparams=[hparams.HParam(name, domain) for name, domain in (discrete | ranges).items()],
+        metrics=[
+            hparams.Metric(
+                name,
+                display_name=name + unit if name in ("validation", "test") else name,
+                dataset_type=data,
+            )
+            for name, data in _METRICS.items()
+        ],
+        time_created_secs=0.0,
     )
 
 
-def _texts(studies: Sequence[Records]) -> Iterator[Any]:
-    names = {"study": [study.name for study in studies]} if len(studies) > 1 else {}
-    names["variant"] = list(dict.fromkeys(code for study in studies for code in study.entries))
-    for name, values in names.items():
-        info = api_pb2.HParamInfo(name=name, type=api_pb2.DATA_TYPE_STRING)
-        info.domain_discrete.extend(values)
-        yield info
+def _scalars(values: Mapping[str, float]) -> summary_pb2.Summary:
+    return summary_pb2.Summary(
+        value=[summary_pb2.Summary.Value(tag=tag, simple_value=one) for tag, one in values.items()]
+    )
 
 
-def _numbers(studies: Sequence[Records]) -> Iterator[Any]:
-    for name in ("units", "learning_rate", "momentum", "noise_std"):
-        ends = [end for study in studies for end in _range(study, name)]
-        yield api_pb2.HParamInfo(
-            name=name,
-            type=api_pb2.DATA_TYPE_FLOAT64,
-            domain_interval=api_pb2.Interval(
-                min_value=min(ends, default=0.0), max_value=max(ends, default=0.0)
-            ),
-        )
-
-
-def _range(study: Records, name: str) -> Sequence[float]:
-    """Lowest and highest value of a hyperparameter."""
-    space = study.facts["space"]
-    if name == "momentum":
-        return [1 - rest for rest in space["one_minus_momentum"]]
-    ends: Sequence[float] = space[name]
-    return ends
-
-
-def _events(
-    record: TrialRecord | Failure, hyperparameters: Mapping[str, str | float]
-) -> Iterator[Any]:
-    """Yields what there is to say about an ended trial."""
-    start = plugin_data_pb2.SessionStartInfo()
-    for name, value in hyperparameters.items():
-        if isinstance(value, str):
-            start.hparams[name].string_value = value
-        else:
-            start.hparams[name].number_value = value
-    yield _event(_hparams(metadata.SESSION_START_INFO_TAG, session_start_info=start))
+def _events(record: TrialRecord | Failure) -> Iterator[event_pb2.Event]:
+    """Yields what there is to say about an ended trial, after what was tried."""
     status, seconds = api_pb2.STATUS_FAILURE, 0.0
     if isinstance(record, TrialRecord):
         result = record.result
         status, seconds = api_pb2.STATUS_SUCCESS, result.seconds
-        epoch_seconds = seconds / len(result.curve)
         for place, point in enumerate(result.curve, start=1):
             values = {"epoch_validation": point.validation}
             if point.loss is not None:
                 values["epoch_loss"] = point.loss
-            yield _event(*_scalars(values), step=point.epoch, seconds=place * epoch_seconds)
+            yield _event(_scalars(values), point.epoch, place * (seconds / len(result.curve)))
         metrics = {
             "validation": result.validation.mean,
             "test": result.test.mean,
             "seconds": result.seconds,
             "parameters": result.parameters,
         }
-        yield _event(*_scalars(metrics), step=result.best_epoch, seconds=seconds)
+        yield _event(_scalars(metrics), result.best_epoch, seconds)
     end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=seconds)
-    yield _event(_hparams(metadata.SESSION_END_INFO_TAG, session_end_info=end), seconds=seconds)
+    summary = summary_pb2.Summary()
+    # `hparams.summary.session_end_pb` would import TensorFlow.
+    summary.value.add(
+        tag=metadata.SESSION_END_INFO_TAG,
+        metadata=metadata.create_summary_metadata(
+            plugin_data_pb2.HParamsPluginData(session_end_info=end)
+        ),
+        tensor=metadata.NULL_TENSOR,
+    )
+    yield _event(summary, seconds=seconds)

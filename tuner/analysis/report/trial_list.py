@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from common.text import duration, significant
 from tuner.analysis.trials.records import Records
-from tuner.analysis.words.notation import significant
-from tuner.study.progress import duration
+from tuner.search.space import Hyperparameter
 from tuner.training.protocol import Failure, Metrics, TrialRecord
+
+Record = TrialRecord | Failure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,111 +22,93 @@ class Column:
     Attributes:
         name: as in conditions, such as `learning_rate` in "learning_rate < 1e-3".
         label: its heading.
-        text: whether it is read, not compared: aligned left.
+        write: the cell of a trial; empty if a failed trial has no such number.
+        order: what the script sorts and compares by, where it cannot read that from the cell.
+        words: whether it is read, not compared: aligned left.
     """
 
     name: str
     label: str
-    text: bool = False
+    write: Callable[[Record], str]
+    order: Callable[[Metrics], int | float] | None = None
+    words: bool = False
+
+    def sort_key(self, record: Record) -> int | float | None:
+        """What the script sorts a trial by; None if it reads the cell."""
+        if self.order is None or isinstance(record, Failure):
+            return None
+        return self.order(record.result)
 
 
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """What one trial has in one column.
-
-    Attributes:
-        text: what is shown; empty if a failed trial has no such number.
-        order: what the script sorts and compares by, where it cannot read that from the text.
-    """
-
-    text: str
-    order: int | float | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One trial.
-
-    Attributes:
-        variant: code.
-        status: "finished", "diverged" or "failed".
-        curve: place of its learning curve in `curves`; None for failed trials.
-        cells: in the order of the columns; the first names the trial.
-    """
-
-    variant: str
-    status: str
-    curve: int | None
-    cells: tuple[Cell, ...]
-
-
-def columns(grouped: bool) -> tuple[Column, ...]:
-    """Names the columns.
-
-    Args:
-        grouped: whether the task also measures test after merging classes.
-    """
+def columns(records: Records) -> tuple[Column, ...]:
+    """Lists the columns of a study; merged classes have one if the task has some."""
+    grouped = any(entry.result.test_grouped is not None for entry in records.all_entries)
     return (
-        Column("trial", "trial", text=True),
-        Column("units", "units"),
-        Column("learning_rate", "learning rate"),
-        Column("momentum", "momentum"),
-        Column("noise", "noise"),
-        Column("validation", "validation"),
-        Column("test", "test"),
-        *([Column("merged", "test, merged classes")] if grouped else []),
-        Column("best_epoch", "best epoch"),
-        Column("epochs", "epochs"),
-        Column("parameters", "parameters"),
-        Column("seconds", "time"),
-        Column("status", "status", text=True),
-    )
+        Column(
+            "trial", "trial", lambda one: f"{one.trial.variant} {one.trial.index}", words=True
+        ),
+        *map(_varied, records.space),
+        _measured("validation", "validation", lambda result: significant(result.validation.mean)),
+        _measured("test", "test", lambda result: significant(result.test.mean)),
+        *([_measured("merged", "test, merged classes", _merged)] if grouped else []),
+        _measured("best_epoch", "best epoch", lambda result: str(result.best_epoch)),
+        _measured("epochs", "epochs", lambda result: str(_epochs(result))),
+        _measured(
+            "parameters", "parameters",
+            lambda result: f"{result.parameters:,}", lambda result: result.parameters,
+        ),
+        _measured(
+            "seconds", "time",
+            lambda result: duration(result.seconds), lambda result: round(result.seconds, 3),
+        ),
+        Column("status", "status", status, words=True),
+    )  # fmt: skip
 
 
-def rows(records: Records, grouped: bool) -> Iterator[Row]:
+def _varied(row: Hyperparameter) -> Column:
+    name = row.short.replace(" ", "_")
+    return Column(name, row.short, lambda record: row.write(record.trial.values[row.name]))
+
+
+def _measured(
+    name: str,
+    label: str,
+    write: Callable[[Metrics], str],
+    order: Callable[[Metrics], int | float] | None = None,
+) -> Column:
+    def write_finished(record: Record) -> str:
+        return write(record.result) if isinstance(record, TrialRecord) else ""
+
+    return Column(name, label, write_finished, order)
+
+
+def _merged(result: Metrics) -> str:
+    return "" if result.test_grouped is None else significant(result.test_grouped)
+
+
+def _epochs(result: Metrics) -> int:
+    return result.curve[-1].epoch if result.curve else 0
+
+
+def status(record: Record) -> str:
+    """Says how a trial ended: "finished", "diverged" or "failed"."""
+    if isinstance(record, Failure):
+        return "failed"
+    return "diverged" if record.result.diverged else "finished"
+
+
+def rows(records: Records) -> Iterator[tuple[Record, int | None]]:
     """Lists the ended trials: by variant, the finished before the failed.
 
-    Args:
-        records: of the study.
-        grouped: as in `columns`.
+    Yields:
+        Each trial, and the place of its learning curve in `curves`; None for failed trials.
     """
-    curve = place = 0
+    numbers = itertools.count()
     for code, entries in records.entries.items():
         for entry in entries:
-            result = entry.result
-            status = "diverged" if result.diverged else "finished"
-            cells = _varied(entry, place) + _measured(result, grouped) + (Cell(status),)
-            yield Row(code, status, curve, cells)
-            curve, place = curve + 1, place + 1
+            yield entry, next(numbers)
         for failure in records.failures[code]:
-            lacking = (Cell(""),) * (len(columns(grouped)) - 6)
-            cells = (*_varied(failure, place), *lacking, Cell("failed"))
-            yield Row(code, "failed", None, cells)
-            place += 1
-
-
-def _varied(record: TrialRecord | Failure, place: int) -> tuple[Cell, ...]:
-    trial = record.trial
-    return (
-        Cell(f"{trial.variant} {trial.index}", place),
-        Cell(str(trial.units)),
-        Cell(significant(trial.learning_rate, 3)),
-        Cell(significant(trial.momentum, 3)),
-        Cell(significant(trial.noise_std, 3)),
-    )
-
-
-def _measured(result: Metrics, grouped: bool) -> tuple[Cell, ...]:
-    merged = "" if result.test_grouped is None else significant(result.test_grouped)
-    return (
-        Cell(significant(result.validation.mean)),
-        Cell(significant(result.test.mean)),
-        *([Cell(merged)] if grouped else []),
-        Cell(str(result.best_epoch)),
-        Cell(str(result.curve[-1].epoch if result.curve else 0)),
-        Cell(f"{result.parameters:,}", result.parameters),
-        Cell(duration(result.seconds), round(result.seconds, 3)),
-    )
+            yield failure, None
 
 
 def curves(records: Records) -> list[dict[str, Any]]:
@@ -133,11 +118,11 @@ def curves(records: Records) -> list[dict[str, Any]]:
         For each finished trial `{"validation": [...], "loss": [...], "best": epoch}`; both lists
         start with epoch 0, and None stands for what was not measured.
     """
-    return [_curve(entry.result) for entries in records.entries.values() for entry in entries]
+    return [_curve(entry.result) for entry in records.all_entries]
 
 
 def _curve(result: Metrics) -> dict[str, Any]:
-    length = result.curve[-1].epoch + 1 if result.curve else 0
+    length = _epochs(result) + 1 if result.curve else 0
     validation: list[float | None] = [None] * length
     loss: list[float | None] = [None] * length
     for point in result.curve:

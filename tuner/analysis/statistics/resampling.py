@@ -1,8 +1,8 @@
 """Tests and intervals that make the choice of the best tenth again.
 
 A best tenth is no random sample: where test scores follow validation scores, all of it moves with
-the score of the trial at its edge, and the standard error that Welch's test takes from its spread
-is too small. With 200 trials each, that test, corrected, called one of nine equal variants
+the score of the trial at its edge, and the standard error that Welch's test takes from it is
+too small. With 200 trials each, that test, corrected, called one of nine equal variants
 different in 36 of 100 made-up studies, both tests together in 5 (`benchmarks/comparisons.py`).
 What is here deals or draws all trials anew and chooses anew, so that the choice is part of the
 chance.
@@ -177,7 +177,7 @@ def hedges_g(scores: Moments, reference: Moments) -> np.ndarray:
     )
     pooled = ((n - 1) * scores.variance + (m - 1) * reference.variance) / freedom
     difference = scores.mean - reference.mean
-    # A resample can hold one trial over and over: no spread, and g without bound.
+    # A resample can hold one trial over and over: no variance, and g without bound.
     with np.errstate(divide="ignore", invalid="ignore"):
         g = correction * difference / np.sqrt(pooled)
     return np.where(difference == 0.0, 0.0, g)

@@ -10,7 +10,6 @@ from typing import Self
 import numpy as np
 
 from tuner.analysis.statistics import resampling
-from tuner.analysis.statistics.evidence import InsufficientData
 from tuner.analysis.statistics.resampling import Moments, Ranked
 from tuner.study.ledger import best_first
 from tuner.training.protocol import TrialRecord
@@ -22,6 +21,18 @@ FEWEST = 3
 """Trials that a best tenth needs for a test."""
 
 _POWER = 0.8
+
+
+@dataclasses.dataclass(frozen=True)
+class InsufficientData:
+    """Stands in the place of a result that the trials are too few or too alike for.
+
+    Attributes:
+        reason: what is lacking, a clause for a person: "the best tenth of NFG has 2 trials; a test
+            needs 3".
+    """
+
+    reason: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,10 +58,10 @@ class Distribution:
     maximum: float
 
     @property
-    def far_out(self) -> float:
-        """Above which a number is "far out": 3 interquartile ranges above the upper quartile.
+    def tukey_fence(self) -> float:
+        """Tukey's outer fence: 3 interquartile ranges above the upper quartile.
 
-        Tukey 1977, *Exploratory Data Analysis*. An untrained or overshooting network scores there.
+        Tukey 1977, *Exploratory Data Analysis*. An untrained or overshooting network scores beyond.
         """
         return self.upper_quartile + 3 * (self.upper_quartile - self.lower_quartile)
 
@@ -179,13 +190,13 @@ class ExpectedBest:
         variant: code.
         validation: expected validation score of the best by validation.
         test: expected test score of that same trial.
-        spread: standard deviation of the validation score of the best.
+        std: standard deviation of the validation score of the best.
     """
 
     variant: str
     validation: tuple[float, ...]
     test: tuple[float, ...]
-    spread: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 def _best_tenth(ranked: tuple[TrialRecord, ...]) -> tuple[TrialRecord, ...]:
@@ -339,5 +350,5 @@ def expected_best(variant: str, entries: Sequence[TrialRecord]) -> ExpectedBest:
         variant=variant,
         validation=tuple(map(float, expected)),
         test=tuple(map(float, chosen @ scores.test)),
-        spread=tuple(map(float, np.sqrt(variance))),
+        std=tuple(map(float, np.sqrt(variance))),
     )

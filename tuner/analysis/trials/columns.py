@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
-FINISHED, FAILED, WAITING = "finished", "failed", "waiting"
+from tuner.search.space import EXTRAS, PAPER, Hyperparameter
+
+FINISHED, FAILED, WAITING = STATUSES = ("finished", "failed", "waiting")
 """How far a trial is, the values of the column `status`."""
-
-STATUSES = (FINISHED, FAILED, WAITING)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +35,7 @@ class Column:
 
 _ENDED, _FINISHED, _FAILED = (FINISHED, FAILED), (FINISHED,), (FAILED,)
 
-COLUMNS = (
-    # Of the study: the same in all its rows.
+_STUDY = (
     Column("study", "str", "", "name of the study, different for each study of the table"),
     Column("task", "str", "", "what was learned: `music`, `speech`, …"),
     Column("metric", "str", "", "what `validation` and `test` measure; always minimized"),
@@ -49,52 +49,42 @@ COLUMNS = (
     Column("versions", "json object", "", "version of each library that trained"),
     Column("machines", "json list", "", "texts: machines that trained", optional=True),
     Column("commands", "json list", "", "texts: commands that trained", optional=True),
-    # Of the trial, drawn before it began.
+)
+
+_BEYOND = (
+    Column("sampler", "str", "", "what proposed the trials; random if missing", optional=True),
+    Column("cells", "json object", "", "import paths of a user's cells, by code", optional=True),
+)
+
+_TRIAL = (
     Column("variant", "str", "", "code of the LSTM variant: `V`, `NIG`, …"),
     Column("trial", "int64", "", "place in the design of the variant, from 0"),
-    Column("units", "int64", "LSTM blocks", "size of the hidden layer, of each direction"),
-    Column("learning_rate", "float64", "", "before the factor (1 - momentum)"),
-    Column("momentum", "float64", "", "Nesterov momentum; it was drawn as 1 - momentum"),
-    Column("noise_std", "float64", "", "standard deviation of the Gaussian input noise"),
+)
+
+_RESULT = (
     Column("seed", "uint64", "", "seed of the initial weights and the noise"),
-    # What came of it.
     Column("status", "str", "", "`finished`, `failed` or `waiting` (planned or in training)"),
     Column("engine", "str", "", "engine that trained it", _ENDED),
     Column("validation", "float64", "metric_unit", "score of the best epoch", _FINISHED),
     Column("test", "float64", "metric_unit", "score of the best epoch's weights", _FINISHED),
-    Column(
-        "validation_per_sequence",
-        "float64",
-        "metric_unit",
-        "mean of the sequences' own means of `validation`",
-        _FINISHED,
+    *(
+        Column(
+            f"{split}_per_sequence", "float64", "metric_unit",
+            f"mean of the sequences' own means of `{split}`", _FINISHED,
+        )
+        for split in ("validation", "test")
     ),
     Column(
-        "test_per_sequence",
-        "float64",
-        "metric_unit",
-        "mean of the sequences' own means of `test`",
-        _FINISHED,
-    ),
-    Column(
-        "test_grouped",
-        "float64",
-        "metric_unit",
+        "test_grouped", "float64", "metric_unit",
         "`test` after classes are merged; empty for tasks without such classes",
-        _FINISHED,
-        optional=True,
+        _FINISHED, optional=True,
     ),
     Column(
-        "best_epoch",
-        "int64",
-        "epochs",
-        "epoch with the best validation score; 0 is the untrained network",
-        _FINISHED,
+        "best_epoch", "int64", "epochs",
+        "epoch with the best validation score; 0 is the untrained network", _FINISHED,
     ),
     Column(
-        "diverged",
-        "bool",
-        "",
+        "diverged", "bool", "",
         "whether a loss or score was not finite; the scores are those of the best epoch before",
         _FINISHED,
     ),
@@ -102,24 +92,44 @@ COLUMNS = (
     Column("parameters", "int64", "weights", "trainable weights of the network", _FINISHED),
     Column("curve_epoch", "list[int64]", "epochs", "epochs of the learning curve", _FINISHED),
     Column(
-        "curve_loss",
-        "list[float64]",
-        "nats per frame",
-        "training loss by epoch, with noise and changing weights; missing for epoch 0",
-        _FINISHED,
+        "curve_loss", "list[float64]", "nats per frame",
+        "training loss by epoch, with noise and changing weights; missing for epoch 0", _FINISHED,
     ),
     Column(
-        "curve_validation",
-        "list[float64]",
-        "metric_unit",
-        "validation score by epoch",
-        _FINISHED,
+        "curve_validation", "list[float64]", "metric_unit", "validation score by epoch", _FINISHED
     ),
     Column("failure", "str", "", "why there is no result", _FAILED),
-)
-"""All columns in their order; a unit `metric_unit` stands for the value of that column."""
+)  # fmt: skip
 
-NAMES = tuple(column.name for column in COLUMNS)
 
-STUDY_COLUMNS = NAMES[: NAMES.index("variant")]
+def hyperparameters(names: Iterable[str] = ()) -> tuple[Hyperparameter, ...]:
+    """Lists the paper's hyperparameters, and those beyond them that are named."""
+    extras = set(names)
+    return (*PAPER, *(row for row in EXTRAS if row.name in extras))
+
+
+def columns(names: Iterable[str] = ()) -> tuple[Column, ...]:
+    """Lists all columns in their order; a unit `metric_unit` stands for the value of that column.
+
+    Args:
+        names: hyperparameters and facts beyond the paper's that a study of the table has; their
+            cells are empty in the rows of other studies.
+
+    Example:
+        >>> [column.name for column in columns(["forget_bias"])][15:20]
+        ['units', 'learning_rate', 'momentum', 'noise_std', 'forget_bias']
+    """
+    names = set(names)
+    varied = (
+        Column(
+            row.name, "int64" if row.integer else "float64", row.unit, row.meaning,
+            optional=row not in PAPER,
+        )
+        for row in hyperparameters(names)
+    )  # fmt: skip
+    beyond = [column for column in _BEYOND if column.name in names]
+    return (*_STUDY, *beyond, *_TRIAL, *varied, *_RESULT)
+
+
+STUDY_COLUMNS = tuple(column.name for column in (*_STUDY, *_BEYOND))
 """Those that are the same in all rows of a study."""

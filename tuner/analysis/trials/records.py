@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
 from tuner.search import design
-from tuner.search.design import Space
+from tuner.search.space import Space
 from tuner.study.ledger import Ledger
 from tuner.tasks.task import DatasetInfo, Metric
 from tuner.training.protocol import Failure, Protocol, Trial, TrialRecord
+from zoo.registry import list_variants
+
+RANDOM = "random"
+"""The paper's sampler."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +47,16 @@ class Records:
         """What the task is judged by."""
         return Metric(**self.facts["metric"])
 
+    @functools.cached_property
+    def space(self) -> Space:
+        """The hyperparameters, also those that a user fixed."""
+        return Space.from_json(self.facts["space"])
+
+    @property
+    def sampler(self) -> str:
+        """What proposed the trials."""
+        return str(self.facts.get("sampler", RANDOM))
+
     @property
     def planned(self) -> dict[str, int]:
         """Trials of each variant, whether they have ended or not."""
@@ -51,17 +66,52 @@ class Records:
         }
 
     @property
-    def finished(self) -> int:
+    def trials(self) -> list[TrialRecord | Failure | Trial]:
+        """Every trial, by variant and index."""
+        found: list[TrialRecord | Failure | Trial] = []
+        for code, entries in self.entries.items():
+            trials: list[TrialRecord | Failure | Trial]
+            trials = [*entries, *self.failures[code], *self.waiting[code]]
+            found += sorted(trials, key=_index)
+        return found
+
+    @property
+    def all_entries(self) -> list[TrialRecord]:
         """Finished trials of all variants."""
-        return sum(len(entries) for entries in self.entries.values())
+        return [entry for entries in self.entries.values() for entry in entries]
+
+    @property
+    def all_failures(self) -> list[Failure]:
+        """Failed trials of all variants."""
+        return [failure for failures in self.failures.values() for failure in failures]
+
+    @property
+    def finished(self) -> int:
+        """Number of finished trials of all variants."""
+        return len(self.all_entries)
 
 
-def check_facts(facts: Any, where: str) -> None:
+def in_order(codes: Iterable[str]) -> list[str]:
+    """Sorts codes of variants as tables have them: the zoo's first, then others as they come.
+
+    Example:
+        >>> in_order(["GRUCell", "FGR", "V"])
+        ['V', 'FGR', 'GRUCell']
+    """
+    found, known = dict.fromkeys(codes), list_variants()
+    return [code for code in known if code in found] + [c for c in found if c not in known]
+
+
+def check_facts(facts: Any, where: str) -> dict[str, Any]:
     """Checks that the facts of a study are those that the analysis needs.
 
     Args:
         facts: what `study.json` says, or the columns of a table.
         where: the file, for the message.
+
+    Returns:
+        The facts as this release writes them: the space as `Space.to_json` does, the sampler only
+        if it is not the paper's, which draws at random.
 
     Raises:
         InputError: if something is missing, unknown or of another form.
@@ -70,28 +120,27 @@ def check_facts(facts: Any, where: str) -> None:
         Metric(**facts["metric"])
         DatasetInfo(**facts["data"])
         Protocol(**facts["protocol"])
-        Space(**{name: (low, high) for name, (low, high) in facts["space"].items()})
         dict(facts["versions"], task=facts["task"], seed=facts["seed"])
+        named = {**facts, "space": Space.from_json(facts["space"]).to_json()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{where}: expected task, metric, data, protocol, space, seed and versions of a study: "
             f"{type(error).__name__} {error}"
         ) from error
+    if named.get("sampler") == RANDOM:
+        del named["sampler"]
+    return named
 
 
-def load(directory: Path, order: Sequence[str]) -> Records:
+def load(directory: Path) -> Records:
     """Reads a study directory.
-
-    Args:
-        directory: the study directory.
-        order: codes of all known variants in the order of the tables.
 
     Raises:
         InputError: if it is no study directory, or a file of it is damaged.
     """
     path = directory / "study.json"
     try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(
             f"{directory}: expected a study directory (one with study.json) or a table of trials "
@@ -99,35 +148,53 @@ def load(directory: Path, order: Sequence[str]) -> Records:
         ) from error
     except ValueError as error:
         raise InputError(f"{path}: expected JSON: {error}") from error
-    check_facts(facts, str(path))
-    designs = {file.stem: file for file in (directory / "designs").glob("*.csv")}
-    codes = [code for code in order if code in designs]
-    ended = {code: _ended(directory / "trials" / f"{code}.jsonl") for code in codes}
-    indices = {code: {record.trial.index for record in ended[code]} for code in codes}
-    return Records(
-        name=directory.resolve().name,
-        facts=facts,
-        entries={
-            code: tuple(record for record in ended[code] if isinstance(record, TrialRecord))
-            for code in codes
-        },
-        failures={
-            code: tuple(record for record in ended[code] if isinstance(record, Failure))
-            for code in codes
-        },
-        waiting={
-            code: tuple(
-                row.as_trial(code)
-                for row in design.load(designs[code])
-                if row.trial not in indices[code]
-            )
-            for code in codes
-        },
+    facts = check_facts(facts, str(path))
+    codes = in_order(file.stem for file in sorted((directory / "designs").glob("*.csv")))
+    records: list[TrialRecord | Failure | Trial] = []
+    for code in codes:
+        ended = _ended(directory / "trials" / f"{code}.jsonl")
+        planned = design.load(directory / "designs" / f"{code}.csv")
+        records += ended.values()
+        records += [trial for trial in planned if trial.index not in ended]
+    return gather(directory.resolve().name, facts, codes, records)
+
+
+def gather(
+    name: str,
+    facts: Mapping[str, Any],
+    codes: Iterable[str],
+    records: Iterable[TrialRecord | Failure | Trial],
+) -> Records:
+    """Sorts trials by variant, by how far they are and by index.
+
+    Args:
+        name: of the study.
+        facts: as `check_facts` returns them.
+        codes: of the variants, in any order.
+        records: finished, failed and waiting trials.
+    """
+    trials: dict[type, dict[str, list[Any]]] = {
+        kind: {code: [] for code in in_order(codes)} for kind in (TrialRecord, Failure, Trial)
+    }
+    for record in sorted(records, key=_index):
+        trials[type(record)][trial_of(record).variant].append(record)
+    entries, failures, waiting = (
+        {code: tuple(found) for code, found in by_variant.items()} for by_variant in trials.values()
     )
+    return Records(name, facts, entries, failures, waiting)
 
 
-def _ended(path: Path) -> list[TrialRecord | Failure]:
-    """Reads a ledger, `<code>.jsonl`, in the order of the design; trials end in any order."""
+def trial_of(record: TrialRecord | Failure | Trial) -> Trial:
+    """What was tried, or is planned."""
+    return record if isinstance(record, Trial) else record.trial
+
+
+def _index(record: TrialRecord | Failure | Trial) -> int:
+    return trial_of(record).index
+
+
+def _ended(path: Path) -> dict[int, TrialRecord | Failure]:
+    """Reads a ledger, `<code>.jsonl`, by index; trials end in any order."""
     ended: dict[int, TrialRecord | Failure] = {}
     for record in Ledger(path).records():
         trial = record.trial
@@ -140,4 +207,4 @@ def _ended(path: Path) -> list[TrialRecord | Failure]:
                 f"{path}: expected each trial once. Received twice: trial {trial.index}"
             )
         ended[trial.index] = record
-    return [ended[index] for index in sorted(ended)]
+    return ended

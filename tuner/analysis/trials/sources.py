@@ -7,14 +7,14 @@ import itertools
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from common.errors import InputError
 from tuner.analysis.trials import records, table
 from tuner.analysis.trials.records import Records
+from tuner.training.protocol import Protocol
 
 
-def load_all(paths: Sequence[Path], order: Sequence[str]) -> tuple[Records, ...]:
+def load_all(paths: Sequence[Path]) -> tuple[Records, ...]:
     """Reads studies from directories and from tables of trials, in any mixture.
 
     What was trained in several directories on the same task and data by the same protocol, space
@@ -22,7 +22,6 @@ def load_all(paths: Sequence[Path], order: Sequence[str]) -> tuple[Records, ...]
 
     Args:
         paths: study directories, and `.csv` or `.parquet` files of `tuner.analysis.trials.table`.
-        order: codes of all known variants in the order of the tables.
 
     Returns:
         The studies in the order of their first paths, with different names.
@@ -34,7 +33,7 @@ def load_all(paths: Sequence[Path], order: Sequence[str]) -> tuple[Records, ...]
     for place, path in enumerate(paths):
         if path.resolve() in [earlier.resolve() for earlier in paths[:place]]:
             raise InputError(f"--study_dir: expected each study once. Received twice: {path}")
-        for study in table.read(path, order) if path.is_file() else [records.load(path, order)]:
+        for study in table.read(path) if path.is_file() else [records.load(path)]:
             alike = parts.setdefault(_identity(study), [])
             for other_path, other in alike:
                 if shared := other.entries.keys() & study.entries.keys():
@@ -43,9 +42,9 @@ def load_all(paths: Sequence[Path], order: Sequence[str]) -> tuple[Records, ...]
                         f"and {other_path}, which both have {min(shared)}"
                     )
             alike.append((path, study))
-    studies = [_merge([study for _, study in alike], order) for alike in parts.values()]
     named: dict[str, Records] = {}
-    for study in studies:
+    for alike in parts.values():
+        study = _merge([part for _, part in alike])
         names = (f"{study.name} ({number})" for number in itertools.count(2))
         name = next(name for name in itertools.chain([study.name], names) if name not in named)
         named[name] = dataclasses.replace(study, name=name)
@@ -56,11 +55,13 @@ def _identity(study: Records) -> str:
     """What studies have in common that are parts of one."""
     facts = study.facts
     data = {name: facts["data"][name] for name in ("name", "sha256")}
-    alike = {name: facts[name] for name in ("task", "metric", "protocol", "space", "seed")}
-    return json.dumps([alike, data], sort_keys=True)
+    alike = {name: facts[name] for name in ("task", "metric", "space", "seed")}
+    # An earlier release wrote fewer rules, which were then the only ones.
+    protocol = dataclasses.asdict(Protocol(**facts["protocol"]))
+    return json.dumps([alike, data, protocol, study.sampler], sort_keys=True)
 
 
-def _merge(parts: Sequence[Records], order: Sequence[str]) -> Records:
+def _merge(parts: Sequence[Records]) -> Records:
     """Makes one study of parts with different variants."""
     if len(parts) == 1:
         return parts[0]
@@ -72,17 +73,13 @@ def _merge(parts: Sequence[Records], order: Sequence[str]) -> Records:
     }
     for name in ("machines", "commands"):
         facts[name] = _distinct(each for part in parts for each in part.facts.get(name, ()))
-
-    def gather(attribute: str) -> dict[str, Any]:
-        trials = {code: its for part in parts for code, its in getattr(part, attribute).items()}
-        return {code: trials[code] for code in order if code in trials}
-
-    return Records(
-        name=facts["task"],
-        facts=facts,
-        entries=gather("entries"),
-        failures=gather("failures"),
-        waiting=gather("waiting"),
+    cells = {code: path for part in parts for code, path in part.facts.get("cells", {}).items()}
+    facts |= {"cells": cells} if cells else {}
+    return records.gather(
+        facts["task"],
+        facts,
+        [code for part in parts for code in part.entries],
+        [record for part in parts for record in part.trials],
     )
 
 

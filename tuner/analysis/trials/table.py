@@ -7,21 +7,21 @@ bit. The columns are those of `tuner.analysis.trials.columns`; `docs/trial_table
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import InputError
-from tuner.analysis.trials import table_files
+from tuner.analysis.trials import records, table_files
 from tuner.analysis.trials.columns import (
-    COLUMNS,
     FAILED,
     FINISHED,
-    NAMES,
     STATUSES,
     STUDY_COLUMNS,
     WAITING,
     Column,
+    columns,
+    hyperparameters,
 )
 from tuner.analysis.trials.records import Records, check_facts
 from tuner.analysis.trials.table_files import Row
@@ -33,31 +33,25 @@ if TYPE_CHECKING:
 _CURVE = ("curve_epoch", "curve_loss", "curve_validation")
 
 
-def rows(studies: Iterable[Records]) -> list[Row]:
+def _columns_of(studies: Iterable[Records]) -> tuple[Column, ...]:
+    return columns(name for study in studies for name in (*study.facts, *study.space.names))
+
+
+def rows(studies: Sequence[Records]) -> list[Row]:
     """Lists all trials of all studies, by study, variant and place in the design."""
+    empty: Row = {column.name: None for column in _columns_of(studies)}
     return [
-        {**dict.fromkeys(NAMES), **study_cells, **cells}
+        {**empty, **study_cells, **cells}
         for study in studies
         for study_cells in [_study_cells(study)]
-        for variant in study.entries
-        for cells in sorted(
-            (
-                *map(_finished_cells, study.entries[variant]),
-                *map(_failed_cells, study.failures[variant]),
-                *map(_waiting_cells, study.waiting[variant]),
-            ),
-            key=lambda row: int(row["trial"]),
-        )
+        for cells in map(_trial_cells, study.trials)
     ]
 
 
 def _study_cells(study: Records) -> Row:
     facts = study.facts
-    optional = {
-        name: json.dumps(facts[name], ensure_ascii=False)
-        for name in ("machines", "commands")
-        if name in facts
-    }
+    names = ("protocol", "space", "versions", "machines", "commands", "cells")
+    texts = {name: json.dumps(facts[name], ensure_ascii=False) for name in names if name in facts}
     return {
         "study": study.name,
         "task": facts["task"],
@@ -66,16 +60,17 @@ def _study_cells(study: Records) -> Row:
         "data": facts["data"]["name"],
         "data_sha256": facts["data"]["sha256"],
         "data_detail": facts["data"]["detail"],
-        "protocol": json.dumps(facts["protocol"], ensure_ascii=False),
-        "space": json.dumps(facts["space"], ensure_ascii=False),
         "study_seed": facts["seed"],
-        "versions": json.dumps(facts["versions"], ensure_ascii=False),
-        **optional,
+        **{name: facts[name] for name in ("sampler",) if name in facts},
+        **texts,
     }
 
 
 def _facts(row: Row) -> dict[str, Any]:
-    optional = {name: json.loads(row[name]) for name in ("machines", "commands") if row[name]}
+    names = ("machines", "commands", "cells")
+    optional = {name: json.loads(row[name]) for name in names if row.get(name)}
+    if row.get("sampler"):
+        optional["sampler"] = row["sampler"]
     return {
         "task": row["task"],
         "metric": {"name": row["metric"], "unit": row["metric_unit"]},
@@ -92,29 +87,16 @@ def _facts(row: Row) -> dict[str, Any]:
     }
 
 
-def _waiting_cells(trial: Trial) -> Row:
+def _trial_cells(record: TrialRecord | Failure | Trial) -> Row:
+    trial = records.trial_of(record)
+    cells = {"variant": trial.variant, "trial": trial.index, **trial.values, "seed": trial.seed}
+    if isinstance(record, Trial):
+        return {**cells, "status": WAITING}
+    if isinstance(record, Failure):
+        return {**cells, "status": FAILED, "engine": record.engine, "failure": record.reason}
+    result = record.result
     return {
-        "variant": trial.variant,
-        "trial": trial.index,
-        **trial.hyperparameters,
-        "seed": trial.seed,
-        "status": WAITING,
-    }
-
-
-def _failed_cells(failure: Failure) -> Row:
-    return {
-        **_waiting_cells(failure.trial),
-        "status": FAILED,
-        "engine": failure.engine,
-        "failure": failure.reason,
-    }
-
-
-def _finished_cells(entry: TrialRecord) -> Row:
-    result = entry.result
-    return {
-        **_waiting_cells(entry.trial),
+        **cells,
         "status": FINISHED,
         "engine": result.engine,
         "validation": result.validation.mean,
@@ -132,22 +114,17 @@ def _finished_cells(entry: TrialRecord) -> Row:
     }
 
 
-def _trial(row: Row) -> Trial:
-    return Trial(
-        index=row["trial"],
-        variant=row["variant"],
-        units=row["units"],
-        learning_rate=row["learning_rate"],
-        momentum=row["momentum"],
-        noise_std=row["noise_std"],
-        seed=row["seed"],
-    )
-
-
-def _entry(row: Row) -> TrialRecord:
-    curve = zip(row["curve_epoch"], row["curve_loss"], row["curve_validation"], strict=True)
+def _record(row: Row) -> TrialRecord | Failure | Trial:
+    names = [one.name for one in hyperparameters(row)]
+    values = {name: row[name] for name in names if row[name] is not None}
+    trial = Trial(index=row["trial"], variant=row["variant"], values=values, seed=row["seed"])
+    if row["status"] == WAITING:
+        return trial
+    if row["status"] == FAILED:
+        return Failure(trial, reason=row["failure"], engine=row["engine"])
+    curve = zip(*(row[name] for name in _CURVE), strict=True)
     return TrialRecord(
-        _trial(row),
+        trial,
         Metrics(
             best_epoch=row["best_epoch"],
             validation=Score(row["validation"], row["validation_per_sequence"]),
@@ -162,11 +139,7 @@ def _entry(row: Row) -> TrialRecord:
     )
 
 
-def _failure(row: Row) -> Failure:
-    return Failure(_trial(row), reason=row["failure"], engine=row["engine"])
-
-
-def write(studies: Iterable[Records], path: Path) -> None:
+def write(studies: Sequence[Records], path: Path) -> None:
     """Writes the table of all trials, whole or not at all.
 
     Args:
@@ -177,15 +150,14 @@ def write(studies: Iterable[Records], path: Path) -> None:
         InputError: if the suffix is another.
         OSError: if the file cannot be written; what was there is then as it was.
     """
-    table_files.write(path, rows(studies))
+    table_files.write(path, rows(studies), _columns_of(studies))
 
 
-def read(path: Path, order: Sequence[str]) -> tuple[Records, ...]:
+def read(path: Path) -> tuple[Records, ...]:
     """Reads the studies of a table that `write` wrote, also if other columns were added to it.
 
     Args:
         path: a `.csv` or `.parquet` file.
-        order: codes of all known variants in the order of the tables.
 
     Returns:
         The studies in the order of their first rows.
@@ -195,65 +167,50 @@ def read(path: Path, order: Sequence[str]) -> tuple[Records, ...]:
             column, what was expected and what is there.
     """
     studies: dict[str, list[Row]] = {}
-    seen: set[tuple[Any, ...]] = set()
+    facts: dict[str, dict[str, Any]] = {}
+    places: set[tuple[Any, ...]] = set()
     for number, row in enumerate(table_files.read(path), start=1):
         where = f"{path}: row {number}"
-        if row["variant"] not in order:
-            raise InputError(
-                f"{where}, column variant: expected one of {', '.join(order)}. "
-                f"Received: {row['variant']!r}"
-            )
-        if row["study"] in ("", "..") or Path(row["study"]).name != row["study"]:
-            raise InputError(
-                f"{where}, column study: expected a name that a folder can have. "
-                f"Received: {row['study']!r}"
-            )
+        for column in ("study", "variant"):
+            if row[column] in ("", "..") or Path(row[column]).name != row[column]:
+                raise InputError(
+                    f"{where}, column {column}: expected a name that a folder can have. "
+                    f"Received: {row[column]!r}"
+                )
         place = (row["study"], row["variant"], row["trial"])
-        if place in seen:
+        if place in places:
             raise InputError(
                 f"{where}, column trial: trial {row['trial']} of {row['variant']} in study "
                 f"{row['study']} is there already"
             )
-        seen.add(place)
+        places.add(place)
         if len({len(row[name] or ()) for name in _CURVE}) > 1:
             raise InputError(f"{where}: expected {', '.join(_CURVE)} of one length")
         if row["study"] not in studies:
-            check_facts(_facts(row), where)
+            facts[row["study"]] = check_facts(_facts(row), where)
         first = studies.setdefault(row["study"], [row])[0]
         for name in STUDY_COLUMNS:
-            if row[name] != first[name]:
+            if row.get(name) != first.get(name):
                 raise InputError(
                     f"{where}, column {name}: expected what the first row of study "
                     f"{row['study']} has, {first[name]!r}. Received: {row[name]!r}"
                 )
+        for name in facts[row["study"]]["space"]:
+            if row.get(name) is None:
+                raise InputError(
+                    f"{where}, column {name}: expected a finite number. Received: nothing"
+                )
         if row is not first:
             studies[row["study"]].append(row)
-    return tuple(_records(name, its_rows, order) for name, its_rows in studies.items())
-
-
-def _records(name: str, its_rows: Sequence[Row], order: Sequence[str]) -> Records:
-    present = {row["variant"] for row in its_rows}
-    ordered = sorted(its_rows, key=lambda row: int(row["trial"]))
-
-    def of(status: str, make: Callable[[Row], Any]) -> dict[str, tuple[Any, ...]]:
-        return {
-            code: tuple(
-                make(row) for row in ordered if (row["variant"], row["status"]) == (code, status)
-            )
-            for code in order
-            if code in present
-        }
-
-    return Records(
-        name=name,
-        facts=_facts(its_rows[0]),
-        entries=of(FINISHED, _entry),
-        failures=of(FAILED, _failure),
-        waiting=of(WAITING, _trial),
+    return tuple(
+        records.gather(
+            name, facts[name], [row["variant"] for row in its_rows], map(_record, its_rows)
+        )
+        for name, its_rows in studies.items()
     )
 
 
-def frame(studies: Iterable[Records]) -> pd.DataFrame:
+def frame(studies: Sequence[Records]) -> pd.DataFrame:
     """Makes a pandas frame of all trials; its dtypes are those of `docs/trial_table.md`.
 
     Example:
@@ -265,19 +222,20 @@ def frame(studies: Iterable[Records]) -> pd.DataFrame:
     table = rows(studies)
     return pd.DataFrame(
         {
-            column.name: pd.Series([row[column.name] for row in table], dtype=pandas_dtype(column))
-            for column in COLUMNS
+            column.name: pd.Series([row[column.name] for row in table], dtype=_dtype(column))
+            for column in _columns_of(studies)
         }
     )
 
 
-def pandas_dtype(column: Column) -> Any:
+def _dtype(column: Column) -> Any:
     """Names the dtype of a column in pandas; only where cells may be empty a nullable one."""
     import pandas as pd
 
     if column.dtype.startswith("list"):
         return pd.ArrowDtype(table_files.arrow_type(column.dtype))
-    nullable = {"int64": "Int64", "bool": "boolean"}
+    if column.dtype in ("str", "json object", "json list"):
+        return "str"
     everywhere = column.statuses == STATUSES and not column.optional
-    plain = {"int64": "int64", "uint64": "uint64", "float64": "float64", "bool": "bool"}
-    return (plain if everywhere else plain | nullable).get(column.dtype, "str")
+    nullable = {"int64": "Int64", "bool": "boolean"}
+    return column.dtype if everywhere else nullable.get(column.dtype, column.dtype)

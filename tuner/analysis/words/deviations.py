@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-
-from tuner.analysis.trials.records import Records
-from tuner.analysis.words import notation
-from tuner.search.design import Space
+from common import text
+from tuner.analysis.trials.records import RANDOM, Records
+from tuner.search.space import PAPER, Hyperparameter
 from tuner.training.protocol import Protocol
 
 TRIALS = 200
@@ -15,17 +13,11 @@ TRIALS = 200
 DATA = {"music": "JSB Chorales", "speech": "TIMIT (LDC93S1)", "handwriting": "IAM-OnDB"}
 """What this project calls the paper's data, by task."""
 
-_RANGES = {
-    "units": "units",
-    "learning_rate": "learning rates",
-    "one_minus_momentum": "1 - momentum",
-    "noise_std": "input noise",
-}
-
 _RULES = {
     "max_epochs": "at most {} epochs",
     "patience": "patience {}",
     "weight_std": "initial weights with a standard deviation of {}",
+    "optimizer": "optimizer {}",
 }
 
 
@@ -38,22 +30,25 @@ def of_search(records: Records) -> tuple[str, ...]:
     Returns:
         Clauses such as "20 trials a variant instead of 200"; none if all is the paper's.
     """
-    facts = records.facts
     clauses = []
     planned = records.planned.values()
     if set(planned) != {TRIALS}:
         ends = sorted({min(planned, default=0), max(planned, default=0)})
         number = " to ".join(f"{end:,}" for end in ends)
         clauses.append(f"{number} trials a variant instead of {TRIALS}")
-    for name, papers in dataclasses.asdict(Space()).items():
-        own = tuple(facts["space"][name])
-        if own != papers:
-            clauses.append(f"{_RANGES[name]} {_range(own)} instead of {_range(papers)}")
-    papers_rules = dataclasses.asdict(Protocol())
+    papers = {row.name: row for row in PAPER}
+    for row in records.space:
+        if row.name not in papers:
+            clauses.append(f"{row.label} {_range(row)}, which the paper did not vary")
+        elif (row.low, row.high) != (papers[row.name].low, papers[row.name].high):
+            clauses.append(f"{row.label} {_range(row)} instead of {_range(papers[row.name])}")
+    if records.sampler != RANDOM:
+        clauses.append(f"sampler {records.sampler} instead of {RANDOM}")
+    own_rules, papers_rules = Protocol(**records.facts["protocol"]), Protocol()
     for name, words in _RULES.items():
-        own_rule, papers_rule = facts["protocol"][name], papers_rules[name]
+        own_rule, papers_rule = getattr(own_rules, name), getattr(papers_rules, name)
         if own_rule != papers_rule:
-            clauses.append(f"{words.format(f'{own_rule:g}')} instead of {papers_rule:g}")
+            clauses.append(f"{words.format(own_rule)} instead of {papers_rule}")
     return tuple(clauses)
 
 
@@ -63,5 +58,5 @@ def of_data(records: Records) -> tuple[str, ...]:
     return () if name == papers else (f"{name} instead of {papers or 'the data of the paper'}",)
 
 
-def _range(ends: tuple[float, ...]) -> str:
-    return f"{notation.bound(ends[0])} to {notation.bound(ends[1])}"
+def _range(row: Hyperparameter) -> str:
+    return f"{text.bound(row.low)} to {text.bound(row.high)}"

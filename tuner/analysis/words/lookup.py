@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from common import text
 from tuner.analysis.importance.importance import Effect, Importance, Marginal, Surface
-from tuner.analysis.statistics.evidence import InsufficientData
+from tuner.analysis.statistics.summaries import InsufficientData
 from tuner.analysis.study_analysis import StudyAnalysis
-from tuner.analysis.words import wording
-
-WORDS = {
-    "learning_rate": "the learning rate",
-    "units": "the number of units",
-    "noise_std": "the input noise",
-    "one_minus_momentum": "the momentum",
-    "variant": "the variant",
-}
-"""The factors of a study in the middle of a sentence."""
+from tuner.tasks.task import Metric
 
 RELIABLE = 0.5
 """Share of the variance of unseen trials from which on an analysis is called more than rough."""
@@ -58,7 +50,7 @@ def why_none(analysis: StudyAnalysis, order: tuple[str | None, ...]) -> str:
     reasons = [lack.reason for lack in lacks if isinstance(lack, InsufficientData)]
     if not reasons:
         return "No importance was analyzed."
-    return f"{wording.capitalized('; '.join(dict.fromkeys(reasons)))}."
+    return f"{text.capitalized('; '.join(dict.fromkeys(reasons)))}."
 
 
 def whose(importance: Importance) -> str:
@@ -66,6 +58,12 @@ def whose(importance: Importance) -> str:
     if importance.variant is None:
         return f"{importance.trials:,} pooled trials"
     return f"the {importance.trials:,} trials of {importance.variant}"
+
+
+def nouns(importance: Importance, effect: Effect) -> str:
+    """Names the factors of an effect in the middle of a sentence."""
+    by_name = {factor.name: factor.noun for factor in importance.factors}
+    return text.listed([by_name[name] for name in effect.names])
 
 
 def ranked(importance: Importance) -> list[Effect]:
@@ -85,18 +83,18 @@ def pair(importance: Importance, first: str, second: str) -> Effect | None:
 
 
 def interactions(importance: Importance) -> Effect:
-    """Adds up what factors explain only together; spreads as of independent numbers."""
+    """Adds up what factors explain only together; standard deviations as if independent."""
     effects = [*importance.pairs, importance.higher_order]
     return Effect(
         names=(),
         share=sum(effect.share for effect in effects),
-        spread=float(np.linalg.norm([effect.spread for effect in effects])),
+        std=float(np.linalg.norm([effect.std for effect in effects])),
     )
 
 
 def clearly_above(larger: Effect, smaller: Effect) -> bool:
-    """Whether one share lies above another by more than both spreads."""
-    return larger.share - larger.spread > smaller.share + smaller.spread
+    """Whether one share lies above another by more than both standard deviations."""
+    return larger.share - larger.std > smaller.share + smaller.std
 
 
 def marginal(importance: Importance, name: str) -> Marginal | None:
@@ -107,11 +105,15 @@ def marginal(importance: Importance, name: str) -> Marginal | None:
 def surface(importance: Importance, first: str, second: str) -> Surface | None:
     """Finds the marginal of two factors, `first` along the rows; None if one was not varied."""
     for found in importance.surfaces:
-        if found.names == (first, second):
-            return found
-        if found.names == (second, first):
-            return Surface((first, second), found.values[::-1], found.mean.T)
+        if set(found.names) == {first, second}:
+            return found if found.names[0] == first else found.turned()
     return None
+
+
+def change(curve: Marginal, first: int, second: int) -> tuple[float, float]:
+    """The difference between two places of a curve, second minus first, and its deviation."""
+    difference = float(curve.mean[second] - curve.mean[first])
+    return difference, float(np.hypot(curve.std[first], curve.std[second]))
 
 
 def best(curve: Marginal) -> int:
@@ -143,8 +145,34 @@ def basin(curve: Marginal, share: float) -> tuple[int, int]:
     return first, last
 
 
+def slowdown(times: Importance | None) -> float | None:
+    """By what factor the largest networks take longer than the smallest; None if unknown."""
+    curve = times and marginal(times, "units")
+    return float(curve.mean[-1] / curve.mean[0]) if curve else None
+
+
 def reliability(importance: Importance) -> str:
     """Says how far an analysis can be trusted."""
     share = importance.explained
-    text = f"the forest explains {100 * share:.0f} % of the variance of trials it has not seen"
-    return text if share >= RELIABLE else f"{text}: take the numbers as rough"
+    words = f"the forest explains {100 * share:.0f} % of the variance of out-of-bag trials"
+    return words if share >= RELIABLE else f"{words}: treat the numbers as rough"
+
+
+def difference(value: float, metric: Metric) -> str:
+    """Writes a difference of scores with its sign.
+
+    Example:
+        >>> difference(0.6131, Metric("NLL", "nats per frame"))
+        '+0.613 nats per frame'
+    """
+    return f"{'+' if value > 0 else ''}{text.significant(value, 3)} {metric.unit}"
+
+
+def share(effect: Effect) -> str:
+    """Writes a share with its standard deviation over the trees.
+
+    Example:
+        >>> share(Effect(("units",), 0.0712, 0.031))
+        '7.1 % ± 3.1 %'
+    """
+    return f"{text.percent(effect.share)} ± {text.percent(effect.std)}"

@@ -17,7 +17,7 @@ from tests.tuner.analysis.importance import record_fanova
 from tuner.analysis.importance import fanova_package, forest, importance
 from tuner.analysis.importance.importance import Importance
 from tuner.analysis.importance.trees import Decomposition, decompose
-from tuner.search.design import Space
+from tuner.search.space import PAPER
 
 
 def recorded() -> dict[str, dict[str, dict[str, float]]]:
@@ -61,7 +61,7 @@ def test_without_the_package_the_message_names_the_extra(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "fanova", None)
     with pytest.raises(InputError, match=r"uv pip install -e '\.\[fanova\]'") as caught:
         importance.analyze(
-            entries(additive, 30), Space(), variant="V", target="test", backend="fanova"
+            entries(additive, 30), PAPER, variant="V", target="test", backend="fanova"
         )
     assert "\n" not in str(caught.value)
 
@@ -128,7 +128,7 @@ def test_both_back_ends_agree_within_their_spread(capfd: pytest.CaptureFixture[s
     results = {}
     for backend in importance.BACKENDS:
         result = importance.analyze(
-            trials, Space(), variant="V", target="test", backend=backend, seed=2
+            trials, PAPER, variant="V", target="test", backend=backend, seed=2
         )
         assert isinstance(result, Importance)
         assert result.backend == backend
@@ -142,10 +142,10 @@ def test_both_back_ends_agree_within_their_spread(capfd: pytest.CaptureFixture[s
     assert [each.names for each in theirs.mains] == [(name,) for name in SHARES]
     for ours, other in zip((*mine.mains, *mine.pairs), (*theirs.mains, *theirs.pairs), strict=True):
         assert ours.names == other.names
-        assert abs(ours.share - other.share) <= ours.spread + other.spread + 0.01
+        assert abs(ours.share - other.share) <= ours.std + other.std + 0.01
     for ours, other in zip(mine.marginals, theirs.marginals, strict=True):
         np.testing.assert_array_equal(ours.values, other.values)
-        assert (np.abs(ours.mean - other.mean) <= ours.spread + other.spread + 0.1).all()
+        assert (np.abs(ours.mean - other.mean) <= ours.std + other.std + 0.1).all()
     for ours, other in zip(mine.surfaces, theirs.surfaces, strict=True):
         assert ours.names == other.names
         assert np.abs(ours.mean - other.mean).mean() < 0.3

@@ -21,7 +21,7 @@ def test_boxes_predict_what_scikit_learn_predicts() -> None:
     generator = np.random.default_rng(1)
     points = generator.random((60, 3))
     fitted = RandomForestRegressor(5, random_state=1).fit(points, points @ [1.0, -2.0, 4.0])
-    grown = forest.boxes([each.tree_ for each in fitted.estimators_], [None] * 3)
+    grown = forest.leaves([each.tree_ for each in fitted.estimators_], [None] * 3)
     others = generator.random((50, 3)).astype(np.float32).astype(float)
     np.testing.assert_allclose(predict(grown, others), fitted.predict(others))
     volumes = np.bincount(grown.trees, (grown.upper - grown.lower).prod(axis=1))
@@ -37,8 +37,8 @@ def test_splits_of_a_discrete_factor_lie_between_its_values() -> None:
     points = np.stack([generator.random(50), middles[values]], axis=1)
     fitted = RandomForestRegressor(8, random_state=1).fit(points, points[:, 0] + 2.0 * values)
     trees = [each.tree_ for each in fitted.estimators_]
-    assert not np.isin(forest.boxes(trees, [None, None]).lower[:, 1], cells).all()
-    grown = forest.boxes(trees, [None, cells])
+    assert not np.isin(forest.leaves(trees, [None, None]).lower[:, 1], cells).all()
+    grown = forest.leaves(trees, [None, cells])
     assert np.isin(grown.lower[:, 1], cells).all()
     assert set(grown.lower[:, 1]) == {0.0, 0.4, 0.9}
     everywhere = np.array([[x, middle] for x in (0.2, 0.7) for middle in middles])

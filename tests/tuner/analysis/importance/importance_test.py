@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tests.tuner.analysis.functions import SHARES, additive, entries
-from tuner.analysis.importance import factors, importance
+from tuner.analysis.importance import importance
 from tuner.analysis.importance.importance import Importance
-from tuner.analysis.statistics.evidence import InsufficientData
-from tuner.search.design import Space
+from tuner.analysis.statistics.summaries import InsufficientData
+from tuner.search.space import PAPER, Space
 from tuner.training.protocol import TrialRecord
 
 
@@ -20,7 +20,7 @@ def analyzed(
     trials: list[TrialRecord], space: Space | None = None, variant: str | None = "V", **options: str
 ) -> Importance:
     options.setdefault("target", "test")
-    result = importance.analyze(trials, space or Space(), variant=variant, **options)
+    result = importance.analyze(trials, space or PAPER, variant=variant, **options)
     assert isinstance(result, Importance), result
     return result
 
@@ -46,25 +46,22 @@ def test_the_shares_of_an_additive_function(known: Importance) -> None:
     assert known.backend == "forest"
 
 
-def test_raw_values_would_say_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_raw_values_would_say_something_else() -> None:
     trials = entries(additive)
-    raw = tuple(
-        dataclasses.replace(factor, scale="linear") for factor in factors.hyperparameters(Space())
-    )
-    monkeypatch.setattr(factors, "hyperparameters", lambda space: raw)
-    assert shares(analyzed(trials))["learning_rate"] < 0.5
+    raw = Space(dataclasses.replace(factor, scale="linear") for factor in PAPER)
+    assert shares(analyzed(trials, raw))["learning_rate"] < 0.5
 
 
 def test_shares_add_up_to_one(known: Importance) -> None:
     effects = [*known.mains, *known.pairs, known.higher_order]
     assert sum(effect.share for effect in effects) == pytest.approx(1.0)
-    assert all(effect.share >= 0 and effect.spread >= 0 for effect in effects)
+    assert all(effect.share >= 0 and effect.std >= 0 for effect in effects)
     assert known.higher_order.names == ()
 
 
 def test_another_unit_of_a_hyperparameter_changes_nothing(known: Importance) -> None:
     # Learning rates 1,000 times as large, and noise of another range: the same design.
-    space = Space(learning_rate=(1e-3, 10.0), noise_std=(1.0, 3.0))
+    space = PAPER.with_ranges({"learning_rate": (1e-3, 10.0), "noise_std": (1.0, 3.0)})
     result = analyzed(entries(additive, space=space), space)
     # Rounding decides between splits that are equally good.
     assert shares(result) == pytest.approx(shares(known), abs=0.005)
@@ -80,7 +77,7 @@ def test_another_unit_of_the_score_changes_nothing_but_the_unit(known: Importanc
     assert shares(result) == pytest.approx(shares(known), abs=0.005)
     for mine, other in zip(result.marginals, known.marginals, strict=True):
         np.testing.assert_allclose(mine.mean, 1000 + 50 * other.mean, atol=50 * 0.02)
-        np.testing.assert_allclose(mine.spread, 50 * other.spread, atol=50 * 0.02)
+        np.testing.assert_allclose(mine.std, 50 * other.std, atol=50 * 0.02)
     mine, other = result.surfaces[3], known.surfaces[3]
     np.testing.assert_allclose(mine.mean, 1000 + 50 * other.mean, atol=50 * 0.05)
 
@@ -99,10 +96,10 @@ def test_marginals_of_an_additive_function_are_the_function(known: Importance) -
     ):
         assert marginal.name == factor.name
         inside = (marginal.values > factor.low) & (marginal.values < factor.high)
-        line = np.sqrt(12 * share) * (factor.unit(marginal.values) - 0.5)
+        line = np.sqrt(12 * share) * (factor.to_unit(marginal.values) - 0.5)
         # A forest is flat at the ends, and a share of 0.01 leaks from each factor to the next.
         np.testing.assert_allclose(marginal.mean[inside], line[inside], atol=0.25)
-        assert (marginal.spread >= 0).all()
+        assert (marginal.std >= 0).all()
     rate = known.marginals[1]
     assert (rate.values[0], rate.values[-1]) == (1e-6, 1e-2)
     np.testing.assert_allclose(np.diff(np.log(rate.values)), np.log(1e4) / 63)
@@ -132,6 +129,17 @@ def test_training_time_is_a_target(known: Importance) -> None:
     np.testing.assert_allclose(
         result.marginals[1].mean, 100 - 7 * known.marginals[1].mean, atol=1.0
     )
+
+
+def test_a_fifth_hyperparameter_is_a_factor() -> None:
+    space = PAPER.with_ranges({"forget_bias": (0, 2)})
+    result = analyzed(entries(lambda points: points[:, 4] + points[:, 1] / 2, space=space), space)
+    assert [factor.name for factor in result.factors] == [*SHARES, "forget_bias"]
+    assert shares(result)["forget_bias"] == pytest.approx(0.8, abs=0.06)
+    assert len(result.pairs) == len(result.surfaces) == 10
+    assert max(result.ped_anova, key=result.ped_anova.__getitem__) == "forget_bias"
+    curve = result.marginals[-1]
+    assert (curve.name, curve.values[0], curve.values[-1]) == ("forget_bias", 0, 2)
 
 
 @pytest.fixture(scope="module")
@@ -171,13 +179,15 @@ def test_one_variant_of_many_is_analyzed_alone(pooled: list[TrialRecord]) -> Non
 
 
 def test_what_a_user_fixed_is_left_out() -> None:
-    space = Space(learning_rate=(1e-3, 1e-3), noise_std=(0.0, 0.0), one_minus_momentum=(0.1, 0.1))
+    space = PAPER.with_ranges(
+        {"learning_rate": (1e-3, 1e-3), "noise_std": (0.0, 0.0), "momentum": (0.9, 0.9)}
+    )
     result = analyzed(entries(lambda points: points[:, 0], space=space), space)
     assert [effect.names for effect in result.mains] == [("units",)]
     assert result.mains[0].share == pytest.approx(1.0)
     assert result.pairs == result.surfaces == ()
     assert result.higher_order.share == pytest.approx(0.0)
-    everything = dataclasses.replace(space, units=(50, 50))
+    everything = space.with_ranges({"units": (50, 50)})
     trials = entries(lambda points: points[:, 0], space=everything)
     nothing = importance.analyze(trials, everything, variant="V", target="test")
     assert nothing == InsufficientData("every hyperparameter was fixed")
@@ -225,7 +235,7 @@ def one_explodes(points: np.ndarray) -> np.ndarray:
 def test_too_little_is_said_to_be_too_little(
     trials: list[TrialRecord], variant: str | None, reason: str
 ) -> None:
-    result = importance.analyze(trials, Space(), variant=variant, target="test")
+    result = importance.analyze(trials, PAPER, variant=variant, target="test")
     assert isinstance(result, InsufficientData)
     assert reason in result.reason
 
@@ -236,7 +246,7 @@ def test_a_trial_far_out_counts_as_the_limit(known: Importance) -> None:
         [entry.result.test.mean for entry in entries(one_explodes)], [0.25, 0.75]
     )
     assert result.limit == pytest.approx(quartiles[1] + 3 * (quartiles[1] - quartiles[0]))
-    assert (result.limited, known.limited) == (1, 0)
+    assert (result.clipped, known.clipped) == (1, 0)
     assert shares(result) == pytest.approx(shares(known), abs=0.1)
 
 
@@ -245,6 +255,6 @@ def test_a_single_training_time_is_named_as_the_reason() -> None:
     trials = entries(additive)
     slept = dataclasses.replace(trials[3].result, seconds=1e6)
     trials[3] = dataclasses.replace(trials[3], result=slept)
-    result = importance.analyze(trials, Space(), variant="V", target="seconds")
+    result = importance.analyze(trials, PAPER, variant="V", target="seconds")
     assert isinstance(result, InsufficientData)
     assert "one trial alone makes" in result.reason

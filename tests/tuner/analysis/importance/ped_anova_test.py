@@ -7,9 +7,9 @@ import optuna
 import pytest
 
 from tuner.analysis.importance import factors, ped_anova
-from tuner.search.design import Space
+from tuner.search.space import PAPER
 
-FACTORS = (*factors.hyperparameters(Space()), factors.variants(("V", "NP", "NFG")))
+FACTORS = (*PAPER, factors.variants(("V", "NP", "NFG")))
 
 
 def table(count: int = 300) -> tuple[np.ndarray, np.ndarray]:
@@ -18,7 +18,7 @@ def table(count: int = 300) -> tuple[np.ndarray, np.ndarray]:
     columns = [
         (20 * (201 / 20) ** points[:, 0]).astype(int),
         1e-6 * 1e4 ** points[:, 1],
-        0.01 * 100 ** points[:, 2],
+        1 - 0.01 * 100 ** points[:, 2],
         points[:, 3],
         (3 * points[:, 4]).astype(int),
     ]

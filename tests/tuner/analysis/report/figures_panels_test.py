@@ -39,6 +39,7 @@ from tuner.analysis.statistics.summaries import (
     ExpectedBest,
     VariantSummary,
 )
+from tuner.search.space import PAPER
 from tuner.training.protocol import Epoch, Score, TrialRecord
 
 
@@ -123,16 +124,16 @@ def test_a_variant_far_off_is_named_with_an_arrow() -> None:
     assert [(text.get_text(), text.xy[0]) for text in upper.texts] == [("↑ 16.0\nto 61.0", 9)]
 
 
-def test_a_variant_looks_the_same_in_every_figure() -> None:
-    looks = style.series(CODES)
+def test_a_variant_styles_the_same_in_every_figure() -> None:
+    styles = style.series(CODES)
     curves = [ExpectedBest(code, (9.0, 8.0), (9.0, 8.5), (0.1, 0.1)) for code in ("NP", "V")]
     panels = [
-        expected_best.plot(curves, looks, NLL).axes[0],
-        marginals.plot({("NP", "test"): analyzed("NP", "test")}, looks, NLL).axes[0],
+        expected_best.plot(curves, styles, NLL).axes[0],
+        marginals.plot({("NP", "test"): analyzed("NP", "test")}, styles, NLL).axes[0],
     ]
     for panel in panels:
         (line,) = (line for line in panel.lines if line.get_label() == "NP")
-        assert line.get_color() == looks["NP"].color != style.series(["NP"])["NP"].color
+        assert line.get_color() == styles["NP"].color != style.series(["NP"])["NP"].color
 
 
 def test_curves_show_the_best_trial_bold_and_the_others_thin() -> None:
@@ -185,7 +186,6 @@ def test_expected_best_is_drawn_by_n() -> None:
 
 
 def test_every_trial_is_a_point_at_its_place() -> None:
-    space = made_up.records(20, CODES).facts["space"]
     trials = {
         "V": (
             entry(0, 9.0, learning_rate=1e-4, units=20, noise_std=0.25, momentum=0.9),
@@ -195,7 +195,7 @@ def test_every_trial_is_a_point_at_its_place() -> None:
         )
     }
     summaries = [summary("V", Distribution(4, 9.0, 9.2, 9.5, 9.6, 9.8, 61.0))]
-    canvas, above = scatter.plot(summaries, trials, space, NLL)
+    canvas, above = scatter.plot(summaries, trials, PAPER, NLL)
     by_label = {line.get_label(): line for line in canvas.axes[0].lines}
     across = np.asarray(by_label["trials"].get_xdata())[::3].reshape(2, 4) - 1.2 * np.arange(4)
     # Learning rate, units, noise, momentum (0 at the left), each from 0 to 1.
@@ -224,7 +224,7 @@ def panels_of(canvas: Any) -> Iterator[tuple[str, Any]]:
 def test_marginals_are_drawn_on_the_scale_of_their_factor() -> None:
     canvas = marginals.plot(study().importance, style.series(CODES), NLL)
     panels = dict(panels_of(canvas))
-    names = ("learning rate", "units", "noise", "momentum")
+    names = ("learning rate", "units", "input noise", "momentum")
     assert list(panels) == [
         f"{name} / {label}" for name in names for label in ("mean test NLL", "mean time (minutes)")
     ]
@@ -283,7 +283,7 @@ def test_bars_are_as_long_as_shares() -> None:
     canvas = importance.plot(study().importance)
     score, time = canvas.axes
     columns = {text.get_text(): text.xy[0] for text in score.texts if hasattr(text, "xy")}
-    names = ("learning rate", "units", "noise", "momentum", "variant")
+    names = ("learning rate", "units", "input noise", "momentum", "variant")
     assert list(columns) == [*names, "all pairs", "higher order", "largest pair"]
     assert [label.get_text() for label in score.get_yticklabels()] == ["pooled", "V", "NFG", "NP"]
     bars = {
@@ -296,7 +296,7 @@ def test_bars_are_as_long_as_shares() -> None:
     assert bars[0, columns["variant"]] == pytest.approx(0.0334)
     assert (1, columns["variant"]) not in bars and not any(row == 3 for row, _ in bars)
     said = [text.get_text() for text in score.texts]
-    assert "4.2 % learning rate × noise" in said and LOW.reason in said
+    assert "4.2 % learning rate × input noise" in said and LOW.reason in said
     ends = columns["learning rate"] + np.array([0.671 - 0.0671, 0.671 + 0.0671])
     whiskers = score.collections[1].get_segments()
     assert any(np.allclose(line, [(ends[0], 1), (ends[1], 1)]) for line in whiskers)
@@ -308,7 +308,7 @@ def test_surfaces_have_the_learning_rate_across() -> None:
     canvas = interactions.plot(analyzed("V", "test"), NLL)
     first, second, colors = canvas.axes
     assert (first.get_xlabel(), first.get_ylabel()) == ("learning rate", "units")
-    assert (second.get_xlabel(), second.get_ylabel()) == ("learning rate", "noise")
+    assert (second.get_xlabel(), second.get_ylabel()) == ("learning rate", "input noise")
     for panel in (first, second):
         cells = np.asarray(panel.collections[0].get_array())
         # Rows go up: 1 a unit of the grid; columns go across: 0.1.

@@ -92,14 +92,17 @@ def luminance(color: str) -> float:
 
 
 def test_every_series_is_seen_on_light_and_dark_and_told_apart_without_color() -> None:
-    looks = style.series(made_up.VARIANTS)
-    others = [look.color for code, look in looks.items() if code != "V"] + [style.ACCENT]
+    # The nine, and thirty cells of a user.
+    styles = style.series([*made_up.VARIANTS, *(f"Cell{number}" for number in range(30))])
+    others = [one.color for code, one in styles.items() if code != "V"]
     light, dark = (luminance(paper) for paper in style.ROLES["paper"])
     for color in others:
         assert 1.05 / (luminance(color) + 0.05) >= 3.0, color
         assert (luminance(color) + 0.05) / (dark + 0.05) >= 3.0, color
     assert light == pytest.approx(1.0)
-    assert len(set(others)) == 8 and len({look.marker for look in looks.values()}) == 9
+    assert len(set(others)) == 38 and len({str(one.dash) for one in styles.values()}) > 30
+    assert len({one.marker for one in styles.values()}) == 9 + 30
+    assert styles["NP"] == style.series(made_up.VARIANTS)["NP"]
 
 
 def test_a_log_axis_is_one_in_the_file() -> None:

@@ -12,16 +12,15 @@ from typing import Any
 
 import pytest
 
+from common.text import significant
 from tests.tuner.analysis import made_up, made_up_page
 from tuner.analysis.report import page
 from tuner.analysis.report.figures import Figure
 from tuner.analysis.report.page import StudyPage
-from tuner.analysis.statistics.evidence import InsufficientData
+from tuner.analysis.statistics.summaries import InsufficientData
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.analysis.trials.records import Records
 from tuner.analysis.words.findings import Finding
-from tuner.analysis.words.guidelines import Guideline
-from tuner.analysis.words.notation import significant
 from tuner.training.protocol import Failure
 
 HOSTILE = """<script>alert(1)</script><b id='x' onclick="y">&amp;'"</b>"""
@@ -99,14 +98,14 @@ def lacking() -> StudyPage:
     records = made_up.records(2, ("V", "NFG"))
     return made_up_page.page(
         analysis=briefly(records),
-        **dict.fromkeys(("figures", "findings", "claims", "guidelines"), ()),
+        **dict.fromkeys(("figures", "findings", "claims"), ()),
     )
 
 
 def empty() -> StudyPage:
     """A study without a finished trial."""
     records = made_up.records(4, ("V", "NFG"), ended=0.0)
-    nothing = dict.fromkeys(("figures", "findings", "claims", "guidelines"), ())
+    nothing = dict.fromkeys(("figures", "findings", "claims"), ())
     return made_up_page.page(analysis=briefly(records), **nothing)
 
 
@@ -167,17 +166,17 @@ def test_importance_names_the_factor_of_every_share() -> None:
     assert dict(zip(heads, pooled[1:], strict=False)) == {
         "learning rate": "67 ± 7",
         "units": "12 ± 1",
-        "noise": "8.2 ± 0.8",
+        "input noise": "8.2 ± 0.8",
         "momentum": "0.4 ± 0.0",
         "variant": "3.3 ± 0.3",
         "all pairs": "7.3",
-        "largest pair": "learning rate × noise 4.2 ± 0.4",
-        "three or more": "1.4 ± 0.2",
+        "largest pair": "learning rate × input noise 4.2 ± 0.4",
+        "higher order": "1.4 ± 0.2",
     }
     assert (pooled[0], pooled[-1]) == ("all variants", "0.91")
     assert (vanilla[0], vanilla[5]) == ("V", "–")
     assert tables["music-importance-seconds"][2][1:3] == ["81 ± 8", "5.1 ± 0.5"]
-    assert tables["music-pairs"][1][:2] == ["learning rate × noise", "4.2 ± 0.4"]
+    assert tables["music-pairs"][1][:2] == ["learning rate × input noise", "4.2 ± 0.4"]
     assert tables["music-ped-test"][1] == ["all variants", *["20.0"] * 5]
 
 
@@ -286,8 +285,9 @@ def test_hostile_names_are_words() -> None:
     records = dataclasses.replace(records, name=HOSTILE, failures=failures)
     study = made_up_page.page(
         analysis=briefly(records),
-        findings=(Finding(HOSTILE, HOSTILE, "variants"),),
-        guidelines=(Guideline(HOSTILE, HOSTILE, "variants"),),
+        findings=tuple(
+            Finding(HOSTILE, HOSTILE, "variants", kind) for kind in ("finding", "guideline")
+        ),
         command=HOSTILE,
         files={HOSTILE: "trials.csv"},
     )
@@ -327,19 +327,19 @@ def test_what_a_part_of_the_variants_lacks_is_said_in_its_row() -> None:
 def test_a_study_without_a_finished_trial() -> None:
     found = html_of(empty())
     assert "0 of 8 planned trials are finished" in found.text
-    assert found.text.count("No trial is finished yet.") == 2
+    assert found.text.count("No trial has finished yet.") == 2
     assert "No trial has ended yet." in found.text
-    assert "This study is not complete." in found.text
+    assert "This study is incomplete." in found.text
 
 
 def test_warnings() -> None:
     whole = made_up.records(200, ("V",))
     papers = html_of(made_up_page.page(analysis=briefly(whole))).text
-    assert "not the paper's study" not in papers and "not complete" not in papers
+    assert "not the paper's study" not in papers and "incomplete" not in papers
     running = made_up.records(200, ("V",), ended=0.5)
     text = html_of(made_up_page.page(analysis=briefly(running))).text
     assert "not the paper's study" not in text
-    assert "This study is not complete. Trials that are expected to take longest run first" in text
+    assert "This study is incomplete. Trials that are expected to take longest run first" in text
     protocol = {**whole.facts["protocol"], "max_epochs": 20}
     short = briefly(replaced(whole, protocol=protocol))
     assert "not the paper's study" in html_of(made_up_page.page(analysis=short)).text

@@ -81,7 +81,7 @@ def test_the_hparams_dashboard_has_all_ended_trials(tmp_path: pathlib.Path) -> N
     hparams = {
         name: getattr(value, value.WhichOneof("kind")) for name, value in group.hparams.items()
     }
-    assert hparams == {"variant": "NOAF", **entry.trial.hyperparameters}
+    assert hparams == {"variant": "NOAF", **entry.trial.values}
     metrics = {value.name.tag: value.value for value in group.metric_values}
     result = entry.result
     assert metrics == pytest.approx(
@@ -105,7 +105,7 @@ def test_domains_and_metrics(tmp_path: pathlib.Path) -> None:
     experiment = Board(tmp_path / "board").experiment()
     infos = {info.name: info for info in experiment.hparam_infos}
     assert set(infos) == {"variant", "units", "learning_rate", "momentum", "noise_std"}
-    assert list(infos["variant"].domain_discrete) == ["NOAF", "CIFG"]
+    assert list(infos["variant"].domain_discrete) == ["CIFG", "NOAF"]
     intervals = {
         name: (info.domain_interval.min_value, info.domain_interval.max_value)
         for name, info in infos.items()
@@ -205,7 +205,7 @@ def test_several_studies(tmp_path: pathlib.Path) -> None:
 def test_no_study_and_no_tensorflow(tmp_path: pathlib.Path) -> None:
     lines = (
         "import sys; from pathlib import Path; from tests.tuner.analysis import made_up\n"
-        "from tuner.analysis import tensorboard\n"
+        "from tuner.analysis.report import tensorboard\n"
         "folder = Path(sys.argv[1])\n"
         "tensorboard.write([], folder / 'empty')\n"
         "tensorboard.write([made_up.records(2, ('V',))], folder / 'one')\n"

@@ -6,12 +6,10 @@ import dataclasses
 
 import pytest
 
+from common.text import duration, significant
 from tests.tuner.analysis import made_up
 from tuner.analysis.report import trial_list
-from tuner.analysis.report.trial_list import Column
 from tuner.analysis.trials.records import Records
-from tuner.analysis.words.notation import significant
-from tuner.study.progress import duration
 from tuner.training.protocol import Epoch, Failure
 
 
@@ -24,28 +22,30 @@ def records() -> Records:
     return dataclasses.replace(found, failures=failures)
 
 
+def cells(records: Records, place: int) -> dict[str, str]:
+    """What a row has, by the name of the column."""
+    record, _ = list(trial_list.rows(records))[place]
+    return {column.name: column.write(record) for column in trial_list.columns(records)}
+
+
 def test_every_trial_has_a_row_and_its_own_curve(records: Records) -> None:
-    entries = [entry for trials in records.entries.values() for entry in trials]
-    rows = list(trial_list.rows(records, grouped=False))
+    rows = list(trial_list.rows(records))
     curves = trial_list.curves(records)
-    assert len(rows) == len(entries) + 1 and len(curves) == len(entries)
-    assert [row.cells[0].order for row in rows] == list(range(len(rows)))
-    finished = [row for row in rows if row.curve is not None]
-    for entry, row in zip(entries, finished, strict=True):
-        assert row.cells[0].text == f"{entry.trial.variant} {entry.trial.index}"
-        assert row.variant == entry.trial.variant
-        assert row.status == ("diverged" if entry.result.diverged else "finished")
-        assert curves[row.curve or 0]["best"] == entry.result.best_epoch
-    assert {row.status for row in rows} == {"finished", "diverged", "failed"}
+    assert len(rows) == records.finished + 1 and len(curves) == records.finished
+    assert [record for record, place in rows if place is not None] == records.all_entries
+    assert [record for record, place in rows if place is None] == records.all_failures
+    for record, place in rows:
+        if place is not None:
+            assert curves[place]["best"] == record.result.best_epoch
+    statuses = [trial_list.status(record) for record, _ in rows]
+    assert statuses.count("failed") == 1
+    assert statuses.count("diverged") == sum(one.result.diverged for one in records.all_entries) > 0
 
 
 def test_cells_stand_under_their_heads(records: Records) -> None:
-    columns = [column.name for column in trial_list.columns(grouped=False)]
     # After the failed trial rows and curves are no longer at the same place.
-    row = list(trial_list.rows(records, grouped=False))[76]
-    cells = dict(zip(columns, row.cells, strict=True))
     trial, result = records.entries["NFG"][15].trial, records.entries["NFG"][15].result
-    assert {name: cell.text for name, cell in cells.items()} == {
+    assert cells(records, 30 + 31 + 15) == {
         "trial": "NFG 15",
         "units": str(trial.units),
         "learning_rate": significant(trial.learning_rate, 3),
@@ -57,25 +57,34 @@ def test_cells_stand_under_their_heads(records: Records) -> None:
         "epochs": str(result.curve[-1].epoch),
         "parameters": f"{result.parameters:,}",
         "seconds": duration(result.seconds),
-        "status": row.status,
+        "status": "diverged" if result.diverged else "finished",
     }
-    assert cells["parameters"].order == result.parameters
-    assert cells["seconds"].order == pytest.approx(result.seconds, abs=1e-3)
+    keys = {
+        column.name: column.sort_key(records.entries["NFG"][15])
+        for column in trial_list.columns(records)
+    }
+    assert keys["parameters"] == result.parameters
+    assert keys["seconds"] == pytest.approx(result.seconds, abs=1e-3)
+    assert keys["test"] is None and all(
+        column.sort_key(records.all_failures[0]) is None for column in trial_list.columns(records)
+    )
 
 
 def test_a_failed_trial_has_what_was_varied_and_nothing_else(records: Records) -> None:
-    row = list(trial_list.rows(records, grouped=True))[60]
-    assert len(row.cells) == len(trial_list.columns(grouped=True))
-    assert (row.cells[0].text, row.status, row.curve) == ("NIG 30", "failed", None)
-    assert [cell.text for cell in row.cells[5:]] == [""] * 7 + ["failed"]
-    assert row.cells[1].text == str(records.failures["NIG"][0].trial.units)
+    failed = cells(records, 30 + 30)
+    assert (failed["trial"], failed["status"]) == ("NIG 30", "failed")
+    assert failed["units"] == str(records.failures["NIG"][0].trial.units)
+    assert [name for name, text in failed.items() if text] == [
+        "trial", "units", "learning_rate", "momentum", "noise", "status"
+    ]  # fmt: skip
 
 
-def test_merged_classes_are_beside_the_test() -> None:
+def test_merged_classes_are_beside_the_test(records: Records) -> None:
     speech = made_up.records(30, ("V",), task="speech")
-    assert trial_list.columns(grouped=True)[7] == Column("merged", "test, merged classes")
-    row = next(trial_list.rows(speech, grouped=True))
-    assert row.cells[7].text == significant(speech.entries["V"][0].result.test_grouped)
+    heads = {column.name: column.label for column in trial_list.columns(speech)}
+    assert list(heads)[6:8] == ["test", "merged"] and heads["merged"] == "test, merged classes"
+    assert cells(speech, 0)["merged"] == significant(speech.entries["V"][0].result.test_grouped)
+    assert "merged" not in cells(records, 0)
 
 
 def test_curves_have_four_digits_and_the_place_of_their_epoch(records: Records) -> None:

@@ -16,8 +16,12 @@ from statsmodels.stats.power import TTestIndPower
 from benchmarks import comparisons
 from tests.tuner.entry import make_entry
 from tuner.analysis.statistics import summaries
-from tuner.analysis.statistics.evidence import InsufficientData
-from tuner.analysis.statistics.summaries import Comparison, Distribution, VariantSummary
+from tuner.analysis.statistics.summaries import (
+    Comparison,
+    Distribution,
+    InsufficientData,
+    VariantSummary,
+)
 from tuner.training.protocol import TrialRecord
 
 # R's data set `sleep`: hours of extra sleep with two drugs.
@@ -55,9 +59,9 @@ def quick_collection() -> Iterator[None]:
     gc.unfreeze()
 
 
-def compared(*summaries: VariantSummary) -> dict[str, Comparison]:
+def compared(*variants: VariantSummary) -> dict[str, Comparison]:
     results = {}
-    for variant, comparison in summaries.compare(summaries).items():
+    for variant, comparison in summaries.compare(variants).items():
         assert isinstance(comparison, Comparison), comparison
         results[variant] = comparison
     return results
@@ -132,12 +136,12 @@ def test_the_sign_says_who_is_worse() -> None:
 def test_holm_and_bonferroni_count_the_comparisons_that_were_made() -> None:
     generator = np.random.default_rng(1)
     codes = ("NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "NP", "FGR")
-    summaries = [with_top("V", generator.normal(8.5, 0.1, 10).tolist())]
+    variants = [with_top("V", generator.normal(8.5, 0.1, 10).tolist())]
     for place, code in enumerate(codes):
-        summaries.append(with_top(code, generator.normal(8.5 + place / 40, 0.1, 10).tolist()))
+        variants.append(with_top(code, generator.normal(8.5 + place / 40, 0.1, 10).tolist()))
     # Too small to be compared, and so no part of the family.
-    summaries[3] = with_top("NOG", [8.5, 8.6])
-    results = summaries.compare(summaries)
+    variants[3] = with_top("NOG", [8.5, 8.6])
+    results = summaries.compare(variants)
     made = [one for one in results.values() if isinstance(one, Comparison)]
     assert list(results) == list(codes) and len(made) == 7
     for single, corrected in (("p", "p_holm"), ("p_permutation", "p_permutation_holm")):
@@ -180,8 +184,8 @@ def test_without_the_baseline_there_is_nothing_to_compare_with() -> None:
 
 
 def test_another_baseline() -> None:
-    summaries = [with_top("V", FIRST), with_top("CIFG", SECOND)]
-    (one,) = summaries.compare(summaries, baseline="CIFG").values()
+    variants = [with_top("V", FIRST), with_top("CIFG", SECOND)]
+    (one,) = summaries.compare(variants, baseline="CIFG").values()
     assert isinstance(one, Comparison)
     assert (one.variant, one.baseline) == ("V", "CIFG") and one.difference < 0
 
@@ -206,7 +210,7 @@ def test_expected_best_is_that_of_all_draws(count: int) -> None:
     scores = np.array([score for score, _ in best])
     assert expected.variant == "NP" and len(expected.test) == 4
     assert expected.validation[count - 1] == pytest.approx(scores.mean())
-    assert expected.spread[count - 1] == pytest.approx(scores.std())
+    assert expected.std[count - 1] == pytest.approx(scores.std())
     assert expected.test[count - 1] == pytest.approx(np.mean([test[place] for _, place in best]))
 
 
@@ -216,21 +220,21 @@ def test_expected_best_of_many_comes_near_the_best_from_above() -> None:
     assert all(np.diff(best.validation) < 0)
     lowest = min(entry.result.validation.mean for entry in entries)
     assert lowest < best.validation[-1] < lowest + 0.02
-    assert summaries.expected_best("V", entries[:1]).spread == (0.0,)
+    assert summaries.expected_best("V", entries[:1]).std == (0.0,)
 
 
 def test_a_gap_of_hundreds_leaves_the_spread_exact() -> None:
     best = summaries.expected_best("V", trials([1e6 + 0.1, 1e6 + 0.2]))
-    assert best.spread == pytest.approx((0.05, math.sqrt(3) / 40))
+    assert best.std == pytest.approx((0.05, math.sqrt(3) / 40))
 
 
 @pytest.mark.usefixtures("quick_collection")
 def test_detectable_is_what_a_power_analysis_says_where_choosing_makes_no_difference() -> None:
     # Test scores that do not follow validation: best tenths are random samples.
-    summaries = comparisons.make_study(np.random.default_rng(3), trials=200, noise=30.0)
+    variants = comparisons.make_study(np.random.default_rng(3), trials=200, noise=30.0)
     sizes = [
         one.detectable * one.hedges_g / one.difference
-        for one in comparisons.compare(summaries).values()
+        for one in comparisons.compare(variants).values()
     ]
     expected = TTestIndPower().solve_power(nobs1=20, alpha=0.05 / 8, power=0.8)
     assert np.mean(sizes) == pytest.approx(expected, rel=0.1)

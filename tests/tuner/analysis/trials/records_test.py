@@ -14,9 +14,6 @@ from tuner.analysis.trials import records, sources, table
 from tuner.search.design import load as load_design
 from tuner.study.ledger import Ledger
 from tuner.tasks.task import Metric
-from zoo.registry import list_variants
-
-ORDER = list_variants()
 
 
 def change_facts(directory: pathlib.Path, **changes: Any) -> pathlib.Path:
@@ -30,7 +27,7 @@ def test_a_running_study(tmp_path: pathlib.Path) -> None:
     ledger = directory / "trials" / "NP.jsonl"
     with ledger.open("a") as file:
         file.write('{"trial": 8, "variant": "NP", "hyperparam')
-    study = records.load(directory, ORDER)
+    study = records.load(directory)
     assert study.name == "chorales"
     assert study.metric == Metric("NLL", "nats per frame")
     assert study.planned == {"V": 10, "NP": 10} and list(study.planned) == ["V", "NP"]
@@ -45,7 +42,7 @@ def test_a_running_study(tmp_path: pathlib.Path) -> None:
 
 def test_a_relative_path_has_a_name(tmp_path: pathlib.Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(made_up.write(tmp_path / "here", 1, ("V",)))
-    assert records.load(pathlib.Path("."), ORDER).name == "here"
+    assert records.load(pathlib.Path(".")).name == "here"
 
 
 @pytest.mark.parametrize(
@@ -62,14 +59,14 @@ def test_damaged_facts_are_one_line(
 ) -> None:
     directory = change_facts(made_up.write(tmp_path, 1, ("V",)), **changes)
     with pytest.raises(InputError, match=rf"study\.json: expected task, metric.*{complaint}"):
-        records.load(directory, ORDER)
+        records.load(directory)
 
 
 def test_a_trial_in_another_variants_ledger_is_damage(tmp_path: pathlib.Path) -> None:
     directory = made_up.write(tmp_path, 2, ("V", "NP"))
     (directory / "trials" / "V.jsonl").rename(directory / "trials" / "NP.jsonl")
     with pytest.raises(InputError, match=r"NP\.jsonl: expected trials of NP\. Received: one of V"):
-        records.load(directory, ORDER)
+        records.load(directory)
 
 
 def test_a_trial_that_ended_twice_is_damage(tmp_path: pathlib.Path) -> None:
@@ -78,7 +75,7 @@ def test_a_trial_that_ended_twice_is_damage(tmp_path: pathlib.Path) -> None:
     ledger.write_text("".join([*lines, lines[1]]))
     index = json.loads(lines[1])["trial"]
     with pytest.raises(InputError, match=rf"V\.jsonl: expected each trial once.*trial {index}$"):
-        records.load(tmp_path, ORDER)
+        records.load(tmp_path)
 
 
 def test_parts_of_one_study_become_one(tmp_path: pathlib.Path) -> None:
@@ -93,8 +90,8 @@ def test_parts_of_one_study_become_one(tmp_path: pathlib.Path) -> None:
         machines=["another machine"],
         data={"name": "Made-up chorales", "sha256": "5eed" * 16, "detail": "from elsewhere"},
     )
-    (merged,) = sources.load_all(parts, ORDER)
-    alone = records.load(whole, ORDER)
+    (merged,) = sources.load_all(parts)
+    alone = records.load(whole)
     assert merged.name == "music"
     assert list(merged.entries) == ["V", "NIG", "NP"]
     assert (merged.entries, merged.failures, merged.waiting) == (
@@ -128,7 +125,7 @@ def test_parts_of_one_study_become_one(tmp_path: pathlib.Path) -> None:
 def test_different_studies_stay_apart(tmp_path: pathlib.Path, changes: dict[str, Any]) -> None:
     one = made_up.write(tmp_path / "one" / "study", 2, ("V",))
     other = change_facts(made_up.write(tmp_path / "other" / "study", 2, ("NP", "V")), **changes)
-    studies = sources.load_all([other, one], ORDER)
+    studies = sources.load_all([other, one])
     assert [(study.name, list(study.entries)) for study in studies] == [
         ("study", ["V", "NP"]),
         ("study (2)", ["V"]),
@@ -141,17 +138,17 @@ def test_nothing_counts_twice(tmp_path: pathlib.Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(one)
     with pytest.raises(InputError, match=r"Received twice: .*link"):
-        sources.load_all([one, link], ORDER)
+        sources.load_all([one, link])
     with pytest.raises(InputError, match=r"Received: .*other and .*one, which both have NP"):
-        sources.load_all([one, other], ORDER)
-    table.write(sources.load_all([one], ORDER), tmp_path / "one.csv")
+        sources.load_all([one, other])
+    table.write(sources.load_all([one]), tmp_path / "one.csv")
     with pytest.raises(InputError, match=r"Received: .*one\.csv and .*one, which both have NP"):
-        sources.load_all([one, tmp_path / "one.csv"], ORDER)
+        sources.load_all([one, tmp_path / "one.csv"])
 
 
 def test_neither_study_nor_table_is_one_line(tmp_path: pathlib.Path) -> None:
     with pytest.raises(InputError, match=r"nowhere: expected a study directory"):
-        sources.load_all([tmp_path / "nowhere"], ORDER)
+        sources.load_all([tmp_path / "nowhere"])
     (tmp_path / "study.txt").write_text("V")
     with pytest.raises(InputError, match=r"study\.txt: expected a name that ends in \.csv or"):
-        sources.load_all([tmp_path / "study.txt"], ORDER)
+        sources.load_all([tmp_path / "study.txt"])

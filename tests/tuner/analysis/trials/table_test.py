@@ -101,7 +101,7 @@ def test_studies_come_back_exactly(tmp_path: pathlib.Path, suffix: str) -> None:
     studies = (odd_study(), made_up.records(20), dataclasses.replace(speech, name="speech"))
     path = tmp_path / f"trials.{suffix}"
     table.write(studies, path)
-    back = table.read(path, CODES)
+    back = table.read(path)
     assert back == studies
     for one, other in zip(back, studies, strict=True):
         # Also what is equal but not the same: -0.0, or a float for an integer.
@@ -155,16 +155,16 @@ def test_all_that_a_real_study_says_is_in_the_table(tmp_path: pathlib.Path, suff
     study = Study(tmp_path, tiny.plan(("V", "NP")), task, task.load("a"), "python -m tuner.run")
     study.run(NoWorkers(), mock.Mock())
     path = tmp_path / f"trials.{suffix}"
-    studies = sources.load_all([tmp_path], CODES)
+    studies = sources.load_all([tmp_path])
     assert "command" in str(studies[0].facts)
     table.write(studies, path)
-    assert sources.load_all([path], CODES) == studies
+    assert sources.load_all([path]) == studies
 
 
 def test_no_trial_is_a_table_too(tmp_path: pathlib.Path) -> None:
     for suffix in SUFFIXES:
         table.write([], tmp_path / f"trials.{suffix}")
-        assert table.read(tmp_path / f"trials.{suffix}", CODES) == ()
+        assert table.read(tmp_path / f"trials.{suffix}") == ()
         assert list(tuner.load_trials(tmp_path / f"trials.{suffix}").columns) == list(NAMES)
 
 
@@ -174,7 +174,7 @@ def test_the_frame_is_the_same_from_everywhere(tmp_path: pathlib.Path) -> None:
     assert len(frame) == 20
     for suffix in SUFFIXES:
         path = tmp_path / f"trials.{suffix}"
-        table.write(sources.load_all([directory], CODES), path)
+        table.write(sources.load_all([directory]), path)
         pd.testing.assert_frame_equal(tuner.load_trials(path), frame, check_exact=True)
     expected = {"diverged": "boolean", "best_epoch": "Int64", "trial": "int64", "seed": "uint64"}
     expected |= {"test": "float64", "failure": "str", "space": "str"}
@@ -182,7 +182,7 @@ def test_the_frame_is_the_same_from_everywhere(tmp_path: pathlib.Path) -> None:
     assert frame.status.value_counts()["waiting"] == 2
     waiting = frame[frame.status == "waiting"].iloc[0]
     assert waiting.isna()[["test", "diverged", "curve_loss", "engine", "failure"]].all()
-    (study,) = sources.load_all([directory], CODES)
+    (study,) = sources.load_all([directory])
     entry = study.entries["NOAF"][1]
     row = frame[(frame.variant == "NOAF") & (frame.trial == entry.trial.index)].iloc[0]
     curve = entry.result.curve
@@ -234,7 +234,7 @@ def test_a_damaged_cell_is_one_line(
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(lines)
     with pytest.raises(InputError) as caught:
-        table.read(path, CODES)
+        table.read(path)
     assert f"{path}: row 2, column {column}: " in str(caught.value)
     assert complaint in str(caught.value)
 
@@ -252,7 +252,7 @@ def test_curves_of_unequal_length_and_doubled_trials_are_damage(tmp_path: pathli
         with path.open("w", newline="") as file:
             csv.writer(file).writerows([head, *damaged])
         with pytest.raises(InputError, match=f"{path}: {complaint}"):
-            table.read(path, CODES)
+            table.read(path)
 
 
 def replaced(line: list[str], column: str, text: str) -> list[str]:
@@ -265,25 +265,25 @@ def test_a_foreign_or_torn_file_is_one_line(tmp_path: pathlib.Path, suffix: str)
     frame = table.frame([made_up.records(2, ("V",))]).drop(columns=["seed", "test"])
     frame.to_csv(path) if suffix == "csv" else frame.to_parquet(path)
     with pytest.raises(InputError, match=r"It lacks the columns seed, test$"):
-        table.read(path, CODES)
+        table.read(path)
     table.write([made_up.records(2, ("V",))], path)
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises(InputError, match=rf"^{path}: "):
-        table.read(path, CODES)
+        table.read(path)
     path.write_bytes(b"\xff\xfe\x00" * 30)
     with pytest.raises(InputError, match=rf"^{path}: expected "):
-        table.read(path, CODES)
+        table.read(path)
 
 
 def test_columns_of_ones_own_and_floats_for_integers_do_no_harm(tmp_path: pathlib.Path) -> None:
     study = made_up.records(6, ("V",), ended=0.5)
     frame = table.frame([study])
-    frame["one_minus_momentum"] = 1 - frame.momentum
+    frame["momentum"] = 1 - frame.momentum
     frame = frame.astype({"best_epoch": "float64", "parameters": "float64"})
     folder = tmp_path / "seed=1"
     folder.mkdir()
     frame.to_parquet(folder / "trials.parquet")
-    assert table.read(folder / "trials.parquet", CODES) == (study,)
+    assert table.read(folder / "trials.parquet") == (study,)
 
 
 def test_a_table_that_cannot_be_written_leaves_the_old_one(tmp_path: pathlib.Path) -> None:
@@ -293,7 +293,7 @@ def test_a_table_that_cannot_be_written_leaves_the_old_one(tmp_path: pathlib.Pat
     table.write([study], path)
     with pytest.raises(OverflowError):
         table.write([too_long], path)
-    assert table.read(path, CODES) == (study,)
+    assert table.read(path) == (study,)
     assert [left.name for left in tmp_path.iterdir()] == ["trials.parquet"]
     with pytest.raises(InputError, match=r"trials\.xlsx: expected a name that ends in \.csv or"):
         table.write([study], tmp_path / "trials.xlsx")

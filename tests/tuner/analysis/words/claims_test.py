@@ -11,8 +11,7 @@ from tests.tuner.analysis import hand_made, made_up
 from tests.tuner.analysis.hand_made import comparison, entry, significant
 from tuner.analysis import study_analysis
 from tuner.analysis.importance.importance import Importance
-from tuner.analysis.statistics.evidence import InsufficientData
-from tuner.analysis.statistics.summaries import Comparison
+from tuner.analysis.statistics.summaries import Comparison, InsufficientData
 from tuner.analysis.words import claims, deviations
 from tuner.analysis.words.claims import Claim
 
@@ -60,7 +59,7 @@ def test_what_the_paper_found_agrees() -> None:
     }
 
 
-CLEAR = {"units": 0.12, "learning_rate": 0.75, "one_minus_momentum": 0.004, "noise_std": 0.04}
+CLEAR = {"units": 0.12, "learning_rate": 0.75, "momentum": 0.004, "noise_std": 0.04}
 
 
 def test_claims_are_those_of_the_task() -> None:
@@ -178,7 +177,7 @@ def of_shares(paper: str, **changes: object) -> Claim:
 )
 def test_two_thirds_of_the_variance(share: float, spread: float, verdict: str) -> None:
     shares = {**hand_made.SHARES, "learning_rate": share}
-    claim = of_shares("two thirds", shares=shares, spread=spread)
+    claim = of_shares("two thirds", shares=shares, std=spread)
     assert claim.verdict == verdict and f"{100 * share:.0f} %" in claim.found
 
 
@@ -186,8 +185,8 @@ def test_two_thirds_of_the_variance(share: float, spread: float, verdict: str) -
     ("share", "verdict"), [(0.009, "agrees"), (0.02, "cannot tell"), (0.04, "differs")]
 )
 def test_momentum_explains_less_than_a_hundredth(share: float, verdict: str) -> None:
-    shares = {**hand_made.SHARES, "one_minus_momentum": share}
-    assert of_shares("Momentum explains", shares=shares, spread=0.02).verdict == verdict
+    shares = {**hand_made.SHARES, "momentum": share}
+    assert of_shares("Momentum explains", shares=shares, std=0.02).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -196,7 +195,7 @@ def test_momentum_explains_less_than_a_hundredth(share: float, verdict: str) -> 
 )
 def test_size_comes_before_noise(units: float, noise: float, verdict: str) -> None:
     shares = {**hand_made.SHARES, "units": units, "noise_std": noise}
-    assert of_shares("comes the size", shares=shares, spread=0.03).verdict == verdict
+    assert of_shares("comes the size", shares=shares, std=0.03).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -206,7 +205,7 @@ def test_size_comes_before_noise(units: float, noise: float, verdict: str) -> No
 )
 def test_interactions_explain_a_twentieth_to_a_fifth(pair: float, verdict: str) -> None:
     pairs = {("learning_rate", "noise_std"): pair}
-    claim = of_shares("All interactions", pairs=pairs, spread=0.04)
+    claim = of_shares("All interactions", pairs=pairs, std=0.04)
     assert claim.verdict == verdict
 
 
@@ -324,13 +323,15 @@ def test_departures_from_the_paper() -> None:
     assert deviations.of_search(papers) == deviations.of_data(papers) == ()
     assert claims.check(hand_made.analysis(papers))[0].verdict == "agrees"
     entries["NP"] = entries["NP"][:20]
-    space = {**papers.facts["space"], "learning_rate": [1e-6, 0.1]}
+    space = {**papers.facts["space"], "learning_rate": [1e-6, 0.1], "forget_bias": [0, 2]}
     protocol = {**papers.facts["protocol"], "max_epochs": 4, "order_seed": 9}
     data = {"name": "Nottingham", "sha256": "00", "detail": ""}
-    study = hand_made.records(entries, space=space, protocol=protocol, data=data)
+    study = hand_made.records(entries, space=space, protocol=protocol, data=data, sampler="tpe")
     assert deviations.of_search(study) == (
         "20 to 200 trials a variant instead of 200",
-        "learning rates 1e-6 to 0.1 instead of 1e-6 to 0.01",
+        "learning rate 1e-6 to 0.1 instead of 1e-6 to 0.01",
+        "forget-gate bias 0 to 2, which the paper did not vary",
+        "sampler tpe instead of random",
         "at most 4 epochs instead of 150",
     )
     assert deviations.of_data(study) == ("Nottingham instead of JSB Chorales",)
@@ -338,5 +339,5 @@ def test_departures_from_the_paper() -> None:
     assert deviations.of_data(own) == ("Nottingham instead of the data of the paper",)
     claim = claims.check(hand_made.analysis(study))[0]
     assert (claim.topic, claim.verdict) == ("the study itself", "differs")
-    assert claim.found.startswith("20 to 200 trials a variant instead of 200; learning rates")
+    assert claim.found.startswith("20 to 200 trials a variant instead of 200; learning rate ")
     assert claim.found.endswith("; Nottingham instead of JSB Chorales.")

@@ -10,8 +10,7 @@ import pytest
 from tests.tuner.analysis import hand_made, made_up
 from tests.tuner.analysis.hand_made import comparison, entry, significant, waiting
 from tuner.analysis import study_analysis
-from tuner.analysis.statistics.evidence import InsufficientData
-from tuner.analysis.statistics.summaries import ExpectedBest
+from tuner.analysis.statistics.summaries import ExpectedBest, InsufficientData
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.analysis.words import findings
 from tuner.analysis.words.findings import Finding
@@ -109,9 +108,11 @@ def test_no_difference_shown_is_not_no_difference() -> None:
             [comparison("NIG", -0.02, detectable=0.1213), comparison("FGR", detectable=0.2)],
         )
     )
-    shown = one(found, "not the same as no difference")
-    assert shown.text.startswith("For NIG and FGR no difference from V is shown.")
-    assert "about 0.12 to 0.20 nats per frame to be found with a chance of 80 %" in shown.text
+    shown = one(found, "not evidence of equality")
+    assert shown.text.startswith("No difference from V is shown for NIG and FGR, which")
+    assert shown.text.endswith(
+        " Minimum detectable difference (80 % power): 0.12 to 0.20 nats per frame."
+    )
     assert "Welch's test p = 0.80, permutation test p = 0.90" in shown.evidence
     assert "the lowest mean is that of NIG" in one(found, "significantly better than V").evidence
     assert not any(" would " in text for text in found)
@@ -133,18 +134,18 @@ def test_tests_that_disagree_are_named() -> None:
     assert "Welch's test p = 0.005, permutation test p = 0.081" in welch.evidence
     ranks = one(found, "By ranks")
     # 3 comparisons times 0.03 is not below 0.05.
-    assert ranks.text.startswith("By ranks, NOAF would differ from V")
+    assert ranks.text.startswith("By ranks, but not by means, NOAF would differ from V")
     assert "NOAF p < 0.001" in ranks.evidence and "NP" not in ranks.evidence
 
 
 def test_what_cannot_be_compared_says_why_once() -> None:
     reason = InsufficientData("the best tenth of V has 2 trials; a test needs 3")
     found = find(hand_made.analysis(STUDY, {"NP": reason, "FGR": reason}))
-    lacking = one(found, "differ from V cannot be said")
-    assert lacking.text == "Whether NP and FGR differ from V cannot be said."
+    lacking = one(found, "could not be compared")
+    assert lacking.text == "NP and FGR could not be compared with V."
     assert lacking.evidence == (
-        "The best tenth of V has 2 trials; a test needs 3. A best tenth of 3 trials takes 21 "
-        "finished ones."
+        "The best tenth of V has 2 trials; a test needs 3. A best tenth of 3 trials needs 21 "
+        "finished trials."
     )
     assert not any("significantly" in text for text in found)
 
@@ -163,7 +164,7 @@ def test_the_first_hyperparameter_by_share_with_its_trust() -> None:
         "The learning rate explains most of the variance of the test score: 75 % ± 2.0 %."
     )
     assert "of 200 pooled trials" in first.evidence
-    assert "the forest explains 90 % of the variance of trials it has not seen." in first.evidence
+    assert "the forest explains 90 % of the variance of out-of-bag trials." in first.evidence
     assert "first in 1 of 2 variants" in first.evidence
     together = one(found, "All interactions")
     # 8 % of one pair, 0.2 % of each of five, 1 % of higher order.
@@ -176,12 +177,12 @@ def test_the_first_hyperparameter_by_share_with_its_trust() -> None:
 
 def test_a_hyperparameter_that_is_not_clearly_first_is_not_called_so() -> None:
     shares = {**hand_made.SHARES, "units": 0.35, "learning_rate": 0.45}
-    results = [hand_made.importance(shares=shares, spread=0.1, explained=0.3)]
+    results = [hand_made.importance(shares=shares, std=0.1, explained=0.3)]
     first = one(find(hand_made.analysis(STUDY, importances=results)), "comes first")
     assert "of the test score of V (45 % ± 10 %), but not clearly before the number of units" in (
         first.text
     )
-    assert "30 % of the variance of trials it has not seen: take the numbers as rough" in (
+    assert "30 % of the variance of out-of-bag trials: treat the numbers as rough" in (
         first.evidence
     )
 
@@ -196,7 +197,7 @@ def test_a_reliable_analysis_goes_before_the_pooled_one() -> None:
 def test_without_importance_the_reason_is_given() -> None:
     lack = InsufficientData("the pooled variants have 13 finished trials; the analysis needs 20")
     found = find(hand_made.analysis(STUDY, importances=lack))
-    which = one(found, "Which hyperparameter matters cannot be said.")
+    which = one(found, "importance of the hyperparameters is unavailable")
     assert which.evidence == (
         "The pooled variants have 13 finished trials; the analysis needs 20."
     )
@@ -210,8 +211,8 @@ def test_time_and_divergence() -> None:
     time = one(found, "Training took")
     # Ten minutes in V, three times 90 s in NOAF.
     assert time.text == (
-        "Training took 14.5 min in all, summed over the trials; what decides the time of a trial "
-        "most is the number of units (80 % ± 2.0 % of its variance)."
+        "Training took 14.5 min in total, summed over the trials; the number of units matters most "
+        "for the time of a trial (80 % ± 2.0 % of its variance)."
     )
     assert time.evidence.endswith("Median time of a trial: 60 s (V) to 1.5 min (NOAF).")
     diverged = one(found, "diverged")
@@ -227,7 +228,7 @@ def test_failures_are_counted_apart() -> None:
         {"V": [entry("V", 0, 9.0)]}, failures={"V": [Failure(trial, "killed", "native")]}
     )
     finding = one(find(hand_made.analysis(study)), "No trial diverged.")
-    assert finding.evidence == "1 finished trial. Beside them 1 failed trial."
+    assert finding.evidence == "1 finished trial. In addition, 1 failed trial."
 
 
 def test_how_much_search_each_variant_needs() -> None:
@@ -265,17 +266,17 @@ def test_a_running_study_says_that_it_is_biased() -> None:
         {"V": [entry("V", place, 9.0 + place, units=180 + place) for place in range(3)]},
         waiting={"V": [waiting("V", 3, 20), waiting("V", 4, 30), waiting("V", 5, 70)]},
     )
-    unfinished = one(find(hand_made.analysis(study)), "not complete")
-    assert "3 of 6 trials have not ended. The longest are done first" in unfinished.text
+    unfinished = one(find(hand_made.analysis(study)), "incomplete")
+    assert "3 of 6 trials have not ended. The longest run first" in unfinished.text
     assert "biased sample" in unfinished.text
     assert "181 units in the finished trials, 30 in those" in unfinished.evidence
-    assert not any("not complete" in text for text in find(hand_made.analysis(STUDY)))
+    assert not any("incomplete" in text for text in find(hand_made.analysis(STUDY)))
 
 
 def test_without_a_finished_trial_there_is_one_sentence() -> None:
     study = hand_made.records({"V": []}, waiting={"V": [waiting("V", 0, 20)]})
     (finding,) = find(hand_made.analysis(study)).values()
-    assert finding.text == "No trial is finished yet: nothing can be said."
+    assert finding.text == "No trial has finished yet: there is nothing to report."
     assert finding.evidence == "1 planned trial."
 
 

@@ -13,37 +13,37 @@ from tests.tuner.analysis import hand_made, made_up
 from tests.tuner.analysis.hand_made import entry
 from tuner.analysis import study_analysis
 from tuner.analysis.importance.importance import Importance
-from tuner.analysis.statistics.evidence import InsufficientData
-from tuner.analysis.statistics.summaries import ExpectedBest
+from tuner.analysis.statistics.summaries import ExpectedBest, InsufficientData
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.analysis.words import guidelines, lookup
-from tuner.analysis.words.guidelines import Guideline
+from tuner.analysis.words.findings import Finding
 
 STUDY = hand_made.records({"V": [entry("V", place, 8.5 + place / 10) for place in range(3)]})
 
 
 def guide(
     importances: Sequence[Importance] | InsufficientData, expected: Sequence[ExpectedBest] = ()
-) -> list[Guideline]:
+) -> list[Finding]:
     analysis = hand_made.analysis(STUDY, importances=importances)
     return checked(dataclasses.replace(analysis, expected_best=tuple(expected)))
 
 
-def checked(analysis: StudyAnalysis) -> list[Guideline]:
+def checked(analysis: StudyAnalysis) -> list[Finding]:
     found = list(guidelines.guide(analysis))
     for guideline in found:
+        assert guideline.kind == "guideline"
         assert guideline.figure in ("axes", "marginals", "expected_best")
         assert guideline.text.endswith(".") and guideline.evidence.endswith(".")
         assert not re.search(r"\d{6}|nan|inf|None|\.\.|  ", guideline.text + guideline.evidence)
     return found
 
 
-def one(found: Sequence[Guideline], part: str) -> Guideline:
+def one(found: Sequence[Finding], part: str) -> Finding:
     (guideline,) = (guideline for guideline in found if part in guideline.text)
     return guideline
 
 
-def of_curve(part: str, **curves: list[float]) -> Guideline:
+def of_curve(part: str, **curves: list[float]) -> Finding:
     return one(guide([hand_made.importance(None, curves=curves)]), part)
 
 
@@ -77,13 +77,15 @@ def test_ends_that_are_inside_flat_or_natural_need_no_wider_range() -> None:
         "learning_rate": [12.0, 9.0, 8.5, 9.0],
         "units": [9.52, 9.51, 9.5],
         "noise_std": [9.0, 9.5, 10.0],
-        "one_minus_momentum": [10.0, 9.5, 9.0],
+        "momentum": [10.0, 9.5, 9.0],
     }
     found = guide([hand_made.importance(None, curves=curves)])
     assert not any("Extend" in guideline.text for guideline in found)
-    curves["one_minus_momentum"] = [9.0, 9.5, 10.0]
+    curves["momentum"] = [9.0, 9.5, 10.0]
     found = guide([hand_made.importance(None, curves=curves)])
-    assert "values of 1 - momentum beyond 0.01" in one(found, "Extend").text
+    assert "range of momenta beyond 0.99: the best average lies at its upper end" in (
+        one(found, "Extend").text
+    )
 
 
 def test_what_size_buys_and_costs() -> None:
@@ -98,7 +100,8 @@ def test_what_size_buys_and_costs() -> None:
         "times as long; half of that is gained by 40 units."
     )
     assert "by −0.600 nats per frame (± 0.071)" in found.evidence
-    assert "nothing that can be seen" in of_curve("Size buys", units=[9.5, 9.48, 9.46]).text
+    found = of_curve("No clear effect of size", units=[9.5, 9.48, 9.46])
+    assert found.text.endswith(": the change is within the forest's standard deviation.")
     assert "worse on average" in of_curve("Stay small", units=[9.0, 9.5, 10.0]).text
 
 
@@ -107,19 +110,19 @@ def test_whether_noise_pays() -> None:
     assert "about 0.50 pays" in found.text
     assert "−0.500 nats per frame; at 1.0: +0.100 nats per frame" in found.evidence
     assert "1.0 is clearly worse than 0" in of_curve("does not pay", noise_std=[9, 9.3, 9.6]).text
-    assert "trees disagree" in of_curve("Whether input noise", noise_std=[9.0, 9.01, 9.02]).text
+    assert of_curve("No clear effect of input noise", noise_std=[9.0, 9.01, 9.02])
 
 
 def test_whether_momentum_matters() -> None:
-    found = of_curve("Momentum is not worth", one_minus_momentum=[9.5, 9.55, 9.6])
+    found = of_curve("Momentum is not worth", momentum=[9.5, 9.55, 9.6])
     assert "changes by 0.10 nats per frame; it explains 0.4 % ± 2.0 %" in found.evidence
     # 1 - momentum 0.01 is momentum 0.99.
-    found = of_curve("Tune momentum too", one_minus_momentum=[9.0, 9.5, 10.0])
+    found = of_curve("Tune momentum too", momentum=[9.0, 9.5, 10.0])
     assert "best near 0.99" in found.text
     rough = hand_made.importance(
-        None, curves={"one_minus_momentum": [9.0, 9.5, 10.0]}, curve_spread=1.0
+        None, curves={"momentum": [9.0, 9.5, 10.0]}, curve_std=1.0
     )
-    assert one(guide([rough]), "Whether momentum matters")
+    assert one(guide([rough]), "No clear effect of momentum")
 
 
 def test_how_many_trials_are_enough() -> None:
@@ -131,7 +134,7 @@ def test_how_many_trials_are_enough() -> None:
     # 9.09 is reached after 0.91 of the way: the 19th of 20.
     assert "V 3 of 20 and NP 19 of 20" in found.evidence
     short = ExpectedBest("V", (), (9.0, 8.0), ())
-    assert "cannot be said yet" in one(guide([], [short]), "How many trials").text
+    assert "is unknown yet" in one(guide([], [short]), "How many trials").text
 
 
 def test_without_enough_trials_there_is_no_advice_on_hyperparameters() -> None:
@@ -150,8 +153,8 @@ def test_while_trials_are_missing_there_is_no_word_about_size() -> None:
         {"V": [entry("V", 0, 8.5)]}, waiting={"V": [hand_made.waiting("V", 1, 20)]}
     )
     found = checked(hand_made.analysis(study, importances=[hand_made.importance(None)]))
-    assert "for the time being, and for the larger networks" in found[0].text
-    assert found[0].evidence.startswith("1 of 2 trials have not ended.")
+    assert "preliminary and holds for the larger networks" in found[0].text
+    assert found[0].evidence.startswith("1 of 2 trials have not ended; ")
     assert one(found, "Search learning rates")
     assert not any("Larger is better" in one.text or "sizes" in one.text for one in found)
 
@@ -159,7 +162,7 @@ def test_while_trials_are_missing_there_is_no_word_about_size() -> None:
 def test_a_rough_forest_is_called_rough() -> None:
     rough = guide([hand_made.importance(None, explained=0.2)])
     for guideline in rough[:-1]:
-        assert "20 % of the variance of trials it has not seen: take the numbers as rough" in (
+        assert "20 % of the variance of out-of-bag trials: treat the numbers as rough" in (
             guideline.evidence
         )
 

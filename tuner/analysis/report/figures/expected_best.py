@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import matplotlib.figure
 import numpy as np
 
+from common.text import significant
 from tuner.analysis.report.figures import scales, style, svg
 from tuner.analysis.statistics.summaries import ExpectedBest
 from tuner.analysis.study_analysis import StudyAnalysis
-from tuner.analysis.words.notation import significant
 from tuner.tasks.task import Metric
 
 
@@ -24,12 +24,13 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
     if not shown:
         return None
     metric = analysis.metric
-    banded = _banded(shown)
+    with_band = _with_band(shown)
     caption = (
         f"Expected test {metric.name} of the trial that is best by validation, if only n of a "
         "variant's trials had been run (n on a log scale; lower is better). Markers: at the ticks "
         "and at all trials. "
-        f"Band: {banded.variant} ± one standard deviation of the validation score of the best of n."
+        f"Band: {with_band.variant} ± one standard deviation of the validation score of the best "
+        "of n."
     )
     if len(shown) < len(analysis.expected_best):
         caption += " Variants with a single trial are left out."
@@ -48,7 +49,7 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
 
 
 def plot(
-    curves: Sequence[ExpectedBest], looks: Mapping[str, style.Series], metric: Metric
+    curves: Sequence[ExpectedBest], styles: Mapping[str, style.Series], metric: Metric
 ) -> matplotlib.figure.Figure:
     """Draws one line a variant, with markers at 1, 2, 5, 10, ... trials."""
     figure = style.canvas(4.4)
@@ -62,14 +63,14 @@ def plot(
     )
     handles = []
     for curve in sorted(curves, key=lambda one: one.test[-1]):
-        look = looks[curve.variant]
+        series = styles[curve.variant]
         axes.plot(
             np.arange(1, len(curve.test) + 1),
             curve.test,
-            color=look.color,
-            linestyle=look.dash,
+            color=series.color,
+            linestyle=series.dash,
             linewidth=2.0,
-            marker=look.marker,
+            marker=series.marker,
             markersize=5.5,
             markevery=[int(n) - 1 for n in (*ticks, len(curve.test)) if n <= len(curve.test)],
             label=curve.variant,
@@ -77,14 +78,14 @@ def plot(
         )
         above = min(curve.test) > axes.get_ylim()[1]
         label = f"{curve.variant} (above)" if above else curve.variant
-        handles.append(style.legend_line(look, label, marker=True))
-    banded = _banded(curves)
-    middle, spread = np.array(banded.test), np.array(banded.spread)
+        handles.append(style.legend_line(series, label, marker=True))
+    with_band = _with_band(curves)
+    middle, std = np.array(with_band.test), np.array(with_band.std)
     axes.fill_between(
         np.arange(1, len(middle) + 1),
-        middle - spread,
-        middle + spread,
-        color=looks[banded.variant].color,
+        middle - std,
+        middle + std,
+        color=styles[with_band.variant].color,
         alpha=0.13,
         linewidth=0,
     )
@@ -98,6 +99,6 @@ def plot(
     return figure
 
 
-def _banded(curves: Sequence[ExpectedBest]) -> ExpectedBest:
+def _with_band(curves: Sequence[ExpectedBest]) -> ExpectedBest:
     """The curve that has a band: the baseline's, or the first."""
     return next((curve for curve in curves if curve.variant == style.BASELINE), curves[0])

@@ -10,12 +10,13 @@ import matplotlib.axes
 import matplotlib.figure
 import numpy as np
 
-from tuner.analysis.importance.factors import VARIANT, Factor
+from common.text import percent
+from tuner.analysis.importance.factors import VARIANT
 from tuner.analysis.importance.importance import TARGETS, Effect, Importance
 from tuner.analysis.report.figures import marginals, scales, style, svg
-from tuner.analysis.statistics.evidence import InsufficientData
+from tuner.analysis.statistics.summaries import InsufficientData
 from tuner.analysis.study_analysis import StudyAnalysis
-from tuner.analysis.words.notation import percent
+from tuner.search.space import Hyperparameter
 
 _TITLES = {"test": "variance of the test score", "seconds": "variance of the training time"}
 _PITCH = 1.8
@@ -32,13 +33,13 @@ class Bar:
     Attributes:
         column: where it stands.
         share: of the variance.
-        spread: over the trees; None where there is none.
+        std: over the trees; None where there is none.
         note: words behind the number.
     """
 
     column: str
     share: float
-    spread: float | None
+    std: float | None
     note: str = ""
 
 
@@ -66,11 +67,10 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
 
 def bars(importance: Importance) -> list[Bar]:
     """Lists the bars of a row: main effects, all pairs, all higher orders, the largest pair."""
-    factors = {factor.name: factor for factor in importance.factors}
     mains = {effect.names[0]: effect for effect in importance.mains}
+    factors = [factor for factor in scales.in_order(importance.factors) if factor.name in mains]
     listed = [
-        Bar(scales.name_of(factors[name]), mains[name].share, mains[name].spread)
-        for name in scales.in_order(mains)
+        Bar(factor.label, mains[factor.name].share, mains[factor.name].std) for factor in factors
     ]
     if not importance.pairs:
         return listed
@@ -78,8 +78,8 @@ def bars(importance: Importance) -> list[Bar]:
     return [
         *listed,
         Bar(_PAIRS, sum(effect.share for effect in importance.pairs), None),
-        Bar(_HIGHER, importance.higher_order.share, importance.higher_order.spread),
-        Bar(_LARGEST, largest.share, largest.spread, _pair(largest, factors)),
+        Bar(_HIGHER, importance.higher_order.share, importance.higher_order.std),
+        Bar(_LARGEST, largest.share, largest.std, _pair(largest, factors)),
     ]
 
 
@@ -159,7 +159,7 @@ def _draw_bars(axes: matplotlib.axes.Axes, drawn: Sequence[tuple[int, float, Bar
     rows = np.array([place for place, _, _ in drawn])
     starts = np.array([start for _, start, _ in drawn])
     shares = np.array([max(bar.share, 0.0) for _, _, bar in drawn])
-    spreads = np.array([bar.spread or 0.0 for _, _, bar in drawn])
+    deviations = np.array([bar.std or 0.0 for _, _, bar in drawn])
     interactions = {_PAIRS, _LARGEST, _HIGHER}
     axes.vlines(starts, rows - 0.5, rows + 0.5, color=style.MUTED, linewidth=0.8)
     axes.barh(
@@ -172,15 +172,15 @@ def _draw_bars(axes: matplotlib.axes.Axes, drawn: Sequence[tuple[int, float, Bar
         ],
         linewidth=0,
     )
-    low, high = np.maximum(shares - spreads, 0.0), np.minimum(shares + spreads, 1.0)
+    low, high = np.maximum(shares - deviations, 0.0), np.minimum(shares + deviations, 1.0)
     axes.hlines(rows, starts + low, starts + high, color=style.INK, linewidth=1.1)
     for (place, start, bar), end in zip(drawn, high, strict=True):
         words = f"{percent(bar.share)} {bar.note}".strip()
         axes.text(start + end + 0.05, place, words, va="center", fontsize=9)
 
 
-def _pair(effect: Effect, factors: Mapping[str, Factor]) -> str:
-    return " × ".join(scales.name_of(factors[name]) for name in scales.in_order(effect.names))
+def _pair(effect: Effect, factors: Sequence[Hyperparameter]) -> str:
+    return " × ".join(factor.label for factor in factors if factor.name in effect.names)
 
 
 def _short(variant: str | None) -> str:
@@ -206,11 +206,8 @@ def _caption(results: marginals.Results) -> str:
     if explained:
         low, high = min(explained), max(explained)
         words.append(
-            "The forests explain of trials that they have not seen (R², test score) "
-            + (
-                f"{low:.2f}."
-                if f"{low:.2f}" == f"{high:.2f}"
-                else f"{low:.2f} to {high:.2f}."
-            )
+            "Out-of-bag R² of the forests (test score): "
+            + " to ".join(dict.fromkeys((f"{low:.2f}", f"{high:.2f}")))
+            + "."
         )
     return " ".join(words + marginals.lacking(results))

@@ -6,12 +6,13 @@ import matplotlib.colors
 import matplotlib.figure
 import numpy as np
 
-from tuner.analysis.importance.factors import VARIANT, Factor
+from common.text import percent, significant
+from tuner.analysis.importance.factors import VARIANT
 from tuner.analysis.importance.importance import Importance, Surface
 from tuner.analysis.report.figures import marginals, scales, style, svg
 from tuner.analysis.statistics.summaries import Distribution
 from tuner.analysis.study_analysis import StudyAnalysis
-from tuner.analysis.words.notation import percent, significant
+from tuner.search.space import Hyperparameter
 from tuner.tasks.task import Metric
 
 _COLORS = "viridis_r"
@@ -57,11 +58,11 @@ def _chosen(results: marginals.Results) -> Importance | None:
 
 def _surfaces(importance: Importance) -> list[Surface]:
     """The surfaces in the order of the figure, the first hyperparameter on the horizontal axis."""
-    order = scales.in_order(factor.name for factor in importance.factors)
+    order = [factor.name for factor in scales.in_order(importance.factors)]
     turned = [
         surface
         if order.index(surface.names[0]) < order.index(surface.names[1])
-        else Surface(surface.names[::-1], surface.values[::-1], surface.mean.T)
+        else surface.turned()
         for surface in importance.surfaces
         if VARIANT not in surface.names
     ]
@@ -99,7 +100,8 @@ def plot(importance: Importance, metric: Metric) -> matplotlib.figure.Figure:
         )
         scales.factor_axis(axes.xaxis, first)
         scales.factor_axis(axes.yaxis, second)
-        left, lower = _place_of_lowest(surface)
+        places = zip((first, second), _lowest_at(surface), strict=True)
+        left, lower = (factor.sampled(value) for factor, value in places)
         for color, size, width in (("white", 8, 3.2), ("black", 7, 1.4)):
             axes.plot(
                 left,
@@ -157,27 +159,27 @@ def _levels(low: float, high: float, logarithmic: bool) -> np.ndarray:
     return np.geomspace(low, high, 129) if logarithmic else np.linspace(low, high, 129)
 
 
-def _factor(importance: Importance, name: str) -> Factor:
+def _factor(importance: Importance, name: str) -> Hyperparameter:
     return next(factor for factor in importance.factors if factor.name == name)
 
 
-def _edges(values: np.ndarray, factor: Factor) -> np.ndarray:
+def _edges(values: np.ndarray, factor: Hyperparameter) -> np.ndarray:
     """Ends of the cells around grid points, halfway on the sampling scale."""
-    points = np.log(values) if factor.scale == "log" else np.asarray(values, float)
-    ends = np.array([factor.low, factor.high], float)
-    first, last = np.log(ends) if factor.scale == "log" else ends
-    edges = np.concatenate([[first], (points[:-1] + points[1:]) / 2, [last]])
-    return np.exp(edges) if factor.scale == "log" else edges
+    points, ends = np.asarray(factor.sampled(values), float), np.array(factor.sampled_range, float)
+    if factor.logarithmic:
+        points, ends = np.log(points), np.log(ends)
+    edges = np.concatenate([ends[:1], (points[:-1] + points[1:]) / 2, ends[1:]])
+    return np.exp(edges) if factor.logarithmic else edges
 
 
-def _place_of_lowest(surface: Surface) -> tuple[float, float]:
+def _lowest_at(surface: Surface) -> tuple[float, float]:
     first, second = np.unravel_index(np.argmin(surface.mean), surface.mean.shape)
     return float(surface.values[0][first]), float(surface.values[1][second])
 
 
 def _lowest(surface: Surface, importance: Importance) -> str:
-    words = []
-    for name, value in zip(surface.names, _place_of_lowest(surface), strict=True):
-        shown = 1 - value if name == scales.MOMENTUM else value
-        words.append(f"{scales.name_of(_factor(importance, name))} {significant(shown, 2)}")
+    words = [
+        f"{_factor(importance, name).label} {significant(value, 2)}"
+        for name, value in zip(surface.names, _lowest_at(surface), strict=True)
+    ]
     return f"lowest {significant(float(surface.mean.min()))} at {' and '.join(words)}"

@@ -9,10 +9,10 @@ import matplotlib.figure
 import matplotlib.ticker
 import numpy as np
 
+from common.text import significant
 from tuner.analysis.report.figures import scales, style, svg
 from tuner.analysis.statistics.summaries import VariantSummary
 from tuner.analysis.study_analysis import StudyAnalysis
-from tuner.analysis.words.notation import significant
 from tuner.tasks.task import Metric
 from tuner.training.protocol import Epoch, TrialRecord
 
@@ -43,7 +43,7 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
 
 
 def plot(
-    summaries: Sequence[VariantSummary], looks: Mapping[str, style.Series], metric: Metric
+    summaries: Sequence[VariantSummary], styles: Mapping[str, style.Series], metric: Metric
 ) -> tuple[matplotlib.figure.Figure, int]:
     """Draws the curves; also counts the points above the panel."""
     figure = style.canvas(4.6)
@@ -55,12 +55,12 @@ def plot(
     high = axes.get_ylim()[1]
     handles = []
     for summary in sorted(summaries, key=lambda one: one.best.result.validation.mean):
-        look = looks[summary.variant]
-        _draw_thin(axes, summary.top[1:], look)
-        _draw_best(axes, summary.best, look)
+        series = styles[summary.variant]
+        _draw_thin(axes, summary.top[1:], series)
+        _draw_best(axes, summary.best, series)
         above = min(point.validation for point in _trained(summary.best)) > high
         label = f"{summary.variant} (above)" if above else summary.variant
-        handles.append(style.legend_line(look, label, marker=True))
+        handles.append(style.legend_line(series, label, marker=True))
     last = max(point.epoch for point in points)
     axes.set_xlim(1 - 0.02 * last if last > 1 else 0, last * 1.02)
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
@@ -71,7 +71,7 @@ def plot(
 
 
 def _draw_thin(
-    axes: matplotlib.axes.Axes, entries: Sequence[TrialRecord], look: style.Series
+    axes: matplotlib.axes.Axes, entries: Sequence[TrialRecord], series: style.Series
 ) -> None:
     """All in one line with gaps: one path in the file."""
     epochs: list[float] = []
@@ -80,16 +80,16 @@ def _draw_thin(
         epochs += [point.epoch for point in _trained(entry)] + [np.nan]
         values += [point.validation for point in _trained(entry)] + [np.nan]
     if epochs:
-        axes.plot(epochs, values, color=look.color, linewidth=0.6, alpha=0.45, zorder=2)
+        axes.plot(epochs, values, color=series.color, linewidth=0.6, alpha=0.45, zorder=2)
 
 
-def _draw_best(axes: matplotlib.axes.Axes, entry: TrialRecord, look: style.Series) -> None:
+def _draw_best(axes: matplotlib.axes.Axes, entry: TrialRecord, series: style.Series) -> None:
     curve = _trained(entry)
     axes.plot(
         [point.epoch for point in curve],
         [point.validation for point in curve],
-        color=look.color,
-        linestyle=look.dash,
+        color=series.color,
+        linestyle=series.dash,
         linewidth=2.0,
         marker="." if len(curve) < _FEW else "",
         zorder=3,
@@ -99,8 +99,8 @@ def _draw_best(axes: matplotlib.axes.Axes, entry: TrialRecord, look: style.Serie
     axes.plot(
         [point.epoch for point in chosen],
         [point.validation for point in chosen],
-        color=look.color,
-        marker=look.marker,
+        color=series.color,
+        marker=series.marker,
         markersize=8,
         markeredgecolor=style.PAPER,
         markeredgewidth=0.8,

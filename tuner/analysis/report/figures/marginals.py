@@ -11,13 +11,13 @@ import matplotlib.axes
 import matplotlib.figure
 import numpy as np
 
-from tuner.analysis.importance.factors import VARIANT, Factor
+from common.text import significant
+from tuner.analysis.importance.factors import VARIANT
 from tuner.analysis.importance.importance import TARGETS, Importance, Marginal
 from tuner.analysis.report.figures import scales, style, svg
-from tuner.analysis.statistics.evidence import InsufficientData
-from tuner.analysis.statistics.summaries import Distribution
+from tuner.analysis.statistics.summaries import Distribution, InsufficientData
 from tuner.analysis.study_analysis import StudyAnalysis
-from tuner.analysis.words.notation import significant
+from tuner.search.space import Hyperparameter
 from tuner.tasks.task import Metric
 
 Results: TypeAlias = Mapping[tuple[str | None, str], Importance | InsufficientData]
@@ -43,12 +43,11 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
 
 
 def plot(
-    results: Results, looks: Mapping[str, style.Series], metric: Metric
+    results: Results, styles: Mapping[str, style.Series], metric: Metric
 ) -> matplotlib.figure.Figure:
     """Draws a row of panels a hyperparameter: the score at the left, the time at the right."""
     found = [one for one in results.values() if isinstance(one, Importance)]
-    by_name = {factor.name: factor for factor in found[0].factors if factor.name != VARIANT}
-    factors = [by_name[name] for name in scales.in_order(by_name)]
+    factors = scales.in_order(factor for factor in found[0].factors if factor.name != VARIANT)
     names = list(dict.fromkeys(variant for variant, _ in results if variant is not None))
     shown = [
         variant
@@ -78,13 +77,13 @@ def plot(
         }
         label, unit = _axis_words(target, ofs, metric)
         for panel, factor in zip(grid[:, column], factors, strict=True):
-            _draw_panel(panel, factor, ofs, looks, unit)
+            _draw_panel(panel, factor, ofs, styles, unit)
             panel.set_ylabel(label)
             if not ofs:
                 _say_why(panel, results, target)
     figure.legend(
         handles=[
-            style.legend_line(looks[variant], variant)
+            style.legend_line(styles[variant], variant)
             if variant is not None
             else style.legend_line(style.POOLED, _POOLED)
             for variant in shown
@@ -114,34 +113,33 @@ def _axis_words(
 
 def _draw_panel(
     axes: matplotlib.axes.Axes,
-    factor: Factor,
+    factor: Hyperparameter,
     results: Mapping[str | None, Importance],
-    looks: Mapping[str, style.Series],
+    styles: Mapping[str, style.Series],
     unit: float,
 ) -> None:
     scales.factor_axis(axes.xaxis, factor)
     prominent = _prominent(results)
     lines = {
-        variant: dataclasses.replace(found, mean=found.mean / unit, spread=found.spread / unit)
+        variant: dataclasses.replace(found, mean=found.mean / unit, std=found.std / unit)
         for variant, one in results.items()
         if (found := _marginal(one, factor.name)) is not None
     }
     for variant, line in lines.items():
-        look = style.POOLED if variant is None else looks[variant]
+        series = style.POOLED if variant is None else styles[variant]
+        across = factor.sampled(line.values)
         axes.plot(
-            line.values,
+            across,
             line.mean,
-            color=look.color,
-            linestyle=look.dash,
+            color=series.color,
+            linestyle=series.dash,
             linewidth=2.2 if variant in prominent else 1.1,
             zorder=4 if variant in prominent else 3,
             label=variant or _POOLED,
         )
         if variant in prominent:
-            low, high = line.mean - line.spread, line.mean + line.spread
-            axes.fill_between(
-                line.values, low, high, color=look.color, alpha=0.15, linewidth=0
-            )
+            low, high = line.mean - line.std, line.mean + line.std
+            axes.fill_between(across, low, high, color=series.color, alpha=0.15, linewidth=0)
     if lines:
         _set_ends(axes, lines, prominent)
 
@@ -158,11 +156,11 @@ def _set_ends(
     every = Distribution.of(np.concatenate([line.mean for line in lines.values()]).tolist())
     highest = max(
         min(scales.shown_to(every), scales.common_end(lowest, tops)),
-        *(float(np.quantile(line.mean + line.spread, 0.9)) for line in thick),
+        *(float(np.quantile(line.mean + line.std, 0.9)) for line in thick),
         *(float(line.mean.max()) for line in thick or lines.values()),
     )
     # Scores and times are positive, whatever a band says.
-    bands = [float(np.quantile(line.mean - line.spread, 0.1)) for line in thick]
+    bands = [float(np.quantile(line.mean - line.std, 0.1)) for line in thick]
     scales.value_axis(
         axes.yaxis, min(lowest, *(max(band, 0.5 * lowest) for band in [*bands, lowest])), highest
     )
@@ -230,13 +228,8 @@ def _caption(results: Results, metric: Metric, canvas: matplotlib.figure.Figure)
             "A thin line far above the rest leaves its panel; one that is not in it at all is "
             "named with an arrow."
         )
-    if any(
-        factor.name == scales.MOMENTUM
-        for one in results.values()
-        if isinstance(one, Importance)
-        for factor in one.factors
-    ):
-        words.append("Momentum is laid out as 1 − momentum on a log scale.")
+    first = next(one for one in results.values() if isinstance(one, Importance))
+    words += scales.turned(first.factors)
     return " ".join(words + lacking(results))
 
 
@@ -274,18 +267,12 @@ def _description(results: Results, metric: Metric) -> str:
 
 
 def _lowest(variant: str | None, importance: Importance, metric: Metric) -> str:
-    labels = {factor.name: factor for factor in importance.factors}
-    parts: Sequence[str] = [
-        f"{significant(float(one.mean.min()))} at {_where(one, labels[one.name])}"
+    labels = {factor.name: factor.label for factor in importance.factors}
+    parts = [
+        f"{significant(float(one.mean.min()))} at {labels[one.name]} "
+        f"{significant(float(one.values[np.argmin(one.mean)]), 2)}"
         for one in importance.marginals
         if one.name != VARIANT
     ]
     who = "All variants pooled" if variant is None else variant
     return f"{who}: lowest mean {metric.name} {', '.join(parts)}."
-
-
-def _where(marginal: Marginal, factor: Factor) -> str:
-    value = float(marginal.values[np.argmin(marginal.mean)])
-    if factor.name == scales.MOMENTUM:
-        value = 1 - value
-    return f"{scales.name_of(factor)} {significant(value, 2)}"

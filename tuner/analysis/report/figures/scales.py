@@ -9,12 +9,9 @@ import matplotlib.axis
 import matplotlib.ticker
 import numpy as np
 
-from tuner.analysis.importance.factors import VARIANT, Factor
+from common.text import capitalized
 from tuner.analysis.statistics.summaries import Distribution
-
-MOMENTUM = "one_minus_momentum"
-ORDER = ("learning_rate", "units", "noise_std", MOMENTUM, VARIANT)
-"""Hyperparameters as the paper's Figure 4 has them, what matters most first."""
+from tuner.search.space import Hyperparameter
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _WIDE = 3.0
@@ -81,9 +78,9 @@ def is_wide(low: float, high: float) -> bool:
 
 
 def shown_to(values: Distribution) -> float:
-    """Where an axis may end, so that a few trials far out, as untrained ones, flatten nothing.
+    """Where an axis may end, so that a few outliers, as untrained networks, flatten nothing.
 
-    That is where values are far out, or the mean if that is higher, or the highest value if that is
+    That is Tukey's outer fence, or the mean if that is higher, or the highest value if that is
     lower.
 
     Example:
@@ -92,7 +89,7 @@ def shown_to(values: Distribution) -> float:
         >>> shown_to(Distribution.of([1.0, 2.0, 3.0, 4.0, 60.0]))
         14.0
     """
-    return min(values.maximum, max(values.far_out, values.mean))
+    return min(values.maximum, max(values.tukey_fence, values.mean))
 
 
 def common_end(lowest: float, ends: Sequence[float]) -> float:
@@ -109,19 +106,28 @@ def common_end(lowest: float, ends: Sequence[float]) -> float:
         (15.5, 12.0)
     """
     lower, upper, highest = np.quantile(ends, [0.25, 0.75, 1.0])
-    far_out = upper + 3 * (upper - lower)
-    cut = far_out > lowest and highest - lowest > 2 * (far_out - lowest)
-    return float(far_out if cut else highest)
+    fence = upper + 3 * (upper - lower)
+    cut = fence > lowest and highest - lowest > 2 * (fence - lowest)
+    return float(fence if cut else highest)
 
 
-def in_order(names: Iterable[str]) -> list[str]:
-    """Sorts hyperparameters; those that are not in `ORDER` come last.
+def in_order(factors: Iterable[Hyperparameter]) -> list[Hyperparameter]:
+    """Sorts hyperparameters as the paper's Figure 4 has them; others come last.
 
     Example:
-        >>> in_order(["units", "learning_rate"])
-        ['learning_rate', 'units']
+        >>> [factor.name for factor in in_order(PAPER)]
+        ['learning_rate', 'units', 'noise_std', 'momentum']
     """
-    return sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+    return sorted(factors, key=lambda factor: factor.rank)
+
+
+def turned(factors: Iterable[Hyperparameter]) -> list[str]:
+    """Sentences about hyperparameters that are not laid out as they are written."""
+    return [
+        f"{capitalized(factor.label)} is laid out as 1 − {factor.label} on a log scale."
+        for factor in factors
+        if factor.scale == "one_minus_log"
+    ]
 
 
 def value_axis(
@@ -154,56 +160,45 @@ def value_axis(
     return wide
 
 
-def factor_ticks(factor: Factor) -> list[tuple[float, str]]:
-    """Chooses the ticks of a hyperparameter: where they are, and what is written there.
+def factor_ticks(factor: Hyperparameter) -> list[tuple[float, str]]:
+    """Chooses the ticks of a hyperparameter: the sampled quantity, and what is written there.
 
     Example:
-        >>> factor_ticks(Factor("one_minus_momentum", "momentum", 0.01, 1.0, "log"))
+        >>> factor_ticks(PAPER["momentum"])
         [(0.01, '0.99'), (0.1, '0.9'), (1.0, '0')]
     """
-    if factor.scale == "log":
-        ticks = log_ticks(factor.low, factor.high)
+    low, high = factor.sampled_range
+    if factor.logarithmic:
+        ticks = log_ticks(low, high)
     else:
         locator = matplotlib.ticker.MaxNLocator(nbins=5)
-        ticks = [
-            float(tick)
-            for tick in locator.tick_values(factor.low, factor.high)
-            if factor.low <= tick <= factor.high
-        ]
-    if factor.name == MOMENTUM:
-        return [(tick, number(round(1 - tick, 9))) for tick in ticks]
-    powers = factor.scale == "log" and factor.low < 1e-3
+        ticks = [float(tick) for tick in locator.tick_values(low, high) if low <= tick <= high]
+    if factor.scale == "one_minus_log":
+        return [(tick, number(round(factor.sampled(tick), 9))) for tick in ticks]
+    powers = factor.logarithmic and low < 1e-3
     return [(tick, _power(tick) if powers else number(tick)) for tick in ticks]
 
 
-def factor_axis(axis: matplotlib.axis.Axis, factor: Factor, *, label: bool = True) -> None:
-    """Lays out a hyperparameter on the scale that it was sampled on.
+def factor_axis(axis: matplotlib.axis.Axis, factor: Hyperparameter) -> None:
+    """Lays out a hyperparameter on the scale that it was sampled on, and names the axis.
 
-    Momentum was varied as 1 - momentum on a log scale: the axis is written as momentum, and runs
-    from none at the left to much at the right.
+    Where 1 - value was sampled, the axis is of that quantity, its ticks are values, and the
+    smallest value is at the left.
 
     Args:
         axis: horizontal or vertical.
         factor: what is laid out.
-        label: whether the axis is named.
     """
     ticks = factor_ticks(factor)
-    momentum = factor.name == MOMENTUM
-    ends = (factor.high, factor.low) if momentum else (factor.low, factor.high)
+    low, high = factor.sampled_range
     _lay_out(
         axis,
-        ends,
+        (high, low) if factor.scale == "one_minus_log" else (low, high),
         [value for value, _ in ticks],
         [words for _, words in ticks],
-        logarithmic=factor.scale == "log",
+        logarithmic=factor.logarithmic,
     )
-    if label:
-        axis.set_label_text(name_of(factor))
-
-
-def name_of(factor: Factor) -> str:
-    """What an axis of a hyperparameter is called."""
-    return factor.label
+    axis.set_label_text(factor.label)
 
 
 def time_unit(longest: float) -> tuple[str, float]:

@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.axes
 import matplotlib.figure
 import numpy as np
 
-from tuner.analysis.importance.factors import Factor
+from common.text import significant
 from tuner.analysis.report.figures import scales, style, svg
 from tuner.analysis.statistics.summaries import VariantSummary
 from tuner.analysis.study_analysis import StudyAnalysis
-from tuner.analysis.words.notation import significant
+from tuner.search.space import Hyperparameter, Space
 from tuner.tasks.task import Metric
 from tuner.training.protocol import TrialRecord
 
 _EACH = 0.95
 _PITCH = 1.2
 _GAP = (np.nan, np.nan)
-_LABELS = {"learning_rate": "learning rate", "units": "units", "noise_std": "input noise"} | {
-    scales.MOMENTUM: "1 - momentum"
-}
 
 
 def draw(analysis: StudyAnalysis) -> svg.Figure | None:
     """Draws a row of panels a variant, one for each hyperparameter."""
-    if not analysis.summaries:
-        return None
     metric, records = analysis.metric, analysis.records
-    canvas, above = plot(analysis.summaries, records.entries, records.facts["space"], metric)
-    trials = [entry for each in records.entries.values() for entry in each]
+    space, trials = records.space, records.all_entries
+    if not (analysis.summaries and space.varied):
+        return None
+    canvas, above = plot(analysis.summaries, records.entries, space, metric)
     diverged = sum(entry.result.diverged for entry in trials)
     caption = (
         f"Test {metric.name} at the best validation epoch of all {len(trials)} finished trials, by "
-        "each hyperparameter; lower is better. A row a variant, all on the same vertical axis. "
-        "Momentum is laid out as 1 − momentum on a log scale."
+        "each hyperparameter; lower is better. A row a variant, all on the same vertical axis."
     )
+    caption = " ".join([caption, *scales.turned(space.varied)])
     if diverged:
         caption += (
             f" Orange crosses: trials that diverged ({diverged}), with the score of their best "
@@ -46,28 +43,19 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
     if above:
         caption += f" Triangles at the upper edge: scores far above the rest ({above})."
     best = min(trials, key=lambda entry: entry.result.test.mean)
+    values = best.trial.values
+    at = [f"{row.label} {row.write(values[row.name], 2)}" for row in scales.in_order(space)]
     description = (
         f"{len(trials)} points. The lowest test {metric.name} is "
-        f"{significant(best.result.test.mean)} ({best.trial.variant}, learning rate "
-        f"{significant(best.trial.learning_rate, 2)}, {best.trial.units} units, momentum "
-        f"{significant(best.trial.momentum, 2)}, input noise "
-        f"{significant(best.trial.noise_std, 2)})."
+        f"{significant(best.result.test.mean)} ({', '.join([best.trial.variant, *at])})."
     )
     return svg.render(canvas, "axes", "Every trial", caption, description)
-
-
-_VALUES: Mapping[str, Callable[[TrialRecord], float]] = {
-    "learning_rate": lambda entry: entry.trial.learning_rate,
-    "units": lambda entry: entry.trial.units,
-    "noise_std": lambda entry: entry.trial.noise_std,
-    scales.MOMENTUM: lambda entry: 1 - entry.trial.momentum,
-}
 
 
 def plot(
     summaries: Sequence[VariantSummary],
     entries: Mapping[str, Sequence[TrialRecord]],
-    space: Mapping[str, Sequence[float]],
+    space: Space,
     metric: Metric,
 ) -> tuple[matplotlib.figure.Figure, int]:
     """Draws one panel a variant; also counts the trials above it.
@@ -75,7 +63,7 @@ def plot(
     The hyperparameters stand side by side in it: a panel each for 9 variants and 4 hyperparameters
     would take matplotlib four times as long.
     """
-    factors = [_factor(name, *space[name]) for name in _VALUES]
+    factors = scales.in_order(space.varied)
     rows = len(summaries)
     figure = style.canvas(0.4 + 0.6 + rows * _EACH + (rows - 1) * 0.14)
     figure.subplots_adjust(
@@ -106,12 +94,8 @@ def plot(
     return figure, above
 
 
-def _factor(name: str, low: float, high: float) -> Factor:
-    return Factor(name, _LABELS[name], low, high, "linear" if name == "noise_std" else "log")
-
-
 def _draw_points(
-    axes: matplotlib.axes.Axes, factors: Sequence[Factor], trials: Sequence[TrialRecord]
+    axes: matplotlib.axes.Axes, factors: Sequence[Hyperparameter], trials: Sequence[TrialRecord]
 ) -> int:
     """Draws a trial once for each hyperparameter, and counts the trials above the panel.
 
@@ -122,9 +106,9 @@ def _draw_points(
     def points(chosen: Iterable[TrialRecord]) -> np.ndarray:
         return np.array(
             [
-                (place * _PITCH + _unit(_VALUES[factor.name](entry), factor), score)
+                (place * _PITCH + _across(factor.sampled(values[factor.name]), factor), score)
                 for entry in chosen
-                for score in [min(entry.result.test.mean, top)]
+                for values, score in [(entry.trial.values, min(entry.result.test.mean, top))]
                 for place, factor in enumerate(factors)
             ]
         ).reshape(-1, 2)
@@ -149,23 +133,23 @@ def _draw_points(
     return len(above)
 
 
-def _unit(value: float, factor: Factor) -> float:
-    """Where a value lies between the left and the right end of its hyperparameter."""
-    low, high = factor.low, factor.high
-    if factor.scale == "log":
-        value, low, high = np.log(value), np.log(low), np.log(high)
-    place = (value - low) / (high - low)
-    return float(1 - place if factor.name == scales.MOMENTUM else place)
+def _across(quantity: float, factor: Hyperparameter) -> float:
+    """Where a sampled quantity lies between the left and the right end of its hyperparameter."""
+    low, high = factor.sampled_range
+    if factor.logarithmic:
+        quantity, low, high = np.log(quantity), np.log(low), np.log(high)
+    place = (quantity - low) / (high - low)
+    return float(1 - place if factor.scale == "one_minus_log" else place)
 
 
-def _draw_frames(axes: matplotlib.axes.Axes, factors: Sequence[Factor]) -> None:
+def _draw_frames(axes: matplotlib.axes.Axes, factors: Sequence[Hyperparameter]) -> None:
     """Draws a base line for each hyperparameter, and a grid at its ticks and at those of scores."""
     low, high = axes.get_ylim()
     grid, base = [], []
     for place, factor in enumerate(factors):
         left, right = place * _PITCH - 0.02, place * _PITCH + 1.02
         for value, _ in scales.factor_ticks(factor):
-            across = place * _PITCH + _unit(value, factor)
+            across = place * _PITCH + _across(value, factor)
             grid += [(across, low), (across, high), _GAP]
         for score in axes.get_yticks():
             grid += [(left, score), (right, score), _GAP]
@@ -177,16 +161,16 @@ def _draw_frames(axes: matplotlib.axes.Axes, factors: Sequence[Factor]) -> None:
     axes.tick_params(axis="x", length=0)
 
 
-def _name_columns(axes: matplotlib.axes.Axes, factors: Sequence[Factor]) -> None:
+def _name_columns(axes: matplotlib.axes.Axes, factors: Sequence[Hyperparameter]) -> None:
     ticks = [
-        (place * _PITCH + _unit(value, factor), words)
+        (place * _PITCH + _across(value, factor), words)
         for place, factor in enumerate(factors)
         for value, words in scales.factor_ticks(factor)
     ]
     axes.set_xticks([place for place, _ in ticks], [words for _, words in ticks])
     for place, factor in enumerate(factors):
         axes.annotate(
-            scales.name_of(factor),
+            factor.label,
             (place * _PITCH + 0.5, 0),
             xycoords=("data", "axes fraction"),
             xytext=(0, -24),

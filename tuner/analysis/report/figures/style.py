@@ -1,4 +1,4 @@
-"""The one look of all figures.
+"""The one style of all figures.
 
 Series colors have a contrast of at least 3:1 with white and with the dark page (WCAG 2.2, success
 criterion 1.4.11). Nine colors in so narrow a band of lightness cannot all differ for color-blind
@@ -7,6 +7,7 @@ readers, so every variant has a dash and a marker of its own too.
 
 from __future__ import annotations
 
+import colorsys
 import dataclasses
 from collections.abc import Iterable
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import matplotlib.axes
 import matplotlib.figure
 import matplotlib.lines
+import numpy as np
 
 BASELINE = "V"
 """The variant that the others are compared with; it is drawn in the color of text."""
@@ -84,7 +86,7 @@ SETTINGS: dict[Any, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """How a variant looks in every figure.
+    """How a variant is drawn in every figure.
 
     Attributes:
         color: of lines and points.
@@ -114,19 +116,41 @@ _OTHERS = (
 
 
 def series(variants: Iterable[str]) -> dict[str, Series]:
-    """Gives each variant its look, by its place in a study; vanilla's is always the same.
+    """Gives each variant its style, by its place in a study; vanilla's is always the same.
 
     Args:
         variants: codes, in the order of the tables.
 
     Example:
-        >>> looks = series(["V", "NIG", "NFG"])
-        >>> looks["NFG"].marker, looks["V"] == series(["NP", "V"])["V"]
+        >>> styles = series(["V", "NIG", "NFG"])
+        >>> styles["NFG"].marker, styles["V"] == series(["NP", "V"])["V"]
         ('^', True)
     """
     others = [variant for variant in variants if variant != BASELINE]
-    looks = {variant: _OTHERS[place % len(_OTHERS)] for place, variant in enumerate(others)}
-    return {BASELINE: _BASELINE, **looks}
+    styles = (*_OTHERS, *map(_further, range(len(others))))
+    return {BASELINE: _BASELINE, **dict(zip(others, styles, strict=False))}
+
+
+def _further(place: int) -> Series:
+    """The style of a series after the nine, different from theirs and from all others.
+
+    Its color has the luminance between white and the dark page that contrasts with both.
+    """
+    hue = np.array(colorsys.hsv_to_rgb((0.08 + place * _GOLDEN) % 1, 1, 1))
+    linear = np.where(hue <= 0.04045, hue / 12.92, ((hue + 0.055) / 1.055) ** 2.4)
+    luminance = float(linear @ [0.2126, 0.7152, 0.0722])
+    excess = (_LUMINANCE - luminance) / (1 - luminance)
+    linear = linear * _LUMINANCE / luminance if excess < 0 else linear + excess * (1 - linear)
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    color = "#" + "".join(f"{round(255 * channel):02x}" for channel in encoded)
+    # Dashes of a length of their own; markers, then letters.
+    dash = (0, (2 + 0.5 * place, 1.2, 1.2, 1.2, 1.2, 1.2))
+    markers = ("*", "p", "h", "d", "8", "H", *(f"${chr(97 + letter)}$" for letter in range(26)))
+    return Series(color, dash, markers[place % len(markers)])
+
+
+_GOLDEN = (5**0.5 - 1) / 2
+_LUMINANCE = 0.2
 
 
 def canvas(height: float) -> matplotlib.figure.Figure:
@@ -175,15 +199,15 @@ def margins(
     }
 
 
-def legend_line(look: Series, label: str, *, marker: bool = False) -> matplotlib.lines.Line2D:
+def legend_line(series: Series, label: str, *, marker: bool = False) -> matplotlib.lines.Line2D:
     """A line for a legend."""
     return matplotlib.lines.Line2D(
         [],
         [],
-        color=look.color,
-        linestyle=look.dash,
+        color=series.color,
+        linestyle=series.dash,
         linewidth=2.0,
-        marker=look.marker if marker else "",
+        marker=series.marker if marker else "",
         markersize=5.5,
         label=label,
     )

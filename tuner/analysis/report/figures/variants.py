@@ -9,11 +9,16 @@ import matplotlib.figure
 import matplotlib.ticker
 import numpy as np
 
+from common.text import significant
 from tuner.analysis.report.figures import scales, style, svg
-from tuner.analysis.statistics.evidence import InsufficientData
-from tuner.analysis.statistics.summaries import LEVEL, Comparison, Distribution, VariantSummary
+from tuner.analysis.statistics.summaries import (
+    LEVEL,
+    Comparison,
+    Distribution,
+    InsufficientData,
+    VariantSummary,
+)
 from tuner.analysis.study_analysis import StudyAnalysis
-from tuner.analysis.words.notation import significant
 from tuner.tasks.task import Metric
 
 _MARKS = {"worse": "▲ worse", "better": "▼ better"}

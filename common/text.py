@@ -1,8 +1,9 @@
-"""How numbers are written for people: three or four digits, never eight."""
+"""How numbers and lists are written for people: three or four digits, never eight."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 
 def significant(value: float | None, digits: int = 4) -> str:
@@ -68,3 +69,50 @@ def percent(share: float) -> str:
         ('83 %', '3.1 %', '0.0 %')
     """
     return f"{100 * share:.0f} %" if abs(share) >= 0.0995 else f"{100 * share:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """Writes a time span.
+
+    Example:
+        >>> duration(45), duration(200), duration(7300), duration(1e6)
+        ('45 s', '3.3 min', '2.0 h', '11.6 days')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.1f} min"
+    if seconds < 72 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Joins words as a sentence does.
+
+    Example:
+        >>> listed(["NFG"]), listed(["NFG", "NOAF"]), listed(["NFG", "NOAF", "NP"])
+        ('NFG', 'NFG and NOAF', 'NFG, NOAF and NP')
+    """
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def counted(number: int, noun: str) -> str:
+    """Counts things.
+
+    Example:
+        >>> counted(1, "trial"), counted(1800, "trial")
+        ('1 trial', '1,800 trials')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def capitalized(text: str) -> str:
+    """Begins a sentence; leaves codes such as NP as they are.
+
+    Example:
+        >>> capitalized("the learning rate")
+        'The learning rate'
+    """
+    return text[:1].upper() + text[1:]
