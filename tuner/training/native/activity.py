@@ -18,12 +18,13 @@ class Activity(NamedTuple):
         gates: activations i f z o, [directions, frames, row]; a row is [gates, width] and a gap.
         cells: c, [directions, frames + 1, width]; row s is the cell before step s.
         squashed: h(c), [directions, frames, width].
-        seen: activations i f o for the gate recurrence, [directions, frames, 3, width].
+        seen: activations i f o for the gate recurrence,
+            [directions, frames, recurrent_gates, width].
         hidden: h, [frames, directions * width + 1], the last always 1.
         deltas: ∂loss/∂(net input) of the gates, as `gates`.
         hidden_slopes: ∂loss/∂h, [frames, directions * width].
         cell_slope: ∂loss/∂c of the step after, [width].
-        gate_slopes: ∂loss/∂(i f o) through the step after, [3, width].
+        gate_slopes: ∂loss/∂(i f o) through the step after, [3, width] and less without gates.
         logits: outputs and then ∂loss/∂outputs, [frames, output_width].
         transposed: the output kernel with rows and columns exchanged.
     """

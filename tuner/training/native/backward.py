@@ -51,6 +51,8 @@ def _step_back(shape, parameters, activity, direction, at, cell, squashed, slope
     see_o = peephole_at(shape, shape.output_peephole, direction)
     at_i, at_f = at + shape.input_gate * width, at + shape.forget_gate * width
     at_z, at_o = at + shape.block_input * width, at + shape.output_gate * width
+    # Without the block input, which has no gate recurrence and stands before o.
+    through_f, through_o = shape.forget_gate * width, (shape.output_gate - 1) * width
     for unit in range(0, width, LANES):
         from_hidden = load(activity.hidden_slopes, slope + unit)
         out = load(activity.squashed, squashed + unit)
@@ -58,7 +60,7 @@ def _step_back(shape, parameters, activity, direction, at, cell, squashed, slope
         to_cell = load(carried, unit)
         if shape.output_gate >= 0:
             o = load(gates, at_o + unit)
-            upward = multiply_add(from_hidden, out, load(through, 2 * width + unit))
+            upward = multiply_add(from_hidden, out, load(through, through_o + unit))
             delta = upward * _slope_of_gate(o)
             store(deltas, at_o + unit, delta)
             from_hidden = from_hidden * o
@@ -83,7 +85,7 @@ def _step_back(shape, parameters, activity, direction, at, cell, squashed, slope
         if shape.forget_gate >= 0:
             f = load(gates, at_f + unit)
             to_old = to_cell * f
-            upward = multiply_add(to_cell, old, load(through, width + unit))
+            upward = multiply_add(to_cell, old, load(through, through_f + unit))
             delta = upward * _slope_of_gate(f)
             store(deltas, at_f + unit, delta)
             if shape.forget_peephole >= 0:
@@ -118,7 +120,7 @@ def backward(shape, parameters, activity, direction, frames, length):
     squashed = direction * frames * width
     slope, slope_row = frame_rows(direction, length, shape.directions * width)
     slope += direction * width
-    seen_row = shape.recurrent_gates * width
+    seen_row, early = shape.recurrent_gates * width, shape.block_input * width
     gate_kernel = direction * seen_row * seen_row
     activity.cell_slope[:] = _ZERO
     activity.gate_slopes[:] = _ZERO
@@ -138,12 +140,12 @@ def backward(shape, parameters, activity, direction, frames, length):
                 activity.gate_slopes[:] = _ZERO
                 add_column_product(
                     activity.gate_slopes, START, parameters.gate_recurrent_kernel, gate_kernel,
-                    seen_row, activity.deltas, at, seen_row, 2 * width, step % 2 == 0,
+                    seen_row, activity.deltas, at, seen_row, early, step % 2 == 0,
                 )  # fmt: skip
                 add_column_product(
                     activity.gate_slopes, START, parameters.gate_recurrent_kernel,
-                    gate_kernel + 2 * width, seen_row, activity.deltas, at + 3 * width, seen_row,
-                    width, step % 2 == 0,
+                    gate_kernel + early, seen_row, activity.deltas, at + early + width, seen_row,
+                    seen_row - early, step % 2 == 0,
                 )  # fmt: skip
 
 
@@ -200,17 +202,17 @@ def descend(shape, parameters, velocities, activity, direction, frames, length, 
         hidden_row, activity.deltas, deltas + step, step, width, columns, length - 1,
     )  # fmt: skip
     if shape.recurrent_gates:
-        row = shape.recurrent_gates * width
+        row, early = shape.recurrent_gates * width, shape.block_input * width
         kernel, seen = direction * row * row, direction * frames * row
         descend_product(
             parameters.gate_recurrent_kernel, velocities.gate_recurrent_kernel, momentum, rate,
             kernel, row, activity.seen, seen, NEXT, row, activity.deltas, deltas + step, step,
-            row, 2 * width, length - 1,
+            row, early, length - 1,
         )  # fmt: skip
         descend_product(
             parameters.gate_recurrent_kernel, velocities.gate_recurrent_kernel, momentum, rate,
-            kernel + 2 * width, row, activity.seen, seen, NEXT, row, activity.deltas,
-            deltas + step + 3 * width, step, row, width, length - 1,
+            kernel + early, row, activity.seen, seen, NEXT, row, activity.deltas,
+            deltas + step + early + width, step, row, row - early, length - 1,
         )  # fmt: skip
     cell = direction * (frames + 1) * width
     for gate, peephole, see in (

@@ -15,6 +15,7 @@ from tuner.training.native import epoch, heads, memory
 from tuner.training.native.activity import room_for
 from tuner.training.protocol import Protocol, Score, Trial, TrialResult
 from tuner.training.trial_state import Checkpoint, CheckpointTimer, Observer, TrialState, Weights
+from zoo.variants import VARIANTS
 
 _ENGINE = "native"
 """The engine's name in ledgers and checkpoints."""
@@ -27,7 +28,7 @@ class _Network:
     """The network of one trial: weights, velocities and room for the longest sequence."""
 
     def __init__(self, task: Task, corpus: Corpus, trial: Trial, protocol: Protocol) -> None:
-        self.shape = memory.shape_of(task, trial.variant, trial.units)
+        self.shape = memory.shape_of(task, VARIANTS[trial.variant], trial.units)
         self.sizes = memory.keras_shapes(self.shape)
         self._trial = trial
         self._rate = np.float32(trial.learning_rate * (1.0 - trial.momentum))
@@ -199,7 +200,7 @@ def train(
         The outcome of each trial in the order of `trials`.
     """
     # Targets are laid out alike for every variant and number of units.
-    shape = memory.shape_of(task, "V", 1)
+    shape = memory.shape_of(task, VARIANTS["V"], 1)
     train_split, validation, test = (
         epoch.split_of(split, shape) for split in (corpus.train, corpus.validation, corpus.test)
     )

@@ -1,4 +1,4 @@
-"""One direction of an LSTM through time, for all nine variants.
+"""One direction of an LSTM through time, for every variant.
 
 The equations are those of `zoo.variants`; what differs between the variants are the switches of
 `Shape`.
@@ -105,9 +105,9 @@ def _step(shape, parameters, activity, direction, at, cell, squashed, hidden):
 def _keep_gates(shape, gates, at, seen, to):
     """Copies i, f, o of a step for the next step's gate recurrence; padded units stay 0."""
     width = shape.width
-    for gate in range(3):
+    for gate in range(shape.recurrent_gates):
         # The block input stands between f and o.
-        start = at + (gate if gate < 2 else 3) * width
+        start = at + (gate if gate < shape.block_input else gate + 1) * width
         for unit in range(shape.units):
             seen[to + gate * width + unit] = gates[start + unit]
 
@@ -116,11 +116,11 @@ def _keep_gates(shape, gates, at, seen, to):
 def _add_gate_recurrence(shape, kernel, kernel_at, seen, before, gates, at, downward):
     """Adds (i f o) of the step before, times the gate recurrence, to the net inputs of i f o."""
     width = shape.width
-    row = 3 * width
-    add_row_product(gates, at, seen, before, kernel, kernel_at, row, row, 2 * width, downward)
+    row, columns = shape.recurrent_gates * width, shape.block_input * width
+    add_row_product(gates, at, seen, before, kernel, kernel_at, row, row, columns, downward)
     add_row_product(
-        gates, at + 3 * width, seen, before, kernel, kernel_at + 2 * width, row, row, width,
-        downward,
+        gates, at + columns + width, seen, before, kernel, kernel_at + columns, row, row,
+        row - columns, downward,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from tuner.tasks.task import Task
 from tuner.training.native.simd.vectors import LANES
 from tuner.training.trial_state import Weights
-from zoo.variants import VARIANTS, Variant
+from zoo.variants import Variant
 
 HEADS = ("bernoulli", "softmax", "ctc")
 """The heads; compiled code knows them by their place."""
@@ -43,7 +43,7 @@ class Shape(NamedTuple):
         forget_peephole: likewise.
         output_peephole: likewise.
         peepholes: number of peepholes.
-        recurrent_gates: number of gates that see the previous step's gates: 0 or 3.
+        recurrent_gates: number of gates that see the previous step's gates: all or none.
         coupled: whether the forget gate is 1 minus the input gate.
         input_activation: whether the block input passes through tanh.
         output_activation: whether the cell passes through tanh on its way out.
@@ -79,7 +79,7 @@ class Parameters(NamedTuple):
         kernel: [directions, inputs + 1, row], the biases last; a row is [gates, width] and a gap.
         recurrent_kernel: [directions, width, row].
         peephole: [directions, peepholes, width].
-        gate_recurrent_kernel: [directions, 3, width, 3, width], or empty.
+        gate_recurrent_kernel: [directions, recurrent_gates, width, recurrent_gates, width].
         output_kernel: [directions * width + 1, output_width], the biases last.
     """
 
@@ -110,15 +110,14 @@ def zeros(size: int) -> np.ndarray:
     return room[start : start + size]
 
 
-def shape_of(task: Task, variant: str, units: int) -> Shape:
-    """Makes the shape of a task's network with one of the nine variants.
+def shape_of(task: Task, variant: Variant, units: int) -> Shape:
+    """Makes the shape of a task's network with a variant's cells.
 
     Args:
         task: inputs, outputs, head and direction.
-        variant: code of the variant.
+        variant: any legal combination of switches.
         units: LSTM blocks.
     """
-    traits: Variant = VARIANTS[variant]
     return Shape(
         inputs=task.inputs,
         units=units,
@@ -126,21 +125,21 @@ def shape_of(task: Task, variant: str, units: int) -> Shape:
         head=HEADS.index(task.head),
         directions=2 if task.bidirectional else 1,
         width=_padded(units),
-        gates=len(traits.gates),
-        row=_stride(len(traits.gates) * _padded(units)),
+        gates=len(variant.gates),
+        row=_stride(len(variant.gates) * _padded(units)),
         output_width=_padded(task.outputs),
-        input_gate=traits.gates.find("i"),
-        forget_gate=traits.gates.find("f"),
-        block_input=traits.gates.find("z"),
-        output_gate=traits.gates.find("o"),
-        input_peephole=traits.peephole_gates.find("i"),
-        forget_peephole=traits.peephole_gates.find("f"),
-        output_peephole=traits.peephole_gates.find("o"),
-        peepholes=len(traits.peephole_gates),
-        recurrent_gates=len(traits.recurrent_gates),
-        coupled=traits.coupled,
-        input_activation=traits.input_activation,
-        output_activation=traits.output_activation,
+        input_gate=variant.gates.find("i"),
+        forget_gate=variant.gates.find("f"),
+        block_input=variant.gates.find("z"),
+        output_gate=variant.gates.find("o"),
+        input_peephole=variant.peephole_gates.find("i"),
+        forget_peephole=variant.peephole_gates.find("f"),
+        output_peephole=variant.peephole_gates.find("o"),
+        peepholes=len(variant.peephole_gates),
+        recurrent_gates=len(variant.recurrent_gates),
+        coupled=variant.coupled,
+        input_activation=variant.input_activation,
+        output_activation=variant.output_activation,
     )
 
 

@@ -12,6 +12,7 @@ from tuner.tasks.task import Task
 from tuner.training.native import heads, memory
 from tuner.training.native.activity import room_for
 from tuner.training.native.simd.vectors import LANES
+from zoo.variants import VARIANTS
 
 
 @pytest.mark.parametrize("variant", equations.CODES)
@@ -20,7 +21,7 @@ from tuner.training.native.simd.vectors import LANES
 def test_weights_come_back_from_the_engines_memory(
     variant: str, units: int, task: TinyTask
 ) -> None:
-    shape = memory.shape_of(task, variant, units)
+    shape = memory.shape_of(task, VARIANTS[variant], units)
     sizes = memory.keras_shapes(shape)
     assert sizes == list(numpy_protocol.weight_shapes(task, variant, units).values())
     # All numbers differ, and none is zero.
@@ -45,7 +46,7 @@ def test_weights_come_back_from_the_engines_memory(
 
 def test_rows_do_not_share_places_of_the_cache() -> None:
     for units in range(1, 260):
-        shape = memory.shape_of(TinyTask(), "V", units)
+        shape = memory.shape_of(TinyTask(), VARIANTS["V"], units)
         assert shape.row >= 4 * shape.width and shape.row % 32 == 16
 
 
@@ -59,7 +60,7 @@ def _bytes(value: object) -> int:
 @pytest.mark.parametrize("task", [TinyTask(), TinySpeech(), TinyHandwriting()])
 @pytest.mark.parametrize("variant", ["V", "FGR"])
 def test_memory_grows_in_proportion_to_the_frames(task: Task, variant: str) -> None:
-    shape = memory.shape_of(task, variant, units=20)
+    shape = memory.shape_of(task, VARIANTS[variant], units=20)
     once, twice = (
         _bytes(room_for(shape, frames)) + _bytes(heads.room_for_targets(shape, frames, labels=30))
         for frames in (750, 1500)
