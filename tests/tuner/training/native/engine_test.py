@@ -107,16 +107,16 @@ def test_a_process_that_trains_needs_no_tensorflow(tmp_path: pathlib.Path) -> No
     program = """
 import json, sys
 from tests.tuner.tiny_task import TinyTask
-from tuner import native
-from tuner.native import training
-from tuner.protocol import Protocol, Trial
+from tuner.training import native
+from tuner.training.native import epoch
+from tuner.training.protocol import Protocol, Trial
 
 task = TinyTask()
 trial = Trial(0, "V", 3, 0.05, 0.6, 0.3, seed=11)
 (outcome,) = native.train(task, task.load("a"), [trial], Protocol(max_epochs=1))
 print(json.dumps([
     "tensorflow" in sys.modules,
-    sum(training.train.stats.cache_hits.values()),
+    sum(epoch.train.stats.cache_hits.values()),
     outcome.result.curve[1].loss,
 ]))
 """
