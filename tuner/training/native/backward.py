@@ -1,4 +1,4 @@
-"""One direction of an LSTM back through time, and the step that its weights take.
+"""One direction of an LSTM back through time, and the update of its weights.
 
 The derivatives stand in the order of the equations of `tuner.training.native.forward`, backward.
 """
@@ -7,26 +7,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from tuner.training.native.activity import frame_rows, peephole_at
 from tuner.training.native.compiling import compiled, inlined
-from tuner.training.native.simd.products import NEXT, START, add_column_product, descend_product
-from tuner.training.native.simd.vectors import LANES, load, multiply_add, spread, store
+from tuner.training.native.memory import frames_in_order, peephole_at
+from tuner.training.native.simd.products import add_column_product, nesterov_update
+from tuner.training.native.simd.tiles import Matrix, Update, nesterov_step
+from tuner.training.native.simd.vectors import LANES, START, load, multiply_add, splat, store
 
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
 
 
 @inlined
-def _slope_of_gate(gate):
+def _dsigmoid(gate):
     """σ' = σ (1 - σ)."""
-    return gate * (spread(_ONE) - gate)
+    return gate * (splat(_ONE) - gate)
 
 
 @compiled
-def _step_back(shape, parameters, activity, direction, at, cell, squashed, slope):
+def _step_back(shape, parameters, workspace, direction, at, cell, tanh_cell, hidden):
     """Computes the deltas of one step from ∂loss/∂h, and ∂loss/∂c of the step before.
 
-        δo = (∂h h(c') + ∂o) o (1 - o),  ∂c' = ∂h o h'(c') + p_o δo + what the step after wants
+        δo = (∂h h(c') + ∂o) o (1 - o),  ∂c' = ∂h o h'(c') + p_o δo + ∂c of the step after
         δz = ∂c' i g',  δi = (∂c' z + ∂i) i (1 - i),  δf = (∂c' c + ∂f) f (1 - f)
         ∂c = ∂c' f + p_i δi + p_f δf
 
@@ -36,39 +37,39 @@ def _step_back(shape, parameters, activity, direction, at, cell, squashed, slope
     Args:
         shape: switches.
         parameters: for the peepholes.
-        activity: where all of it is.
+        workspace: where all of it is.
         direction: which direction.
         at: place of the step's gates and deltas.
         cell: place of the cell before the step.
-        squashed: place of h(c').
-        slope: place of ∂loss/∂h.
+        tanh_cell: place of h(c').
+        hidden: place of ∂loss/∂h.
     """
-    width, gates, deltas = shape.width, activity.gates, activity.deltas
-    carried, through = activity.cell_slope, activity.gate_slopes
+    width, gates, deltas = shape.width, workspace.gates, workspace.deltas
+    cell_grad, gate_grads = workspace.cell_grad, workspace.gate_grads
     weights = parameters.peephole
-    see_i = peephole_at(shape, shape.input_peephole, direction)
-    see_f = peephole_at(shape, shape.forget_peephole, direction)
-    see_o = peephole_at(shape, shape.output_peephole, direction)
+    peephole_i = peephole_at(shape, shape.input_peephole, direction)
+    peephole_f = peephole_at(shape, shape.forget_peephole, direction)
+    peephole_o = peephole_at(shape, shape.output_peephole, direction)
     at_i, at_f = at + shape.input_gate * width, at + shape.forget_gate * width
     at_z, at_o = at + shape.block_input * width, at + shape.output_gate * width
-    # Without the block input, which has no gate recurrence and stands before o.
-    through_f, through_o = shape.forget_gate * width, (shape.output_gate - 1) * width
+    # The block input, which has no gate recurrence, stands before o.
+    grad_f, grad_o = shape.forget_gate * width, (shape.output_gate - 1) * width
     for unit in range(0, width, LANES):
-        from_hidden = load(activity.hidden_slopes, slope + unit)
-        out = load(activity.squashed, squashed + unit)
-        old = load(activity.cells, cell + unit)
-        to_cell = load(carried, unit)
+        to_hidden = load(workspace.hidden_grads, hidden + unit)
+        out = load(workspace.tanh_cells, tanh_cell + unit)
+        old = load(workspace.cells, cell + unit)
+        to_cell = load(cell_grad, unit)
         if shape.output_gate >= 0:
             o = load(gates, at_o + unit)
-            upward = multiply_add(from_hidden, out, load(through, through_o + unit))
-            delta = upward * _slope_of_gate(o)
+            to_o = multiply_add(to_hidden, out, load(gate_grads, grad_o + unit))
+            delta = to_o * _dsigmoid(o)
             store(deltas, at_o + unit, delta)
-            from_hidden = from_hidden * o
+            to_hidden = to_hidden * o
             if shape.output_peephole >= 0:
-                to_cell = multiply_add(load(weights, see_o + unit), delta, to_cell)
+                to_cell = multiply_add(load(weights, peephole_o + unit), delta, to_cell)
         if shape.output_activation:
-            from_hidden = from_hidden * (spread(_ONE) - out * out)
-        to_cell = to_cell + from_hidden
+            to_hidden = to_hidden * (splat(_ONE) - out * out)
+        to_cell = to_cell + to_hidden
 
         z = load(gates, at_z + unit)
         to_z = to_cell
@@ -76,152 +77,140 @@ def _step_back(shape, parameters, activity, direction, at, cell, squashed, slope
         if shape.input_gate >= 0:
             i = load(gates, at_i + unit)
             to_z = to_cell * i
-            upward = z
+            factor = z
             if shape.coupled:
-                upward = z - old
-                to_old = to_cell * (spread(_ONE) - i)
-            delta = multiply_add(to_cell, upward, load(through, unit)) * _slope_of_gate(i)
+                factor = z - old
+                to_old = to_cell * (splat(_ONE) - i)
+            delta = multiply_add(to_cell, factor, load(gate_grads, unit)) * _dsigmoid(i)
             store(deltas, at_i + unit, delta)
         if shape.forget_gate >= 0:
             f = load(gates, at_f + unit)
             to_old = to_cell * f
-            upward = multiply_add(to_cell, old, load(through, through_f + unit))
-            delta = upward * _slope_of_gate(f)
+            delta = multiply_add(to_cell, old, load(gate_grads, grad_f + unit)) * _dsigmoid(f)
             store(deltas, at_f + unit, delta)
             if shape.forget_peephole >= 0:
-                to_old = multiply_add(load(weights, see_f + unit), delta, to_old)
+                to_old = multiply_add(load(weights, peephole_f + unit), delta, to_old)
         if shape.input_peephole >= 0:
-            to_old = multiply_add(load(weights, see_i + unit), load(deltas, at_i + unit), to_old)
+            weight = load(weights, peephole_i + unit)
+            to_old = multiply_add(weight, load(deltas, at_i + unit), to_old)
         if shape.input_activation:
-            to_z = to_z * (spread(_ONE) - z * z)
+            to_z = to_z * (splat(_ONE) - z * z)
         store(deltas, at_z + unit, to_z)
-        store(carried, unit, to_old)
+        store(cell_grad, unit, to_old)
 
 
 @compiled
-def backward(shape, parameters, activity, direction, frames, length):
-    """Runs one direction back: from `activity.hidden_slopes` to `activity.deltas`.
+def backward(shape, parameters, workspace, direction, length):
+    """Runs one direction back: from `hidden_grads`, those of the outputs, to `deltas`.
 
-    Only slopes of the state are carried from step to step: ∂h of the step before is R δ.
-
-    Args:
-        shape: sizes and switches.
-        parameters: weights.
-        activity: what `forward` left, and ∂loss/∂h as far as it comes from the outputs.
-        direction: 0 forward, 1 backward.
-        frames: the length that there is room for.
-        length: frames of the sequence.
+    Only gradients of the state are carried from step to step: ∂h of the step before is R δ.
     """
-    width = shape.width
-    columns = shape.gates * width
-    row = shape.row
+    width, row, deltas = shape.width, shape.row, workspace.deltas
+    columns, frames = shape.gates * width, workspace.max_frames
     gates = direction * frames * row
     cell = direction * (frames + 1) * width
-    squashed = direction * frames * width
-    slope, slope_row = frame_rows(direction, length, shape.directions * width)
-    slope += direction * width
-    seen_row, early = shape.recurrent_gates * width, shape.block_input * width
-    gate_kernel = direction * seen_row * seen_row
-    activity.cell_slope[:] = _ZERO
-    activity.gate_slopes[:] = _ZERO
+    tanh_cell = direction * frames * width
+    hidden = frames_in_order(
+        workspace.hidden_grads, direction, length, shape.directions * width, direction * width
+    )
+    recurrent_kernel = Matrix(parameters.recurrent_kernel, direction * width * row, row)
+    state_row, early = shape.recurrent_gates * width, shape.block_input * width
+    gate_kernel = direction * state_row * state_row
+    early_kernel = Matrix(parameters.gate_recurrent_kernel, gate_kernel, state_row)
+    late_kernel = Matrix(parameters.gate_recurrent_kernel, gate_kernel + early, state_row)
+    workspace.cell_grad[:] = _ZERO
+    workspace.gate_grads[:] = _ZERO
     for step in range(length - 1, -1, -1):
         at = gates + step * row
         _step_back(
-            shape, parameters, activity, direction, at, cell + step * width,
-            squashed + step * width, slope + step * slope_row,
+            shape, parameters, workspace, direction, at, cell + step * width,
+            tanh_cell + step * width, hidden.at + step * hidden.row,
         )  # fmt: skip
         if step > 0:
             add_column_product(
-                activity.hidden_slopes, slope + (step - 1) * slope_row,
-                parameters.recurrent_kernel, direction * width * row, row,
-                activity.deltas, at, width, columns, step % 2 == 0,
+                workspace.hidden_grads, hidden.at + (step - 1) * hidden.row, recurrent_kernel,
+                deltas, at, width, columns, step % 2 == 0,
             )  # fmt: skip
             if shape.recurrent_gates:
-                activity.gate_slopes[:] = _ZERO
+                workspace.gate_grads[:] = _ZERO
                 add_column_product(
-                    activity.gate_slopes, START, parameters.gate_recurrent_kernel, gate_kernel,
-                    seen_row, activity.deltas, at, seen_row, early, step % 2 == 0,
+                    workspace.gate_grads, START, early_kernel, deltas, at, state_row, early,
+                    step % 2 == 0,
                 )  # fmt: skip
                 add_column_product(
-                    activity.gate_slopes, START, parameters.gate_recurrent_kernel,
-                    gate_kernel + early, seen_row, activity.deltas, at + early + width, seen_row,
-                    seen_row - early, step % 2 == 0,
+                    workspace.gate_grads, START, late_kernel, deltas, at + early + width,
+                    state_row, state_row - early, step % 2 == 0,
                 )  # fmt: skip
 
 
 @compiled
-def _descend_peephole(parameters, velocities, place, activity, delta, row, cell, width, length, momentum, rate): # noqa: E501
-    """Moves a peephole: its gradient is Σ δ ⊙ c over the steps."""
+def _update_peephole(update, workspace, delta, row, cell, width, length):
+    """Moves a peephole by its gradient, Σ δ ⊙ c over the steps."""
     for unit in range(0, width, LANES):
-        gradient = spread(_ZERO)
+        gradient = splat(_ZERO)
         for step in range(length):
             gradient = multiply_add(
-                load(activity.deltas, delta + step * row + unit),
-                load(activity.cells, cell + step * width + unit),
+                load(workspace.deltas, delta + step * row + unit),
+                load(workspace.cells, cell + step * width + unit),
                 gradient,
             )
-        change = spread(-rate) * gradient
-        velocity = multiply_add(
-            spread(momentum), load(velocities.peephole, place + unit), change
-        )
-        store(velocities.peephole, place + unit, velocity)
-        weight = load(parameters.peephole, place + unit) + change
-        store(parameters.peephole, place + unit, multiply_add(spread(momentum), velocity, weight))
+        nesterov_step(update, update.at + unit, gradient)
 
 
 @compiled
-def descend(shape, parameters, velocities, activity, direction, frames, length, momentum, rate):
+def update_weights(shape, parameters, velocities, workspace, direction, length, momentum, rate):
     """Moves the weights of one direction; every gradient is one product over all steps.
 
-        ∂W = Σ x ⊗ δ,   ∂R = Σ h_{t-1} ⊗ δ_t,   ∂p = Σ c ⊙ δ;   p_o sees the new cell
-
-    Args:
-        shape: sizes and switches.
-        parameters: weights; they are moved.
-        velocities: of the weights; they are moved.
-        activity: what `forward` and `backward` left.
-        direction: 0 forward, 1 backward.
-        frames: the length that there is room for.
-        length: frames of the sequence.
-        momentum: Nesterov momentum.
-        rate: learning rate.
+    ∂W = Σ x ⊗ δ,   ∂R = Σ h_{t-1} ⊗ δ_t,   ∂p = Σ c ⊙ δ;   p_o sees the new cell
     """
-    width = shape.width
-    columns, step = shape.gates * width, shape.row
-    deltas = direction * frames * step
-    inputs_at, inputs_row = frame_rows(direction, length, shape.inputs + 1)
-    descend_product(
-        parameters.kernel, velocities.kernel, momentum, rate,
-        direction * (shape.inputs + 1) * step, step, activity.inputs, inputs_at, NEXT,
-        inputs_row, activity.deltas, deltas, step, shape.inputs + 1, columns, length,
+    width, row, frames = shape.width, shape.row, workspace.max_frames
+    columns, gates = shape.gates * width, direction * frames * row
+    deltas = Matrix(workspace.deltas, gates, row)
+    later = Matrix(workspace.deltas, gates + row, row)
+    nesterov_update(
+        Update(
+            parameters.kernel, direction * (shape.inputs + 1) * row, row, velocities.kernel,
+            momentum, rate,
+        ),
+        frames_in_order(workspace.inputs, direction, length, shape.inputs + 1, START),
+        deltas, shape.inputs + 1, columns, length,
     )  # fmt: skip
-    hidden, hidden_row = frame_rows(direction, length, shape.directions * width + 1)
-    descend_product(
-        parameters.recurrent_kernel, velocities.recurrent_kernel, momentum, rate,
-        direction * width * step, step, activity.hidden, hidden + direction * width, NEXT,
-        hidden_row, activity.deltas, deltas + step, step, width, columns, length - 1,
+    nesterov_update(
+        Update(
+            parameters.recurrent_kernel, direction * width * row, row,
+            velocities.recurrent_kernel, momentum, rate,
+        ),
+        frames_in_order(
+            workspace.hidden, direction, length, shape.directions * width + 1, direction * width
+        ),
+        later, width, columns, length - 1,
     )  # fmt: skip
     if shape.recurrent_gates:
-        row, early = shape.recurrent_gates * width, shape.block_input * width
-        kernel, seen = direction * row * row, direction * frames * row
-        descend_product(
-            parameters.gate_recurrent_kernel, velocities.gate_recurrent_kernel, momentum, rate,
-            kernel, row, activity.seen, seen, NEXT, row, activity.deltas, deltas + step, step,
-            row, early, length - 1,
-        )  # fmt: skip
-        descend_product(
-            parameters.gate_recurrent_kernel, velocities.gate_recurrent_kernel, momentum, rate,
-            kernel + early, row, activity.seen, seen, NEXT, row, activity.deltas,
-            deltas + step + early + width, step, row, row - early, length - 1,
-        )  # fmt: skip
+        state_row, early = shape.recurrent_gates * width, shape.block_input * width
+        states = Matrix(workspace.gate_states, direction * frames * state_row, state_row)
+        for place, delta, count in (
+            (0, 0, early),
+            (early, early + width, state_row - early),
+        ):
+            nesterov_update(
+                Update(
+                    parameters.gate_recurrent_kernel,
+                    direction * state_row * state_row + place, state_row,
+                    velocities.gate_recurrent_kernel, momentum, rate,
+                ),
+                states, Matrix(workspace.deltas, gates + row + delta, row), state_row, count,
+                length - 1,
+            )  # fmt: skip
     cell = direction * (frames + 1) * width
-    for gate, peephole, see in (
+    for gate, peephole, seen_cell in (
         (shape.input_gate, shape.input_peephole, cell),
         (shape.forget_gate, shape.forget_peephole, cell),
         (shape.output_gate, shape.output_peephole, cell + width),
     ):
         if peephole >= 0:
-            _descend_peephole(
-                parameters, velocities, peephole_at(shape, peephole, direction), activity,
-                deltas + gate * width, step, see, width, length, momentum, rate,
+            update = Update(
+                parameters.peephole, peephole_at(shape, peephole, direction), width,
+                velocities.peephole, momentum, rate,
             )  # fmt: skip
+            delta = gates + gate * width
+            _update_peephole(update, workspace, delta, row, seen_cell, width, length)

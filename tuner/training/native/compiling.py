@@ -5,12 +5,16 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba
-import pooch
+
+from common import cache
+from tuner.training import random_streams
 
 # A division by zero is infinity, as in the reference engine, and not an exception: the test for it
 # would keep loops from being vectorized. The interpreter's lock is not held. Nothing is allocated
@@ -24,23 +28,43 @@ compiled = _njit(**_OPTIONS)
 inlined = _njit(forceinline=True, **_OPTIONS)
 """Compiles a function into the loops that call it, so that they can be vectorized."""
 
+_UNUSED_SECONDS = 30 * 24 * 3600
+
 
 @functools.cache
-def _kept_in() -> Path | None:
-    """Makes the folder of the machine code of these sources; None where it cannot be written."""
+def _cache_folder() -> Path | None:
+    """Makes the folder of the machine code of these sources; None where it cannot be written.
+
+    It is in `$NUMBA_CACHE_DIR`, else in `common.cache.folder()`. Folders of other sources that
+    nobody has used for a month go.
+    """
+    here = Path(__file__).parent
     sources = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    # The draws of the noise are compiled too.
+    for path in [*sorted(here.rglob("*.py")), Path(random_streams.__file__)]:
         sources.update(path.read_bytes())
-    root = os.environ.get("NUMBA_CACHE_DIR") or pooch.os_cache("lstm-odyssey")
-    folder = Path(root) / "native" / sources.hexdigest()[:16]
+    root = Path(os.environ.get("NUMBA_CACHE_DIR") or cache.folder()) / "native"
+    folder = root / sources.hexdigest()[:16]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Its time counts: it is made once.
+        # The file's time counts for Numba: it is made once. The folder's says when it was used.
         if not (folder / "sources").exists():
             (folder / "sources").touch()
+        os.utime(folder)
+        _remove_unused(root)
     except OSError:
         return None
     return folder
+
+
+def _remove_unused(root: Path) -> None:
+    """Removes machine code that has not been used for long; several processes may do so at once."""
+    for sources in root.glob("*/sources"):
+        try:
+            if time.time() - sources.parent.stat().st_mtime > _UNUSED_SECONDS:
+                shutil.rmtree(sources.parent, ignore_errors=True)
+        except FileNotFoundError:
+            continue
 
 
 def entry(function: Callable[..., Any]) -> Any:
@@ -53,7 +77,7 @@ def entry(function: Callable[..., Any]) -> Any:
     Args:
         function: what to compile, with its arguments' types, when it is first called.
     """
-    folder = _kept_in()
+    folder = _cache_folder()
     if folder is None:
         return compiled(function)
     function.__code__ = function.__code__.replace(co_filename=str(folder / "sources"))

@@ -1,4 +1,4 @@
-"""Connectionist temporal classification, compiled: the loss with its slope, and the metric.
+"""Connectionist temporal classification, compiled: the loss with its gradient, and the metric.
 
 Graves et al. (2006), section 4.1, https://www.cs.toronto.edu/~graves/icml_2006.pdf. State s of
 2 L + 1 is label s // 2 if s is odd, else a blank. With α the sum over the beginnings of paths that
@@ -20,23 +20,22 @@ from typing import NamedTuple
 import numpy as np
 
 from tuner.training.native.compiling import compiled
-from tuner.training.native.memory import Shape, zeros
-from tuner.training.native.outputs import exp_minus, first_largest, log_sum_exp
-from tuner.training.native.simd.products import START
+from tuner.training.native.simd.functions import argmax, exp_minus, log_sum_exp
+from tuner.training.native.simd.vectors import START, aligned_zeros, padded
 
 # Nats by which frames may differ about log p; float64 differs by some 1e-12.
 _AGREEMENT = 1e-7
 
 
-class Room(NamedTuple):
-    """Room for the sums over paths, and for edit distances.
+class CTCBuffers(NamedTuple):
+    """What the sums over paths and the edit distance are computed in; float64 unless said.
 
     Attributes:
-        columns: float32 [output_width].
-        probabilities: float32 [output_width]; y of a frame.
+        outputs: float32, one number an output, padded.
+        probabilities: float32, y of a frame, padded.
         log_probabilities: [frames, outputs].
-        ahead: α of all frames, [frames, 2 labels + 1].
-        behind: β of two frames, two rows of [2 labels + 1].
+        alpha: [frames, 2 labels + 1].
+        beta: those of two frames, two rows of [2 labels + 1].
         emissions: y of the state's output, [frames, 2 labels + 1].
         skips: 1 where a path may come from two states before, else 0, [2 labels + 1].
         log_scales: logarithms of what α was scaled with up to each frame, [frames].
@@ -45,11 +44,11 @@ class Room(NamedTuple):
         decoded: int64, best path [frames].
     """
 
-    columns: np.ndarray
+    outputs: np.ndarray
     probabilities: np.ndarray
     log_probabilities: np.ndarray
-    ahead: np.ndarray
-    behind: np.ndarray
+    alpha: np.ndarray
+    beta: np.ndarray
     emissions: np.ndarray
     skips: np.ndarray
     log_scales: np.ndarray
@@ -57,27 +56,27 @@ class Room(NamedTuple):
     distances: np.ndarray
     decoded: np.ndarray
 
-
-def room_for(shape: Shape, frames: int, labels: int) -> Room:
-    """Makes room for sequences of up to `frames` frames and `labels` labels."""
-    states = 2 * labels + 1
-    return Room(
-        columns=zeros(shape.output_width),
-        probabilities=zeros(shape.output_width),
-        log_probabilities=np.zeros(frames * shape.outputs),
-        ahead=np.zeros(frames * states),
-        behind=np.zeros(2 * states),
-        emissions=np.zeros(frames * states),
-        skips=np.zeros(states),
-        log_scales=np.zeros(frames),
-        normalizers=np.zeros(frames),
-        distances=np.zeros(frames + 1),
-        decoded=np.zeros(frames, np.int64),
-    )
+    @classmethod
+    def allocate(cls, outputs: int, max_frames: int, max_labels: int) -> CTCBuffers:
+        """Makes buffers for sequences of up to `max_frames` frames and `max_labels` labels."""
+        states = 2 * max_labels + 1
+        return cls(
+            outputs=aligned_zeros(padded(outputs)),
+            probabilities=aligned_zeros(padded(outputs)),
+            log_probabilities=np.zeros(max_frames * outputs),
+            alpha=np.zeros(max_frames * states),
+            beta=np.zeros(2 * states),
+            emissions=np.zeros(max_frames * states),
+            skips=np.zeros(states),
+            log_scales=np.zeros(max_frames),
+            normalizers=np.zeros(max_frames),
+            distances=np.zeros(max_frames + 1),
+            decoded=np.zeros(max_frames, np.int64),
+        )
 
 
 @compiled
-def slope(logits, width, outputs, length, labels, room):
+def loss_and_gradient(logits, width, outputs, length, labels, buffers):
     """Replaces the logits of a sequence by ∂loss/∂logits.
 
     Args:
@@ -86,19 +85,19 @@ def slope(logits, width, outputs, length, labels, room):
         outputs: outputs that count; the last is the blank.
         length: frames.
         labels: int32 [L].
-        room: room.
+        buffers: `CTCBuffers`.
 
     Returns:
         The loss -log p(labels), nats, float64.
     """
     states = 2 * len(labels) + 1
     for s in range(states):
-        room.skips[s] = 1.0 if _may_skip(labels, s) else 0.0
-    log_likelihood = _sum_beginnings(logits, width, outputs, length, labels, room)
-    if log_likelihood > -np.inf and _sum_endings(outputs, length, labels, log_likelihood, room):
-        _write_slope(logits, width, outputs, length, labels, room)
+        buffers.skips[s] = 1.0 if _may_skip(labels, s) else 0.0
+    log_likelihood = _sum_alpha(logits, width, outputs, length, labels, buffers)
+    if log_likelihood > -np.inf and _sum_beta(outputs, length, labels, log_likelihood, buffers):
+        _write_gradient(logits, width, outputs, length, labels, buffers)
         return -log_likelihood
-    return _slope_in_logarithms(logits, width, outputs, length, labels, room)
+    return _in_logarithms(logits, width, outputs, length, labels, buffers)
 
 
 @compiled
@@ -120,27 +119,27 @@ def _normalize(numbers):
 
 
 @compiled
-def _sum_beginnings(logits, width, outputs, length, labels, room):
+def _sum_alpha(logits, width, outputs, length, labels, buffers):
     """Computes emissions and α, scaled to sum 1 in every frame. Returns log p."""
-    states, skips = 2 * len(labels) + 1, room.skips
+    states, skips = 2 * len(labels) + 1, buffers.skips
     log_scale = 0.0
     for t in range(length):
-        normalizer = log_sum_exp(logits, t * width, width, outputs, room.columns)
-        room.normalizers[t] = normalizer
-        exp_minus(logits, t * width, width, np.float32(normalizer), room.probabilities, START)
-        emissions = room.emissions[t * states : (t + 1) * states]
-        blank = np.float64(room.probabilities[outputs - 1])
+        normalizer = log_sum_exp(logits, t * width, width, outputs, buffers.outputs)
+        buffers.normalizers[t] = normalizer
+        exp_minus(logits, t * width, width, np.float32(normalizer), buffers.probabilities, START)
+        emissions = buffers.emissions[t * states : (t + 1) * states]
+        blank = np.float64(buffers.probabilities[outputs - 1])
         for place, label in enumerate(labels):
             emissions[2 * place] = blank
-            emissions[2 * place + 1] = np.float64(room.probabilities[label])
+            emissions[2 * place + 1] = np.float64(buffers.probabilities[label])
         emissions[states - 1] = blank
 
-        now = room.ahead[t * states : (t + 1) * states]
+        now = buffers.alpha[t * states : (t + 1) * states]
         if t == 0:
             for s in range(states):
                 now[s] = emissions[s] if s < 2 else 0.0
         else:
-            before = room.ahead[(t - 1) * states : t * states]
+            before = buffers.alpha[(t - 1) * states : t * states]
             now[0] = before[0] * emissions[0]
             now[1] = (before[1] + before[0]) * emissions[1]
             for s in range(2, states):
@@ -152,15 +151,15 @@ def _sum_beginnings(logits, width, outputs, length, labels, room):
         if not scale > 0.0:
             return -np.inf
         log_scale += math.log(scale)
-        room.log_scales[t] = log_scale
+        buffers.log_scales[t] = log_scale
     return log_scale
 
 
 @compiled
-def _sum_endings(outputs, length, labels, log_likelihood, room):
+def _sum_beta(outputs, length, labels, log_likelihood, buffers):
     """Computes β and turns α into the shares α β / p. Returns whether all frames agree about p."""
-    states, skips = 2 * len(labels) + 1, room.skips
-    now, through = room.behind[:states], room.behind[states : 2 * states]
+    states, skips = 2 * len(labels) + 1, buffers.skips
+    now, through = buffers.beta[:states], buffers.beta[states : 2 * states]
     log_scale = 0.0
     for t in range(length - 1, -1, -1):
         if t == length - 1:
@@ -175,29 +174,29 @@ def _sum_endings(outputs, length, labels, log_likelihood, room):
                 now[s] = through[s] + through[s + 1] + skips[s + 2] * through[s + 2]
             now[states - 2] = through[states - 2] + through[states - 1]
             now[states - 1] = through[states - 1]
-        shares = room.ahead[t * states : (t + 1) * states]
-        emissions = room.emissions[t * states : (t + 1) * states]
+        shares = buffers.alpha[t * states : (t + 1) * states]
+        emissions = buffers.emissions[t * states : (t + 1) * states]
         for s in range(states):
             through[s] = now[s] * emissions[s]
             shares[s] *= now[s]
         together = _normalize(shares)
         if not together > 0.0:
             return False
-        found = room.log_scales[t] + log_scale + math.log(together)
+        found = buffers.log_scales[t] + log_scale + math.log(together)
         if not abs(found - log_likelihood) < _AGREEMENT:
             return False
     return True
 
 
 @compiled
-def _write_slope(logits, width, outputs, length, labels, room):
+def _write_gradient(logits, width, outputs, length, labels, buffers):
     """Writes y_t(k) minus the shares of the states of k."""
     states = 2 * len(labels) + 1
     for t in range(length):
-        normalizer = np.float32(room.normalizers[t])
+        normalizer = np.float32(buffers.normalizers[t])
         exp_minus(logits, t * width, width, normalizer, logits, t * width)
         frame = logits[t * width : t * width + outputs]
-        shares = room.ahead[t * states : (t + 1) * states]
+        shares = buffers.alpha[t * states : (t + 1) * states]
         blanks = shares[states - 1]
         for place, label in enumerate(labels):
             blanks += shares[2 * place]
@@ -215,12 +214,12 @@ def _log_add(a, b):
 
 
 @compiled
-def _slope_in_logarithms(logits, width, outputs, length, labels, room):
-    """Does what `slope` does for every number there is; ten times slower."""
+def _in_logarithms(logits, width, outputs, length, labels, buffers):
+    """Does what `loss_and_gradient` does for every number there is; ten times slower."""
     states, blank = 2 * len(labels) + 1, outputs - 1
-    log_p, ahead = room.log_probabilities, room.ahead
+    log_p, alpha = buffers.log_probabilities, buffers.alpha
     for t in range(length):
-        normalizer = log_sum_exp(logits, t * width, width, outputs, room.columns)
+        normalizer = log_sum_exp(logits, t * width, width, outputs, buffers.outputs)
         for k in range(outputs):
             log_p[t * outputs + k] = np.float64(logits[t * width + k]) - normalizer
 
@@ -232,16 +231,16 @@ def _slope_in_logarithms(logits, width, outputs, length, labels, room):
                 total = 0.0 if s < 2 else -np.inf
             else:
                 before = row - states + s
-                total = ahead[before]
+                total = alpha[before]
                 if s > 0:
-                    total = _log_add(total, ahead[before - 1])
+                    total = _log_add(total, alpha[before - 1])
                 if _may_skip(labels, s):
-                    total = _log_add(total, ahead[before - 2])
-            ahead[row + s] = total + log_p[t * outputs + k]
+                    total = _log_add(total, alpha[before - 2])
+            alpha[row + s] = total + log_p[t * outputs + k]
     last = (length - 1) * states
-    log_likelihood = _log_add(ahead[last + states - 1], ahead[last + states - 2])
+    log_likelihood = _log_add(alpha[last + states - 1], alpha[last + states - 2])
 
-    now, then = room.behind[:states], room.behind[states : 2 * states]
+    now, then = buffers.beta[:states], buffers.beta[states : 2 * states]
     for t in range(length - 1, -1, -1):
         for s in range(states):
             if t == length - 1:
@@ -258,7 +257,7 @@ def _slope_in_logarithms(logits, width, outputs, length, labels, room):
             frame[k] = np.float32(math.exp(log_p[t * outputs + k]))
         for s in range(states):
             k = labels[s // 2] if s % 2 == 1 else blank
-            share = ahead[t * states + s] + now[s] - log_likelihood
+            share = alpha[t * states + s] + now[s] - log_likelihood
             if share > -np.inf:
                 frame[k] -= np.float32(math.exp(share))
             then[s] = now[s] + log_p[t * outputs + k]
@@ -266,26 +265,26 @@ def _slope_in_logarithms(logits, width, outputs, length, labels, room):
 
 
 @compiled
-def label_errors(logits, width, outputs, length, labels, room):
+def label_errors(logits, width, outputs, length, labels, buffers):
     """Counts the edit distance from the best path, without repeats and blanks, to the labels.
 
-    Arguments are those of `slope`.
+    Arguments are those of `loss_and_gradient`.
     """
     count, previous = 0, outputs - 1
     for t in range(length):
-        k = first_largest(logits[t * width : t * width + outputs])
+        k = argmax(logits[t * width : t * width + outputs])
         if k not in (previous, outputs - 1):
-            room.decoded[count] = k
+            buffers.decoded[count] = k
             count += 1
         previous = k
-    row = room.distances
+    row = buffers.distances
     for place in range(count + 1):
         row[place] = place
     for number, label in enumerate(labels):
         diagonal = row[0]
         row[0] = number + 1
         for place in range(count):
-            replaced = diagonal + (0.0 if room.decoded[place] == label else 1.0)
+            replaced = diagonal + (0.0 if buffers.decoded[place] == label else 1.0)
             diagonal = row[place + 1]
             row[place + 1] = min(replaced, diagonal + 1.0, row[place] + 1.0)
     return row[count]

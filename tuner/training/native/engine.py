@@ -11,8 +11,7 @@ import numpy as np
 from tuner.tasks.heads import grouped_error
 from tuner.training import random_streams
 from tuner.training.initialization import initial_weights
-from tuner.training.native import epoch, heads, memory
-from tuner.training.native.activity import room_for
+from tuner.training.native import epoch, memory
 from tuner.training.protocol import Problem, Score, Trial, TrialResult
 from tuner.training.trial_state import (
     CHECKPOINT_SECONDS,
@@ -35,7 +34,7 @@ _CHUNK = 5e9
 
 
 class _Network:
-    """The network of one trial: weights, velocities and room for the longest sequence."""
+    """The network of one trial: weights, velocities and workspace."""
 
     def __init__(self, problem: Problem, trial: Trial) -> None:
         task, corpus, variant = problem.task, problem.corpus, switches(trial.variant)
@@ -46,11 +45,9 @@ class _Network:
         self._rate = np.float32(trial.learning_rate * (1.0 - trial.momentum))
         self._momentum = np.float32(trial.momentum)
         splits = (corpus.train, corpus.validation, corpus.test)
-        self._frames = max(int(split.lengths.max()) for split in splits)
+        frames = max(int(split.lengths.max()) for split in splits)
         labels = max(len(target) for split in splits for target in split.targets)
-        self._activity = room_for(self.shape, self._frames)
-        self._room = heads.room_for_targets(self.shape, self._frames, labels)
-        self._noise = np.zeros(self._frames * task.inputs + 4, np.float32)
+        self._workspace = memory.allocate(self.shape, frames, labels)
         self.weights = initial_weights(trial, self.sizes, problem)
         self._velocities = memory.empty(self.shape)
 
@@ -93,15 +90,12 @@ class _Network:
             self.shape,
             self._parameters,
             self._velocities,
-            self._activity,
-            self._room,
-            self._frames,
+            self._workspace,
             split,
             order,
             visits.start,
             visits.stop,
             (np.uint32(low), np.uint32(high)),
-            self._noise,
             np.float32(self._trial.noise_std),
             self._momentum,
             self._rate,
@@ -112,17 +106,13 @@ class _Network:
     def measure(self, split: epoch.Split) -> Score:
         """Measures the network on a split."""
         scores = np.zeros(len(split.lengths))
-        epoch.measure(
-            self.shape, self._parameters, self._activity, self._room, self._frames, split, scores
-        )
+        epoch.measure(self.shape, self._parameters, self._workspace, split, scores)
         return Score.of(scores, split.targets.counts)
 
     def decide(self, split: epoch.Split) -> np.ndarray:
         """Finds the largest output of every frame of a split, int32 [frames]."""
         classes = np.zeros(int(split.lengths.sum()), np.int32)
-        epoch.decide(
-            self.shape, self._parameters, self._activity, self._frames, split, classes
-        )
+        epoch.decide(self.shape, self._parameters, self._workspace, split, classes)
         return classes
 
 

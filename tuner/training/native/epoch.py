@@ -8,20 +8,16 @@ import numpy as np
 
 from tuner.tasks.sequences import Sequences
 from tuner.training.native import heads
-from tuner.training.native.backward import backward, descend
+from tuner.training.native.backward import backward, update_weights
 from tuner.training.native.compiling import compiled, entry
 from tuner.training.native.forward import forward
 from tuner.training.native.heads import Targets
 from tuner.training.native.memory import Shape
 from tuner.training.native.noise import standard_normal
-from tuner.training.native.outputs import first_largest
-from tuner.training.native.simd.products import (
-    NEXT,
-    START,
-    assign_product,
-    descend_product,
-    transpose,
-)
+from tuner.training.native.simd.functions import argmax
+from tuner.training.native.simd.products import assign_product, nesterov_update, transpose
+from tuner.training.native.simd.tiles import Matrix, Update
+from tuner.training.native.simd.vectors import START
 
 
 class Split(NamedTuple):
@@ -50,83 +46,74 @@ def split_of(sequences: Sequences, shape: Shape) -> Split:
 
 
 @compiled
-def _read(shape, activity, split, sequence):
-    """Copies a sequence into the network's inputs."""
+def _read(shape, workspace, split, sequence, noise_std):
+    """Copies a sequence into the network's inputs, plus `noise_std` times the drawn normals."""
     inputs = shape.inputs
     start = split.starts[sequence] * inputs
     for frame in range(split.lengths[sequence]):
-        row = activity.inputs[frame * (inputs + 1) : frame * (inputs + 1) + inputs]
+        row = workspace.inputs[frame * (inputs + 1) : frame * (inputs + 1) + inputs]
         clean = split.inputs[start + frame * inputs : start + (frame + 1) * inputs]
-        for feature in range(inputs):
-            row[feature] = clean[feature]
+        noise = workspace.noise[frame * inputs : (frame + 1) * inputs]
+        if noise_std > 0:
+            for feature in range(inputs):
+                row[feature] = clean[feature] + noise_std * noise[feature]
+        else:
+            for feature in range(inputs):
+                row[feature] = clean[feature]
 
 
 @compiled
-def _read_with_noise(shape, activity, split, sequence, noise, std):
-    """Copies a sequence into the network's inputs and adds `std` times the drawn normals."""
-    inputs = shape.inputs
-    start = split.starts[sequence] * inputs
-    for frame in range(split.lengths[sequence]):
-        row = activity.inputs[frame * (inputs + 1) : frame * (inputs + 1) + inputs]
-        clean = split.inputs[start + frame * inputs : start + (frame + 1) * inputs]
-        drawn = noise[frame * inputs : (frame + 1) * inputs]
-        for feature in range(inputs):
-            row[feature] = clean[feature] + std * drawn[feature]
-
-
-@compiled
-def _predict(shape, parameters, activity, frames, length):
+def _predict(shape, parameters, workspace, length):
     """Computes the logits of the sequence in the network's inputs: all directions, then h K + b."""
     for direction in range(shape.directions):
-        forward(shape, parameters, activity, direction, frames, length)
-    row = shape.directions * shape.width + 1
+        forward(shape, parameters, workspace, direction, length)
+    row, outputs = shape.directions * shape.width + 1, shape.output_width
     assign_product(
-        activity.logits, START, shape.output_width, activity.hidden, START, row, NEXT,
-        parameters.output_kernel, START, shape.output_width, length, shape.output_width, row,
+        Matrix(workspace.logits, START, outputs), Matrix(workspace.hidden, START, row),
+        Matrix(parameters.output_kernel, START, outputs), length, outputs, row,
     )  # fmt: skip
 
 
 @compiled
-def _learn(shape, parameters, velocities, activity, frames, length, momentum, rate):
-    """Moves all weights by the gradient of the loss whose slope is in the logits' place."""
-    hidden, outputs = shape.directions * shape.width, shape.output_width
-    transpose(activity.transposed, parameters.output_kernel, hidden, outputs)
+def _backward_and_update(shape, parameters, velocities, workspace, length, momentum, rate):
+    """Moves all weights by the gradient of the loss, of which the logits' is in their place."""
+    units, outputs = shape.directions * shape.width, shape.output_width
+    logit_grads = Matrix(workspace.logits, START, outputs)
+    transpose(workspace.output_kernel, parameters.output_kernel, units, outputs)
     assign_product(
-        activity.hidden_slopes, START, hidden, activity.logits, START, outputs, NEXT,
-        activity.transposed, START, hidden, length, hidden, outputs,
+        Matrix(workspace.hidden_grads, START, units), logit_grads,
+        Matrix(workspace.output_kernel, START, units), length, units, outputs,
     )  # fmt: skip
-    descend_product(
-        parameters.output_kernel, velocities.output_kernel, momentum, rate, START,
-        outputs, activity.hidden, START, NEXT, hidden + 1, activity.logits, START, outputs,
-        hidden + 1, outputs, length,
+    nesterov_update(
+        Update(
+            parameters.output_kernel, START, outputs, velocities.output_kernel, momentum, rate
+        ),
+        Matrix(workspace.hidden, START, units + 1), logit_grads, units + 1, outputs, length,
     )  # fmt: skip
     for direction in range(shape.directions):
-        backward(shape, parameters, activity, direction, frames, length)
-        descend(
-            shape, parameters, velocities, activity, direction, frames, length, momentum, rate
+        backward(shape, parameters, workspace, direction, length)
+        update_weights(
+            shape, parameters, velocities, workspace, direction, length, momentum, rate
         )
 
 
 @entry
-def train(shape, parameters, velocities, activity, room, frames, split, order, start, stop, key, noise, noise_std, momentum, rate, losses): # noqa: E501
+def train(shape, parameters, velocities, workspace, split, order, start, stop, key, noise_std, momentum, rate, losses): # noqa: E501
     """Trains on some visits of an epoch, one update a sequence.
 
     Args:
         shape: sizes and switches of the network.
         parameters: weights; they are moved.
         velocities: of the weights; they are moved.
-        activity: room.
-        room: more room, for the head.
-        frames: the length that there is room for.
+        workspace: of the network.
         split: training sequences.
         order: sequences in the order of the visits.
         start: first visit.
         stop: visit before which to stop.
         key: two words that name the epoch's noise.
-        noise: room for the noise of a sequence.
-        noise_std: standard deviation of the noise.
-        momentum: Nesterov momentum.
-        rate: learning rate, with the protocol's factor (1 - momentum).
+        noise_std: standard deviation of the noise, float32.
+        momentum: Nesterov momentum, float32.
+        rate: learning rate, with the protocol's factor (1 - momentum), float32.
         losses: float64 [visits]; the loss of each visit is written.
 
     Returns:
@@ -136,39 +123,35 @@ def train(shape, parameters, velocities, activity, room, frames, split, order, s
         sequence = order[visit]
         length = split.lengths[sequence]
         if noise_std > 0:
-            standard_normal(key[0], key[1], visit, length * shape.inputs, noise)
-            _read_with_noise(shape, activity, split, sequence, noise, noise_std)
-        else:
-            _read(shape, activity, split, sequence)
-        _predict(shape, parameters, activity, frames, length)
-        loss = heads.slope(shape, activity.logits, length, split.targets, sequence, room)
+            standard_normal(key[0], key[1], visit, length * shape.inputs, workspace.noise)
+        _read(shape, workspace, split, sequence, noise_std)
+        _predict(shape, parameters, workspace, length)
+        loss = heads.loss_and_gradient(shape, workspace, length, split.targets, sequence)
         losses[visit] = loss
         if not np.isfinite(loss):
             return visit
-        _learn(shape, parameters, velocities, activity, frames, length, momentum, rate)
+        _backward_and_update(shape, parameters, velocities, workspace, length, momentum, rate)
     return stop
 
 
 @entry
-def measure(shape, parameters, activity, room, frames, split, scores):
+def measure(shape, parameters, workspace, split, scores):
     """Writes the score of every sequence of a split into `scores`, float64 [sequences]."""
     for sequence in range(len(split.lengths)):
         length = split.lengths[sequence]
-        _read(shape, activity, split, sequence)
-        _predict(shape, parameters, activity, frames, length)
-        scores[sequence] = heads.score(
-            shape, activity.logits, length, split.targets, sequence, room
-        )
+        _read(shape, workspace, split, sequence, np.float32(0))
+        _predict(shape, parameters, workspace, length)
+        scores[sequence] = heads.score(shape, workspace, length, split.targets, sequence)
 
 
 @entry
-def decide(shape, parameters, activity, frames, split, classes):
+def decide(shape, parameters, workspace, split, classes):
     """Writes the largest output of every frame of a split into `classes`, int32 [frames]."""
     width, outputs = shape.output_width, shape.outputs
     for sequence in range(len(split.lengths)):
         start, length = split.starts[sequence], split.lengths[sequence]
-        _read(shape, activity, split, sequence)
-        _predict(shape, parameters, activity, frames, length)
+        _read(shape, workspace, split, sequence, np.float32(0))
+        _predict(shape, parameters, workspace, length)
         for t in range(length):
-            frame = activity.logits[t * width : t * width + outputs]
-            classes[start + t] = first_largest(frame)
+            frame = workspace.logits[t * width : t * width + outputs]
+            classes[start + t] = argmax(frame)

@@ -1,9 +1,8 @@
-"""A network in the engine's memory: its shape, its weights, and where they are in Keras' order.
+"""A network in the engine's memory: its shape, its weights, and the workspace of a training step.
 
-Everything is flat float32, padded with zeros to whole vectors: units to a multiple of `LANES`, so
-that every gate has whole vectors, and outputs likewise. A padded unit has no weights in or out and
-never gets any: its gradient is exactly zero. Biases are the last row of the matrix whose inputs
-they follow, for a last input that is always 1.
+Everything is flat float32, padded with zeros to whole vectors: units and outputs to multiples of
+`LANES`. A padded unit has no weights in or out and never gets any: its gradient is exactly zero.
+Biases are the last row of the matrix whose inputs they follow, for a last input that is always 1.
 """
 
 from __future__ import annotations
@@ -14,7 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from tuner.tasks.task import Task
-from tuner.training.native.simd.vectors import LANES
+from tuner.training.native.compiling import compiled
+from tuner.training.native.ctc import CTCBuffers
+from tuner.training.native.simd.tiles import Matrix
+from tuner.training.native.simd.vectors import aligned_zeros, padded
 from tuner.training.trial_state import Weights
 from zoo.variants import Variant
 
@@ -36,12 +38,12 @@ class Shape(NamedTuple):
         row: stride between the rows of kernels and of gate activations.
         output_width: outputs, padded.
         input_gate: place of the input gate's block in a kernel, in units of `width`; -1 without.
-        forget_gate: likewise.
-        block_input: likewise.
-        output_gate: likewise.
+        forget_gate: that of the forget gate.
+        block_input: that of the block input, so also the number of gates before it.
+        output_gate: that of the output gate.
         input_peephole: place among the peepholes; -1 without.
-        forget_peephole: likewise.
-        output_peephole: likewise.
+        forget_peephole: that of the forget gate.
+        output_peephole: that of the output gate.
         peepholes: number of peepholes.
         recurrent_gates: number of gates that see the previous step's gates: all or none.
         coupled: whether the forget gate is 1 minus the input gate.
@@ -90,8 +92,45 @@ class Parameters(NamedTuple):
     output_kernel: np.ndarray
 
 
-def _padded(size: int) -> int:
-    return -(-size // LANES) * LANES
+class Workspace(NamedTuple):
+    """What a sequence does in the network; flat float32, for sequences up to the longest.
+
+    Attributes:
+        max_frames: the length of the longest sequence.
+        inputs: [frames, inputs + 1], the last always 1.
+        noise: standard normals, [frames * inputs] and up to four more.
+        gates: pre-activations, then activations i f z o, [directions, frames, row].
+        cells: c, [directions, frames + 1, width]; row s is the cell before step s.
+        tanh_cells: h(c), [directions, frames, width].
+        gate_states: activations i f o for the gate recurrence, [directions, frames,
+            recurrent_gates, width].
+        hidden: h, [frames, directions * width + 1], the last always 1.
+        deltas: ∂loss/∂(pre-activations), as `gates`.
+        hidden_grads: ∂loss/∂h, [frames, directions * width].
+        cell_grad: ∂loss/∂c through the step after, [width].
+        gate_grads: ∂loss/∂(i f o) through the step after, [3, width]; without gate recurrence 0.
+        logits: outputs and then ∂loss/∂outputs, [frames, output_width].
+        output_buffer: one number an output, [output_width].
+        output_kernel: the output kernel, transposed.
+        ctc: for the sums over paths.
+    """
+
+    max_frames: int
+    inputs: np.ndarray
+    noise: np.ndarray
+    gates: np.ndarray
+    cells: np.ndarray
+    tanh_cells: np.ndarray
+    gate_states: np.ndarray
+    hidden: np.ndarray
+    deltas: np.ndarray
+    hidden_grads: np.ndarray
+    cell_grad: np.ndarray
+    gate_grads: np.ndarray
+    logits: np.ndarray
+    output_buffer: np.ndarray
+    output_kernel: np.ndarray
+    ctc: CTCBuffers
 
 
 def _stride(columns: int) -> int:
@@ -103,15 +142,8 @@ def _stride(columns: int) -> int:
     return 16 * (lines + 1 - lines % 2)
 
 
-def zeros(size: int) -> np.ndarray:
-    """Makes zeros, float32 [size], that begin with a cache line."""
-    room = np.zeros(size + 16, np.float32)
-    start = -room.ctypes.data // 4 % 16
-    return room[start : start + size]
-
-
 def shape_of(task: Task, variant: Variant, units: int) -> Shape:
-    """Makes the shape of a task's network with a variant's cells.
+    """Makes the shape of a task's network.
 
     Args:
         task: inputs, outputs, head and direction.
@@ -124,10 +156,10 @@ def shape_of(task: Task, variant: Variant, units: int) -> Shape:
         outputs=task.outputs,
         head=HEADS.index(task.head),
         directions=2 if task.bidirectional else 1,
-        width=_padded(units),
+        width=padded(units),
         gates=len(variant.gates),
-        row=_stride(len(variant.gates) * _padded(units)),
-        output_width=_padded(task.outputs),
+        row=_stride(len(variant.gates) * padded(units)),
+        output_width=padded(task.outputs),
         input_gate=variant.gates.find("i"),
         forget_gate=variant.gates.find("f"),
         block_input=variant.gates.find("z"),
@@ -141,6 +173,56 @@ def shape_of(task: Task, variant: Variant, units: int) -> Shape:
         input_activation=variant.input_activation,
         output_activation=variant.output_activation,
     )
+
+
+def allocate(shape: Shape, max_frames: int, max_labels: int) -> Workspace:
+    """Makes a workspace.
+
+    Args:
+        shape: the network's.
+        max_frames: length of the longest sequence.
+        max_labels: most labels of a sequence; counts for head `ctc`.
+    """
+    directions, width, frames = shape.directions, shape.width, max_frames
+    ctc = HEADS[shape.head] == "ctc"
+    workspace = Workspace(
+        max_frames=frames,
+        inputs=aligned_zeros(frames * (shape.inputs + 1)),
+        noise=aligned_zeros(frames * shape.inputs + 4),
+        gates=aligned_zeros(directions * frames * shape.row),
+        cells=aligned_zeros(directions * (frames + 1) * width),
+        tanh_cells=aligned_zeros(directions * frames * width),
+        gate_states=aligned_zeros(directions * frames * shape.recurrent_gates * width),
+        hidden=aligned_zeros(frames * (directions * width + 1)),
+        deltas=aligned_zeros(directions * frames * shape.row),
+        hidden_grads=aligned_zeros(frames * directions * width),
+        cell_grad=aligned_zeros(width),
+        gate_grads=aligned_zeros(3 * width),
+        logits=aligned_zeros(frames * shape.output_width),
+        output_buffer=aligned_zeros(shape.output_width),
+        output_kernel=aligned_zeros(directions * width * shape.output_width),
+        ctc=CTCBuffers.allocate(shape.outputs, frames * ctc, max_labels * ctc),
+    )
+    workspace.inputs[shape.inputs :: shape.inputs + 1] = 1
+    workspace.hidden[directions * width :: directions * width + 1] = 1
+    return workspace
+
+
+@compiled
+def frames_in_order(data, direction, length, row, offset):
+    """Returns rows that are frames as a `Matrix` whose rows are steps, in the order of reading.
+
+    What the direction uses of a row begins at `offset`.
+    """
+    if direction == 0:
+        return Matrix(data, offset, row)
+    return Matrix(data, (length - 1) * row + offset, -row)
+
+
+@compiled
+def peephole_at(shape, place, direction):
+    """Returns where a peephole's weights begin, -1 for one that the variant lacks."""
+    return (direction * shape.peepholes + place) * shape.width if place >= 0 else -1
 
 
 def keras_shapes(shape: Shape) -> list[tuple[int, ...]]:
@@ -165,7 +247,7 @@ def empty(shape: Shape) -> Parameters:
         directions * (shape.recurrent_gates * width) ** 2,
         (directions * width + 1) * shape.output_width,
     )
-    return Parameters(*(zeros(size) for size in sizes))
+    return Parameters(*(aligned_zeros(size) for size in sizes))
 
 
 def _views(shape: Shape, parameters: Parameters) -> list[np.ndarray]:
@@ -205,12 +287,7 @@ def _views(shape: Shape, parameters: Parameters) -> list[np.ndarray]:
 
 
 def pack(shape: Shape, weights: Sequence[np.ndarray]) -> Parameters:
-    """Brings weights (or velocities) from Keras' order into the engine's memory.
-
-    Args:
-        shape: the network's.
-        weights: arrays as `keras_shapes` lists them.
-    """
+    """Brings weights (or velocities), shaped as `keras_shapes` says, into the engine's memory."""
     parameters = empty(shape)
     for view, array in zip(_views(shape, parameters), weights, strict=True):
         view[...] = array.reshape(view.shape)
@@ -219,9 +296,8 @@ def pack(shape: Shape, weights: Sequence[np.ndarray]) -> Parameters:
 
 def unpack(shape: Shape, parameters: Parameters) -> Weights:
     """Copies weights (or velocities) into Keras' order; the inverse of `pack`."""
-    views = _views(shape, parameters)
     return tuple(
         # A copy also where there is no padding: training goes on in the parameters.
         np.array(view).reshape(size)
-        for view, size in zip(views, keras_shapes(shape), strict=True)
+        for view, size in zip(_views(shape, parameters), keras_shapes(shape), strict=True)
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import types
-
 import numpy as np
 import pytest
 from scipy.special import log_softmax, logsumexp
@@ -14,12 +12,12 @@ OUTPUTS, WIDTH = 11, 16
 
 
 def in_numpy(logits: np.ndarray, labels: list[int]) -> tuple[float, np.ndarray]:
-    """-log p and its slope by the textbook's sums, float64, logarithms throughout."""
+    """-log p and its gradient by the textbook's sums, float64, logarithms throughout."""
     log_y = log_softmax(logits.astype(float), axis=1)
     path = np.full(2 * len(labels) + 1, OUTPUTS - 1)
     path[1::2] = labels
     time, states = len(logits), len(path)
-    # What is added to a way over two states: 0 where there is one.
+    # Added to a path over two states: 0 where there is one.
     skip = np.full(states, -np.inf)
     skip[3::2][path[3::2] != path[1:-2:2]] = 0
     never = np.full(2, -np.inf)
@@ -37,20 +35,20 @@ def in_numpy(logits: np.ndarray, labels: list[int]) -> tuple[float, np.ndarray]:
         through = np.concatenate([through, never])
         behind[t] = logsumexp([through[:-2], through[1:-1], skipped[2:]], axis=0)
     log_p = logsumexp(ahead[-1, -2:])
-    slope = np.exp(log_y)
+    gradient = np.exp(log_y)
     for s, k in enumerate(path):
-        slope[:, k] -= np.exp(ahead[:, s] + behind[:, s] - log_p)
-    return -log_p, slope
+        gradient[:, k] -= np.exp(ahead[:, s] + behind[:, s] - log_p)
+    return -log_p, gradient
 
 
 def compiled(logits: np.ndarray, labels: list[int]) -> tuple[float, np.ndarray]:
     padded = np.zeros((len(logits), WIDTH), np.float32)
     padded[:, :OUTPUTS] = logits
-    shape = types.SimpleNamespace(outputs=OUTPUTS, output_width=WIDTH)
-    # More room than needed, as every sequence but the longest has.
-    room = ctc.room_for(shape, len(logits) + 3, len(labels) + 2)
+    # More memory than needed, as every sequence but the longest has.
+    buffers = ctc.CTCBuffers.allocate(OUTPUTS, len(logits) + 3, len(labels) + 2)
     flat = padded.reshape(-1)
-    loss = ctc.slope(flat, WIDTH, OUTPUTS, len(logits), np.array(labels, np.int32), room)
+    array = np.array(labels, np.int32)
+    loss = ctc.loss_and_gradient(flat, WIDTH, OUTPUTS, len(logits), array, buffers)
     return loss, flat.reshape(-1, WIDTH)[:, :OUTPUTS]
 
 
@@ -83,12 +81,12 @@ def sure_but_wrong(generator: np.random.Generator) -> tuple[np.ndarray, list[int
 
 
 @pytest.mark.parametrize(
-    ("time", "count", "spread"),
+    ("time", "count", "scale"),
     [(4, 1, 1.0), (9, 5, 3.0), (1, 1, 1.0), (200, 30, 1.0), (200, 30, 15.0), (600, 120, 3.0)],
 )
-def test_loss_and_slope(time: int, count: int, spread: float) -> None:
+def test_loss_and_gradient(time: int, count: int, scale: float) -> None:
     generator = np.random.default_rng(time)
-    logits = (spread * generator.normal(size=(time, OUTPUTS))).astype(np.float32)
+    logits = (scale * generator.normal(size=(time, OUTPUTS))).astype(np.float32)
     check(logits, draw_labels(generator, count))
 
 
@@ -103,21 +101,20 @@ def test_rare_beginnings_are_noticed() -> None:
     logits, labels = rare_beginnings(np.random.default_rng(1))
     padded = np.zeros((400, WIDTH), np.float32)
     padded[:, :OUTPUTS] = logits
-    shape = types.SimpleNamespace(outputs=OUTPUTS, output_width=WIDTH)
-    room = ctc.room_for(shape, 400, len(labels))
+    buffers = ctc.CTCBuffers.allocate(OUTPUTS, 400, len(labels))
     array = np.array(labels, np.int32)
     for s in range(2 * len(labels) + 1):
-        room.skips[s] = float(s % 2 == 1 and s > 1 and labels[s // 2] != labels[s // 2 - 1])
-    scaled = -ctc._sum_beginnings(padded.reshape(-1), WIDTH, OUTPUTS, 400, array, room)
+        buffers.skips[s] = float(s % 2 == 1 and s > 1 and labels[s // 2] != labels[s // 2 - 1])
+    scaled = -ctc._sum_alpha(padded.reshape(-1), WIDTH, OUTPUTS, 400, array, buffers)
     loss, _ = in_numpy(logits.astype(np.float32), labels)
     assert not scaled == pytest.approx(loss, rel=1e-3)
 
 
 def check(logits: np.ndarray, labels: list[int]) -> None:
     expected_loss, expected = in_numpy(logits, labels)
-    loss, slope = compiled(logits, labels)
+    loss, gradient = compiled(logits, labels)
     assert loss == pytest.approx(expected_loss, rel=1e-6)
-    # Each log-probability of a path is rounded to float32 relative to the logits' spread.
+    # Each log-probability of a path is rounded to float32 relative to the logits.
     error = 1e-5 * max(1.0, float(np.abs(logits).max()))
-    np.testing.assert_allclose(slope, expected, atol=error)
-    np.testing.assert_allclose(slope.sum(axis=1), 0.0, atol=error)
+    np.testing.assert_allclose(gradient, expected, atol=error)
+    np.testing.assert_allclose(gradient.sum(axis=1), 0.0, atol=error)

@@ -1,126 +1,151 @@
-"""Loss, slope and update of the native engine against the paper's equations in float64."""
+"""Loss and gradient of the native engine against the paper's equations in float64."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+import itertools
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tests.tuner import numpy_protocol
-from tests.tuner.tiny import TRIAL
 from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask, turned
 from tests.zoo import reference as equations
 from tuner.tasks.sequences import Sequences
-from tuner.tasks.task import Corpus, Task
-from tuner.training import network, random_streams
-from tuner.training.native import engine, epoch
-from tuner.training.protocol import Protocol
+from tuner.tasks.task import Task
+from tuner.training import random_streams
+from tuner.training.native import epoch, memory
+from zoo.variants import VARIANTS, Variant
+
+Array = np.ndarray
 
 # More units than a vector has lanes, and not a multiple: the padding is in use.
 UNITS = 9
 
 
-def one_sequence(corpus: Corpus, index: int) -> Corpus:
-    """A corpus whose training split is one sequence."""
-    train = corpus.train
-    return dataclasses.replace(
-        corpus, train=Sequences((train.inputs[index],), (train.targets[index],))
-    )
+def lstm(variant: Variant, weights: list[Array], inputs: Array) -> Array:
+    """Block outputs `[time, units]` of an LSTM with any switches; takes its weights off the list.
+
+    Gates of the last step, for full gate recurrence, are in the order i f o.
+    """
+    has = {"i": variant.input_gate, "f": variant.forget_gate, "z": True, "o": variant.output_gate}
+    blocks = "".join(gate for gate in "ifzo" if has[gate])
+    gates = blocks.replace("z", "")
+    kernel, recurrent_kernel, bias = (weights.pop(0) for _ in range(3))
+    peepholes = equations.blocks(weights.pop(0), gates) if variant.peepholes and gates else {}
+    gate_kernel = weights.pop(0) if variant.gate_recurrence and gates else None
+    h = c = np.zeros(UNITS)
+    before = np.zeros(len(gates) * UNITS)
+    outputs = []
+    for x in inputs:
+        net = equations.blocks(x @ kernel + h @ recurrent_kernel + bias, blocks)
+        if gate_kernel is not None:
+            for gate, block in equations.blocks(before @ gate_kernel, gates).items():
+                net[gate] = net[gate] + block
+        active = {
+            gate: equations.sigmoid(net[gate] + peepholes.get(gate, 0.0) * c)
+            for gate in gates.replace("o", "")
+        }
+        z = np.tanh(net["z"]) if variant.input_activation else net["z"]
+        i = active.get("i", 1.0)
+        c = z * i + c * (1 - i if variant.coupled else active.get("f", 1.0))
+        if "o" in gates:
+            active["o"] = equations.sigmoid(net["o"] + peepholes.get("o", 0.0) * c)
+        h = (np.tanh(c) if variant.output_activation else c) * active.get("o", 1.0)
+        before = np.concatenate([active[gate] for gate in gates]) if gates else before
+        outputs.append(h)
+    return np.array(outputs)
 
 
-CASES = [
-    (variant, task, bidirectional)
-    for variant in equations.CODES
-    for task in (TinyTask, TinySpeech, TinyHandwriting)
-    for bidirectional in (False, True)
-]
+def in_numpy(task: Task, variant: Variant, weights: list[Array], sequence: Sequences) -> complex:
+    """The loss of a network for the one sequence of a split."""
+    weights, inputs = list(weights), sequence.inputs[0].astype(float)
+    hidden = lstm(variant, weights, inputs)
+    if task.bidirectional:
+        backward = lstm(variant, weights, inputs[::-1])[::-1]
+        hidden = np.concatenate([hidden, backward], axis=1)
+    kernel, bias = weights
+    return numpy_protocol.LOSSES[task.head](sequence.targets[0], hidden @ kernel + bias)
 
 
-def loss_and_gradient(
-    task: Task, corpus: Corpus, variant: str, weights: Sequence[np.ndarray]
-) -> tuple[float, list[np.ndarray]]:
-    """What the engine says of one sequence.
+def in_engine(
+    task: Task, variant: Variant, weights: list[Array], sequence: Sequences
+) -> tuple[float, list[Array]]:
+    """What the engine says: the loss and its gradient.
 
     Without momentum and with rate 1 the velocities after an update are minus the gradient.
     """
-    trial = dataclasses.replace(
-        TRIAL, variant=variant, units=UNITS, learning_rate=1.0, momentum=0.0, noise_std=0.0
-    )
-    network = engine._Network(task, corpus, trial, Protocol())
-    network.weights = tuple(weights)
-    split = epoch.split_of(corpus.train, network.shape)
-    losses = np.zeros(1)
-    assert network.train(split, np.arange(1), 1, range(1), losses)
-    return losses[0], [-array for array in network.state[len(weights) :]]
+    shape = memory.shape_of(task, variant, UNITS)
+    parameters, velocities = memory.pack(shape, weights), memory.empty(shape)
+    # More memory than this sequence needs, as every sequence but the longest has.
+    workspace = memory.allocate(shape, sequence.frames + 2, len(sequence.targets[0]) + 1)
+    losses, zero, one = np.zeros(1), np.float32(0), np.float32(1)
+    visits = epoch.train(
+        shape, parameters, velocities, workspace, epoch.split_of(sequence, shape), np.arange(1),
+        0, 1, (np.uint32(0), np.uint32(0)), zero, zero, one, losses,
+    )  # fmt: skip
+    assert visits == 1
+    return losses[0], [-array for array in memory.unpack(shape, velocities)]
 
 
-def product(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
-    return sum(float(np.sum(a * b)) for a, b in zip(one, other, strict=True))
-
-
-@pytest.mark.parametrize(("variant", "task", "bidirectional"), CASES)
-def test_the_gradient_of_every_weight(
-    variant: str, task: type[Task], bidirectional: bool
-) -> None:
-    chosen = turned(task, bidirectional)
-    corpus = one_sequence(chosen.load("a"), 1)
-    shapes = list(numpy_protocol.weight_shapes(chosen, variant, UNITS).values())
-    weights = random_streams.initial_weights(5, shapes, 0.4)
-    loss, found = loss_and_gradient(chosen, corpus, variant, weights)
-
-    point = numpy_protocol.named(chosen, variant, UNITS, weights)
-    inputs, targets = corpus.train.inputs[0].astype(float), corpus.train.targets[0]
-
-    def in_numpy(at: numpy_protocol.Point) -> complex:
-        logits = numpy_protocol.logits(chosen, variant, at, inputs)
-        return numpy_protocol.LOSSES[chosen.head](targets, logits)
-
-    assert loss == pytest.approx(np.real(in_numpy(point)), rel=1e-6)
+def check(task: Task, variant: Variant, std: float = 0.4) -> None:
+    """Compares the gradient of every array of weights along random directions."""
+    train = task.load("a").train
+    sequence = Sequences(train.inputs[1:2], train.targets[1:2])
+    shapes = memory.keras_shapes(memory.shape_of(task, variant, UNITS))
+    weights = list(random_streams.initial_weights(5, shapes, std))
+    loss, found = in_engine(task, variant, weights, sequence)
+    point = [weight.astype(float) for weight in weights]
+    assert loss == pytest.approx(np.real(in_numpy(task, variant, point, sequence)), rel=1e-6)
     generator = np.random.default_rng(3)
-    norm = np.sqrt(product(found, found))
-
-    # A slope along a direction is one complex step. Every array of weights by itself:
-    for name, part in zip(point, found, strict=True):
+    norm = np.sqrt(sum(float(np.sum(part**2)) for part in found))
+    for index, part in enumerate(found):
         for _ in range(3):
-            direction = generator.standard_normal(point[name].shape)
-            step = {**point, name: point[name] + 1e-30j * direction}
-            expected = np.imag(in_numpy(step)) / 1e-30
+            # The derivative along a direction is one complex step.
+            direction = generator.standard_normal(part.shape)
+            moved = [*point]
+            moved[index] = point[index] + 1e-30j * direction
+            expected = np.imag(in_numpy(task, variant, moved, sequence)) / 1e-30
             # Rounding adds up like a random walk over the weights.
             error = 3e-7 * norm * np.sqrt(part.size)
-            assert product([part], [direction]) == pytest.approx(expected, abs=error), name
-
-    # And the engine's own loss on both sides along a direction through all weights.
-    direction = [generator.standard_normal(size).astype(np.float32) for size in shapes]
-    ahead, behind = (
-        loss_and_gradient(
-            chosen,
-            corpus,
-            variant,
-            [part + np.float32(step) * way for part, way in zip(weights, direction, strict=True)],
-        )[0]
-        for step in (3e-3, -3e-3)
-    )
-    expected = product(found, direction)
-    assert (ahead - behind) / 6e-3 == pytest.approx(expected, abs=5e-3 * norm)
+            assert np.sum(part * direction) == pytest.approx(expected, abs=error), (variant, index)
 
 
-@pytest.mark.parametrize(("variant", "task", "bidirectional"), CASES[::2] + CASES[1::6])
-def test_the_gradient_is_that_of_the_keras_network(
-    variant: str, task: type[Task], bidirectional: bool
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("task", [TinyTask, TinySpeech, TinyHandwriting])
+@pytest.mark.parametrize("variant", ["V", "FGR"])
+def test_heads_and_directions(variant: str, task: type[Task], bidirectional: bool) -> None:
+    check(turned(task, bidirectional), VARIANTS[variant])
+
+
+BOTH = (False, True)
+
+
+@pytest.mark.parametrize("output_gate", BOTH)
+@pytest.mark.parametrize(
+    ("input_gate", "forget_gate", "coupled"),
+    [*((*gates, False) for gates in itertools.product(BOTH, BOTH)), (True, False, True)],
+)
+def test_any_switches(
+    input_gate: bool, forget_gate: bool, coupled: bool, output_gate: bool
 ) -> None:
-    chosen = turned(task, bidirectional)
-    corpus = one_sequence(chosen.load("a"), 1)
-    model = network.build_network(chosen, variant, UNITS, weight_std=0.4)
-    weights = [np.asarray(weight) for weight in model.get_weights()]
-    loss, found = loss_and_gradient(chosen, corpus, variant, weights)
-    inputs, targets = corpus.train.inputs[0][np.newaxis], corpus.train.targets[0][np.newaxis]
-    with tf.GradientTape() as tape:
-        theirs = network.SummedLoss(chosen.head)(targets, model(inputs, training=True))
-    assert loss == pytest.approx(float(theirs), rel=1e-5)
-    expected = tape.gradient(theirs, model.trainable_variables)
-    for weight, one, other in zip(model.weights, found, expected, strict=True):
-        size = np.abs(other).max()
-        np.testing.assert_allclose(one, other, atol=3e-5 * size, err_msg=weight.path)
+    """Every legal combination, the nine variants among them, in both directions of a network."""
+    task = turned(TinyTask, True)
+    for rest in itertools.product(BOTH, repeat=4):
+        variant = Variant("any", "any", input_gate, forget_gate, output_gate, coupled, *rest)
+        # Without gates and activations nothing bounds the block output.
+        check(task, variant, std=0.2)
+
+
+@pytest.mark.parametrize("code", equations.CODES)
+def test_the_judge_knows_the_nine_variants(code: str) -> None:
+    weights = random_streams.initial_weights(
+        1, list(numpy_protocol.weight_shapes(TinyTask(), code, UNITS).values())[:-2], 0.5
+    )
+    names = ["kernel", "recurrent_kernel", "bias"]
+    names += ["peephole"] if code != "NP" else []
+    names += ["gate_recurrent_kernel"] if code == "FGR" else []
+    inputs = np.random.default_rng(2).normal(size=(6, TinyTask.inputs))
+    states = [np.zeros((1, size * UNITS)) for size in ([1, 1, 3] if code == "FGR" else [1, 1])]
+    named = dict(zip(names, weights, strict=True))
+    (expected,), _ = equations.forward(code, named, inputs[np.newaxis], states)
+    np.testing.assert_allclose(lstm(VARIANTS[code], list(weights), inputs), expected, rtol=1e-6)

@@ -9,8 +9,7 @@ from tests.tuner import numpy_protocol
 from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask
 from tests.zoo import reference as equations
 from tuner.tasks.task import Task
-from tuner.training.native import heads, memory
-from tuner.training.native.activity import room_for
+from tuner.training.native import memory
 from tuner.training.native.simd.vectors import LANES
 from zoo.variants import VARIANTS
 
@@ -61,8 +60,5 @@ def _bytes(value: object) -> int:
 @pytest.mark.parametrize("variant", ["V", "FGR"])
 def test_memory_grows_in_proportion_to_the_frames(task: Task, variant: str) -> None:
     shape = memory.shape_of(task, VARIANTS[variant], units=20)
-    once, twice = (
-        _bytes(room_for(shape, frames)) + _bytes(heads.room_for_targets(shape, frames, labels=30))
-        for frames in (750, 1500)
-    )
+    once, twice = (_bytes(memory.allocate(shape, frames, 30)) for frames in (750, 1500))
     assert 1.8 * once < twice <= 2 * once

@@ -1,9 +1,8 @@
-"""exp, sigmoid, tanh and softplus of float32 vectors.
+"""exp, sigmoid, tanh and softplus of float32 vectors, and log-sum-exp of rows.
 
 Plain arithmetic on the bits of floats, with series whose coefficients anyone can derive. The error
 is at most 3 units in the last place of the exact result; results below 1.82e-38, near the smallest
-normal number, may come out as 0. NaN gives
-NaN, and limits are exact.
+normal number, may come out as 0. NaN gives NaN, and limits are exact.
 """
 
 from __future__ import annotations
@@ -12,16 +11,20 @@ import math
 
 import numpy as np
 
-from tuner.training.native.compiling import inlined
+from tuner.training.native.compiling import compiled, inlined
 from tuner.training.native.simd.vectors import (
+    LANES,
+    START,
     absolute,
+    copysign,
+    load,
     maximum,
     minimum,
     multiply_add,
     power,
-    spread,
+    splat,
+    store,
     where_less,
-    with_sign_of,
 )
 
 _float = np.float32
@@ -52,41 +55,41 @@ def _expm1_parts(x):
     Returns:
         2ⁿ⁻¹, which is a normal number also for the largest x, and eʳ - 1 = r + r² (1/2 + r/6 + …).
     """
-    shifted = multiply_add(x, spread(_LOG2_E), spread(_ROUND))
-    n = shifted - spread(_ROUND)
-    r = (x - n * spread(_LN2_HIGH)) - n * spread(_LN2_LOW)
-    tail = multiply_add(spread(_C7), r, spread(_C6))
-    tail = multiply_add(tail, r, spread(_C5))
-    tail = multiply_add(tail, r, spread(_C4))
-    tail = multiply_add(tail, r, spread(_C3))
-    tail = multiply_add(tail, r, spread(_HALF))
-    return power(shifted - spread(_ONE)), multiply_add(r * r, tail, r)
+    shifted = multiply_add(x, splat(_LOG2_E), splat(_ROUND))
+    n = shifted - splat(_ROUND)
+    r = (x - n * splat(_LN2_HIGH)) - n * splat(_LN2_LOW)
+    tail = multiply_add(splat(_C7), r, splat(_C6))
+    tail = multiply_add(tail, r, splat(_C5))
+    tail = multiply_add(tail, r, splat(_C4))
+    tail = multiply_add(tail, r, splat(_C3))
+    tail = multiply_add(tail, r, splat(_HALF))
+    return power(shifted - splat(_ONE)), multiply_add(r * r, tail, r)
 
 
 @inlined
 def exp(x):
     """Computes eˣ, infinity above 88.7228, 0 below -86.9 (1.82e-38)."""
     # Of a NaN, `maximum` and `minimum` take their second argument.
-    inside = minimum(spread(_EXP_MAX), maximum(spread(_EXP_MIN), x))
+    inside = minimum(splat(_EXP_MAX), maximum(splat(_EXP_MIN), x))
     half_power, rest = _expm1_parts(inside)
-    value = half_power * multiply_add(spread(_TWO), rest, spread(_TWO))
-    value = where_less(x, spread(_EXP_MIN), spread(_ZERO), value)
-    return where_less(spread(_EXP_MAX), x, spread(_INFINITY), value)
+    value = half_power * multiply_add(splat(_TWO), rest, splat(_TWO))
+    value = where_less(x, splat(_EXP_MIN), splat(_ZERO), value)
+    return where_less(splat(_EXP_MAX), x, splat(_INFINITY), value)
 
 
 @inlined
 def sigmoid(x):
     """Computes 1 / (1 + e⁻ˣ)."""
-    return spread(_ONE) / (spread(_ONE) + exp(spread(_ZERO) - x))
+    return splat(_ONE) / (splat(_ONE) + exp(splat(_ZERO) - x))
 
 
 @inlined
 def tanh(x):
     """Computes ± m / (m + 2) with m = e²|ˣ| - 1, which is exact near 0."""
-    half_power, rest = _expm1_parts(spread(_TWO) * minimum(spread(_TANH_MAX), absolute(x)))
+    half_power, rest = _expm1_parts(splat(_TWO) * minimum(splat(_TANH_MAX), absolute(x)))
     power_of_2 = half_power + half_power
-    m = multiply_add(power_of_2, rest, power_of_2 - spread(_ONE))
-    return with_sign_of(m / (m + spread(_TWO)), x)
+    m = multiply_add(power_of_2, rest, power_of_2 - splat(_ONE))
+    return copysign(m / (m + splat(_TWO)), x)
 
 
 @inlined
@@ -96,23 +99,63 @@ def _log1p(e):
     It is ln m or ln 2 + ln m with m in [√½, √2), and ln m = 2 (s + s³/3 + s⁵/5 + …) with
     s = (m - 1) / (m + 1); 1 + e itself, which would lose the last bits of e, is never needed.
     """
-    large = spread(_SQRT2_MINUS_1)
-    above = where_less(large, e, e - spread(_ONE), e)
-    below = where_less(large, e, e + spread(_THREE), e + spread(_TWO))
+    large = splat(_SQRT2_MINUS_1)
+    above = where_less(large, e, e - splat(_ONE), e)
+    below = where_less(large, e, e + splat(_THREE), e + splat(_TWO))
     s = above / below
     square = s * s
-    tail = multiply_add(spread(_L9), square, spread(_L7))
-    tail = multiply_add(tail, square, spread(_L5))
-    tail = multiply_add(tail, square, spread(_L3))
+    tail = multiply_add(splat(_L9), square, splat(_L7))
+    tail = multiply_add(tail, square, splat(_L5))
+    tail = multiply_add(tail, square, splat(_L3))
     series = multiply_add(s * square, tail, s + s)
-    return where_less(large, e, spread(_LN2), spread(_ZERO)) + series
+    return where_less(large, e, splat(_LN2), splat(_ZERO)) + series
 
 
 @inlined
 def softplus_and_sigmoid(x):
-    """Computes ln(1 + eˣ) = max(x, 0) + ln(1 + e⁻|x|) and its slope 1 / (1 + e⁻ˣ)."""
-    e = exp(spread(_ZERO) - absolute(x))
+    """Computes ln(1 + eˣ) = max(x, 0) + ln(1 + e⁻|x|) and its derivative σ(x)."""
+    e = exp(splat(_ZERO) - absolute(x))
     # `maximum` takes its second argument of a NaN.
-    softplus = maximum(spread(_ZERO), x) + _log1p(e)
-    sigmoid = where_less(x, spread(_ZERO), e, spread(_ONE)) / (spread(_ONE) + e)
+    softplus = maximum(splat(_ZERO), x) + _log1p(e)
+    sigmoid = where_less(x, splat(_ZERO), e, splat(_ONE)) / (splat(_ONE) + e)
     return softplus, sigmoid
+
+
+@compiled
+def exp_minus(row, at, width, number, out, to):
+    """Writes eᵃ⁻ⁿ of the `width` numbers a of a row, padding included, which begins at `at`.
+
+    Results begin at `to` in `out`, which may be the array of the row itself; n is float32.
+    """
+    for place in range(0, width, LANES):
+        store(out, to + place, exp(load(row, at + place) - splat(number)))
+
+
+@compiled
+def log_sum_exp(row, at, width, count, buffer):
+    """Computes log Σ eᵃ of the first `count` numbers of a row, float64, without overflow.
+
+    The buffer, float32 [width], holds eᵃ over e to the largest a afterward.
+    """
+    largest = row[at + argmax(row[at : at + count])]
+    exp_minus(row, at, width, largest, buffer, START)
+    return np.float64(largest) + math.log(total(buffer[:count]))
+
+
+@compiled
+def total(numbers):
+    """Sums float32 numbers in float64."""
+    result = 0.0
+    for number in numbers:
+        result += np.float64(number)
+    return result
+
+
+@compiled
+def argmax(numbers):
+    """Finds the first of the largest numbers."""
+    best = 0
+    for place in range(1, len(numbers)):
+        if numbers[place] > numbers[best]:
+            best = place
+    return best

@@ -1,225 +1,123 @@
 """Products of matrices and vectors, cut into tiles that stay in registers.
 
-A matrix is a flat float32 array with an offset and strides, all in elements, so that one routine
-serves a matrix, its transpose and a sequence that is read backward. Nothing is copied, packed or
-allocated: at the sizes of a trial (60 frames, 100 units) a library's general product spends a third
-of its time on that, and its result would be written out only for the optimizer to read it again.
+Nothing is copied, packed or allocated: at the sizes of a trial (60 frames, 100 units) a library's
+general product spends a third of its time on that, and a gradient would be written out only for the
+optimizer to read it again.
 
 Numbers of columns are multiples of `LANES`; `tuner.training.native.memory` pads with zeros.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+from typing import Any
 
 from tuner.training.native.compiling import compiled, inlined
 from tuner.training.native.simd.tiles import (
     add_dots,
     add_rows,
     assign_tile,
-    descend_tile,
+    nesterov_tile,
     transpose_tile,
 )
 from tuner.training.native.simd.vectors import LANES
 
-START, NEXT = np.int64(0), np.int64(1)
-"""For arguments: literal numbers would make Numba compile a function once more for them."""
 
-# 6 x 2 sums, 2 vectors of B and one element of A fill the 16 registers of AVX2; the smaller tiles
-# are for what is left at the edges.
-_assign_6x2, _assign_5x2, _assign_4x2, _assign_3x2, _assign_2x2, _assign_1x2 = (
-    assign_tile(rows, 2) for rows in (6, 5, 4, 3, 2, 1)
-)
-_assign_6x1, _assign_3x1, _assign_1x1 = (assign_tile(rows, 1) for rows in (6, 3, 1))
-_descend_6x2, _descend_5x2, _descend_4x2, _descend_3x2, _descend_2x2, _descend_1x2 = (
-    descend_tile(rows, 2) for rows in (6, 5, 4, 3, 2, 1)
-)
-_descend_6x1, _descend_3x1, _descend_1x1 = (descend_tile(rows, 1) for rows in (6, 3, 1))
+def _product(tile: Callable[[int, int], Any]) -> Any:
+    """Makes a product of whole matrices from one of tiles."""
+    # 6 x 2 sums, 2 vectors of B and one element of A fill the 16 registers of AVX2; the smaller
+    # tiles are for what is left at the edges.
+    tile_6x2, tile_5x2, tile_4x2, tile_3x2, tile_2x2, tile_1x2 = (
+        tile(rows, 2) for rows in (6, 5, 4, 3, 2, 1)
+    )
+    tile_6x1, tile_3x1, tile_1x1 = (tile(rows, 1) for rows in (6, 3, 1))
+
+    @inlined
+    def two_vectors(out, at, a, a_at, a_row, b, b_at, rows, count):
+        whole = rows - rows % 6
+        for r in range(0, whole, 6):
+            tile_6x2(out, at + r * out.row, a, a_at + r * a_row, b, b_at, count)
+        at, a_at, rest = at + whole * out.row, a_at + whole * a_row, rows - whole
+        if rest == 5:
+            tile_5x2(out, at, a, a_at, b, b_at, count)
+        elif rest == 4:
+            tile_4x2(out, at, a, a_at, b, b_at, count)
+        elif rest == 3:
+            tile_3x2(out, at, a, a_at, b, b_at, count)
+        elif rest == 2:
+            tile_2x2(out, at, a, a_at, b, b_at, count)
+        elif rest == 1:
+            tile_1x2(out, at, a, a_at, b, b_at, count)
+
+    @inlined
+    def one_vector(out, at, a, a_at, a_row, b, b_at, rows, count):
+        r = 0
+        while rows - r >= 6:
+            tile_6x1(out, at + r * out.row, a, a_at + r * a_row, b, b_at, count)
+            r += 6
+        if rows - r >= 3:
+            tile_3x1(out, at + r * out.row, a, a_at + r * a_row, b, b_at, count)
+            r += 3
+        while r < rows:
+            tile_1x1(out, at + r * out.row, a, a_at + r * a_row, b, b_at, count)
+            r += 1
+
+    @inlined
+    def product(out, a, a_row, b, rows, columns, count):
+        n = 0
+        while columns - n >= 2 * LANES:
+            two_vectors(out, out.at + n, a, a.at, a_row, b, b.at + n, rows, count)
+            n += 2 * LANES
+        if n < columns:
+            one_vector(out, out.at + n, a, a.at, a_row, b, b.at + n, rows, count)
+
+    return product
 
 
-@inlined
-def _assign_columns(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, rows, count):
-    """Computes two vectors of columns of C = A B."""
-    whole = rows - rows % 6
-    for r in range(0, whole, 6):
-        _assign_6x2(
-            c, c_at + r * c_row, c_row, a, a_at + r * a_row, a_row, a_step, b, b_at, b_step, count
-        )
-    c_at, a_at, rest = c_at + whole * c_row, a_at + whole * a_row, rows - whole
-    if rest == 5:
-        _assign_5x2(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, count)
-    elif rest == 4:
-        _assign_4x2(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, count)
-    elif rest == 3:
-        _assign_3x2(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, count)
-    elif rest == 2:
-        _assign_2x2(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, count)
-    elif rest == 1:
-        _assign_1x2(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, count)
-
-
-@inlined
-def _assign_column(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, rows, count):
-    """Computes one vector of columns of C = A B."""
-    r = 0
-    while rows - r >= 6:
-        _assign_6x1(
-            c, c_at + r * c_row, c_row, a, a_at + r * a_row, a_row, a_step, b, b_at, b_step, count
-        )
-        r += 6
-    if rows - r >= 3:
-        _assign_3x1(
-            c, c_at + r * c_row, c_row, a, a_at + r * a_row, a_row, a_step, b, b_at, b_step, count
-        )
-        r += 3
-    while r < rows:
-        _assign_1x1(
-            c, c_at + r * c_row, c_row, a, a_at + r * a_row, a_row, a_step, b, b_at, b_step, count
-        )
-        r += 1
+_assign = _product(assign_tile)
+_nesterov = _product(nesterov_tile)
 
 
 @compiled
-def assign_product(c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, rows, columns, count):
-    """Computes C[r, n] = Σ_k A[r, k] B[k, n].
+def assign_product(c, a, b, rows, columns, count):
+    """Computes C = A B for A [rows, count] and B [count, columns]; all are a `Matrix`."""
+    _assign(c, a, a.row, b, rows, columns, count)
+
+
+@compiled
+def nesterov_update(update, a, b, rows, columns, count):
+    """Moves weights [rows, columns] by the gradient Aᵀ B, for A [count, rows], B [count, columns].
 
     Args:
-        c: result; element (r, n) at `c_at + r c_row + n`.
-        c_at: see `c`.
-        c_row: see `c`.
-        a: left factor; element (r, k) at `a_at + r a_row + k a_step`.
-        a_at: see `a`.
-        a_row: see `a`.
-        a_step: see `a`.
-        b: right factor; element (k, n) at `b_at + k b_step + n`.
-        b_at: see `b`.
-        b_step: see `b`.
-        rows: rows of A and C.
-        columns: columns of B and C, a multiple of `LANES`.
-        count: columns of A and rows of B.
+        update: an `Update`.
+        a: a `Matrix`.
+        b: a `Matrix`.
+        rows: rows of the weights.
+        columns: their columns.
+        count: how many outer products the gradient is the sum of.
     """
-    n = 0
-    while columns - n >= 2 * LANES:
-        _assign_columns(
-            c, c_at + n, c_row, a, a_at, a_row, a_step, b, b_at + n, b_step, rows, count
-        )
-        n += 2 * LANES
-    if n < columns:
-        _assign_column(c, c_at + n, c_row, a, a_at, a_row, a_step, b, b_at + n, b_step, rows, count)
-
-
-@inlined
-def _descend_columns(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, rows, count): # noqa: E501
-    """Moves two vectors of columns of weights."""
-    whole = rows - rows % 6
-    for r in range(0, whole, 6):
-        _descend_6x2(
-            w, v, momentum, rate, at + r * row, row, a, a_at + r * a_row, a_row, a_step, b, b_at,
-            b_step, count,
-        )  # fmt: skip
-    at, a_at, rest = at + whole * row, a_at + whole * a_row, rows - whole
-    if rest == 5:
-        _descend_5x2(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, count)
-    elif rest == 4:
-        _descend_4x2(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, count)
-    elif rest == 3:
-        _descend_3x2(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, count)
-    elif rest == 2:
-        _descend_2x2(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, count)
-    elif rest == 1:
-        _descend_1x2(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, count)
-
-
-@inlined
-def _descend_column(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, rows, count): # noqa: E501
-    """Moves one vector of columns of weights."""
-    r = 0
-    while rows - r >= 6:
-        _descend_6x1(
-            w, v, momentum, rate, at + r * row, row, a, a_at + r * a_row, a_row, a_step, b, b_at,
-            b_step, count,
-        )  # fmt: skip
-        r += 6
-    if rows - r >= 3:
-        _descend_3x1(
-            w, v, momentum, rate, at + r * row, row, a, a_at + r * a_row, a_row, a_step, b, b_at,
-            b_step, count,
-        )  # fmt: skip
-        r += 3
-    while r < rows:
-        _descend_1x1(
-            w, v, momentum, rate, at + r * row, row, a, a_at + r * a_row, a_row, a_step, b, b_at,
-            b_step, count,
-        )  # fmt: skip
-        r += 1
+    _nesterov(update, a, 1, b, rows, columns, count)
 
 
 @compiled
-def descend_product(w, v, momentum, rate, at, row, a, a_at, a_row, a_step, b, b_at, b_step, rows, columns, count): # noqa: E501
-    """Takes A B as a gradient and moves weights: v ← m v - rate A B, w ← w + m v - rate A B.
-
-    Args:
-        w: weights; element (r, n) at `at + r row + n`.
-        v: their velocities, likewise.
-        momentum: m.
-        rate: learning rate.
-        at: see `w`.
-        row: see `w`.
-        a: as in `assign_product`.
-        a_at: likewise.
-        a_row: likewise.
-        a_step: likewise.
-        b: likewise.
-        b_at: likewise.
-        b_step: likewise.
-        rows: likewise.
-        columns: likewise.
-        count: likewise.
-    """
-    n = 0
-    while columns - n >= 2 * LANES:
-        _descend_columns(
-            w, v, momentum, rate, at + n, row, a, a_at, a_row, a_step, b, b_at + n, b_step, rows,
-            count,
-        )  # fmt: skip
-        n += 2 * LANES
-    if n < columns:
-        _descend_column(
-            w, v, momentum, rate, at + n, row, a, a_at, a_row, a_step, b, b_at + n, b_step, rows,
-            count,
-        )  # fmt: skip
-
-
-@compiled
-def add_row_product(c, c_at, a, a_at, b, b_at, b_row, rows, columns, downward):
-    """Computes c[n] += Σ_r a[r] B[r, n] for a number of rows that is a multiple of `LANES`.
+def add_row_product(y, at, a, a_at, b, rows, columns, downward):
+    """Computes y[n] += Σ_r a[r] B[r, n] for a number of rows that is a multiple of `LANES`.
 
     Called step after step, now `downward`, now upward, it begins with the rows that it read last:
-    those are still in the nearest cache.
-
-    Args:
-        c: sums; element n at `c_at + n`.
-        c_at: see `c`.
-        a: vector; element r at `a_at + r`.
-        a_at: see `a`.
-        b: matrix; element (r, n) at `b_at + r b_row + n`.
-        b_at: see `b`.
-        b_row: see `b`.
-        rows: rows of B.
-        columns: columns of B.
-        downward: whether to begin with the last rows.
+    those are still in the nearest cache. Vectors are an array and where they begin in it; B is a
+    `Matrix`.
     """
     for block in range(0, rows, LANES):
         r = rows - LANES - block if downward else block
-        add_rows(c, c_at, a, a_at + r, b, b_at + r * b_row, b_row, columns // LANES)
+        add_rows(y, at, a, a_at + r, b, b.at + r * b.row, columns // LANES)
 
 
 @compiled
-def add_column_product(c, c_at, a, a_at, a_row, b, b_at, rows, columns, downward):
-    """Computes c[r] += Σ_n A[r, n] b[n]; otherwise as `add_row_product`."""
+def add_column_product(y, at, a, b, b_at, rows, columns, downward):
+    """Computes y[r] += Σ_n A[r, n] b[n]; otherwise as `add_row_product`."""
     for block in range(0, rows, LANES):
         r = rows - LANES - block if downward else block
-        add_dots(c, c_at + r, a, a_at + r * a_row, a_row, b, b_at, columns // LANES)
+        add_dots(y, at + r, a, a.at + r * a.row, b, b_at, columns // LANES)
 
 
 @compiled

@@ -2,20 +2,18 @@
 
 A tile stays in registers while the inner dimension is walked through,
 
-    tile[r, c] = Σ_k A[r, k] B[k, c],
+    tile[r, n] = Σ_k A[r, k] B[k, n],
 
-with B read along its rows, eight columns a vector, and A one element at a time. The makers below
-differ only in what then happens to the tile. A compiler that is left alone writes the sums to
-memory at every k, which halves the rate.
-
-Every matrix is a flat float32 array with an offset and strides, in elements.
+with B read along its rows, eight columns a vector, and A one element at a time. A compiler that is
+left alone writes the sums to memory at every k, which halves the rate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -27,18 +25,86 @@ from tuner.training.native.simd.vectors import (
     data_of,
     emit_load,
     emit_multiply_add,
-    emit_spread,
+    emit_splat,
     emit_store,
+    vector,
 )
+
+
+class Matrix(NamedTuple):
+    """A matrix in a flat float32 array: element (r, n) is `data[at + r row + n]`.
+
+    A sequence that is read backward begins at its last row and has a negative stride.
+
+    Attributes:
+        data: the array.
+        at: where the matrix begins.
+        row: stride between rows.
+    """
+
+    data: np.ndarray
+    at: int
+    row: int
+
+
+class Update(NamedTuple):
+    """Weights that a gradient is to move, a `Matrix` with a second array, by Nesterov's momentum.
+
+    Attributes:
+        weights: holds the matrix.
+        at: where it begins, in both arrays.
+        row: stride between rows.
+        velocities: those of the weights.
+        momentum: float32.
+        rate: learning rate, float32.
+    """
+
+    weights: np.ndarray
+    at: int
+    row: int
+    velocities: np.ndarray
+    momentum: float
+    rate: float
+
 
 _ZERO = ir.Constant(VECTOR, None)
 _INDEX = ir.IntType(64)
 _MASK = ir.VectorType(ir.IntType(32), LANES)
 
 
+def _fields(context: Any, builder: Any, kind: Any, value: Any) -> list[Any]:
+    """Takes a named tuple apart; of an array it returns the address."""
+    return [
+        data_of(context, builder, of, part) if isinstance(of, types.Array) else part
+        for of, part in zip(kind.types, cgutils.unpack_tuple(builder, value), strict=True)
+    ]
+
+
+def _starts(builder: Any, count: int, at: Any, row: Any) -> Iterator[Any]:
+    """Yields where the first rows begin."""
+    for number in range(count):
+        yield builder.add(at, builder.mul(row, _INDEX(number)))
+
+
+def _places(builder: Any, rows: int, vectors: int, at: Any, row: Any) -> Iterator[Any]:
+    """Yields where the vectors of a tile belong, row by row."""
+    for start in _starts(builder, rows, at, row):
+        for number in range(vectors):
+            yield builder.add(start, _INDEX(LANES * number))
+
+
 def _lanes(places: Iterable[int]) -> Any:
     """Makes the mask of a shuffle of two vectors: which of their sixteen lanes to take."""
     return ir.Constant(_MASK, [ir.Constant(ir.IntType(32), place) for place in places])
+
+
+def _slots(builder: Any, count: int) -> list[Any]:
+    """Makes sums that are zero; LLVM keeps them in registers."""
+    slots = [cgutils.alloca_once_value(builder, _ZERO) for _ in range(count)]
+    for slot in slots:
+        # They are made once a function and used by every tile.
+        builder.store(_ZERO, slot)
+    return slots
 
 
 def _prefetch(builder: Any, data: Any, index: Any) -> None:
@@ -51,193 +117,184 @@ def _prefetch(builder: Any, data: Any, index: Any) -> None:
     builder.call(function, [address, flag(1), flag(3), flag(1)])
 
 
-def _products(
-    context: Any, builder: Any, rows: int, vectors: int, kinds: Sequence[Any], values: Sequence[Any]
+def _tile(
+    builder: Any, rows: int, vectors: int, left: Any, right: Any, count: Any, transposed: bool
 ) -> list[Any]:
-    """Computes a tile from (a, a_at, a_row, a_step, b, b_at, b_step, count), row by row."""
-    a, b = (data_of(context, builder, kinds[place], values[place]) for place in (0, 4))
-    a_at, a_row, a_step = values[1:4]
-    b_at, b_step, count = values[5:8]
-    sums = [cgutils.alloca_once_value(builder, _ZERO) for _ in range(rows * vectors)]
-    for one in sums:
-        # The slots are made once a function; every tile starts at zero.
-        builder.store(_ZERO, one)
+    """Computes the vectors of a tile of A B, or of Aᵀ B, row by row.
+
+    Args:
+        builder: LLVM's.
+        rows: rows of the tile.
+        vectors: columns of the tile, in vectors.
+        left: address, place and stride of A.
+        right: address, place and stride of B.
+        count: inner dimension.
+        transposed: whether to take Aᵀ.
+    """
+    (a, a_at, a_row), (b, b_at, b_row) = left, right
+    one = _INDEX(1)
+    r_stride, k_stride = (one, a_row) if transposed else (a_row, one)
+    sums = _slots(builder, rows * vectors)
     with cgutils.for_range(builder, count) as loop:
-        a_k = builder.add(a_at, builder.mul(loop.index, a_step))
-        b_k = builder.add(b_at, builder.mul(loop.index, b_step))
-        right = [
-            emit_load(builder, b, builder.add(b_k, _INDEX(LANES * vector)))
-            for vector in range(vectors)
-        ]
-        for row in range(rows):
-            place = builder.add(a_k, builder.mul(a_row, _INDEX(row)))
-            left = emit_spread(builder, builder.load(builder.gep(a, [place])))
-            for vector in range(vectors):
-                slot = sums[row * vectors + vector]
-                total = emit_multiply_add(builder, left, right[vector], builder.load(slot))
+        a_k = builder.add(a_at, builder.mul(loop.index, k_stride))
+        b_k = builder.add(b_at, builder.mul(loop.index, b_row))
+        along = [emit_load(builder, b, place) for place in _places(builder, 1, vectors, b_k, b_row)]
+        for r, place in enumerate(_starts(builder, rows, a_k, r_stride)):
+            factor = emit_splat(builder, builder.load(builder.gep(a, [place])))
+            for number in range(vectors):
+                slot = sums[r * vectors + number]
+                total = emit_multiply_add(builder, factor, along[number], builder.load(slot))
                 builder.store(total, slot)
     return [builder.load(slot) for slot in sums]
-
-
-def _places(builder: Any, rows: int, vectors: int, at: Any, row_stride: Any) -> Iterator[Any]:
-    """Yields where the vectors of a tile belong, in the order of `_products`."""
-    for row in range(rows):
-        start = builder.add(at, builder.mul(row_stride, _INDEX(row)))
-        for vector in range(vectors):
-            yield builder.add(start, _INDEX(LANES * vector))
 
 
 def assign_tile(rows: int, vectors: int) -> Any:
     """Makes the routine C = A B for a tile of `rows` rows and `vectors` times `LANES` columns."""
 
     @intrinsic
-    def tile(typingctx, c, at, stride, a, a_at, a_row, a_step, b, b_at, b_step, count):
+    def tile(typingctx, c, at, a, a_at, b, b_at, count):
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            sums = _products(context, builder, rows, vectors, signature.args[3:], values[3:])
-            data = data_of(context, builder, signature.args[0], values[0])
-            for place, vector in zip(
-                _places(builder, rows, vectors, *values[1:3]), sums, strict=True
-            ):
-                emit_store(builder, vector, data, place)
+            (out, _, row), (left, _, a_row), (right, _, b_row) = (
+                _fields(context, builder, signature.args[place], values[place])
+                for place in (0, 2, 4)
+            )
+            sums = _tile(
+                builder, rows, vectors, (left, values[3], a_row), (right, values[5], b_row),
+                values[6], False,
+            )  # fmt: skip
+            places = _places(builder, rows, vectors, values[1], row)
+            for place, value in zip(places, sums, strict=True):
+                emit_store(builder, value, out, place)
             return context.get_dummy_value()
 
         index = types.intp
-        return types.void(
-            c, index, index, a, index, index, index, b, index, index, index
-        ), generate
+        return types.void(c, index, a, index, b, index, index), generate
 
     return tile
 
 
-def descend_tile(rows: int, vectors: int) -> Any:
-    """Makes the routine that takes A B as a gradient and moves weights and velocities.
+def _emit_nesterov(
+    builder: Any, weights: Any, velocities: Any, place: Any, gradient: Any, momentum: Any, down: Any
+) -> None:
+    """Moves a vector of weights by momentum and by `down`, minus the rate, times the gradient."""
+    change = builder.fmul(down, gradient)
+    velocity = emit_multiply_add(builder, momentum, emit_load(builder, velocities, place), change)
+    emit_store(builder, velocity, velocities, place)
+    moved = builder.fadd(emit_load(builder, weights, place), change)
+    emit_store(builder, emit_multiply_add(builder, momentum, velocity, moved), weights, place)
 
-        v ← momentum v - rate A B,   w ← w + momentum v - rate A B
 
-    Nesterov's momentum as Keras has it; see `tuner.training.native.descent`.
+def nesterov_tile(rows: int, vectors: int) -> Any:
+    """Makes the routine that takes a tile of Aᵀ B as a gradient and moves weights by it.
+
+        v ← momentum v - rate Aᵀ B,   w ← w + momentum v - rate Aᵀ B
+
+    This is Nesterov's momentum as Keras has it.
     """
 
     @intrinsic
-    def tile(typingctx, w, v, momentum, rate, at, stride, a, a_at, a_row, a_step, b, b_at, b_step, count): # noqa: E501
+    def tile(typingctx, update, at, a, a_at, b, b_at, count):
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            weights, velocities = (
-                data_of(context, builder, signature.args[place], values[place]) for place in (0, 1)
+            (weights, _, row, velocities, momentum, rate), (left, _, a_row), (right, _, b_row) = (
+                _fields(context, builder, signature.args[place], values[place])
+                for place in (0, 2, 4)
             )
             # They come from a far cache: asked for now, they are here when the sums are done.
-            for place in _places(builder, rows, 1, *values[4:6]):
+            for place in _starts(builder, rows, values[1], row):
                 _prefetch(builder, weights, place)
                 _prefetch(builder, velocities, place)
-            sums = _products(context, builder, rows, vectors, signature.args[6:], values[6:])
-            factor = emit_spread(builder, values[2])
-            down = emit_spread(builder, builder.fneg(values[3]))
-            for place, gradient in zip(
-                _places(builder, rows, vectors, *values[4:6]), sums, strict=True
-            ):
-                change = builder.fmul(down, gradient)
-                velocity = emit_multiply_add(
-                    builder, factor, emit_load(builder, velocities, place), change
-                )
-                emit_store(builder, velocity, velocities, place)
-                moved = builder.fadd(emit_load(builder, weights, place), change)
-                emit_store(
-                    builder, emit_multiply_add(builder, factor, velocity, moved), weights, place
-                )
+            sums = _tile(
+                builder, rows, vectors, (left, values[3], a_row), (right, values[5], b_row),
+                values[6], True,
+            )  # fmt: skip
+            factors = emit_splat(builder, momentum), emit_splat(builder, builder.fneg(rate))
+            places = _places(builder, rows, vectors, values[1], row)
+            for place, gradient in zip(places, sums, strict=True):
+                _emit_nesterov(builder, weights, velocities, place, gradient, *factors)
             return context.get_dummy_value()
 
-        index, scalar = types.intp, types.float32
-        return types.void(
-            w, v, scalar, scalar, index, index, a, index, index, index, b, index, index, index
-        ), generate
+        index = types.intp
+        return types.void(update, index, a, index, b, index, index), generate
 
     return tile
 
 
 @intrinsic
-def add_rows(typingctx, y, at, a, a_at, b, b_at, b_row, vectors):
+def nesterov_step(typingctx, update, at, gradient):
+    """Moves the vector of weights at an index by a gradient, as `nesterov_tile` does."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        weights, _, _, velocities, momentum, rate = _fields(
+            context, builder, signature.args[0], values[0]
+        )
+        factors = emit_splat(builder, momentum), emit_splat(builder, builder.fneg(rate))
+        _emit_nesterov(builder, weights, velocities, values[1], values[2], *factors)
+        return context.get_dummy_value()
+
+    return types.void(update, types.intp, vector), generate
+
+
+@intrinsic
+def add_rows(typingctx, y, at, a, a_at, b, b_at, vectors):
     """Adds `LANES` rows of B, each times a number: y[n] += Σ_r a[r] B[r, n].
 
-    The rows are read side by side from their beginnings on, which is what processors fetch ahead.
-
-    Args:
-        typingctx: Numba's.
-        y: where the sums go.
-        at: place of the first sum in `y`.
-        a: holds the numbers.
-        a_at: place of the first.
-        b: holds the rows.
-        b_at: place of the first row.
-        b_row: stride between rows.
-        vectors: length of the rows, in vectors of `LANES`.
+    The rows, `vectors` times `LANES` long, are read side by side from their beginnings on, which is
+    what processors fetch ahead.
     """
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        out, left, right = (
-            data_of(context, builder, signature.args[place], values[place]) for place in (0, 2, 4)
+        out, left = (
+            data_of(context, builder, signature.args[place], values[place]) for place in (0, 2)
         )
+        right, _, row = _fields(context, builder, signature.args[4], values[4])
         factors = [
-            emit_spread(
-                builder, builder.load(builder.gep(left, [builder.add(values[3], _INDEX(row))]))
+            emit_splat(
+                builder, builder.load(builder.gep(left, [builder.add(values[3], _INDEX(number))]))
             )
-            for row in range(LANES)
+            for number in range(LANES)
         ]
-        starts = [
-            builder.add(values[5], builder.mul(values[6], _INDEX(row))) for row in range(LANES)
-        ]
-        with cgutils.for_range(builder, values[7]) as loop:
+        starts = list(_starts(builder, LANES, values[5], row))
+        with cgutils.for_range(builder, values[6]) as loop:
             n = builder.mul(loop.index, _INDEX(LANES))
             place = builder.add(values[1], n)
             # Two chains of sums: one would wait for itself.
             sums = [emit_load(builder, out, place), _ZERO]
-            for row, (factor, start) in enumerate(zip(factors, starts, strict=True)):
-                vector = emit_load(builder, right, builder.add(start, n))
-                sums[row % 2] = emit_multiply_add(builder, factor, vector, sums[row % 2])
+            for number, (factor, start) in enumerate(zip(factors, starts, strict=True)):
+                along = emit_load(builder, right, builder.add(start, n))
+                sums[number % 2] = emit_multiply_add(builder, factor, along, sums[number % 2])
             emit_store(builder, builder.fadd(*sums), out, place)
         return context.get_dummy_value()
 
     index = types.intp
-    return types.void(y, index, a, index, b, index, index, index), generate
+    return types.void(y, index, a, index, b, index, index), generate
 
 
 @intrinsic
-def add_dots(typingctx, y, at, a, a_at, a_row, b, b_at, vectors):
-    """Adds the dot products of `LANES` rows of A with a vector: y[r] += Σ_k A[r, k] b[k].
-
-    Args:
-        typingctx: Numba's.
-        y: where the sums go.
-        at: place of the first sum in `y`.
-        a: holds the rows.
-        a_at: place of the first row.
-        a_row: stride between rows.
-        b: holds the vector.
-        b_at: its place.
-        vectors: length of the rows, in vectors of `LANES`.
-    """
+def add_dots(typingctx, y, at, a, a_at, b, b_at, vectors):
+    """Adds the dot products of `LANES` rows of A with a vector: y[r] += Σ_n A[r, n] b[n]."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        out, left, right = (
-            data_of(context, builder, signature.args[place], values[place]) for place in (0, 2, 5)
+        out, right = (
+            data_of(context, builder, signature.args[place], values[place]) for place in (0, 4)
         )
-        sums = [cgutils.alloca_once_value(builder, _ZERO) for _ in range(LANES)]
-        for one in sums:
-            builder.store(_ZERO, one)
-        with cgutils.for_range(builder, values[7]) as loop:
-            k = builder.mul(loop.index, _INDEX(LANES))
-            vector = emit_load(builder, right, builder.add(values[6], k))
-            for row, slot in enumerate(sums):
-                start = builder.add(values[3], builder.mul(values[4], _INDEX(row)))
-                numbers = emit_load(builder, left, builder.add(start, k))
-                total = emit_multiply_add(builder, numbers, vector, builder.load(slot))
+        left, _, row = _fields(context, builder, signature.args[2], values[2])
+        sums = _slots(builder, LANES)
+        with cgutils.for_range(builder, values[6]) as loop:
+            n = builder.mul(loop.index, _INDEX(LANES))
+            factor = emit_load(builder, right, builder.add(values[5], n))
+            for slot, start in zip(
+                sums, _starts(builder, LANES, values[3], row), strict=True
+            ):
+                along = emit_load(builder, left, builder.add(start, n))
+                total = emit_multiply_add(builder, along, factor, builder.load(slot))
                 builder.store(total, slot)
         rows = [builder.load(slot) for slot in sums]
         even, odd = _lanes(range(0, 16, 2)), _lanes(range(1, 16, 2))
         # Neighbors are added three times: then lane r holds the sum of row r.
         while len(rows) > 1:
             rows = [
-                builder.fadd(
-                    builder.shuffle_vector(rows[pair], rows[pair + 1], even),
-                    builder.shuffle_vector(rows[pair], rows[pair + 1], odd),
-                )
+                builder.fadd(*(builder.shuffle_vector(*rows[pair : pair + 2], mask)
+                               for mask in (even, odd)))
                 for pair in range(0, len(rows), 2)
             ]
         total = builder.fadd(emit_load(builder, out, values[1]), rows[0])
@@ -245,7 +302,7 @@ def add_dots(typingctx, y, at, a, a_at, a_row, b, b_at, vectors):
         return context.get_dummy_value()
 
     index = types.intp
-    return types.void(y, index, a, index, index, b, index, index), generate
+    return types.void(y, index, a, index, b, index, index), generate
 
 
 @intrinsic
@@ -257,8 +314,7 @@ def transpose_tile(typingctx, c, at, c_row, a, a_at, a_row):
             data_of(context, builder, signature.args[place], values[place]) for place in (0, 3)
         )
         rows = [
-            emit_load(builder, source, builder.add(values[4], builder.mul(values[5], _INDEX(row))))
-            for row in range(LANES)
+            emit_load(builder, source, start) for start in _starts(builder, LANES, *values[4:])
         ]
         # Rows r and r + 4 are shuffled like cards, three times.
         first = _lanes(lane // 2 + LANES * (lane % 2) for lane in range(LANES))
@@ -268,10 +324,8 @@ def transpose_tile(typingctx, c, at, c_row, a, a_at, a_row):
             rows = [
                 builder.shuffle_vector(*pair, mask) for pair in pairs for mask in (first, second)
             ]
-        for row, vector in enumerate(rows):
-            emit_store(
-                builder, vector, out, builder.add(values[1], builder.mul(values[2], _INDEX(row)))
-            )
+        for start, value in zip(_starts(builder, LANES, *values[1:3]), rows, strict=True):
+            emit_store(builder, value, out, start)
         return context.get_dummy_value()
 
     index = types.intp

@@ -1,12 +1,11 @@
 """float32 vectors as a type of compiled code: eight numbers that one instruction works on.
 
-    x = load(array, place)
-    store(array, place, (x * x + spread(1)) * load(other, place))
+    x = load(array, at)
+    store(array, at, (x * x + splat(1)) * load(other, at))
 
-Loops over whole vectors have no remainder to do one by one and no test whether arrays overlap, and
-they may ask a switch inside: the answer is the same every time. LLVM splits a vector where
-registers are shorter (SSE, NEON). Arithmetic is that of IEEE 754, never reordered. Only compiled
-code can have vectors.
+Loops over whole vectors have no remainder and no test whether arrays overlap, and a switch inside
+them costs nothing: it goes the same way every time. LLVM splits a vector where registers are
+shorter (SSE, NEON). Arithmetic is that of IEEE 754, never reordered.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -26,18 +26,20 @@ LANES = 8
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
 """LLVM's type of a vector."""
 
+START = np.int64(0)
+"""For arguments: a literal 0 would make Numba compile a function once more for it."""
+
 _INTEGERS = ir.VectorType(ir.IntType(32), LANES)
 _UNDEFINED = ir.Constant(VECTOR, ir.Undefined)
 
 
 class _VectorType(types.Type):
-    """Numba's type of a vector."""
-
     def __init__(self) -> None:
         super().__init__(name=f"float32x{LANES}")
 
 
-_vector = _VectorType()
+vector = _VectorType()
+"""Numba's type of a vector."""
 
 
 @register_model(_VectorType)
@@ -46,7 +48,19 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, numba_type, VECTOR)
 
 
-# --- For intrinsics that are written out in LLVM's terms ---
+def padded(size: int) -> int:
+    """Rounds a size up to whole vectors."""
+    return -(-size // LANES) * LANES
+
+
+def aligned_zeros(size: int) -> np.ndarray:
+    """Makes zeros, float32 [size], that begin with a cache line."""
+    array = np.zeros(size + 16, np.float32)
+    start = -array.ctypes.data // 4 % 16
+    return array[start : start + size]
+
+
+# --- For intrinsics that are written in LLVM's terms ---
 
 
 def data_of(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
@@ -59,17 +73,16 @@ def _pointer(builder: Any, data: Any, index: Any) -> Any:
 
 
 def emit_load(builder: Any, data: Any, index: Any) -> Any:
-    """Loads a vector from any place."""
-    # Offsets are arbitrary: no more alignment than a float's can be promised.
+    """Loads a vector; nothing is promised of its place but a float's alignment."""
     return builder.load(_pointer(builder, data, index), align=4)
 
 
-def emit_store(builder: Any, vector: Any, data: Any, index: Any) -> None:
-    """Stores a vector at any place."""
-    builder.store(vector, _pointer(builder, data, index), align=4)
+def emit_store(builder: Any, value: Any, data: Any, index: Any) -> None:
+    """Stores a vector, likewise anywhere."""
+    builder.store(value, _pointer(builder, data, index), align=4)
 
 
-def emit_spread(builder: Any, scalar: Any) -> Any:
+def emit_splat(builder: Any, scalar: Any) -> Any:
     """Puts a number into every lane."""
     first = builder.insert_element(_UNDEFINED, scalar, ir.IntType(64)(0))
     return builder.shuffle_vector(first, _UNDEFINED, ir.Constant(_INTEGERS, None))
@@ -91,67 +104,55 @@ def _call(builder: Any, name: str, *vectors: Any) -> Any:
 
 
 @intrinsic
-def load(typingctx, array, place):
-    """Reads the vector that begins at a place of a flat float32 array."""
+def load(typingctx, array, at):
+    """Reads the vector that begins at an index of a flat float32 array."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         data = data_of(context, builder, signature.args[0], values[0])
         return emit_load(builder, data, values[1])
 
-    return _vector(array, types.intp), generate
+    return vector(array, types.intp), generate
 
 
 @intrinsic
-def store(typingctx, array, place, vector):
-    """Writes a vector to a place of a flat float32 array."""
+def store(typingctx, array, at, value):
+    """Writes a vector to an index of a flat float32 array."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         data = data_of(context, builder, signature.args[0], values[0])
         emit_store(builder, values[2], data, values[1])
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, vector), generate
+    return types.void(array, types.intp, value), generate
 
 
 @intrinsic
-def spread(typingctx, number):
+def splat(typingctx, number):
     """Makes a vector of one number."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return emit_spread(builder, values[0])
+        return emit_splat(builder, values[0])
 
-    return _vector(types.float32), generate
+    return vector(types.float32), generate
 
 
-def _intrinsic(emit: Callable[..., Any], arity: int) -> Any:
-    """Makes an intrinsic of one, two or three vectors."""
+def _intrinsic(arity: int, emit: Callable[..., Any]) -> Any:
+    """Makes an intrinsic of vectors."""
 
     def typed(*arguments: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             return emit(builder, *values)
 
-        return _vector(*arguments), generate
+        return vector(*arguments), generate
 
-    if arity == 1:
-
-        @intrinsic
-        def one(typingctx, a):
-            return typed(a)
-
-        return one
-    if arity == 2:
-
-        @intrinsic
-        def two(typingctx, a, b):
-            return typed(a, b)
-
-        return two
-
-    @intrinsic
-    def three(typingctx, a, b, c):
-        return typed(a, b, c)
-
-    return three
+    # Numba reads the number of arguments from the signature.
+    signatures: dict[int, Callable[..., Any]] = {
+        1: lambda typingctx, a: typed(a),
+        2: lambda typingctx, a, b: typed(a, b),
+        3: lambda typingctx, a, b, c: typed(a, b, c),
+        4: lambda typingctx, a, b, c, d: typed(a, b, c, d),
+    }
+    return intrinsic(signatures[arity])
 
 
 def _emit_where(condition: str) -> Callable[..., Any]:
@@ -171,53 +172,44 @@ def _emit_power(builder: Any, a: Any) -> Any:
     return builder.bitcast(builder.shl(bits, ir.Constant(_INTEGERS, [23] * LANES)), VECTOR)
 
 
-multiply_add = _intrinsic(emit_multiply_add, 3)
+multiply_add = _intrinsic(3, emit_multiply_add)
 """multiply_add(a, b, c) = a b + c."""
 
-power = _intrinsic(_emit_power, 1)
+power = _intrinsic(1, _emit_power)
 """power(x) = 2ⁿ for x = 1.5 2²³ + n, -126 <= n <= 127."""
 
-absolute = _intrinsic(lambda builder, a: _call(builder, f"llvm.fabs.v{LANES}f32", a), 1)
+absolute = _intrinsic(1, lambda builder, a: _call(builder, f"llvm.fabs.v{LANES}f32", a))
 """absolute(a) = |a|."""
 
-with_sign_of = _intrinsic(
-    lambda builder, a, b: _call(builder, f"llvm.copysign.v{LANES}f32", a, b), 2
-)
-"""with_sign_of(a, b): a's size with b's sign."""
+copysign = _intrinsic(2, lambda builder, a, b: _call(builder, f"llvm.copysign.v{LANES}f32", a, b))
+"""copysign(a, b): |a| with the sign of b."""
 
-minimum = _intrinsic(lambda builder, a, b: _emit_where("<")(builder, a, b, a, b), 2)
+minimum = _intrinsic(2, lambda builder, a, b: _emit_where("<")(builder, a, b, a, b))
 """minimum(a, b): b where either is NaN."""
 
-maximum = _intrinsic(lambda builder, a, b: _emit_where(">")(builder, a, b, a, b), 2)
+maximum = _intrinsic(2, lambda builder, a, b: _emit_where(">")(builder, a, b, a, b))
 """maximum(a, b): b where either is NaN."""
 
-
-@intrinsic
-def where_less(typingctx, a, b, then, otherwise):
-    """Chooses `then` in lanes with a < b, else `otherwise`."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return _emit_where("<")(builder, *values)
-
-    return _vector(a, b, then, otherwise), generate
+where_less = _intrinsic(4, _emit_where("<"))
+"""where_less(a, b, c, d): c in lanes with a < b, else d."""
 
 
-def _operator(symbol: Callable[..., Any], emit: Callable[..., Any]) -> None:
-    """Defines an operator between two vectors."""
+def _operator(symbol: Callable[..., Any], method: str) -> None:
+    """Defines an operator between two vectors by a method of LLVM's builder."""
 
     @type_callable(symbol)
     def typing(context):
         def result(a, b):
-            return _vector if isinstance(a, _VectorType) and isinstance(b, _VectorType) else None
+            return vector if isinstance(a, _VectorType) and isinstance(b, _VectorType) else None
 
         return result
 
     @lower_builtin(symbol, _VectorType, _VectorType)
     def lowering(context, builder, signature, values):
-        return emit(builder, *values)
+        return getattr(builder, method)(*values)
 
 
-_operator(operator.add, lambda builder, a, b: builder.fadd(a, b))
-_operator(operator.sub, lambda builder, a, b: builder.fsub(a, b))
-_operator(operator.mul, lambda builder, a, b: builder.fmul(a, b))
-_operator(operator.truediv, lambda builder, a, b: builder.fdiv(a, b))
+_operator(operator.add, "fadd")
+_operator(operator.sub, "fsub")
+_operator(operator.mul, "fmul")
+_operator(operator.truediv, "fdiv")

@@ -39,7 +39,7 @@ def softplus(x, y):
 
 
 @compiled
-def slope_of_softplus(x, y):
+def derivative_of_softplus(x, y):
     for place in range(0, len(x), LANES):
         _, value = functions.softplus_and_sigmoid(load(x, place))
         store(y, place, value)
@@ -50,7 +50,7 @@ CASES = {
     "sigmoid": (sigmoid, scipy.special.expit),
     "tanh": (tanh, np.tanh),
     "softplus": (softplus, lambda x: np.logaddexp(0.0, x)),
-    "slope of softplus": (slope_of_softplus, scipy.special.expit),
+    "derivative of softplus": (derivative_of_softplus, scipy.special.expit),
 }
 
 # Every 4,099th float there is, and all near zero crossings of the range reduction.
