@@ -20,7 +20,7 @@ import tensorflow as tf
 
 import zoo
 from common.errors import InputError
-from zoo import variant_cell
+from zoo import networks, variant_cell
 from zoo.blocks import Blocks
 
 Tensor = Any
@@ -248,7 +248,7 @@ class Network:
 
 def _layers(model: keras.Model, name: str) -> list[keras.layers.Layer]:
     """Finds the layers between a model's input and output, which must be the zoo's two."""
-    wanted = [zoo.networks.RECURRENT, zoo.networks.LOGITS]
+    wanted = [networks.RECURRENT, networks.LOGITS]
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     if [layer.name for layer in layers] != wanted or len(model.inputs) != 1:
         found = ", ".join(layer.name for layer in layers) or "none"

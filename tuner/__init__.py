@@ -42,6 +42,6 @@ def load_trials(path: str | os.PathLike[str]) -> pd.DataFrame:
     from pathlib import Path
 
     from tuner.analysis.trials import sources, table
-    from tuner.variants import CODES
+    from zoo.registry import list_variants
 
-    return table.frame(sources.load_all([Path(path)], CODES))
+    return table.frame(sources.load_all([Path(path)], list_variants()))

@@ -28,9 +28,9 @@ def main() -> int:
     if not _OUT.value:
         raise InputError("--out: expected a file .csv or .parquet. Received: nothing")
     from tuner.analysis.trials import sources, table
-    from tuner.variants import CODES
+    from zoo.registry import list_variants
 
-    studies = sources.load_all([Path(name) for name in _STUDY_DIR.value], CODES)
+    studies = sources.load_all([Path(name) for name in _STUDY_DIR.value], list_variants())
     for name in _OUT.value:
         table.write(studies, Path(name))
         print(f"trials: {name}")

@@ -30,9 +30,9 @@ def main() -> int:
     from tuner.analysis.trials import sources
     from tuner.pretraining import train_again
     from tuner.tasks.task import find_task, load_corpus
-    from tuner.variants import CODES
+    from zoo.registry import list_variants
 
-    (study,) = sources.load_all([trials], CODES)
+    (study,) = sources.load_all([trials], list_variants())
     task = find_task(study.facts["task"])
     corpus = load_corpus(task, _DATA.value)
     print(f"data: {corpus.dataset}")

@@ -54,9 +54,9 @@ def main() -> int:
 
     from tuner.analysis.report import report
     from tuner.analysis.trials import sources
-    from tuner.variants import CODES
+    from zoo.registry import list_variants
 
-    studies = sources.load_all(paths, CODES)
+    studies = sources.load_all(paths, list_variants())
     # Hundreds of thousands of epochs, which every collection of garbage would look at again.
     gc.freeze()
     print(f"report: {report.write(studies, folder, _IMPORTANCE.value)}")

@@ -238,9 +238,9 @@ def _lead(pool: Pool, directory: Path, plan: Plan, task: Task, corpus: Corpus) -
     from serving import sources, versions
     from tuner.analysis.report import report
     from tuner.analysis.trials import records
-    from tuner.variants import CODES
+    from zoo.registry import list_variants
 
-    page = report.write([records.load(directory, CODES)], directory / "report")
+    page = report.write([records.load(directory, list_variants())], directory / "report")
     print(f"report: {page}")
     base = Path(_MODEL_BASE_PATH.value or directory / "export" / task.name)
     print(f"model for TF Serving: {versions.publish(sources.find_best(directory), base)}")

@@ -1,30 +1,45 @@
 """LSTM variants as Keras RNN cells: `keras.layers.RNN(zoo.NoForgetGateCell())`.
 
 The nine cells are those of Greff et al. 2015, *LSTM: A Search Space Odyssey*.
+
+Names and switches of the variants need no Keras, so importing `zoo` does not import it. Where Keras
+is there already, `keras.models.load_model` knows the classes of the zoo as soon as `zoo` is
+imported; otherwise from `import zoo.networks` or the first use of a class on.
 """
 
-from zoo import frontends, networks, pretrained
-from zoo.cells import (
-    CoupledInputForgetGateCell,
-    FullGateRecurrenceCell,
-    NoForgetGateCell,
-    NoInputActivationCell,
-    NoInputGateCell,
-    NoOutputActivationCell,
-    NoOutputGateCell,
-    NoPeepholesCell,
-    VanillaCell,
-)
-from zoo.layers import RNN
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from zoo import pretrained
 from zoo.registry import (
+    find_variant,
     get_variant,
     list_pretrained,
     list_variants,
     load_pretrained,
     make_cell,
+    register,
 )
-from zoo.variant_cell import VariantCell
 from zoo.variants import Variant
+
+if TYPE_CHECKING:
+    from zoo import frontends, networks
+    from zoo.cells import (
+        CoupledInputForgetGateCell,
+        FullGateRecurrenceCell,
+        NoForgetGateCell,
+        NoInputActivationCell,
+        NoInputGateCell,
+        NoOutputActivationCell,
+        NoOutputGateCell,
+        NoPeepholesCell,
+        VanillaCell,
+    )
+    from zoo.layers import RNN
+    from zoo.variant_cell import VariantCell
 
 __all__ = [
     "RNN",
@@ -39,6 +54,7 @@ __all__ = [
     "VanillaCell",
     "Variant",
     "VariantCell",
+    "find_variant",
     "frontends",
     "get_variant",
     "list_pretrained",
@@ -47,4 +63,26 @@ __all__ = [
     "make_cell",
     "networks",
     "pretrained",
+    "register",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when they are asked for: names and switches of the variants need no Keras.
+    if name in ("frontends", "networks"):
+        return importlib.import_module(f"zoo.{name}")
+    if name not in __all__:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    homes = {"RNN": "zoo.layers", "VariantCell": "zoo.variant_cell"}
+    value = getattr(importlib.import_module(homes.get(name, "zoo.cells")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+if "keras" in sys.modules:
+    for _module in ("frontends", "networks"):
+        importlib.import_module(f"zoo.{_module}")

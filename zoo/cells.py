@@ -5,15 +5,22 @@ Equations: `zoo.variants`. Arguments, weights and states: `zoo.VariantCell`.
 
 from __future__ import annotations
 
-import keras
+from collections.abc import Callable
+from typing import TypeVar
 
+from zoo.registry import register
 from zoo.variant_cell import VariantCell
 from zoo.variants import VARIANTS
 
-_register = keras.saving.register_keras_serializable(package="lstm_odyssey")
+_Cell = TypeVar("_Cell", bound=VariantCell)
 
 
-@_register
+def _variant(code: str) -> Callable[[type[_Cell]], type[_Cell]]:
+    """Registers one of the nine, with its switches, under the package that saved files name."""
+    return register(code, variant=VARIANTS[code], package="lstm_odyssey")
+
+
+@_variant("V")
 class VanillaCell(VariantCell):
     """V: the LSTM with peepholes and full gradient; the reference of the study.
 
@@ -26,10 +33,8 @@ class VanillaCell(VariantCell):
         (2, 7, 4)
     """
 
-    variant = VARIANTS["V"]
 
-
-@_register
+@_variant("NIG")
 class NoInputGateCell(VariantCell):
     """NIG: no input gate, i_t = 1.
 
@@ -41,10 +46,8 @@ class NoInputGateCell(VariantCell):
         (2, 4)
     """
 
-    variant = VARIANTS["NIG"]
 
-
-@_register
+@_variant("NFG")
 class NoForgetGateCell(VariantCell):
     """NFG: no forget gate, f_t = 1 (the LSTM of 1997 with an output activation and peepholes).
 
@@ -56,10 +59,8 @@ class NoForgetGateCell(VariantCell):
         (2, 100)
     """
 
-    variant = VARIANTS["NFG"]
 
-
-@_register
+@_variant("NOG")
 class NoOutputGateCell(VariantCell):
     """NOG: no output gate, h_t = h(c_t).
 
@@ -71,10 +72,8 @@ class NoOutputGateCell(VariantCell):
         (2, 4)
     """
 
-    variant = VARIANTS["NOG"]
 
-
-@_register
+@_variant("NIAF")
 class NoInputActivationCell(VariantCell):
     """NIAF: no input activation, g(x) = x.
 
@@ -87,10 +86,8 @@ class NoInputActivationCell(VariantCell):
         (2, 4)
     """
 
-    variant = VARIANTS["NIAF"]
 
-
-@_register
+@_variant("NOAF")
 class NoOutputActivationCell(VariantCell):
     """NOAF: no output activation, h(x) = x.
 
@@ -103,10 +100,8 @@ class NoOutputActivationCell(VariantCell):
         (2, 4)
     """
 
-    variant = VARIANTS["NOAF"]
 
-
-@_register
+@_variant("CIFG")
 class CoupledInputForgetGateCell(VariantCell):
     """CIFG: coupled input and forget gate, f_t = 1 - i_t, as in a GRU.
 
@@ -119,10 +114,8 @@ class CoupledInputForgetGateCell(VariantCell):
         (2, 4)
     """
 
-    variant = VARIANTS["CIFG"]
 
-
-@_register
+@_variant("NP")
 class NoPeepholesCell(VariantCell):
     """NP: no peepholes; the same function and weights as `keras.layers.LSTMCell`.
 
@@ -134,10 +127,8 @@ class NoPeepholesCell(VariantCell):
         (2, 4)
     """
 
-    variant = VARIANTS["NP"]
 
-
-@_register
+@_variant("FGR")
 class FullGateRecurrenceCell(VariantCell):
     """FGR: every gate also sees all gates of the previous step, as in the LSTM of 1997.
 
@@ -151,5 +142,3 @@ class FullGateRecurrenceCell(VariantCell):
         >>> [tuple(tensor.shape) for tensor in layer(np.zeros((2, 7, 3), "float32"))]
         [(2, 4), (2, 4), (2, 4), (2, 12)]
     """
-
-    variant = VARIANTS["FGR"]

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+# Whoever reads the networks from files needs the cells too: Keras knows a class that is imported.
+import zoo.cells  # noqa: F401
 from zoo.layers import RNN
 
 RECURRENT = "recurrent"

@@ -1,64 +1,321 @@
-"""Cells by name: what a command line or a hyperparameter search needs."""
+"""Cells by name: what a command line or a hyperparameter search needs.
+
+One row a cell. The nine of the paper are known from the table in `zoo.variants`; `register` adds
+others. Reading the rows imports no Keras: only who asks for a class or a model waits for it.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
-from typing import Any
+import functools
+import importlib
+import operator
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import keras
-
-from zoo import cells, pretrained
-from zoo.variant_cell import VariantCell
+from zoo import pretrained
 from zoo.variants import VARIANTS, Variant
 
-_CELLS: dict[str, type[VariantCell]] = {
-    cell.variant.code: cell
-    for cell in (
-        cells.VanillaCell,
-        cells.NoInputGateCell,
-        cells.NoForgetGateCell,
-        cells.NoOutputGateCell,
-        cells.NoInputActivationCell,
-        cells.NoOutputActivationCell,
-        cells.CoupledInputForgetGateCell,
-        cells.NoPeepholesCell,
-        cells.FullGateRecurrenceCell,
+if TYPE_CHECKING:
+    import keras
+
+_Cell = TypeVar("_Cell")
+_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Row:
+    """What is known of a registered cell."""
+
+    code: str
+    name: str
+    path: str
+    variant: Variant | None = None
+    cell: type | None = None
+
+
+_ROWS: dict[str, _Row] = {
+    code: _Row(
+        code,
+        variant.name,
+        f"zoo.cells:{variant.name.title().replace('_', '')}Cell",
+        variant,
     )
+    for code, variant in VARIANTS.items()
 }
+"""All registered cells by code; a class of the nine is entered when `zoo.cells` is imported."""
+
+
+def register(
+    code: str, *, name: str = "", variant: Variant | None = None, package: str = ""
+) -> Callable[[type[_Cell]], type[_Cell]]:
+    """Registers a class as the cell that a code stands for.
+
+    The class is made as `cell(units)` and is a cell for `keras.layers.RNN`: it has `units`,
+    `state_size` and `call(inputs, states)`. With `variant` it gets the attribute of that name, and
+    is taken for a cell that has the weights of `zoo.VariantCell` and computes what the switches
+    say: a training engine that knows these need not call it.
+
+    Args:
+        code: letters, digits, `-` and `_`: it names files too. Upper and lower case are the same.
+        name: the same in words. Default: that of `variant`, or the code.
+        variant: the switches, for a `zoo.VariantCell` or its equal.
+        package: under which Keras knows the class in saved files, unless it knows it already.
+            Default: the class's package.
+
+    Returns:
+        A decorator, which returns the class.
+
+    Raises:
+        ValueError: if code or name is that of another cell, or no code.
+
+    Example:
+        >>> import zoo
+        >>> @zoo.register("BARE", variant=zoo.Variant("BARE", "bare", False, False, False))
+        ... class BareCell(zoo.VariantCell):
+        ...     "No gates at all."
+        >>> zoo.make_cell("bare", units=64).units
+        64
+        >>> zoo.registry.unregister("BARE")
+    """
+
+    def decorate(cell: type[_Cell]) -> type[_Cell]:
+        import keras
+
+        if variant is not None:
+            cell.variant = variant  # type: ignore[attr-defined]
+        if keras.saving.get_registered_name(cell) == cell.__name__:
+            home = package or cell.__module__.partition(".")[0]
+            keras.saving.register_keras_serializable(home)(cell)
+        _enter(code, name or (variant.name if variant else code), _path(cell), variant, cell)
+        return cell
+
+    return decorate
+
+
+def _path(cell: type) -> str:
+    return f"{cell.__module__}:{cell.__qualname__}"
+
+
+def _enter(code: str, name: str, path: str, variant: Variant | None, cell: type) -> None:
+    """Makes a row, in the place of an earlier one of the same class."""
+    if not isinstance(code, str) or not _CODE.fullmatch(code):
+        raise ValueError(
+            "Received an invalid code of a cell, expected letters, digits, - and _, "
+            f"got {code!r} for {path}."
+        )
+    for row in _ROWS.values():
+        if row.path != path and {code.lower(), name.lower()} & {row.code.lower(), row.name.lower()}:
+            raise ValueError(
+                f"Received an invalid code of a cell, expected one that is free, got {code!r} "
+                f"(name {name!r}) for {path}: {row.path} is registered as {row.code!r}."
+            )
+    for known in [known for known, row in _ROWS.items() if row.path == path and known != code]:
+        del _ROWS[known]
+    _ROWS[code] = _Row(code, name, path, variant, cell)
+
+
+def unregister(code: str) -> None:
+    """Forgets a cell that a user registered."""
+    if code not in VARIANTS:
+        _ROWS.pop(code, None)
 
 
 def list_variants() -> list[str]:
-    """Lists the codes of all variants in the paper's order.
+    """Lists the codes of all cells: the nine in the paper's order, then others as registered.
 
     Example:
         >>> list_variants()
         ['V', 'NIG', 'NFG', 'NOG', 'NIAF', 'NOAF', 'CIFG', 'NP', 'FGR']
     """
-    return list(VARIANTS)
+    return list(_ROWS)
+
+
+def find_variant(spec: str) -> str:
+    """Finds the code of a cell; what every function here takes as `code` is found like this.
+
+    Args:
+        spec: code (`CIFG`, in any case), name (`coupled_input_forget_gate`), or
+            `package.module:CellClass`. Of the last the module is imported, and a class that is not
+            registered is, under its own name.
+
+    Raises:
+        ValueError: if there is no such cell; the message names the nearest, or says what is wrong
+            with module or class.
+
+    Example:
+        >>> find_variant("no_forget_gate"), find_variant("zoo.cells:VanillaCell")
+        ('NFG', 'V')
+    """
+    if isinstance(spec, str) and ":" in spec:
+        return _find_path(spec.strip())
+    codes = {row.code.lower(): row.code for row in _ROWS.values()}
+    codes |= {row.name.lower(): row.code for row in _ROWS.values()}
+    if isinstance(spec, str) and spec.lower() in codes:
+        return codes[spec.lower()]
+    near = difflib.get_close_matches(str(spec).lower(), codes, n=1, cutoff=0.0)[0]
+    raise ValueError(
+        f"Received an unknown variant, expected one of {', '.join(_ROWS)} or "
+        f"package.module:CellClass, got {spec!r}. Did you mean {codes[near]!r}?"
+    )
+
+
+def _find_path(path: str) -> str:
+    """Finds the code of a class by its path, and registers it if need be."""
+    for row in _ROWS.values():
+        if row.path == path:
+            return row.code
+    cell = _load(path)
+    for row in _ROWS.values():
+        # Registered by its module, or known by the path where the module itself found it.
+        if row.cell is cell or row.path == _path(cell):
+            return row.code
+    _check(cell, path)
+    _enter(cell.__name__, cell.__name__, path, None, cell)
+    return cell.__name__
+
+
+def _load(path: str) -> type:
+    """Imports a class."""
+    module, _, name = path.partition(":")
+
+    def refuse(reason: str) -> ValueError:
+        return ValueError(
+            f"Received an unknown variant, expected package.module:CellClass, got {path!r}: "
+            f"{' '.join(reason.split())}."
+        )
+
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and f"{module}.".startswith(f"{error.name}."):
+            raise refuse(f"there is no module {error.name}") from error
+        raise refuse(f"importing {module} failed: {error}") from error
+    except Exception as error:
+        raise refuse(f"importing {module} failed: {type(error).__name__}: {error}") from error
+    try:
+        cell = operator.attrgetter(name)(found)
+    except AttributeError as error:
+        raise refuse(f"module {module} has no {name}") from error
+    if not isinstance(cell, type):
+        raise refuse(f"{name} is not a class")
+    return cell
+
+
+def _check(cell: type, path: str) -> None:
+    """Checks that a class has the interface of Keras' cells."""
+    import keras
+
+    try:
+        made: Any = cell(1)
+        reason = ", ".join(n for n in ("units", "state_size", "call") if not hasattr(made, n))
+    except Exception as error:
+        reason = f"{cell.__name__}(1) raises {type(error).__name__}: {' '.join(str(error).split())}"
+    else:
+        reason = f"it has no {reason}" if reason else ""
+        if isinstance(made, keras.layers.RNN):
+            reason = "it is a layer, not a cell"
+    if reason:
+        raise ValueError(
+            "Received an unknown variant, expected a cell of Keras, made as CellClass(units) and "
+            f"with units, state_size and call, got {path!r}: {reason}."
+        )
+
+
+def switches(code: str) -> Variant | None:
+    """The switches of a variant; None of a cell without switches, and of what is no code.
+
+    Example:
+        >>> switches("NFG").forget_gate
+        False
+    """
+    return _ROWS[code].variant if code in _ROWS else None
 
 
 def get_variant(code: str) -> Variant:
-    """Finds a variant by its code (`CIFG`, in any case) or name (`coupled_input_forget_gate`).
-
-    Args:
-        code: code or name.
+    """The switches of a variant, found by code or name as in `find_variant`.
 
     Raises:
-        ValueError: if there is no such variant; the message names the nearest.
+        ValueError: if there is no such variant, or it has no switches.
 
     Example:
         >>> get_variant("no_forget_gate").code
         'NFG'
     """
-    names = {**{known.code.lower(): known for known in VARIANTS.values()}}
-    names |= {known.name: known for known in VARIANTS.values()}
-    if isinstance(code, str) and code.lower() in names:
-        return names[code.lower()]
-    near = difflib.get_close_matches(str(code).lower(), names, n=1, cutoff=0.0)[0]
-    raise ValueError(
-        f"Received an unknown variant, expected one of {', '.join(VARIANTS)}, got {code!r}. "
-        f"Did you mean {names[near].code!r}?"
-    )
+    variant = switches(find_variant(code))
+    if variant is None:
+        raise ValueError(f"Received a cell without switches, expected a variant, got {code!r}.")
+    return variant
+
+
+def cell_class(code: str) -> type[keras.layers.Layer]:
+    """The class of a cell.
+
+    Example:
+        >>> cell_class("V").__name__
+        'VanillaCell'
+    """
+    row = _ROWS[find_variant(code)]
+    return row.cell or _load(row.path)
+
+
+def cell_path(code: str) -> str:
+    """`package.module:CellClass` of a cell, by which another process finds it (`find_variant`).
+
+    Example:
+        >>> cell_path("V")
+        'zoo.cells:VanillaCell'
+    """
+    return _ROWS[find_variant(code)].path
+
+
+def variant_name(code: str) -> str:
+    """A variant's name in words, for people; of what is no code the text itself.
+
+    Example:
+        >>> variant_name("NIG")
+        'no input gate'
+    """
+    return _ROWS[code].name.replace("_", " ") if code in _ROWS else code
+
+
+def make_cell(code: str, **arguments: Any) -> keras.layers.Layer:
+    """Makes a cell by code or name.
+
+    Args:
+        code: as in `find_variant`.
+        **arguments: arguments of the cell, see `zoo.VariantCell`.
+
+    Raises:
+        ValueError: if there is no such cell, or an argument is wrong.
+
+    Example:
+        >>> make_cell("CIFG", units=64).units
+        64
+    """
+    return cell_class(code)(**arguments)
+
+
+def count_params(code: str, input_dim: int, units: int) -> int:
+    """Counts the weights of a cell: by the formula of its switches, or by building it.
+
+    Example:
+        >>> count_params("V", input_dim=88, units=100)
+        75900
+    """
+    variant = switches(find_variant(code))
+    if variant is not None:
+        return variant.count_params(input_dim, units)
+    return _count(cell_class(code), input_dim, units)  # type: ignore[arg-type]
+
+
+@functools.cache
+def _count(cell: type[keras.layers.Layer], input_dim: int, units: int) -> int:
+    made = cell(units)
+    made.build((None, input_dim))
+    return int(made.count_params())
 
 
 def list_pretrained() -> list[str]:
@@ -92,21 +349,7 @@ def load_pretrained(name: str) -> keras.Model:
         >>> load_pretrained("music-NP").output_shape
         (None, None, 88)
     """
+    import keras
+
+    importlib.import_module("zoo.networks")
     return keras.models.load_model(pretrained.find(name) / pretrained.MODEL)
-
-
-def make_cell(code: str, **arguments: Any) -> VariantCell:
-    """Makes a cell by its variant's code or name.
-
-    Args:
-        code: a variant, as `get_variant` takes it.
-        **arguments: arguments of the cell, see `zoo.VariantCell`.
-
-    Raises:
-        ValueError: if there is no such variant, or an argument is wrong.
-
-    Example:
-        >>> make_cell("CIFG", units=64).units
-        64
-    """
-    return _CELLS[get_variant(code).code](**arguments)

@@ -41,10 +41,13 @@ class Variant:
         peepholes: whether the gates see the cell through diagonal weights.
         gate_recurrence: whether each gate also sees all gates of the previous step.
 
+    Raises:
+        ValueError: if code or name is empty, or `coupled` contradicts the gates.
+
     Example:
         >>> VARIANTS["CIFG"].gates
         'izo'
-        >>> VARIANTS["V"].parameters(inputs=88, units=100)
+        >>> VARIANTS["V"].count_params(input_dim=88, units=100)
         75900
     """
 
@@ -58,6 +61,20 @@ class Variant:
     output_activation: bool = True
     peepholes: bool = True
     gate_recurrence: bool = False
+
+    def __post_init__(self) -> None:
+        for field in ("code", "name"):
+            if not getattr(self, field):
+                raise ValueError(
+                    f"Received an invalid value for `{field}` of a variant, expected a text, "
+                    f"got {getattr(self, field)!r}."
+                )
+        if self.coupled and (self.forget_gate or not self.input_gate):
+            raise ValueError(
+                f"Received an invalid value for `coupled` of the variant {self.code}, expected "
+                "False unless input_gate is True and forget_gate is False (f = 1 - i), got True "
+                f"with input_gate={self.input_gate} and forget_gate={self.forget_gate}."
+            )
 
     @property
     def gates(self) -> str:
@@ -75,18 +92,18 @@ class Variant:
         """The gates that see the previous step's gates, in `GATE_ORDER`."""
         return self.gates.replace("z", "") if self.gate_recurrence else ""
 
-    def parameters(self, inputs: int, units: int) -> int:
+    def count_params(self, input_dim: int, units: int) -> int:
         """Counts the weights of a cell.
 
         Args:
-            inputs: size M of the input.
+            input_dim: size M of the input.
             units: size N of the cell.
 
         Returns:
             G(NM + N² + N) + PN + (QN)² for G gates, P peepholes and Q gates with gate recurrence.
         """
         return (
-            len(self.gates) * units * (inputs + units + 1)
+            len(self.gates) * units * (input_dim + units + 1)
             + len(self.peephole_gates) * units
             + (len(self.recurrent_gates) * units) ** 2
         )

@@ -1,12 +1,18 @@
-"""Variants by name, and the number of their weights."""
+"""Cells by name, cells of users, and the number of their weights."""
 
 from __future__ import annotations
 
+import re
+import sys
+from collections.abc import Iterator
+
 import keras
+import numpy as np
 import pytest
 
 import zoo
 from tests.zoo import harness, reference
+from zoo import registry
 
 SAME, LESS = ("V", "NIAF", "NOAF"), ("NIG", "NFG", "NOG", "CIFG")
 
@@ -94,6 +100,132 @@ def test_unknown_variant_names_the_nearest(unknown: str, nearest: str) -> None:
         assert ", ".join(reference.CODES) in message
 
 
+@pytest.fixture
+def cells() -> Iterator[None]:
+    """Forgets the users' cells, and before the test their module too."""
+    sys.modules.pop("tests.zoo.cells", None)
+    yield
+    for code in set(zoo.list_variants()) - set(reference.CODES):
+        registry.unregister(code)
+    assert zoo.list_variants() == list(reference.CODES)
+
+
+GRU = "tests.zoo.cells:GRUCell"
+
+
+@pytest.mark.usefixtures("cells")
+def test_a_cell_of_a_user_by_its_path() -> None:
+    assert zoo.find_variant(GRU) == "GRUCell"
+    # The module registers one of its own, when it is imported.
+    assert zoo.list_variants() == [*reference.CODES, "MINE", "GRUCell"]
+    for spec in ("GRUCell", "grucell", GRU):
+        assert zoo.find_variant(spec) == "GRUCell"
+    assert registry.cell_path("GRUCell") == GRU
+    assert registry.switches("GRUCell") is None
+    assert registry.variant_name("GRUCell") == "GRUCell"
+    cell = zoo.make_cell("GRUCell", units=5)
+    assert isinstance(cell, keras.layers.GRUCell)
+    cell.build((None, 3))
+    assert registry.count_params("GRUCell", 3, 5) == 3 * 5 * (3 + 5 + 2)
+    assert registry.count_params("GRUCell", 3, 5) == sum(np.size(w) for w in cell.get_weights())
+    with pytest.raises(ValueError, match=r"without switches.*got 'GRUCell'"):
+        zoo.get_variant("GRUCell")
+
+
+@pytest.mark.usefixtures("cells")
+def test_a_cell_that_its_module_registers() -> None:
+    path = "tests.zoo.cells:OwnCell"
+    assert zoo.find_variant(path) == zoo.find_variant("my_own_cell") == "MINE"
+    assert registry.cell_path("MINE") == path
+    assert registry.variant_name("MINE") == "my own cell"
+    class_ = registry.cell_class("mine")
+    assert keras.saving.get_registered_name(class_) == "tests>OwnCell"
+    assert keras.saving.get_registered_object("tests>OwnCell") is class_
+
+
+@pytest.mark.usefixtures("cells")
+def test_a_variant_of_a_user_has_the_attribute_and_the_formula() -> None:
+    variant = zoo.Variant("NOGP", "no_output_gate_no_peepholes", output_gate=False, peepholes=False)
+
+    @zoo.register("NOGP", variant=variant)
+    class Cell(zoo.VariantCell):
+        """One more."""
+
+    assert zoo.get_variant("no_output_gate_no_peepholes") is registry.switches("NOGP") is variant
+    assert registry.cell_class("NOGP") is Cell and Cell.variant is variant
+    cell = zoo.make_cell("NOGP", units=5)
+    cell.build((None, 3))
+    assert registry.count_params("NOGP", 3, 5) == cell.count_params() == 3 * 5 * (3 + 5 + 1)
+    # The same class again, as in a notebook, replaces what was known of it.
+    assert zoo.register("NOGP2")(Cell) is Cell
+    assert zoo.list_variants() == [*reference.CODES, "NOGP2"]
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "message"),
+    [
+        ("v", "", "expected one that is free, got 'v'.*zoo.cells:VanillaCell is registered as 'V'"),
+        ("VAN", "Vanilla", "got 'VAN'.*registered as 'V'"),
+        ("no_forget_gate", "", "registered as 'NFG'"),
+        ("a/b", "", "expected letters, digits, - and _, got 'a/b'"),
+        ("", "", "expected letters"),
+        ("-x", "", "expected letters"),
+    ],
+)
+def test_a_code_that_is_taken_or_none(code: str, name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        zoo.register(code, name=name)(type("Cell", (keras.layers.GRUCell,), {}))
+    assert "\n" not in str(caught.value)
+    assert zoo.list_variants() == list(reference.CODES)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("no_such_package.cells:Cell", "there is no module no_such_package."),
+        ("tests.zoo.no_cells:Cell", "there is no module tests.zoo.no_cells."),
+        ("tests.zoo.cells:Cell", "module tests.zoo.cells has no Cell."),
+        ("tests.zoo.cells:", "module tests.zoo.cells has no"),
+        (":Cell", "importing failed: ValueError: Empty module name."),
+        ("tests.zoo.cells:NUMBER", "NUMBER is not a class."),
+        ("tests.zoo.cells:NoCell", "it has no units, state_size, call."),
+        ("tests.zoo.cells:NeedsMore", "NeedsMore(1) raises TypeError"),
+        ("tests.zoo.cells:LSTM", "it is a layer, not a cell."),
+    ],
+)
+@pytest.mark.usefixtures("cells")
+def test_a_path_that_leads_to_no_cell(path: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"got {path!r}")) as caught:
+        zoo.find_variant(path)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_importing_the_zoo_imports_no_framework() -> None:
+    harness.run_python(
+        "-c",
+        "import sys, zoo, zoo.variants, zoo.registry as registry\n"
+        "assert registry.find_variant('cifg') in zoo.list_variants()\n"
+        "assert registry.count_params('V', 88, 100) == 75900 and 'RNN' in dir(zoo)\n"
+        "assert not {'keras', 'tensorflow', 'jax', 'numpy'} & set(sys.modules)\n"
+        "zoo.VanillaCell, zoo.networks, zoo.frontends\n"
+        "assert not hasattr(zoo, 'nothing') and 'keras' in sys.modules\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("switch", "arguments"),
+    [
+        ("code", {"code": ""}),
+        ("name", {"name": None}),
+        ("coupled", {"coupled": True}),
+        ("coupled", {"coupled": True, "forget_gate": False, "input_gate": False}),
+    ],
+)
+def test_switches_that_contradict_each_other(switch: str, arguments: dict) -> None:
+    with pytest.raises(ValueError, match=rf"`{switch}`.*expected.*got"):
+        zoo.Variant(**{"code": "X", "name": "x", **arguments})
+
+
 @pytest.mark.parametrize("unknown", ["", None, 3, "???"])
 def test_anything_else_is_an_unknown_variant(unknown: object) -> None:
     with pytest.raises(ValueError, match="expected one of V, NIG, .*Did you mean"):
@@ -103,7 +235,7 @@ def test_anything_else_is_an_unknown_variant(unknown: object) -> None:
 @pytest.mark.parametrize(("code", "task", "units", "count"), COUNTS)
 def test_parameter_formula_equals_the_table(code: str, task: str, units: int, count: int) -> None:
     inputs, outputs, directions, _ = NETWORKS[task]
-    recurrent = directions * zoo.get_variant(code).parameters(inputs, units)
+    recurrent = directions * zoo.get_variant(code).count_params(inputs, units)
     assert recurrent + (directions * units + 1) * outputs == count
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from tuner.tasks.task import Corpus, Task
 from tuner.training.protocol import Protocol, Trial
-from zoo.variants import VARIANTS
+from zoo.registry import count_params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ def parameters(task: Task, variant: str, units: int) -> int:
         174788
     """
     directions = 2 if task.bidirectional else 1
-    cells = directions * VARIANTS[variant].parameters(task.inputs, units)
+    cells = directions * count_params(variant, task.inputs, units)
     return cells + (directions * units + 1) * task.outputs
 
 

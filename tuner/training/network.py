@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import zoo
+import zoo.networks
 from tuner.tasks.heads import HEADS
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Task

@@ -29,9 +29,9 @@ from tuner.search.design import Row, Space
 from tuner.study import ledger
 from tuner.study.ledger import TrialRecord
 from tuner.training.protocol import Epoch, Failure, Metrics, Protocol, Score, Trial
-from tuner.variants import CODES
+from zoo.registry import list_variants
 
-VARIANTS = CODES
+VARIANTS = tuple(list_variants())
 """The order of the tables."""
 
 EFFECTS = {"NFG": 0.6, "NOG": 0.3, "NOAF": 0.9}

@@ -17,8 +17,9 @@ from tuner.analysis.report import report
 from tuner.analysis.trials import records, sources
 from tuner.analysis.trials.records import Records
 from tuner.study.ledger import best_first
-from tuner.variants import CODES
+from zoo.registry import list_variants
 
+CODES = list_variants()
 TABLES = [
     *("comparisons", "curves", "expected_best", "failures"),
     *("importance", "marginals", "variants"),
