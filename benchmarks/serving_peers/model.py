@@ -41,7 +41,7 @@ def make_network(variant: str, units: int, seed: int) -> keras.Model:
     """Makes the network of music with random weights, biases and peepholes too."""
     keras.utils.set_random_seed(seed)
     cell = zoo.make_cell(variant, units=units)
-    network = zoo.networks.next_step(cell, FEATURES, FEATURES)
+    network = zoo.networks.network(cell, FEATURES, FEATURES)
     generator = np.random.default_rng(seed)
     for variable in network.variables:
         scale = 1 / np.sqrt(units)

@@ -35,12 +35,12 @@ def make_network(code: str, seed: int, *, bidirectional: bool = False) -> keras.
     cell = zoo.make_cell(code, units=UNITS, unit_forget_bias=False, **normal)
     keras.utils.set_random_seed(seed)
     if bidirectional:
-        model = zoo.networks.framewise(cell, FEATURES, OUTPUTS)
+        model = zoo.networks.network(cell, FEATURES, OUTPUTS, bidirectional=True)
         # Both directions were made from the same seeds.
         weights = [keras.random.normal(w.shape, stddev=0.7) for w in model.weights]
         model.set_weights(weights)
         return model
-    return zoo.networks.next_step(cell, FEATURES, OUTPUTS)
+    return zoo.networks.network(cell, FEATURES, OUTPUTS)
 
 
 def save(folder: pathlib.Path, model: keras.Model, card: Mapping[str, Any]) -> None:

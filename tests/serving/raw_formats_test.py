@@ -27,7 +27,7 @@ def _source(
         )[0].shape[-1],
         len(labels) + (head == "ctc"),
     )
-    model = zoo.networks.framewise(cell, inputs, outputs, bidirectional=bidirectional)
+    model = zoo.networks.network(cell, inputs, outputs, bidirectional=bidirectional)
     generator = np.random.default_rng(8)
     model.set_weights([generator.normal(scale=0.4, size=w.shape) for w in model.weights])
     card = {

@@ -57,7 +57,7 @@ def make_model(
     generator = np.random.default_rng([len(code), ord(code[0]), bidirectional])
     cell = zoo.make_cell(code, units=UNITS, unit_forget_bias=False)
     inputs, outputs = len(frontend.mean), len(labels) + (head == "ctc")
-    model = zoo.networks.framewise(cell, inputs, outputs, bidirectional=bidirectional)
+    model = zoo.networks.network(cell, inputs, outputs, bidirectional=bidirectional)
     # Large ones, for a text of many changes.
     model.set_weights([generator.normal(scale=0.9, size=w.shape) for w in model.weights])
     folder.mkdir(parents=True)

@@ -386,7 +386,7 @@ def test_file_with_the_layer_of_keras_loads(tmp_path: pathlib.Path) -> None:
 
 
 def test_saves_and_exports_plain_operations_only(tmp_path: pathlib.Path) -> None:
-    model = zoo.networks.next_step(zoo.FullGateRecurrenceCell(4), inputs=3, outputs=2)
+    model = zoo.networks.network(zoo.FullGateRecurrenceCell(4), inputs=3, outputs=2)
     model.export(tmp_path / "model", verbose=False)
     graph = (tmp_path / "model" / "saved_model.pb").read_bytes()
     for name in (b"XlaLaunch", b"XlaCompile", b"PyFunc", b"PyCall"):

@@ -258,7 +258,7 @@ def test_weights_of_a_network_equal_the_table(code: str, task: str, count: int) 
 @pytest.mark.parametrize("code", reference.CODES)
 def test_next_step_network(code: str) -> None:
     problem = harness.make_problem(code)
-    model = zoo.networks.next_step(harness.make_cell(problem, "float32"), harness.FEATURES, 2)
+    model = zoo.networks.network(harness.make_cell(problem, "float32"), harness.FEATURES, 2)
     kernel, bias = model.get_layer(zoo.networks.LOGITS).get_weights()
     states = [0 * state for state in problem.states]
     hidden, _ = reference.forward(code, problem.weights, problem.inputs, states)

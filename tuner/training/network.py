@@ -15,6 +15,7 @@ from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Task
 from tuner.training.optimizers import OPTIMIZERS
 from tuner.training.protocol import Score, Trial
+from zoo.registry import cell_class
 
 
 @keras.saving.register_keras_serializable(package="lstm_odyssey")
@@ -54,45 +55,37 @@ class SummedLoss(keras.losses.Loss):
 def build_network(task: Task, variant: str, units: int, weight_std: float) -> keras.Model:
     """Makes the untrained network of a task; every weight and bias starts as N(0, weight_std²).
 
-    The order of its weights, on which every engine relies, is that of the cell - kernel, recurrent
-    kernel, bias, then peepholes and the kernel of the gate recurrence where the variant has them -
-    of a bidirectional network once more for the backward cell; then kernel and bias of the output
-    layer, whose first rows are those of the forward units.
+    The order of its weights, on which every engine relies, is that of the cell - of the variants
+    kernel, recurrent kernel, bias, then peepholes and the kernel of the gate recurrence where there
+    are any - of a bidirectional network once more for the backward cell; then kernel and bias of
+    the output layer, whose first rows are those of the forward units.
 
     Args:
         task: inputs, outputs, head and direction.
-        variant: code of the LSTM variant.
-        units: LSTM blocks.
+        variant: code of the cell.
+        units: size of the cell.
         weight_std: standard deviation of the initial weights.
 
     Returns:
         A model from sequences `(batch, time, inputs)` to logits `(batch, time, outputs)`.
     """
-
-    def normal() -> keras.initializers.Initializer:
-        return keras.initializers.RandomNormal(stddev=weight_std)
-
-    cell = zoo.make_cell(
-        variant,
-        units=units,
-        kernel_initializer=normal(),
-        recurrent_initializer=normal(),
-        bias_initializer=normal(),
-        peephole_initializer=normal(),
-        unit_forget_bias=False,
+    model = zoo.networks.network(
+        cell_class(variant)(units),
+        task.inputs,
+        task.outputs,
+        bidirectional=task.bidirectional,
+        name=_name(task),
     )
-    model = _arrange(cell, task)
-    output = model.get_layer(zoo.networks.LOGITS)
-    output.set_weights([normal()(weight.shape) for weight in output.weights])
+    for weight in model.trainable_weights:
+        weight.assign(keras.random.normal(weight.shape, stddev=weight_std, dtype=weight.dtype))
     return model
 
 
-def _arrange(cell: keras.layers.Layer, task: Task) -> keras.Model:
-    """Puts a cell into the kind of network that the task's head and direction ask for."""
+def _name(task: Task) -> str:
+    """The name that saved models have carried from the beginning."""
     if task.head == "bernoulli" and not task.bidirectional:
-        return zoo.networks.next_step(cell, task.inputs, task.outputs)
-    make = zoo.networks.transcription if task.head == "ctc" else zoo.networks.framewise
-    return make(cell, task.inputs, task.outputs, bidirectional=task.bidirectional)
+        return "next_step"
+    return "transcription" if task.head == "ctc" else "framewise"
 
 
 def compile_network(model: keras.Model, task: Task, trial: Trial, optimizer: str) -> None:

@@ -31,7 +31,7 @@ def _save(folder, raw, head, labels, frontend, *, bidirectional):
     cell = zoo.make_cell("V", units=6, unit_forget_bias=False)
     outputs = len(labels) + (head == "ctc")
     inputs = len(frontend.mean)
-    model = zoo.networks.framewise(cell, inputs, outputs, bidirectional=bidirectional)
+    model = zoo.networks.network(cell, inputs, outputs, bidirectional=bidirectional)
     generator = np.random.default_rng(len(raw))
     model.set_weights([generator.normal(scale=0.8, size=w.shape) for w in model.weights])
     folder.mkdir(parents=True)

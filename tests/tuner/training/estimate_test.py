@@ -13,7 +13,7 @@ from tuner.training.protocol import Protocol
 @pytest.mark.parametrize("code", zoo.list_variants())
 @pytest.mark.parametrize("units", [20, 100])
 def test_parameters_are_those_of_the_network(code: str, units: int) -> None:
-    model = zoo.networks.next_step(zoo.make_cell(code, units=units), 88, 88)
+    model = zoo.networks.network(zoo.make_cell(code, units=units), 88, 88)
     assert estimate.parameters(find_task("music"), code, units) == model.count_params()
 
 
