@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from common.errors import InputError
-from tests.tuner.analysis.importance import record_fanova
 from tests.tuner.analysis.functions import SHARES, additive, entries
+from tests.tuner.analysis.importance import record_fanova
 from tuner.analysis.importance import fanova_package, forest, importance
 from tuner.analysis.importance.importance import Importance
 from tuner.analysis.importance.trees import Decomposition, decompose
