@@ -185,13 +185,19 @@ lint-build:
 # Debian's Bazel 4.2, with no network: third_party/offline stands in for what Bazel would fetch.
 # A cached pass proves nothing, hence --cache_test_results=no. The native engine is compiled once for
 # all targets: their sandboxes share the folder of its machine code.
+BAZEL_TESTS := //...
+
 .PHONY: bazel-test
-bazel-test: $(INSTALLED) bazel-4 ## `bazel test //...` offline, with Debian's Bazel
+bazel-test: $(INSTALLED) bazel-4 ## `bazel build //...` and `bazel test //...` offline, with Debian's Bazel
 	export PYTHON_BIN_PATH="$$PWD/$(BIN)/python" NUMBA_CACHE_DIR="$$(mktemp -d)"; \
 	trap 'third_party/offline/bazel.sh shutdown; rm -rf "$$NUMBA_CACHE_DIR"' EXIT; \
 	third_party/offline/bazel.sh build //...; \
-	third_party/offline/bazel.sh test //... --cache_test_results=no --test_env=NUMBA_CACHE_DIR \
+	third_party/offline/bazel.sh test $(BAZEL_TESTS) --cache_test_results=no --test_env=NUMBA_CACHE_DIR \
 	  --sandbox_writable_path="$$NUMBA_CACHE_DIR" $(BAZEL_ARGS)
+
+.PHONY: bazel-smoke
+bazel-smoke: BAZEL_TESTS := //:smoke
+bazel-smoke: bazel-test ## the same with one short test: enough where `make test` has passed
 
 .PHONY: bazel-4
 bazel-4:

@@ -15,8 +15,12 @@ def odyssey_library(name, deps = [], packages = []):
     """
     py_library(
         name = name,
-        srcs = native.glob(["**/*.py"], exclude = ["**/*_test.py"]),
-        data = native.glob(["**/*"], exclude = ["**/*.py", "**/BUILD", "**/__pycache__/**", "**/node_modules/**"]),
+        srcs = native.glob(["**/*.py"]),
+        data = native.glob(
+            ["**/*"],
+            allow_empty = True,
+            exclude = ["**/*.py", "**/BUILD", "**/__pycache__/**"],
+        ),
         visibility = ["//visibility:public"],
         deps = deps + _pypi(packages),
     )
@@ -60,6 +64,7 @@ def odyssey_tests(deps = [], data = [], packages = [], exclude = []):
         odyssey_test(
             name = (folder or "top") + "_test",
             size = "large",
+            timeout = "eternal",  # pytest limits each case.
             srcs = srcs,
             data = data,
             deps = deps,

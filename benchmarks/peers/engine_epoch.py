@@ -54,7 +54,7 @@ class EngineEpoch:
         """
         clock: list[float] = []
 
-        def observe(trial: Trial, course: TrialState) -> None:
+        def observe(trial: Trial, state: TrialState) -> None:
             clock.append(time.perf_counter())
 
         protocol = Protocol(max_epochs=epochs, patience=epochs + 1)

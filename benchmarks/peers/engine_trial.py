@@ -84,7 +84,7 @@ class EngineTrial:
         """
         clock: list[float] = []
 
-        def observe(trial: Trial, course: TrialState) -> None:
+        def observe(trial: Trial, state: TrialState) -> None:
             clock.append(time.perf_counter())
 
         protocol = Protocol(max_epochs=1 + self._epochs, patience=2 + self._epochs)

@@ -39,13 +39,13 @@ class KerasLayer:
             made = kind(zoo.make_cell(variant, units=units), return_sequences=True)
         made.build((batch, steps, inputs))
         weights = [variable.value for variable in made.trainable_variables]
-        slopes = tf.random.normal((batch, steps, units))
+        output_gradients = tf.random.normal((batch, steps, units))
 
         @tf.function(jit_compile=compiled)
         def differentiate(sequences: tf.Tensor) -> list[tf.Tensor]:
             with tf.GradientTape() as tape:
                 tape.watch(sequences)
-                loss = tf.reduce_sum(made(sequences, training=True) * slopes)
+                loss = tf.reduce_sum(made(sequences, training=True) * output_gradients)
             return tape.gradient(loss, [sequences, *weights])
 
         self._sequences = tf.random.normal((batch, steps, inputs))

@@ -24,12 +24,12 @@ class TorchLayer:
         batch, steps, units = shape
         self._layer = nn.LSTM(inputs, units, batch_first=True)
         self._sequences = torch.randn(batch, steps, inputs, requires_grad=True)
-        self._slopes = torch.randn(batch, steps, units)
+        self._output_gradients = torch.randn(batch, steps, units)
         self._differentiate()
 
     def _differentiate(self) -> None:
         outputs, _ = self._layer(self._sequences)
-        loss = (outputs * self._slopes).sum()
+        loss = (outputs * self._output_gradients).sum()
         torch.autograd.grad(loss, [self._sequences, *self._layer.parameters()])
 
     def seconds(self, at_least: float) -> float:
