@@ -1,50 +1,74 @@
-import importlib
-import sys
-from types import SimpleNamespace
+"""Which engine trains a trial, and how long it may take."""
+
+import dataclasses
 
 import pytest
-import tensorflow as tf
 
+import zoo
 from common.errors import InputError
-from tuner.training import engines
-from tuner.training.engines import Choice
+from tests.tuner.tiny import PROTOCOL, TRIAL, changed, problem
+from tuner.tasks.task import find_task
+from tuner.training import keras_engine
+from tuner.training.engines import ENGINES, choose, count_params
+from tuner.training.native import engine as native
+from tuner.training.optimizers import OPTIMIZERS
+from tuner.training.protocol import Protocol
+
+ADAM = problem(Protocol(optimizer="adam"))
+GRU = dataclasses.replace(TRIAL, variant="GRUCell")
 
 
-@pytest.fixture
-def no_numba(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What Python raises for it is an ImportError.
-    monkeypatch.setitem(sys.modules, "numba", None)
+def test_what_native_cannot_train_is_trained_by_keras() -> None:
+    assert choose("auto", problem(), TRIAL) is ENGINES["native"]
+    assert choose("auto", ADAM, TRIAL) is choose("auto", problem(), GRU) is ENGINES["keras"]
+    for name in ENGINES:
+        assert choose(name, problem(), TRIAL).name == name
 
 
-def test_cpus_get_the_native_engine_without_a_word() -> None:
-    assert engines.choose("auto") == engines.choose("native") == Choice("native", "")
-
-
-def test_an_accelerator_gets_keras_unless_native_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    devices = [SimpleNamespace(device_type=kind) for kind in ("CPU", "GPU")]
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda: devices)
-    choice = engines.choose("auto")
-    assert choice.engine == "keras" and "GPU" in choice.reason
-    assert engines.choose("native") == Choice("native")
-
-
-@pytest.mark.usefixtures("no_numba")
-def test_without_numba_auto_takes_keras_and_native_is_refused() -> None:
-    choice = engines.choose("auto")
-    assert choice.engine == "keras" and "Numba" in choice.reason
-    with pytest.raises(InputError, match="--engine=native: needs Numba") as caught:
-        engines.choose("native")
+@pytest.mark.parametrize(
+    ("asked", "trial", "obstacle"),
+    [(ADAM, TRIAL, "no optimizer adam"), (problem(), GRU, "GRUCell is not a variant of the LSTM")],
+)
+def test_a_named_engine_that_cannot_train_a_trial_is_one_line(
+    asked: object, trial: object, obstacle: str
+) -> None:
+    with pytest.raises(InputError, match=f"--engine=native: .*{obstacle}") as caught:
+        choose("native", asked, trial)
     assert "\n" not in str(caught.value)
 
 
-def test_what_only_keras_can_do_gets_keras() -> None:
-    choice = engines.choose("auto", keras_for="--strategy=mirrored")
-    assert choice == Choice("keras", "--strategy=mirrored needs it")
-    assert engines.choose("keras", keras_for="--strategy=mirrored") == Choice("keras")
-    with pytest.raises(InputError, match="--strategy=mirrored needs --engine=keras"):
-        engines.choose("native", keras_for="--strategy=mirrored")
+def test_trainers_are_imported_by_name() -> None:
+    assert isinstance(ENGINES["keras"].trainer(problem()), keras_engine.Trainer)
+    assert isinstance(ENGINES["native"].trainer(problem()), native.Trainer)
 
 
-def test_engines_are_imported_by_name() -> None:
-    reference = importlib.import_module("tuner.training.keras_engine")
-    assert engines.load("keras") is reference.train
+@pytest.mark.parametrize("code", ["V", "CIFG", "FGR"])
+@pytest.mark.parametrize("units", [20, 100])
+def test_parameters_are_those_of_the_network(code: str, units: int) -> None:
+    model = zoo.networks.network(
+        zoo.make_cell(code, units=units), 88, 88, bidirectional=False
+    )
+    music = dataclasses.replace(problem(), task=find_task("music"))
+    assert count_params(music, code, units) == model.count_params()
+
+
+def test_larger_and_longer_trials_take_longer() -> None:
+    music = dataclasses.replace(problem(Protocol()), task=find_task("music"))
+    shorter = dataclasses.replace(music, protocol=PROTOCOL)
+    small, large = changed(units=20), changed(units=200)
+    for engine in ENGINES.values():
+        assert engine.seconds(music, large) > engine.seconds(music, small)
+        assert engine.seconds(music, small) > engine.seconds(shorter, small)
+    native_seconds, keras_seconds = (each.seconds(music, small) for each in ENGINES.values())
+    assert keras_seconds > 10 * native_seconds
+
+
+def test_optimizers_get_rate_and_momentum() -> None:
+    """Of a trial with learning rate 0.05 and momentum 0.6."""
+    made = {name: row.make(TRIAL) for name, row in OPTIMIZERS.items()}
+    rates = {name: float(optimizer.learning_rate) for name, optimizer in made.items()}
+    assert rates == pytest.approx({"nesterov": 0.02, "sgd": 0.02, "adam": 0.05, "rmsprop": 0.02})
+    assert made["nesterov"].nesterov and not made["sgd"].nesterov
+    assert made["nesterov"].momentum == made["sgd"].momentum == made["rmsprop"].momentum == 0.6
+    assert made["adam"].beta_1 == 0.6
+    assert [name for name, row in OPTIMIZERS.items() if row.native] == ["nesterov"]
