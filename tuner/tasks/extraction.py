@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from common import machine
 from common.command_line import start_tensorflow
 from common.errors import InputError, one_line
 from tuner.tasks.sequences import cut
@@ -70,8 +71,6 @@ class Extraction:
         Raises:
             InputError: if the process fails.
         """
-        from tuner.parallel.crew import environment
-
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "extraction.json").write_text(json.dumps(dataclasses.asdict(self)))
@@ -81,7 +80,7 @@ class Extraction:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env=environment("native"),
+                env=machine.single_threaded_environment("numpy"),
             )
             if process.returncode:
                 last = process.stdout.decode(errors="replace").strip().splitlines()[-1:]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import cache, downloads, files
+from common import cache, downloads, files, machine
 from common.errors import InputError, one_line, reason
 from tuner.tasks.speech.synthesis import manifest, studio
 from tuner.tasks.speech.synthesis.manifest import RECIPE, Manifest, Recipe
@@ -107,12 +107,10 @@ def _record(folder: Path, recipe: Recipe) -> None:
 
 def _hold(sessions: list[Session]) -> str:
     """Lets a process record; returns eSpeak NG's version."""
-    from tuner.parallel import crew, pool
-
     done = subprocess.run(
         [sys.executable, "-m", studio.__name__],
-        input=studio.plan(sessions, pool.cores()),
-        env=crew.environment("native"),
+        input=studio.plan(sessions, machine.cores()),
+        env=machine.single_threaded_environment("numpy"),
         capture_output=True,
         text=True,
         check=False,

@@ -17,11 +17,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import cache
+from common import cache, machine
 from common.errors import InputError
 from common.media import sphere
 from tests.tuner.tasks.speech.synthesis.conftest import SMALL
-from tuner.parallel import pool
 from tuner.tasks.speech import labels, timit
 from tuner.tasks.speech.labels import Segment
 from tuner.tasks.speech.synthesis import corpus, espeak, manifest
@@ -170,7 +169,7 @@ def test_stops_have_closures(small_corpus):
 
 
 def test_a_speaker_is_the_same_whoever_else_is_recorded(small_corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(pool, "cores", lambda: 5)
+    monkeypatch.setattr(machine, "cores", lambda: 5)
     known = {voice.name.upper(): voice for split in timit.SPLITS for voice in voices(split, 10)}
     sessions = []
     for folder in sorted(small_corpus.glob("T*/*/*"), reverse=True)[::2]:

@@ -1,0 +1,88 @@
+"""The computer: what it is, how much of it a process may use, and an environment for one core."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+_THREADS = (
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+def describe() -> str:
+    """Names processor, cores, memory and system.
+
+    Example:
+        >>> describe()  # doctest: +SKIP
+        'AMD EPYC-Milan Processor, 2 cores, 24 GiB, Linux'
+    """
+    parts = [_processor(), f"{os.cpu_count()} cores"]
+    # Windows has no such call.
+    if hasattr(os, "sysconf"):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        parts.append(f"{memory / 2**30:.0f} GiB")
+    return ", ".join([*parts, platform.system()])
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        # Not Linux: the architecture has to do.
+        pass
+    return platform.machine()
+
+
+def cores() -> int:
+    """Counts the cores that this process may use: its affinity and its control group's quota."""
+    if hasattr(os, "sched_getaffinity"):
+        usable = len(os.sched_getaffinity(0))
+    else:
+        usable = os.cpu_count() or 1
+    return max(1, min(usable, _quota(usable)))
+
+
+def _quota(unlimited: int) -> int:
+    """Whole cores of the control group, such as a container's, of version 2 or 1; Linux only."""
+    for names in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
+        try:
+            words = " ".join((_CGROUP / name).read_text(encoding="ascii") for name in names)
+            quota, period = map(int, words.split())
+        except (OSError, ValueError):
+            # There is no such file, or it says `max`.
+            continue
+        if quota > 0 and period > 0:
+            return quota // period
+    return unlimited
+
+
+def single_threaded_environment(keras_backend: str) -> dict[str, str]:
+    """The environment of a process that shall keep to one core.
+
+    It imports from wherever this process can import from.
+
+    Args:
+        keras_backend: Keras' name of the backend that the process uses, if it uses any.
+    """
+    return {
+        **os.environ,
+        **dict.fromkeys(_THREADS, "1"),
+        "KERAS_BACKEND": keras_backend,
+        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
+        "PYTHONUNBUFFERED": "1",
+        # Processes on one accelerator share its memory.
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    }
