@@ -1,16 +1,90 @@
-"""The folder for what is kept between runs."""
+"""The user's cache folder: what is built or downloaded once."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import threading
 from pathlib import Path
+
+from common.errors import DownloadError, reason
 
 FOLDER_VARIABLE = "LSTM_ODYSSEY_CACHE"
 
+# A machine without a network shall lose only seconds.
+_ANSWER_SECONDS = 5
+
 
 def folder() -> Path:
-    """The folder for kept files: `$LSTM_ODYSSEY_CACHE`, or the user's cache folder."""
+    """The folder: `$LSTM_ODYSSEY_CACHE`, or one in the user's cache folder."""
     import pooch
 
     named = os.environ.get(FOLDER_VARIABLE)
     return Path(os.path.expanduser(named)) if named else Path(pooch.os_cache("lstm-odyssey"))
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoteFile:
+    """A file that somebody publishes, exactly this one.
+
+    Attributes:
+        address: where it is.
+        sha256: what is in it.
+        file_name: its name in the cache folder.
+        seconds: how long its download may take.
+    """
+
+    address: str
+    sha256: str
+    file_name: str
+    seconds: float = 10
+
+    def fetch(self) -> Path:
+        """Downloads the file if it is not in the cache; a damaged one is fetched again.
+
+        The time-out of the HTTP library counts for each address of a host anew, and not for finding
+        them, so that a thread of its own is waited for.
+
+        Raises:
+            DownloadError: if it cannot be fetched in time.
+        """
+        done: list[Path | Exception] = []
+
+        def work() -> None:
+            try:
+                done.append(self._retrieve())
+            except Exception as error:
+                done.append(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(self.seconds)
+        if not done:
+            raise DownloadError(f"no answer within {self.seconds:g} seconds")
+        if isinstance(done[0], Exception):
+            raise DownloadError(_network_reason(done[0])) from done[0]
+        return done[0]
+
+    def _retrieve(self) -> Path:
+        import pooch
+
+        # Its log would announce the download as news on standard error.
+        pooch.get_logger().setLevel("WARNING")
+        path = pooch.retrieve(
+            self.address,
+            known_hash=f"sha256:{self.sha256}",
+            fname=self.file_name,
+            path=folder(),
+            downloader=pooch.HTTPDownloader(timeout=_ANSWER_SECONDS),
+        )
+        return Path(path)
+
+
+def _network_reason(error: Exception) -> str:
+    import requests
+
+    if isinstance(error, requests.exceptions.Timeout):
+        return f"no answer within {_ANSWER_SECONDS} seconds"
+    if isinstance(error, requests.exceptions.ConnectionError):
+        return "no connection"
+    return reason(error)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from absl import app, flags, logging
 
-from common.errors import InputError
+from common.errors import InputError, one_line
 
 
 def start_tensorflow() -> None:
@@ -51,6 +51,11 @@ def without_messages() -> Iterator[None]:
         finally:
             os.dup2(screen, 2)
             os.close(screen)
+
+
+def log(message: str) -> None:
+    """Says on standard error, in one line, what takes time, was left out or went wrong."""
+    print(one_line(message), file=sys.stderr, flush=True)
 
 
 def _parse_flags(argv: list[str]) -> list[str]:

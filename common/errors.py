@@ -13,35 +13,41 @@ class InputError(Exception):
     """
 
 
-class Unsuitable(Exception):
-    """A recording that cannot be used.
+class DataError(InputError):
+    """Data that cannot be used.
 
-    Args:
-        kind: the mistake in a few words that are the same for every recording with this mistake.
-        detail: what was expected and what came.
+    Attributes:
+        path: the file or folder.
+        reason: what was expected and what came.
 
     Example:
-        >>> str(Unsuitable("truncated audio", "expected 5 samples. Received: 4"))
+        >>> str(DataError("chorales.json", "expected a dictionary. Received: list"))
+        '--data: chorales.json: expected a dictionary. Received: list'
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(one_line(f"--data: {path}: {reason}"))
+        self.path, self.reason = path, reason
+
+
+class RecordingError(InputError):
+    """One recording that cannot be used; a corpus goes on without it and counts it.
+
+    Attributes:
+        kind: the mistake in a few words that are the same for every recording with this mistake.
+
+    Example:
+        >>> str(RecordingError("truncated audio", "expected 5 samples. Received: 4"))
         'truncated audio: expected 5 samples. Received: 4'
     """
 
-    def __init__(self, kind: str, detail: str) -> None:
-        super().__init__(one_line(f"{kind}: {detail}"))
+    def __init__(self, kind: str, detail: str = "") -> None:
+        super().__init__(one_line(f"{kind}: {detail}" if detail else kind))
         self.kind = kind
 
 
-def unusable(source: str | Path, problem: str) -> InputError:
-    """Makes the error for data that cannot be used.
-
-    Args:
-        source: the file or folder.
-        problem: what was expected and what came.
-
-    Example:
-        >>> str(unusable("chorales.json", "expected a dictionary. Received: list"))
-        '--data: chorales.json: expected a dictionary. Received: list'
-    """
-    return InputError(one_line(f"--data: {source}: {problem}"))
+class DownloadError(InputError):
+    """A published file is not in the cache and cannot be fetched; the text says why."""
 
 
 def one_line(text: str) -> str:

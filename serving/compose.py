@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from common import cache, command_line
-from common.errors import InputError
+from common.errors import InputError, RecordingError
 
 if TYPE_CHECKING:
-    from common.media.pitches import Roll
+    from common.media.midi import Roll
     from serving.clients.predictor import Predictor
 
 _OUT = flags.DEFINE_string("out", None, "MIDI file to write; the picture goes beside it as .svg.")
@@ -79,11 +79,11 @@ def main() -> int:
 
 
 def _read(path: Path) -> Roll:
-    from common.media.midi import Unsuitable, read_midi
+    from common.media.midi import read_midi
 
     try:
         return read_midi(path.read_bytes())
-    except Unsuitable as error:
+    except RecordingError as error:
         raise InputError(f"--prompt: expected a MIDI file. Received: {path}, {error}") from error
 
 

@@ -8,13 +8,29 @@ import importlib.util
 import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from common import files
-from common.errors import InputError, reason
-from common.media.pitches import FEWEST_FRAMES, HIGHEST_PITCH, LOWEST_PITCH, PITCHES, Roll
+from common.errors import InputError, RecordingError, reason
+
+Roll: TypeAlias = npt.NDArray[np.uint8]
+"""Zeros and ones `[frames, 88]`: column j is MIDI pitch 21 + j, a row is a frame."""
+
+LOWEST_PITCH = 21
+"""A0, the lowest key of a piano, as MIDI counts."""
+
+HIGHEST_PITCH = 108
+"""C8, the highest."""
+
+PITCHES = HIGHEST_PITCH - LOWEST_PITCH + 1
+
+FEWEST_FRAMES = 2
+"""A roll of T frames gives T - 1 pairs of a frame and the frame after it: at least one."""
+
+_NAMES = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B")
 
 # About a day of music: a damaged file can ask for centuries.
 MOST_FRAMES = 200_000
@@ -27,8 +43,17 @@ _TICKS = 480
 _VELOCITY = 80
 
 
-class Unsuitable(Exception):
-    """A MIDI file that cannot become a piano roll; the text says why."""
+def pitch_name(pitch: int) -> str:
+    """Names a pitch.
+
+    Args:
+        pitch: MIDI number, 0 to 127.
+
+    Example:
+        >>> [pitch_name(pitch) for pitch in (21, 60, 70, 108)]
+        ['A0', 'C4', 'B♭4', 'C8']
+    """
+    return f"{_NAMES[pitch % 12]}{pitch // 12 - 1}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +86,8 @@ def read_midi(content: bytes) -> Roll:
         uint8 [frames, 88] of zeros and ones.
 
     Raises:
-        Unsuitable: if it is no MIDI file, or has no such roll: time in seconds (SMPTE) instead of
-            quarter notes, independent tracks (type 2), no notes, pitches outside 21..108, fewer
+        RecordingError: if it is no MIDI file, or has no such roll: time in seconds (SMPTE) instead
+            of quarter notes, independent tracks (type 2), no notes, pitches outside 21..108, fewer
             than 2 frames or more than 200,000.
         InputError: if the package mido is not installed.
     """
@@ -72,14 +97,14 @@ def read_midi(content: bytes) -> Roll:
     try:
         midi = mido.MidiFile(file=io.BytesIO(content))
     except Exception as error:  # Damaged content makes it raise almost anything.
-        raise Unsuitable(f"not a readable MIDI file ({reason(error)})") from error
+        raise RecordingError(f"not a readable MIDI file ({reason(error)})") from error
     ticks = midi.ticks_per_beat
     if ticks < 0:
-        raise Unsuitable("its time is in seconds (SMPTE), not in quarter notes")
+        raise RecordingError("its time is in seconds (SMPTE), not in quarter notes")
     if ticks == 0:
-        raise Unsuitable("it has 0 ticks a quarter note")
+        raise RecordingError("it has 0 ticks a quarter note")
     if midi.type == 2:
-        raise Unsuitable("its tracks are independent pieces (type 2)")
+        raise RecordingError("its tracks are independent pieces (type 2)")
     return _roll(_notes(_in_time_order(midi.tracks)), ticks)
 
 
@@ -180,17 +205,17 @@ def _notes(messages: list[tuple[int, Any]]) -> list[Note]:
 
 def _roll(notes: list[Note], ticks: int) -> Roll:
     if not notes:
-        raise Unsuitable("it has no notes (drums do not count)")
+        raise RecordingError("it has no notes (drums do not count)")
     for note in notes:
         if not LOWEST_PITCH <= note.pitch <= HIGHEST_PITCH:
-            raise Unsuitable(
+            raise RecordingError(
                 f"it has the MIDI pitch {note.pitch}, outside {LOWEST_PITCH}..{HIGHEST_PITCH}"
             )
     # -(-a // b) is ceil(a / b) without rounding.
     spans = [(note.pitch, -(-note.start // ticks), -(-note.end // ticks)) for note in notes]
     frames = max((end for _, start, end in spans if start < end), default=0)
     if not FEWEST_FRAMES <= frames <= MOST_FRAMES:
-        raise Unsuitable(f"it has {frames:,} frames, not {FEWEST_FRAMES} to {MOST_FRAMES:,}")
+        raise RecordingError(f"it has {frames:,} frames, not {FEWEST_FRAMES} to {MOST_FRAMES:,}")
     roll = np.zeros((frames, PITCHES), np.uint8)
     for pitch, start, end in spans:
         roll[start:end, pitch - LOWEST_PITCH] = 1

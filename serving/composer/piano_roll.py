@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from common.media.pitches import LOWEST_PITCH, Roll, pitch_name
+from common.media.midi import LOWEST_PITCH, Roll, pitch_name
 
 _FRAME, _ROW = 12, 8
 """Width of a frame and height of a pitch, in pixels."""

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from common.errors import InputError
-from common.media.pitches import LOWEST_PITCH, PITCHES, Roll
+from common.media.midi import LOWEST_PITCH, PITCHES, Roll
 from serving.clients.predictor import Predictor
 from serving.clients.streaming import Stream
 from serving.composer import chords

@@ -8,7 +8,7 @@ COMMAND = """
 \"\"\"A command of a test.\"\"\"
 import sys
 from absl import flags
-from serving import command_line
+from common import command_line
 FLAG = flags.DEFINE_integer("number", 3, "A number.", lower_bound=0)
 
 def main():
@@ -59,7 +59,7 @@ def test_a_mistyped_flag_is_one_line_and_status_2(argument: str) -> None:
 def test_tensorflows_messages_are_kept_back_but_not_its_errors() -> None:
     code = """
         import os, sys
-        from serving import command_line
+        from common import command_line
         command_line.start_tensorflow()
         os.write(2, b"after")
         print(sys.modules["tensorflow"].__name__)
@@ -77,7 +77,7 @@ def test_tensorflows_messages_are_kept_back_but_not_its_errors() -> None:
                     os.write(2, b"why it is broken")
                     raise ImportError("broken")
         sys.meta_path.insert(0, Broken())
-        from serving import command_line
+        from common import command_line
         command_line.start_tensorflow()
     """
     done = subprocess.run(

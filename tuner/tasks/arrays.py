@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from common import files
-from common.errors import InputError, one_line, reason, unusable
+from common.errors import DataError, InputError, one_line
+from tuner.tasks import files, ragged_npz
 from tuner.tasks.heads import HEADS
+from tuner.tasks.ragged_npz import RaggedNpz
 from tuner.tasks.sequences import Sequences, cut
 from tuner.tasks.task import Corpus, DatasetInfo, Metric, Task
 
@@ -21,6 +21,9 @@ SPLITS = ("train", "validation", "test")
 
 # More is a mistake: most likely something else than classes in the place of targets.
 _MOST_OUTPUTS = 2**16
+
+LARGEST = 2**33
+"""Bytes of a file, and of what it unpacks to."""
 
 _METRICS = {
     "bernoulli": Metric("NLL", "nats per frame"),
@@ -74,28 +77,40 @@ class ArraysTask(Task):
                 "--data: expected the .npz file that --task=arrays shall learn. Received: 'auto'"
             )
         path = Path(os.path.expanduser(data))
-        arrays = _read(path)
-        self.head = _text(path, arrays, "head", default="")
+        content = files.read_content(path, "arrays", LARGEST)
+        return files.parse(str(path), content, "an .npz", self._load)
+
+    def _load(self, source: str, content: bytes) -> Corpus:
+        archive = ragged_npz.read(source, content, LARGEST)
+        # All of them are part of the hash.
+        archive = RaggedNpz(source, dict(archive.arrays))
+        self.head = str(_value(archive, "head", "U", "a string", ""))
         if self.head not in HEADS:
-            raise unusable(
-                path, f"head: expected one of {', '.join(HEADS)}. Received: {self.head!r}"
+            raise DataError(
+                source, f"head: expected one of {', '.join(HEADS)}. Received: {self.head!r}"
             )
-        self.name = _text(path, arrays, "name", default=self.name)
+        self.name = one_line(str(_value(archive, "name", "U", "a string", self.name)))
         self.metric = _METRICS[self.head]
-        self.bidirectional = bool(arrays.get("bidirectional", self.head != "bernoulli"))
-        splits = {split: _split(path, arrays, split, self.head) for split in SPLITS}
-        self.inputs = int(arrays["train_inputs"].shape[1])
-        self.labels = tuple(str(label) for label in arrays.get("labels", ()))
-        self.outputs = self._outputs(path, arrays)
+        bidirectional = self.head != "bernoulli"
+        self.bidirectional = bool(
+            _value(archive, "bidirectional", "biu", "true or false", bidirectional)
+        )
+        self.labels = ()
+        if "labels" in archive.arrays:
+            labels = archive.array("labels", "Uiu", "strings [labels]")
+            self.labels = tuple(map(str, labels.tolist()))
+        splits = {split: _split(archive, split, self.head) for split in SPLITS}
+        self.inputs = int(archive.arrays["train_inputs"].shape[1])
+        self.outputs = self._outputs(archive)
         return Corpus(
             dataset=DatasetInfo(
-                name=one_line(f"arrays of {path.name}"),
-                sha256=_hash(arrays),
+                name=one_line(f"arrays of {Path(source).name}"),
+                sha256=_hash(archive.arrays),
                 detail=one_line(
                     " + ".join(f"{len(split):,}" for split in splits.values())
                     + " sequences of "
                     + " + ".join(f"{split.frames:,}" for split in splits.values())
-                    + f" frames (train + validation + test); read from {path}"
+                    + f" frames (train + validation + test); read from {source}"
                 ),
             ),
             train=splits["train"],
@@ -103,23 +118,27 @@ class ArraysTask(Task):
             test=splits["test"],
         )
 
-    def _outputs(self, path: Path, arrays: Mapping[str, np.ndarray]) -> int:
+    def _outputs(self, archive: RaggedNpz) -> int:
         """Counts the outputs, the blank of `ctc` included."""
-        targets = [arrays[f"{split}_targets"] for split in SPLITS]
+        blank = self.head == "ctc"
+        targets = [archive.arrays[f"{split}_targets"] for split in SPLITS]
         if self.head == "bernoulli":
             needed = int(targets[0].shape[1])
         else:
-            needed = 1 + max((int(array.max()) for array in targets if array.size), default=0)
-            needed += self.head == "ctc"
-        outputs = int(arrays.get("outputs", max(needed, len(self.labels) + (self.head == "ctc"))))
+            largest = max((int(array.max()) for array in targets if array.size), default=0)
+            needed = 1 + largest + blank
+        default = max(needed, len(self.labels) + blank)
+        outputs = int(_value(archive, "outputs", "iu", "an integer", default))
         if not needed <= outputs <= _MOST_OUTPUTS:
-            raise unusable(
-                path, f"outputs: expected {needed} to {_MOST_OUTPUTS:,}. Received: {outputs:,}"
+            raise DataError(
+                archive.source,
+                f"outputs: expected {needed} to {_MOST_OUTPUTS:,}. Received: {outputs:,}",
             )
-        named = outputs - (self.head == "ctc")
+        named = outputs - blank
         if self.labels and len(self.labels) != named:
-            raise unusable(
-                path, f"labels: expected {named}, one an output. Received: {len(self.labels)}"
+            raise DataError(
+                archive.source,
+                f"labels: expected {named}, one an output. Received: {len(self.labels)}",
             )
         return outputs
 
@@ -150,101 +169,55 @@ def save(
         arrays[f"{name}_targets"] = np.concatenate(split.targets)
         if head == "ctc":
             arrays[f"{name}_target_lengths"] = np.array([len(target) for target in split.targets])
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-
-    files.write_file(path, write)
+    ragged_npz.write(path, arrays)
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
-    try:
-        # Pickles would run whatever code is in them.
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise unusable(path, "expected a .npz file, not a single array")
-        with archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise unusable(path, f"expected a .npz file. Received: {reason(error)}") from error
+def _value(archive: RaggedNpz, name: str, kinds: str, expected: str, default: Any) -> Any:
+    return archive.array(name, kinds, expected).item() if name in archive.arrays else default
 
 
-def _text(path: Path, arrays: Mapping[str, np.ndarray], key: str, default: str) -> str:
-    value = arrays.get(key, np.array(default))
-    if value.dtype.kind != "U" or value.ndim:
-        raise unusable(path, f"{key}: expected a string. Received: {_kind(value)}")
-    return one_line(str(value))
-
-
-def _split(path: Path, arrays: Mapping[str, np.ndarray], split: str, head: str) -> Sequences:
+def _split(archive: RaggedNpz, split: str, head: str) -> Sequences:
     """Cuts the arrays of a split into sequences."""
-    inputs = _array(path, arrays, f"{split}_inputs", "fiu", 2)
-    lengths = _lengths(path, arrays, f"{split}_lengths", len(inputs))
-    features = arrays["train_inputs"].shape[1:]
-    if inputs.shape[1:] != features:
-        raise unusable(
-            path,
-            f"{split}_inputs: expected [frames, {features[0]}] as in train. "
-            f"Received: {list(inputs.shape)}",
+    name, lengths = f"{split}_targets", f"{split}_lengths"
+    inputs = archive.sequences(f"{split}_inputs", "fiu", "numbers [frames, inputs]", lengths)
+    shape = archive.arrays[f"{split}_inputs"].shape
+    features = archive.arrays["train_inputs"].shape[1]
+    if shape[1] != features:
+        raise DataError(
+            archive.source,
+            f"{split}_inputs: expected [frames, {features}] as in train. Received: {list(shape)}",
         )
-    key = f"{split}_targets"
     if head == "bernoulli":
-        targets = _array(path, arrays, key, "fiub", 2).astype(np.float32)
-        target_lengths = lengths
+        targets = archive.array(name, "fiub", "numbers [frames, outputs]")
     else:
-        targets = _array(path, arrays, key, "iu", 1).astype(np.int32)
-        target_lengths = lengths
-        if head == "ctc":
-            target_lengths = _lengths(path, arrays, f"{split}_target_lengths", len(targets))
-    if head != "ctc" and len(targets) != len(inputs):
-        raise unusable(
-            path,
-            f"{key}: expected one a frame, {len(inputs):,}. Received: {len(targets):,}",
+        targets = archive.array(name, "iu", "integers [targets]")
+        # What is no class must not become one when it is made 32 bits long.
+        if targets.size and not 0 <= int(targets.min()) <= int(targets.max()) < _MOST_OUTPUTS:
+            raise DataError(
+                archive.source,
+                f"{name}: expected 0 to {_MOST_OUTPUTS - 1:,}. "
+                f"Received: {int(targets.min()):,} to {int(targets.max()):,}",
+            )
+    if head == "ctc":
+        labels = archive.sequences(name, "iu", "integers [labels]", f"{split}_target_lengths")
+        if len(labels) != len(inputs):
+            raise DataError(
+                archive.source,
+                f"{split}_target_lengths: expected {len(inputs):,}, one a sequence. "
+                f"Received: {len(labels):,}",
+            )
+    elif len(targets) != shape[0]:
+        raise DataError(
+            archive.source,
+            f"{name}: expected one a frame, {shape[0]:,}. Received: {len(targets):,}",
         )
-    if len(target_lengths) != len(lengths):
-        raise unusable(
-            path,
-            f"{split}_target_lengths: expected {len(lengths):,}, one a sequence. "
-            f"Received: {len(target_lengths):,}",
-        )
+    else:
+        labels = cut(targets, map(len, inputs))
+    dtype = np.float32 if head == "bernoulli" else np.int32
     return Sequences(
-        inputs=tuple(cut(np.ascontiguousarray(inputs, np.float32), lengths)),
-        targets=tuple(cut(targets, target_lengths)),
+        inputs=tuple(np.ascontiguousarray(one, np.float32) for one in inputs),
+        targets=tuple(one.astype(dtype) for one in labels),
     )
-
-
-def _lengths(
-    path: Path, arrays: Mapping[str, np.ndarray], key: str, total: int
-) -> np.ndarray:
-    lengths = _array(path, arrays, key, "iu", 1)
-    if (lengths < 0).any() or int(lengths.sum()) != total:
-        raise unusable(
-            path,
-            f"{key}: expected lengths that add up to {total:,}. "
-            f"Received: {int(lengths.sum()):,}, the shortest {lengths.min(initial=total)}",
-        )
-    return lengths
-
-
-def _array(
-    path: Path, arrays: Mapping[str, np.ndarray], key: str, kinds: str, dimensions: int
-) -> np.ndarray:
-    if key not in arrays:
-        raise unusable(path, f"expected an array {key!r}. Received: {', '.join(arrays) or 'none'}")
-    array = arrays[key]
-    if array.dtype.kind not in kinds or array.ndim != dimensions:
-        sort = "numbers" if "f" in kinds else "integers"
-        raise unusable(
-            path,
-            f"{key}: expected {sort} in {dimensions} dimension{'s' * (dimensions > 1)}. "
-            f"Received: {_kind(array)}",
-        )
-    return array
-
-
-def _kind(array: np.ndarray) -> str:
-    return f"{array.dtype.name} {list(array.shape)}"
 
 
 def _hash(arrays: Mapping[str, np.ndarray]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import InputError, Unsuitable
+from common.errors import InputError, RecordingError
 from common.media import ink
 from serving.clients.predictor import Predictor
 from serving.clients.ragged import predict_sequences
@@ -32,7 +32,7 @@ def report(
     """
     try:
         points = ink.read(str(path), path.read_bytes())
-    except Unsuitable as error:
+    except RecordingError as error:
         raise InputError(f"--input: expected pen strokes. Received: {path}, {error}") from error
     points = points * np.array([scale, scale, 1, 1], np.float32)
     (outputs,) = predict_sequences(predictor, [points], signature or SIGNATURE)

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from common.errors import InputError
-from common.media.midi import Unsuitable, read_midi
-from common.media.pitches import LOWEST_PITCH, PITCHES, Roll, pitch_name
+from common.errors import InputError, RecordingError
+from common.media.midi import LOWEST_PITCH, PITCHES, Roll, pitch_name, read_midi
 from serving.clients.checks import signature_of
 from serving.clients.predictor import DEFAULT_SIGNATURE, Array, Predictor
 from serving.clients.ragged import predict_sequences
@@ -41,7 +40,7 @@ def report(predictor: Predictor, path: Path, signature: str | None = None) -> Re
         )
     try:
         roll = read_midi(path.read_bytes())
-    except Unsuitable as error:
+    except RecordingError as error:
         raise InputError(f"--input: expected a MIDI file. Received: {path}, {error}") from error
     (outputs,) = predict_sequences(predictor, [roll], name)
     logits = outputs["logits"]

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import InputError, Unsuitable
+from common.errors import InputError, RecordingError
 from common.media import audio
-from common.media.sphere import SAMPLE_RATE
 from serving.clients.predictor import Predictor
 from serving.clients.ragged import predict_sequences
 from serving.clients.reports.report import Picture, Report, softmax
@@ -35,7 +34,7 @@ def report(predictor: Predictor, path: Path, signature: str | None = None) -> Re
     """
     try:
         samples = audio.read(str(path))
-    except Unsuitable as error:
+    except RecordingError as error:
         raise InputError(f"--input: expected an audio file. Received: {path}, {error}") from error
     sequences = [samples.astype(np.float32)]
     (outputs,) = predict_sequences(predictor, sequences, signature or SIGNATURE)
@@ -47,7 +46,7 @@ def report(predictor: Predictor, path: Path, signature: str | None = None) -> Re
         classes = [f"class {one}" for one in best]
     names = dict(zip(best.tolist(), classes, strict=True))
     lines = (
-        f"{path}: {len(samples) / SAMPLE_RATE:.2f} s, {len(classes)} frames",
+        f"{path}: {len(samples) / audio.SAMPLE_RATE:.2f} s, {len(classes)} frames",
         *(f"{start:8.2f} {end:8.2f}  {name}" for start, end, name in segments(classes)),
     )
     picture = Picture(chances, "probability", "seconds", "class", names, STEP_SECONDS)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from common.errors import InputError, Unsuitable
+from common.errors import InputError, RecordingError
 from common.media import ink
 
 NAMESPACE = 'xmlns="http://www.w3.org/2003/InkML"'
@@ -168,7 +168,7 @@ def test_points_are_what_the_front_end_wants():
     ],
 )
 def test_what_is_no_ink_is_refused(content, problem):
-    with pytest.raises(Unsuitable) as caught:
+    with pytest.raises(RecordingError) as caught:
         read(content)
     assert problem in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.errors import InputError
+from common.errors import InputError, RecordingError
 from common.media import midi as midi_file
-from common.media.midi import CHURCH_ORGAN, PIANO, Unsuitable, read_midi, write_midi
-from common.media.pitches import pitch_name
+from common.media.midi import CHURCH_ORGAN, PIANO, pitch_name, read_midi, write_midi
 
 
 def midi(*tracks, ticks=480, kind=1):
@@ -157,7 +156,7 @@ def no_ticks():
     ],
 )
 def test_unsuitable_files_say_why(content, reason):
-    with pytest.raises(Unsuitable) as caught:
+    with pytest.raises(RecordingError) as caught:
         read_midi(content)
 
     assert reason in str(caught.value)
@@ -189,7 +188,7 @@ def test_a_pitch_is_in_a_frame_if_and_only_if_it_sounds_at_that_quarter(notes, t
         expected.pop()
 
     if len(expected) < 2:
-        with pytest.raises(Unsuitable):
+        with pytest.raises(RecordingError):
             read_midi(content)
     else:
         assert chords(read_midi(content)) == expected
@@ -205,7 +204,7 @@ def test_damaged_files_are_music_or_unsuitable(data):
 
     try:
         roll = read_midi(bytes(content))
-    except Unsuitable as unsuitable:
+    except RecordingError as unsuitable:
         assert str(unsuitable).isprintable()
     else:
         assert 2 <= len(roll) <= midi_file.MOST_FRAMES and roll.max() <= 1

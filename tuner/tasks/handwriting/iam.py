@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from common import downloads
-from common.errors import unusable
-from common.media.iam_xml import read_strokes
-from common.media.safe_xml import Damaged
+from common.command_line import log
+from common.errors import DataError, RecordingError
+from common.media.ink import read_strokes
 from tuner.tasks.handwriting.iam_parts import SETS, Part, find_parts
 from tuner.tasks.handwriting.lines import Collector, Lines
 
@@ -52,7 +51,7 @@ def read_iam(folder: Path) -> tuple[Lines, str]:
             stroke file attacks its reader.
     """
     parts = find_parts(folder)
-    downloads.tell(f"Reading IAM-OnDB from {folder}; about a minute ...")
+    log(f"Reading IAM-OnDB from {folder}; about a minute ...")
     collector = Collector()
     split_of = _read_sets(parts.sets)
     if split_of.pop(_BAD_BOARD, None):
@@ -71,10 +70,10 @@ def _read_sets(part: Part) -> dict[str, str]:
     split_of: dict[str, str] = {}
     for name, split in _SPLITS.items():
         if name not in lists:
-            raise unusable(part.path, f"expected the lists {', '.join(SETS)}. Received: no {name}")
+            raise DataError(part.path, f"expected the lists {', '.join(SETS)}. Received: no {name}")
         for board in lists[name].decode("latin-1").split():
             if board in split_of:
-                raise unusable(
+                raise DataError(
                     part.path, f"expected each board in one list. Received: {board} twice"
                 )
             split_of[board] = split
@@ -108,7 +107,7 @@ def _read_strokes(part: Part, boards: Collection[str]) -> dict[str, dict[int, _S
         assert match is not None
         try:
             line: _Strokes | None = read_strokes(f"{part.path}: {name}", content)
-        except Damaged:
+        except RecordingError:
             line = None
         strokes.setdefault(match["board"], {})[int(match["number"])] = line
     return strokes

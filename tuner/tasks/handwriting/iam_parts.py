@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from common.errors import reason, unusable
+from common.errors import DataError, reason
 
 LARGEST_MEMBER = 2**24
 """Bytes of one stroke file, transcription or list; real ones are below a megabyte."""
@@ -47,7 +47,7 @@ class Part:
             The file's name, without its folders, and its content.
 
         Raises:
-            InputError: if a file or the archive is damaged, unreadable, or larger than any real
+            DataError: if a file or the archive is damaged, unreadable, or larger than any real
                 one.
         """
         if self.path.is_dir():
@@ -79,7 +79,7 @@ def find_parts(folder: Path) -> Parts:
             in the folder itself, in one of its folders, or in `task1.tar.gz`.
 
     Raises:
-        InputError: if a part is missing.
+        DataError: if a part is missing.
     """
     strokes = _find(folder, "lineStrokes", "lineStrokes-all")
     transcriptions = _find(folder, "ascii", "ascii-all")
@@ -92,7 +92,7 @@ def find_parts(folder: Path) -> Parts:
         f"{', '.join(SETS)} (or task1.tar.gz)": sets,
     }
     missing = "; ".join(name for name, part in names.items() if part is None)
-    raise unusable(folder, f"expected IAM-OnDB. Received: a folder without {missing}")
+    raise DataError(folder, f"expected IAM-OnDB. Received: a folder without {missing}")
 
 
 def _find(folder: Path, name: str, whole: str) -> Part | None:
@@ -120,10 +120,10 @@ def _files_in_folder(folder: Path, wanted: Callable[[str], bool]) -> Iterator[tu
             continue
         try:
             if path.stat().st_size > LARGEST_MEMBER:
-                raise unusable(path, f"expected at most {LARGEST_MEMBER:,} bytes. Received: more")
+                raise DataError(path, f"expected at most {LARGEST_MEMBER:,} bytes. Received: more")
             content = path.read_bytes()
         except OSError as error:
-            raise unusable(path, f"expected a readable file. Received: {reason(error)}") from error
+            raise DataError(path, f"expected a readable file. Received: {reason(error)}") from error
         yield path.name, content
 
 
@@ -155,7 +155,7 @@ def _files_in_archive(path: Path, wanted: Callable[[str], bool]) -> Iterator[tup
             while bounded.read(2**16):
                 pass
     except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error) as error:
-        raise unusable(path, f"expected a tar archive. Received: {reason(error)}") from error
+        raise DataError(path, f"expected a tar archive. Received: {reason(error)}") from error
 
 
 def _members(

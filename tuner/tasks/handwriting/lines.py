@@ -6,22 +6,41 @@ import collections
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from common.errors import Unsuitable
+from common.errors import DataError, RecordingError
 from common.media.ink import points_of
+from tuner.tasks import ragged_npz
 from tuner.tasks.ctc import frames_needed
-from tuner.tasks.handwriting.alphabet import ALPHABET, encode
+
+ALPHABET = tuple(
+    " abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!\"#&'()*+,-./[]:;?"
+)
+"""The 81 characters that occur in IAM-OnDB; a character's label is its place here."""
+
+_LABELS = {character: label for label, character in enumerate(ALPHABET)}
 
 SPLITS = ("train", "validation", "test")
+
+LARGEST_UNPACKED = 2**30
 
 KEEP_EVERY = 2
 """Points to one frame: the paper keeps every second."""
 
 
-class Unfit(Exception):
-    """A line cannot be learned from; the text is a reason, the same for all lines of that kind."""
+def encode(text: str) -> np.ndarray:
+    """Turns text into labels, int32 `[characters]`.
+
+    Raises:
+        KeyError: if a character is not in the alphabet.
+
+    Example:
+        >>> encode("a B")
+        array([ 1,  0, 28], dtype=int32)
+    """
+    return np.array([_LABELS[character] for character in text], np.int32)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,9 +65,9 @@ def line_of(strokes: Sequence[np.ndarray], text: str) -> Line:
         text: the transcription; white space around it does not count.
 
     Raises:
-        Unfit: if there is no ink or no text, if a number is not finite or absurdly large, if a
-            character is not in the alphabet, or if the text is too long for CTC: each character
-            needs a frame, and a second one after its like.
+        RecordingError: if there is no ink or no text, if a number is not finite or absurdly large,
+            if a character is not in the alphabet, or if the text is too long for CTC: each
+            character needs a frame, and a second one after its like.
 
     Example:
         >>> line = line_of([np.array([[900, 1200, 5.0], [903, 1204, 5.01]])], "i")
@@ -58,18 +77,18 @@ def line_of(strokes: Sequence[np.ndarray], text: str) -> Line:
     """
     text = text.strip()
     if not any(map(len, strokes)):
-        raise Unfit("lines without ink")
+        raise RecordingError("lines without ink")
     if not text:
-        raise Unfit("lines without text")
+        raise RecordingError("lines without text")
     if not set(ALPHABET).issuperset(text):
-        raise Unfit("lines with characters outside the alphabet")
+        raise RecordingError("lines with characters outside the alphabet")
     try:
         points = points_of(strokes)
-    except Unsuitable as unsuitable:
-        raise Unfit(f"lines with {unsuitable.kind}") from unsuitable
+    except RecordingError as error:
+        raise RecordingError(f"lines with {error.kind}") from error
     frames = -(-len(points) // KEEP_EVERY)
     if frames_needed(encode(text)) > frames:
-        raise Unfit("lines with more text than ink")
+        raise RecordingError("lines with more text than ink")
     return Line(points, text)
 
 
@@ -121,11 +140,62 @@ class Collector:
         """Adds a line, or counts why not; see `line_of`."""
         try:
             self._lines[split].append(line_of(strokes, text))
-        except Unfit as unfit:
-            self.skipped[str(unfit)] += 1
+        except RecordingError as error:
+            self.skipped[error.kind] += 1
 
     def lines(self) -> Lines:
         """Returns what was gathered."""
         return Lines(
             **{split: tuple(lines) for split, lines in self._lines.items()}, skipped=self.skipped
         )
+
+
+def read_npz(source: str, content: bytes) -> Lines:
+    """Reads lines from `.npz`.
+
+    Args:
+        source: the file, for the error text.
+        content: for each of `train`, `validation`, `test` three arrays: `<split>_points`, numbers
+            `[points, 4]` of x, y (downwards), seconds and 1 on a stroke's last point, else 0, all
+            its lines one after the other; `<split>_lengths`, integers `[lines]`, the points of each
+            line; `<split>_texts`, strings `[lines]`.
+
+    Raises:
+        DataError: if an array is missing or has another shape or type, or if the file would unpack
+            to more than 1 GiB.
+        Exception: whatever `zipfile` and NumPy raise for a damaged file.
+    """
+    archive = ragged_npz.read(source, content, LARGEST_UNPACKED)
+    collector = Collector()
+    for split in SPLITS:
+        lengths = f"{split}_lengths"
+        lines = archive.sequences(f"{split}_points", "biuf", "numbers [points, 4]", lengths)
+        texts = archive.array(f"{split}_texts", "U", "strings [lines]").tolist()
+        if len(texts) != len(lines):
+            raise DataError(
+                source,
+                f"{lengths}: expected {len(texts):,} lengths, one a text. Received: {len(lines):,}",
+            )
+        for points, text in zip(lines, texts, strict=True):
+            # What follows the last pen-up is a stroke too.
+            strokes = np.split(points[:, :3], np.flatnonzero(points[:, 3]) + 1)
+            collector.add(split, strokes, text)
+    return collector.lines()
+
+
+def write_npz(path: Path, lines: Lines) -> None:
+    """Writes lines in the form that `read_npz` reads; `path` never holds half a file.
+
+    Args:
+        path: where to; its folder must exist.
+        lines: what to write; each split has some.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for split, members in lines.splits.items():
+        arrays[f"{split}_points"] = np.concatenate([line.points for line in members])
+        arrays[f"{split}_lengths"] = np.array([len(line.points) for line in members], np.int64)
+        arrays[f"{split}_texts"] = np.array([line.text for line in members])
+    ragged_npz.write(path, arrays)

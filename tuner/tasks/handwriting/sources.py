@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from common import cache, downloads
-from common.downloads import Unavailable
-from common.errors import InputError, one_line, reason, unusable
-from tuner.tasks.content import parse, read_content
+from common import cache
+from common.command_line import log
+from common.errors import DataError, DownloadError, InputError, one_line, reason
+from tuner.tasks.files import parse, read_content
 from tuner.tasks.handwriting import synthetic, uji
 from tuner.tasks.handwriting.iam import read_iam
 from tuner.tasks.handwriting.iam_parts import ARCHIVE_SUFFIXES
-from tuner.tasks.handwriting.lines import SPLITS, Lines
-from tuner.tasks.handwriting.npz_file import read_npz, write_npz
+from tuner.tasks.handwriting.lines import SPLITS, Lines, read_npz, write_npz
 from tuner.tasks.task import DatasetInfo
 
 SYNTHETIC = "synthetic handwriting (Hershey fonts)"
@@ -31,14 +30,15 @@ def find(data: str) -> tuple[Lines, DatasetInfo]:
 
     Args:
         data: one of
-            `auto` or `synthetic`: synthetic lines, kept or built;
-            `uji`: lines composed of the letters of UJI Pen Characters v2, kept or downloaded;
+            `auto` or `synthetic`: synthetic lines, out of the cache or built;
+            `uji`: lines composed of the letters of UJI Pen Characters v2, out of the cache or
+            downloaded;
             a path: a folder with IAM-OnDB, unpacked or as its archives; `ujipenchars2.txt` or the
-            `.zip` around it; or a file `.npz`, see `npz_file.read_npz`.
+            `.zip` around it; or a file `.npz`, see `lines.read_npz`.
 
     Returns:
-        The lines, and the edition that says what they are. Name and hash of the synthetic lines are
-        the same however they were found.
+        The lines, and what they are. Name and hash of the synthetic lines are the same however they
+        were found.
 
     Raises:
         InputError: if there is nothing usable.
@@ -47,15 +47,15 @@ def find(data: str) -> tuple[Lines, DatasetInfo]:
         raise InputError("--data: expected auto, synthetic, uji or a path. Received: nothing")
     if data in ("auto", "synthetic"):
         lines, origin = _synthetic()
-        return lines, _edition(SYNTHETIC, lines, data, origin)
+        return lines, _dataset(SYNTHETIC, lines, data, origin)
     if data == "uji":
         try:
             return _uji(uji.PUBLISHED.fetch())
-        except Unavailable as unavailable:
+        except DownloadError as error:
             raise InputError(
-                f"--data=uji: expected to fetch {uji.PUBLISHED.address}. Received: {unavailable}; "
+                f"--data=uji: expected to fetch {uji.PUBLISHED.address}. Received: {error}; "
                 "give your own copy with --data=PATH, or use --data=synthetic"
-            ) from unavailable
+            ) from error
     # The functions of os.path, other than those of Path, take any text without an error.
     return _path(Path(os.path.expanduser(data)))
 
@@ -71,7 +71,7 @@ def _path(path: Path) -> tuple[Lines, DatasetInfo]:
         return _uji(path)
     if name.endswith(".npz"):
         return _npz(path)
-    raise unusable(
+    raise DataError(
         path,
         "expected auto, synthetic, uji, a folder with IAM-OnDB, ujipenchars2.txt or its .zip, or "
         "an .npz file. Received: none of them",
@@ -80,19 +80,19 @@ def _path(path: Path) -> tuple[Lines, DatasetInfo]:
 
 def _iam(folder: Path) -> tuple[Lines, DatasetInfo]:
     lines, name = read_iam(folder)
-    return lines, _edition(name, lines, folder, f"read from {folder}")
+    return lines, _dataset(name, lines, folder, f"read from {folder}")
 
 
 def _uji(path: Path) -> tuple[Lines, DatasetInfo]:
     lines = uji.read_uji(str(path), _content(path))
-    return lines, _edition(uji.NAME, lines, path, f"letters read from {path}")
+    return lines, _dataset(uji.NAME, lines, path, f"letters read from {path}")
 
 
 def _npz(path: Path) -> tuple[Lines, DatasetInfo]:
     lines = _read_npz(path)
     recognized = lines.sha256() == SYNTHETIC_SHA256
     name = SYNTHETIC if recognized else one_line(f"handwriting of {path.name}")
-    return lines, _edition(name, lines, path, f"read from {path}")
+    return lines, _dataset(name, lines, path, f"read from {path}")
 
 
 def _read_npz(path: Path) -> Lines:
@@ -112,24 +112,24 @@ def _synthetic() -> tuple[Lines, str]:
             return lines, f"read from {path}"
     except InputError:
         pass  # Not there or damaged: it is made below.
-    downloads.tell("Writing synthetic lines in Hershey's fonts; once, about ten seconds ...")
+    log("Writing synthetic lines in Hershey's fonts; once, about ten seconds ...")
     lines = synthetic.build()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_npz(path, lines)
     except OSError as error:
-        downloads.tell(f"{path} could not be kept: {reason(error)}")
+        log(f"{path} could not be kept: {reason(error)}")
         return lines, "built now"
     return lines, f"read from {path}"
 
 
-def _edition(name: str, lines: Lines, source: str | Path, origin: str) -> DatasetInfo:
+def _dataset(name: str, lines: Lines, source: str | Path, origin: str) -> DatasetInfo:
     """Names the data, and says on standard error what was left out."""
     skipped = ", ".join(f"{count:,} {kind}" for kind, count in sorted(lines.skipped.items()))
     if skipped:
-        downloads.tell(f"{source}: left out: {skipped}")
+        log(f"{source}: left out: {skipped}")
     if not all(lines.counts):
-        raise unusable(
+        raise DataError(
             source,
             f"expected usable lines for {', '.join(SPLITS)}. "
             f"Received: {lines.counts}; left out: {skipped or 'none'}",

@@ -1,16 +1,22 @@
-"""The synthetic lines: Hershey's fonts in the hands of writers that do not exist."""
+"""Synthetic handwriting: Hershey's fonts in the hands of writers that do not exist.
+
+Hershey's fonts are letters as lines of a pen, digitized at the U.S. Bureau of Standards.
+
+Source: Hershey, Calligraphy for Computers (1967), by way of the package Hershey-Fonts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+import functools
+import importlib.resources
+import string
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from tuner.tasks.handwriting.alphabet import ALPHABET
-from tuner.tasks.handwriting.hershey import load_fonts
-from tuner.tasks.handwriting.lines import Collector, Lines
-from tuner.tasks.handwriting.text import draw_text
-from tuner.tasks.handwriting.writers import draw_writer, write
+from common.errors import InputError
+from tuner.tasks.handwriting.lines import ALPHABET, Collector, Lines
 
 WRITERS = {"train": 90, "validation": 10, "test": 15}
 """Writers of each split; nobody writes for two."""
@@ -20,21 +26,37 @@ LINES_A_WRITER = 10
 COUNTS = (900, 100, 150)
 """Lines to train, validate and test with."""
 
+FONTS = ("futural", "rowmans", "scripts", "cursive", "scriptc")
+"""Those that look like handwriting: two of print, three of script."""
+
+BASELINE = 9.0
+"""Where the letters stand; y grows downwards."""
+
 # Part of every seed: another recipe gets another number.
 _RECIPE = 1
+
+# Common English words; every letter of the alphabet begins some.
+_WORDS = tuple(
+    (importlib.resources.files("tuner.tasks.handwriting") / "words.txt").read_text("utf-8").split()
+)
+_CAPITALS = string.ascii_uppercase
+_CLOSING = ",.;:!?"
+_BRACKETS = (('"', '"'), ("'", "'"), ("(", ")"), ("[", "]"))
+_JOINTS = "-/&+*"
+
+_UNBENT = np.eye(2)
 
 
 def build() -> Lines:
     """Writes all lines, always the same.
-
-    Source: Hershey, Calligraphy for Computers (1967), by way of the package Hershey-Fonts.
 
     Raises:
         InputError: if the package Hershey-Fonts is not installed.
     """
     fonts = load_fonts()
     collector = Collector()
-    for index, split in enumerate(_split_of_each_writer()):
+    split_of = [split for split, writers in WRITERS.items() for _ in range(writers)]
+    for index, split in enumerate(split_of):
         generator = np.random.Generator(np.random.PCG64([_RECIPE, index]))
         writer = draw_writer(generator)
         for _ in range(LINES_A_WRITER):
@@ -43,6 +65,208 @@ def build() -> Lines:
     return collector.lines()
 
 
-def _split_of_each_writer() -> Iterator[str]:
-    for split, writers in WRITERS.items():
-        yield from [split] * writers
+@dataclasses.dataclass(frozen=True, eq=False)
+class Glyph:
+    """One character of a font.
+
+    Attributes:
+        strokes: one float64 array `[points, 2]` a stroke: x from the left edge, y downwards.
+        width: distance to the next character.
+    """
+
+    strokes: tuple[np.ndarray, ...]
+    width: float
+
+
+def load_fonts() -> dict[str, dict[str, Glyph]]:
+    """Loads the glyphs of the alphabet in every font of `FONTS`.
+
+    Raises:
+        InputError: if the package Hershey-Fonts is not installed or has other fonts.
+    """
+    try:
+        from HersheyFonts import HersheyFonts
+    except ImportError as error:
+        raise InputError(
+            "--data: synthetic handwriting needs the package Hershey-Fonts: "
+            "pip install 'lstm-odyssey[handwriting]'; or give handwriting with --data=PATH"
+        ) from error
+    fonts = {}
+    for name in FONTS:
+        package = HersheyFonts()
+        package.load_default_font(name)
+        fonts[name] = {
+            character: _glyph(package.all_glyphs[character]) for character in ALPHABET
+        }
+    return fonts
+
+
+def _glyph(glyph: object) -> Glyph:
+    left, width = glyph.left_offset, glyph.char_width  # type: ignore[attr-defined]
+    strokes = [np.array(stroke, np.float64) for stroke in glyph.strokes]  # type: ignore[attr-defined]
+    return Glyph(tuple(stroke - (left, 0) for stroke in strokes if len(stroke)), float(width))
+
+
+def draw_text(generator: np.random.Generator, characters: Collection[str]) -> str:
+    """Draws what a line says: a few words with capitals, numbers and punctuation.
+
+    Args:
+        generator: where the chance comes from.
+        characters: what may occur besides the space; a word with others is replaced by one without,
+            a number left out.
+
+    Raises:
+        ValueError: if the characters do not suffice for a single word.
+    """
+    allowed = frozenset(characters)
+    words = _words_of(allowed)
+    if not words:
+        raise ValueError("expected characters that make words")
+    count = int(generator.integers(3, 6))
+    plain = [words[index] for index in generator.integers(len(words), size=count)]
+    tokens = [(word, _decorated(word, generator)) for word in plain]
+    if generator.random() < 0.3:
+        tokens.insert(int(generator.integers(len(tokens) + 1)), ("", _number(generator)))
+    written = (
+        decorated if allowed.issuperset(decorated) else word for word, decorated in tokens
+    )
+    text = " ".join(word for word in written if word)
+    ends = text[-1].isalnum() and "." in allowed and generator.random() < 0.3
+    return f"{text}." if ends else text
+
+
+@functools.cache
+def _words_of(characters: frozenset[str]) -> tuple[str, ...]:
+    return tuple(word for word in _WORDS if characters.issuperset(word))
+
+
+def _number(generator: np.random.Generator) -> str:
+    """Draws a number of up to four digits, some of them after a sign or a capital."""
+    number = str(generator.integers(10 ** int(generator.integers(1, 5))))
+    chance = generator.random()
+    if chance < 0.2:
+        return f"#{number}"
+    return f"{_CAPITALS[generator.integers(26)]}{number}" if chance < 0.6 else number
+
+
+def _decorated(word: str, generator: np.random.Generator) -> str:
+    """Gives a word, by chance, a capital, brackets, a second half or punctuation."""
+    chance = generator.random(5)
+    if chance[0] < 0.1:
+        word = word.upper()
+    elif chance[0] < 0.4:
+        word = word.capitalize()
+    if chance[1] < 0.06:
+        joint = _JOINTS[generator.integers(len(_JOINTS))]
+        word = f"{word}{joint}{_WORDS[generator.integers(len(_WORDS))]}"
+    if chance[2] < 0.04:
+        word = f"{word}'s"
+    if chance[3] < 0.1:
+        opening, closing = _BRACKETS[generator.integers(len(_BRACKETS))]
+        word = f"{opening}{word}{closing}"
+    if chance[4] < 0.2:
+        word = f"{word}{_CLOSING[generator.integers(len(_CLOSING))]}"
+    return word
+
+
+@dataclasses.dataclass(frozen=True)
+class Writer:
+    """What the lines of one writer have in common; lengths in units of the font, 21 a capital.
+
+    Attributes:
+        font: of `FONTS`.
+        slant: shift to the right for each unit upwards.
+        size: how large the writing is, in units of the whiteboard for one of the font.
+        aspect: width over height.
+        speed: way of the pen between two points.
+        gap: space between characters.
+        jitter: how much the pen trembles.
+        wobble: how much letters leave the baseline.
+        slope: of the baseline.
+    """
+
+    font: str
+    slant: float
+    size: float
+    aspect: float
+    speed: float
+    gap: float
+    jitter: float
+    wobble: float
+    slope: float
+
+
+def draw_writer(generator: np.random.Generator) -> Writer:
+    """Draws a writer."""
+    return Writer(
+        font=FONTS[generator.integers(len(FONTS))],
+        slant=generator.uniform(-0.15, 0.5),
+        size=generator.uniform(9, 16),
+        aspect=generator.uniform(0.8, 1.2),
+        speed=generator.uniform(1.6, 2.8),
+        gap=generator.uniform(-1, 3),
+        jitter=generator.uniform(0.15, 0.5),
+        wobble=generator.uniform(0.3, 1.2),
+        slope=generator.uniform(-0.02, 0.02),
+    )
+
+
+def write(
+    writer: Writer,
+    text: str,
+    fonts: Mapping[str, Mapping[str, Glyph]],
+    generator: np.random.Generator,
+) -> list[np.ndarray]:
+    """Writes a line.
+
+    Every letter is bent a little, no two alike. The pen slows down at both ends of a stroke and
+    leaves a point every 10 to 20 ms, rounded to whole units of the board and hundredths of a
+    second, as IAM-OnDB has them.
+
+    Args:
+        writer: whose hand.
+        text: what.
+        fonts: the glyphs, by font and character.
+        generator: where the chance comes from.
+
+    Returns:
+        One array `[points, 3]` a stroke: x, y (downwards), seconds.
+    """
+    glyphs = fonts[writer.font]
+    scale = np.array([writer.size * writer.aspect, writer.size])
+    strokes, clock, x, offset = [], 1000.0, 0.0, 0.0
+    for character in text:
+        glyph = glyphs[character]
+        offset = 0.9 * offset + 0.4 * writer.wobble * generator.normal()
+        bent = _UNBENT + 0.04 * generator.normal(size=(2, 2))
+        bent *= 1 + 0.05 * generator.normal()
+        slant = writer.slant + 0.04 * generator.normal()
+        for outline in glyph.strokes:
+            shape = outline @ bent
+            shape[:, 0] += x - slant * shape[:, 1]
+            shape[:, 1] += offset + writer.slope * x
+            way = _drawn(shape, writer, generator)
+            times = clock + generator.uniform(0.01, 0.02, len(way)).cumsum()
+            clock = times[-1] + generator.uniform(0.05, 0.25)
+            stroke = np.empty((len(way), 3))
+            stroke[:, :2] = np.rint(way * scale)
+            stroke[:, 2] = times.round(2)
+            strokes.append(stroke)
+        x += glyph.width + writer.gap
+    return strokes
+
+
+def _drawn(shape: np.ndarray, writer: Writer, generator: np.random.Generator) -> np.ndarray:
+    """Draws the way of the pen along a stroke, `[points, 2]`."""
+    steps = np.sqrt((np.diff(shape, axis=0) ** 2).sum(axis=1))
+    arc = np.concatenate([[0.0], steps.cumsum()])
+    count = max(2, int(arc[-1] / writer.speed) + 1)
+    even = np.arange(count) / (count - 1)
+    at = arc[-1] * (0.65 * even + 0.35 * (0.5 - 0.5 * np.cos(np.pi * even)))
+    way = np.empty((count, 2))
+    for axis in (0, 1):
+        way[:, axis] = np.interp(at, arc, shape[:, axis])
+    if count > 4:
+        way[1:-1] = 0.25 * way[:-2] + 0.5 * way[1:-1] + 0.25 * way[2:]
+    way += 0.15 * writer.jitter * generator.normal(size=way.shape)
+    return way

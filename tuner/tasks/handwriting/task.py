@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 
-from tuner.tasks import extraction
-from tuner.tasks.extraction import Extraction
+from tuner.tasks import features
+from tuner.tasks.features import Extraction
 from tuner.tasks.handwriting import sources
-from tuner.tasks.handwriting.alphabet import ALPHABET, encode
-from tuner.tasks.handwriting.lines import KEEP_EVERY
+from tuner.tasks.handwriting.lines import ALPHABET, KEEP_EVERY, encode
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Corpus, Metric, Task
 
@@ -50,7 +49,7 @@ class HandwritingTask(Task):
 
         Lines that cannot be used (without ink or text, with characters outside the alphabet, with
         numbers that are not finite, with more text than ink) are left out; how many and why stands
-        in the edition and on standard error.
+        in `Corpus.dataset` and on standard error.
 
         Args:
             data: `auto` or `synthetic`, `uji`, or the path of IAM-OnDB or another file; see
@@ -64,12 +63,12 @@ class HandwritingTask(Task):
             InputError: if the data cannot be used; one line names the file and what is wrong with
                 it.
         """
-        lines, edition = sources.find(data)
+        lines, dataset = sources.find(data)
         every = itertools.chain.from_iterable(lines.splits.values())
-        features = EXTRACTION.run([line.points for line in every])
-        mean, variance = extraction.statistics(features[: len(lines.train)])
-        extraction.normalize(features, mean, variance)
-        inputs = iter(features)
+        frames = EXTRACTION.run([line.points for line in every])
+        mean, variance = features.statistics(frames[: len(lines.train)])
+        features.normalize(frames, mean, variance)
+        inputs = iter(frames)
         train, validation, test = (
             Sequences(
                 inputs=tuple(itertools.islice(inputs, len(split))),
@@ -77,4 +76,4 @@ class HandwritingTask(Task):
             )
             for split in lines.splits.values()
         )
-        return Corpus(edition, train, validation, test, EXTRACTION.serialize(mean, variance))
+        return Corpus(dataset, train, validation, test, EXTRACTION.serialize(mean, variance))

@@ -10,16 +10,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from common.downloads import Published
-from common.errors import reason, unusable
-from common.media.inkml import PAUSE_SECONDS, POINT_SECONDS
-from tuner.tasks.handwriting.alphabet import ALPHABET
-from tuner.tasks.handwriting.lines import Collector, Lines
-from tuner.tasks.handwriting.text import draw_text
+from common.cache import RemoteFile
+from common.errors import DataError, reason
+from common.media.ink import PAUSE_SECONDS, POINT_SECONDS
+from tuner.tasks.handwriting.lines import ALPHABET, Collector, Lines
+from tuner.tasks.handwriting.synthetic import draw_text
 
 NAME = "UJI Pen Characters v2, composed lines"
 
-PUBLISHED = Published(
+PUBLISHED = RemoteFile(
     address="https://archive.ics.uci.edu/static/public/177/uji+pen+characters+version+2.zip",
     sha256="0881b522911b99d9922820289441b50fd3d307f71cd7f9cc70e86872424a5f90",
     file_name="uji_pen_characters_2.zip",
@@ -75,14 +74,14 @@ def read_uji(source: str, content: bytes) -> Lines:
         The lines; damaged letters are counted in `Lines.skipped`.
 
     Raises:
-        InputError: if it is another file.
+        DataError: if it is another file.
     """
     collector = Collector()
     hands = _read_letters(_text(source, content), collector)
     learners = sorted(writer for part, writer in hands if part == "trn")
     validating = set(learners[-max(1, len(learners) // _VALIDATION) :])
     if not hands:
-        raise unusable(source, "expected UJI Pen Characters v2. Received: no letters")
+        raise DataError(source, "expected UJI Pen Characters v2. Received: no letters")
     for index, ((part, writer), hand) in enumerate(sorted(hands.items())):
         split = "test" if part == "tst" else "validation" if writer in validating else "train"
         generator = np.random.Generator(np.random.PCG64([2, index]))
@@ -102,16 +101,16 @@ def _text(source: str, content: bytes) -> str:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 names = [name for name in archive.namelist() if name.lower().endswith(FILE)]
                 if not names:
-                    raise unusable(source, f"expected an archive with {FILE}. Received: none")
+                    raise DataError(source, f"expected an archive with {FILE}. Received: none")
                 size = archive.getinfo(names[0]).file_size
                 if size > LARGEST_FILE:
-                    raise unusable(
+                    raise DataError(
                         source,
                         f"expected at most {LARGEST_FILE:,} bytes in {FILE}. Received: {size:,}",
                     )
                 content = archive.read(names[0])
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-            raise unusable(source, f"expected a .zip file. Received: {reason(error)}") from error
+            raise DataError(source, f"expected a .zip file. Received: {reason(error)}") from error
     return content.decode("utf-8", errors="replace")
 
 

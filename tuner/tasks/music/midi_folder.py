@@ -6,32 +6,16 @@ import dataclasses
 import hashlib
 import importlib.util
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from common.errors import one_line, reason, unusable
-from common.media.midi import Unsuitable, read_midi
-from common.media.pitches import Roll
+from common.errors import DataError, RecordingError, reason
+from common.media.midi import Roll, read_midi
 from tuner.tasks.music.piano_rolls import PianoRolls
 
 SUFFIXES = (".mid", ".midi")
 FEWEST_FILES = 3
 LARGEST_FILE = 2**24
-
-
-@dataclasses.dataclass(frozen=True)
-class Skipped:
-    """A file that was left out.
-
-    Attributes:
-        path: which.
-        reason: why.
-    """
-
-    path: Path
-    reason: str
-
-    def __str__(self) -> str:
-        return one_line(f"skipped {self.path}: {self.reason}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +25,12 @@ class MidiFolder:
     Attributes:
         rolls: the three splits; None if fewer than 3 files could be used.
         used: files that could be used.
-        skipped: files that could not.
+        skipped: files that could not, and why.
     """
 
     rolls: PianoRolls | None
     used: int
-    skipped: tuple[Skipped, ...]
+    skipped: Mapping[Path, str]
 
 
 def read_folder(folder: Path) -> MidiFolder:
@@ -60,15 +44,15 @@ def read_folder(folder: Path) -> MidiFolder:
         folder: where to look; links to folders are not followed.
 
     Raises:
-        InputError: if it cannot be listed, or the package mido is not installed.
+        DataError: if it cannot be listed, or the package mido is not installed.
     """
     if importlib.util.find_spec("mido") is None:
-        raise unusable(
+        raise DataError(
             folder,
             "expected the package mido, which reads MIDI files. "
             "Received: not installed; run `pip install lstm-odyssey[music]`",
         )
-    skipped: list[Skipped] = []
+    skipped: dict[Path, str] = {}
     rolls: dict[str, Roll] = {}
     paths: dict[str, Path] = {}
     for path in _midi_paths(folder, skipped):
@@ -76,24 +60,24 @@ def read_folder(folder: Path) -> MidiFolder:
             content = _content(path)
             digest = hashlib.sha256(content).hexdigest()
             if digest in paths:
-                raise Unsuitable(f"it has the same content as {paths[digest]}")
+                raise RecordingError(f"it has the same content as {paths[digest]}")
             paths[digest] = path
             rolls[digest] = read_midi(content)
-        except Unsuitable as unsuitable:
-            skipped.append(Skipped(path, str(unsuitable)))
+        except RecordingError as unsuitable:
+            skipped[path] = str(unsuitable)
     ranked = tuple(rolls[digest] for digest in sorted(rolls))
     return MidiFolder(
         rolls=_split(ranked) if len(ranked) >= FEWEST_FILES else None,
         used=len(ranked),
-        skipped=tuple(skipped),
+        skipped=skipped,
     )
 
 
-def _midi_paths(folder: Path, skipped: list[Skipped]) -> list[Path]:
+def _midi_paths(folder: Path, skipped: dict[Path, str]) -> list[Path]:
     def note_unlisted(error: OSError) -> None:
         if Path(error.filename) == folder:
-            raise unusable(folder, f"expected a readable folder. Received: {reason(error)}")
-        skipped.append(Skipped(Path(error.filename), reason(error)))
+            raise DataError(folder, f"expected a readable folder. Received: {reason(error)}")
+        skipped[Path(error.filename)] = reason(error)
 
     return sorted(
         Path(parent) / name
@@ -106,12 +90,12 @@ def _midi_paths(folder: Path, skipped: list[Skipped]) -> list[Path]:
 def _content(path: Path) -> bytes:
     try:
         if not path.is_file():
-            raise Unsuitable("it is not a file")
+            raise RecordingError("it is not a file")
         if path.stat().st_size > LARGEST_FILE:
-            raise Unsuitable(f"it is larger than {LARGEST_FILE:,} bytes")
+            raise RecordingError(f"it is larger than {LARGEST_FILE:,} bytes")
         return path.read_bytes()
     except OSError as error:
-        raise Unsuitable(reason(error)) from error
+        raise RecordingError(reason(error)) from error
 
 
 def _split(rolls: tuple[Roll, ...]) -> PianoRolls:

@@ -10,10 +10,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from common.errors import unusable
-from common.media.pitches import FEWEST_FRAMES, HIGHEST_PITCH, LOWEST_PITCH, PITCHES, Roll
+from common.errors import DataError
+from common.media.midi import FEWEST_FRAMES, HIGHEST_PITCH, LOWEST_PITCH, PITCHES, Roll
 
 SPLITS = ("train", "valid", "test")
+
+# MuseData, the largest set of the kind, has 392,296 frames. A small file can name one list a
+# million times.
+_MOST_FRAMES = 5_000_000
+_MOST_PITCHES_A_FRAME = 1_000
+
+_LISTS = (list, tuple)
+_CHORDS = (*_LISTS, set, frozenset)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,7 +103,7 @@ def from_arrays(source: str, splits: Mapping[str, Sequence[npt.NDArray[Any]]]) -
             integer or floating point.
 
     Raises:
-        InputError: if a split is empty, or an array has another shape or another value; the line
+        DataError: if a split is empty, or an array has another shape or another value; the line
             names the split, the sequence and the frame, counted from 0.
 
     Example:
@@ -106,7 +114,7 @@ def from_arrays(source: str, splits: Mapping[str, Sequence[npt.NDArray[Any]]]) -
     checked = {}
     for name in SPLITS:
         if not splits[name]:
-            raise unusable(source, f"{name}: expected at least one sequence. Received: none")
+            raise DataError(source, f"{name}: expected at least one sequence. Received: none")
         checked[name] = tuple(
             _checked(source, f"{name}[{index}]", array) for index, array in enumerate(splits[name])
         )
@@ -115,23 +123,96 @@ def from_arrays(source: str, splits: Mapping[str, Sequence[npt.NDArray[Any]]]) -
 
 def _checked(source: str, where: str, array: npt.NDArray[Any]) -> Roll:
     if array.ndim != 2 or array.shape[1] != PITCHES:
-        raise unusable(
+        raise DataError(
             source,
             f"{where}: expected an array [frames, {PITCHES}], a column for each MIDI pitch "
             f"{LOWEST_PITCH}..{HIGHEST_PITCH}. Received: {list(array.shape)}",
         )
     if len(array) < FEWEST_FRAMES:
-        raise unusable(
+        raise DataError(
             source, f"{where}: expected at least {FEWEST_FRAMES} frames. Received: {len(array)}"
         )
     if array.dtype.kind not in "biuf":
-        raise unusable(source, f"{where}: expected zeros and ones. Received: {array.dtype.name}")
+        raise DataError(source, f"{where}: expected zeros and ones. Received: {array.dtype.name}")
     wrong = np.argwhere((array != 0) & (array != 1))
     if len(wrong):
         frame, column = wrong[0]
-        raise unusable(
+        raise DataError(
             source,
             f"{where}, frame {frame}, column {column}: expected 0 or 1. "
             f"Received: {array[frame, column]:.6g}",
         )
     return np.ascontiguousarray(array, dtype=np.uint8)
+
+
+def from_pitch_lists(source: str, content: Any) -> PianoRolls:
+    """Makes piano rolls of nested lists.
+
+    Args:
+        source: the file, for the error text.
+        content: a dictionary with `train`, `valid` and `test`; a split is a list (or tuple) of
+            sequences, a sequence of frames, a frame a list, tuple or set of MIDI pitches, integers
+            21..108. A pitch may come twice in a frame (two voices on one note); other keys are
+            ignored.
+
+    Raises:
+        DataError: if a part of it is something else; the line names the split, the sequence and the
+            frame, counted from 0.
+
+    Example:
+        >>> split = [[[60, 64], [62]]]
+        >>> from_pitch_lists("x.json", {"train": split, "valid": split, "test": split}).counts
+        ((1, 2), (1, 2), (1, 2))
+    """
+    splits: dict[str, list[Roll]] = {}
+    frames_so_far = 0
+    content = _of_type(source, "", content, (dict,), f"a dictionary with {', '.join(SPLITS)}")
+    for name in SPLITS:
+        if name not in content:
+            keys = ", ".join(sorted(key[:20] for key in content if isinstance(key, str))[:5])
+            raise DataError(
+                source, f"expected the keys {', '.join(SPLITS)}. Received: {keys or 'none of them'}"
+            )
+        splits[name] = []
+        sequences = _of_type(source, f"{name}: ", content[name], _LISTS, "a list of sequences")
+        for index, sequence in enumerate(sequences):
+            where = f"{name}[{index}]"
+            frames = _of_type(source, f"{where}: ", sequence, _LISTS, "a list of frames")
+            frames_so_far += len(frames)
+            if frames_so_far > _MOST_FRAMES:
+                raise DataError(source, f"{where}: expected at most {_MOST_FRAMES:,} frames in all")
+            splits[name].append(_roll(source, where, frames))
+    return from_arrays(source, splits)
+
+
+def _of_type(
+    source: str, where: str, value: Any, types: tuple[type, ...], expected: str
+) -> Any:
+    if not isinstance(value, types):
+        raise DataError(source, f"{where}expected {expected}. Received: {type(value).__name__}")
+    return value
+
+
+def _roll(source: str, where: str, frames: Sequence[Any]) -> Roll:
+    roll = np.zeros((len(frames), PITCHES), np.uint8)
+    for number, frame in enumerate(frames):
+        place = f"{where}, frame {number}: "
+        chord = _of_type(source, place, frame, _CHORDS, "a list of MIDI pitches")
+        if len(chord) > _MOST_PITCHES_A_FRAME:
+            expected = f"expected at most {_MOST_PITCHES_A_FRAME:,} pitches"
+            raise DataError(source, f"{place}{expected}. Received: {len(chord):,}")
+        for pitch in chord:
+            # `type` and not `isinstance`: True is an int to Python, but no pitch.
+            is_integer = type(pitch) is int
+            if not is_integer or not LOWEST_PITCH <= pitch <= HIGHEST_PITCH:
+                received = type(pitch).__name__
+                if is_integer:
+                    # An integer of a file may have more digits than Python agrees to print.
+                    received = str(pitch) if abs(pitch) < 10**9 else "a huge number"
+                raise DataError(
+                    source,
+                    f"{place}expected MIDI pitches, integers {LOWEST_PITCH}..{HIGHEST_PITCH}. "
+                    f"Received: {received}",
+                )
+            roll[number, pitch - LOWEST_PITCH] = 1
+    return roll

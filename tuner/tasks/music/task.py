@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from common.media.pitches import PITCHES, Roll
+from common.media.midi import PITCHES, Roll
 from tuner.tasks.music import sources
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Corpus, Metric, Task
@@ -47,9 +47,9 @@ class MusicTask(Task):
             InputError: if the data cannot be used; one line names the file and what is wrong with
                 it.
         """
-        rolls, edition = sources.find(data)
+        rolls, dataset = sources.find(data)
         return Corpus(
-            dataset=edition,
+            dataset=dataset,
             train=_sequences(rolls.train),
             validation=_sequences(rolls.valid),
             test=_sequences(rolls.test),

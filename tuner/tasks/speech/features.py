@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from common import cache, downloads
+from common import cache
+from common.command_line import log
 from common.errors import reason
 from common.files import write_file
-from common.media.sphere import SAMPLE_RATE, Samples
-from tuner.tasks.extraction import Extraction
+from common.media.audio import SAMPLE_RATE, Samples
+from tuner.tasks.features import Extraction
 from tuner.tasks.sequences import cut
 from tuner.tasks.speech.labels import FRAME_LENGTH, FRAME_STEP, frames_of
 
@@ -65,13 +65,13 @@ def of(samples: Sequence[Samples], sha256: str) -> list[Features]:
     features = _read(path, sum(lengths))
     if features is None:
         hours = sum(map(len, samples)) / SAMPLE_RATE / 3600
-        downloads.tell(f"Computing the features of {hours:.2f} hours of speech; once ...")
+        log(f"Computing the features of {hours:.2f} hours of speech; once ...")
         features = np.concatenate(EXTRACTION.run(samples))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _write(path, features)
         except OSError as error:
-            downloads.tell(f"{path} could not be kept: {reason(error)}")
+            log(f"{path} could not be kept: {reason(error)}")
     return cut(features, lengths)
 
 
@@ -80,7 +80,7 @@ def _read(path: Path, frames: int) -> Features | None:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             features: Features = arrays["features"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except Exception:  # Damaged content makes NumPy raise almost anything.
         return None
     right = features.dtype == np.float32 and features.shape == (frames, FEATURES)
     return features if right else None

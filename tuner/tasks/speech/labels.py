@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import Unsuitable
+from common.errors import RecordingError
 from tuner.tasks.speech.phones import INDEX, PHONES, SILENCE
 
 FRAME_LENGTH, FRAME_STEP = 400, 160
@@ -43,8 +43,8 @@ def read(path: str | Path) -> tuple[Segment, ...]:
         The segments, in order and without overlap; gaps are possible.
 
     Raises:
-        Unsuitable: if there is no label, or a line is not of this form, has an unknown phone, is
-            empty in time or begins before the line before it ends.
+        RecordingError: if there is no label, or a line is not of this form, has an unknown phone,
+            is empty in time or begins before the line before it ends.
         OSError: if it cannot be read.
     """
     segments: list[Segment] = []
@@ -55,32 +55,32 @@ def read(path: str | Path) -> tuple[Segment, ...]:
         segment = _segment(number, line.split())
         end = segments[-1].end if segments else 0
         if segment.start < end:
-            raise Unsuitable(
+            raise RecordingError(
                 "overlapping labels",
                 f"line {number}: expected a start from {end} on. Received: {segment.start}",
             )
         segments.append(segment)
     if not segments:
-        raise Unsuitable("no labels", "expected lines start end phone. Received: none")
+        raise RecordingError("no labels", "expected lines start end phone. Received: none")
     return tuple(segments)
 
 
 def _segment(number: int, words: list[str]) -> Segment:
     numbers = all(word.isascii() and word.isdigit() and len(word) < 12 for word in words[:2])
     if len(words) != 3 or not numbers:
-        raise Unsuitable(
+        raise RecordingError(
             "damaged labels",
             f"line {number}: expected start end phone. Received: {' '.join(words)[:60]!r}",
         )
     segment = Segment(int(words[0]), int(words[1]), words[2].lower())
     if segment.end <= segment.start:
-        raise Unsuitable(
+        raise RecordingError(
             "damaged labels",
             f"line {number}: expected an end after the start {segment.start}. "
             f"Received: {segment.end}",
         )
     if segment.phone not in INDEX:
-        raise Unsuitable(
+        raise RecordingError(
             "unknown phone",
             f"line {number}: expected one of the 61 phones of TIMIT. Received: {words[2]!r}",
         )

@@ -6,9 +6,9 @@ import itertools
 import os
 from pathlib import Path
 
-from common import downloads
-from common.errors import InputError, one_line, unusable
-from tuner.tasks import extraction
+from common.command_line import log
+from common.errors import DataError, InputError, one_line
+from tuner.tasks.features import normalize, statistics
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.speech import features, timit, utterances
 from tuner.tasks.speech.features import FEATURES
@@ -53,8 +53,8 @@ class SpeechTask(Task):
         """Loads speech.
 
         Utterances that cannot be used (truncated audio, labels past its end, an unknown phone and
-        so on) are left out; how many and why stands in the edition and on standard error. A copy of
-        TIMIT that is not complete can be used too, but is not called TIMIT.
+        so on) are left out; how many and why stands in `Corpus.dataset` and on standard error. A
+        copy of TIMIT that is not complete can be used too, but is not called TIMIT.
 
         Args:
             data: `auto` or `synthetic` for the synthetic corpus, which is built at first use; or
@@ -72,10 +72,10 @@ class SpeechTask(Task):
         folder = _folder(data)
         tree = timit.find(folder)
         speech = utterances.read_all(tree)
-        edition = _edition(folder, tree, speech)
-        frames = features.of([one.samples for one in speech.utterances], edition.sha256)
-        mean, variance = extraction.statistics(frames[: len(speech.splits["train"])])
-        extraction.normalize(frames, mean, variance)
+        dataset = _dataset(folder, tree, speech)
+        frames = features.of([one.samples for one in speech.utterances], dataset.sha256)
+        mean, variance = statistics(frames[: len(speech.splits["train"])])
+        normalize(frames, mean, variance)
         inputs = iter(frames)
         train, validation, test = (
             Sequences(
@@ -85,7 +85,7 @@ class SpeechTask(Task):
             for split in SPLITS
         )
         frontend = features.EXTRACTION.serialize(mean, variance)
-        return Corpus(edition, train, validation, test, frontend)
+        return Corpus(dataset, train, validation, test, frontend)
 
 
 def _folder(data: str) -> Path:
@@ -98,20 +98,20 @@ def _folder(data: str) -> Path:
     path = os.path.expanduser(data)
     # The functions of os.path, other than those of Path, take any text without an error.
     if not os.path.isdir(path):
-        raise unusable(data, "expected auto, synthetic or the folder of a corpus. Received: none")
+        raise DataError(data, "expected auto, synthetic or the folder of a corpus. Received: none")
     return Path(path)
 
 
-def _edition(folder: Path, tree: Tree, speech: Speech) -> DatasetInfo:
+def _dataset(folder: Path, tree: Tree, speech: Speech) -> DatasetInfo:
     """Names the data, and says on standard error what is missing and what was left out."""
     counts = {split: len(speech.splits[split]) for split in SPLITS}
     if tree.missing:
-        downloads.tell(f"{folder}: expected all of {tree.name}. Received: {tree.missing}")
+        log(f"{folder}: expected all of {tree.name}. Received: {tree.missing}")
     skipped = [f"{kind} ({count:,})" for kind, count in speech.skipped.items()]
     for kind, count in speech.skipped.items():
-        downloads.tell(f"{folder}: {count:,} left out; the first: {speech.examples[kind]}")
+        log(f"{folder}: {count:,} left out; the first: {speech.examples[kind]}")
     if not all(counts.values()):
-        raise unusable(
+        raise DataError(
             folder,
             f"expected usable utterances for {', '.join(SPLITS)}. "
             f"Received: {counts}; left out: {', '.join(skipped)}",

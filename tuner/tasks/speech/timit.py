@@ -1,4 +1,8 @@
-"""Finds the utterances of TIMIT, of NLTK's sample of it, and of speech that is laid out like it."""
+"""Finds the utterances of TIMIT, of NLTK's sample of it, and of speech that is laid out like it.
+
+Source of the speakers of validation and test: Kaldi, egs/timit/s5/conf, dev_spk.list and
+test_spk.list. The test speakers are TIMIT's own core test set.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,41 @@ import collections
 import dataclasses
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from common.errors import one_line, reason, unusable
-from tuner.tasks.speech import splits
+from common.errors import DataError, one_line, reason
 
 SPLITS = ("train", "validation", "test")
 
 EXPECTED = {"train": 3_696, "validation": 400, "test": 192}
 """Utterances of the paper's three splits of TIMIT."""
 EXPECTED_SAMPLE = {"train": 96, "validation": 16, "test": 16}
-"""Utterances of NLTK's sample, split by `splits.of_sample`."""
+"""Utterances of NLTK's sample, split by `split_sample`."""
 
 OWN_LISTS = {"validation": "dev_spk.list", "test": "test_spk.list"}
 OWN_EDITION = "edition.txt"
+
+VALIDATION = frozenset(
+    """
+    faks0 fdac1 fjem0 mgwt0 mjar0 mmdb1 mmdm2 mpdf0 fcmh0 fkms0 mbdg0 mbwm0 mcsh0 fadg0 fdms0 fedw0
+    mgjf0 mglb0 mrtk0 mtaa0 mtdt0 mthc0 mwjg0 fnmr0 frew0 fsem0 mbns0 mmjr0 mdls0 mdlf0 mdvc0 mers0
+    fmah0 fdrw0 mrcs0 mrjm4 fcal1 mmwh0 fjsj0 majc0 mjsw0 mreb0 fgjd0 fjmg0 mroa0 mteb0 mjfc0 mrjr0
+    fmml0 mrws1
+    """.split()
+)
+"""The 50 speakers of TIMIT's folder TEST that choose the epoch and the hyperparameters."""
+
+TEST = frozenset(
+    """
+    mdab0 mwbt0 felc0 mtas1 mwew0 fpas0 mjmp0 mlnt0 fpkt0 mlll0 mtls0 fjlm0
+    mbpm0 mklt0 fnlp0 mcmj0 mjdh0 fmgd0 mgrt0 mnjm0 fdhc0 mjln0 mpam0 fmld0
+    """.split()
+)
+"""The 24 speakers of the core test set."""
+
+# Of a sample without splits.
+_EVERY, _VALIDATION_PLACE, _TEST_PLACE = 8, 2, 5
 
 _DIALECT = re.compile(r"dr[1-8]")
 _SAMPLE_SPEAKER = re.compile(r"dr[1-8]-[fm][a-z]{3}\d")
@@ -83,7 +107,7 @@ class Tree:
         per_speaker = collections.Counter(
             recording.speaker for recordings in self.splits.values() for recording in recordings
         )
-        listed = splits.VALIDATION | splits.TEST if self.expected == EXPECTED else frozenset()
+        listed = VALIDATION | TEST if self.expected == EXPECTED else frozenset()
         names = [f"no {speaker}" for speaker in sorted(listed - set(per_speaker))]
         names += [
             f"{count} of {speaker}"
@@ -101,11 +125,11 @@ def find(folder: Path) -> Tree:
     or in one below it (`TIMIT`, `data/TIMIT`):
 
     - TIMIT: `TRAIN/DR1/FCJF0/SI1027.WAV` and `.PHN`. Folder `TRAIN` is for training, of `TEST` 50
-      speakers are for validation and 24 for the test (`splits`); its others are not used.
+      speakers are for `VALIDATION` and 24 for the `TEST`; its others are not used.
     - The same with the files `dev_spk.list` and `test_spk.list` in the root, one speaker a line:
       these speakers of `TEST` instead. A file `edition.txt` may name the data in its first line and
       describe it in its second.
-    - NLTK's sample: `dr1-fvmh0/si836.wav` and `.phn`, split by `splits.of_sample`.
+    - NLTK's sample: `dr1-fvmh0/si836.wav` and `.phn`, split by `split_sample`.
 
     Any file but `.PHN`, `.TXT` and `.WRD` is audio; an utterance with several, such as `SX1.WAV`
     and `SX1.WAV.wav`, counts once.
@@ -120,11 +144,11 @@ def find(folder: Path) -> Tree:
         tree = _sample(folders) if is_sample else _timit(root, folders)
     except OSError as error:
         problem = f"expected a readable folder. Received: {reason(error)}"
-        raise unusable(error.filename or root, problem) from error
+        raise DataError(error.filename or root, problem) from error
     empty = [split for split in SPLITS if not tree.splits[split]]
     if empty:
         received = tree.missing or f"none for {' and '.join(empty)}"
-        raise unusable(root, f"expected utterances for {', '.join(SPLITS)}. Received: {received}")
+        raise DataError(root, f"expected utterances for {', '.join(SPLITS)}. Received: {received}")
     return tree
 
 
@@ -138,7 +162,7 @@ def _find_root(folder: Path) -> Path:
             folders = _folders(candidate)
         except OSError as error:
             if candidate == folder:
-                raise unusable(
+                raise DataError(
                     folder, f"expected a readable folder. Received: {reason(error)}"
                 ) from error
             continue
@@ -147,7 +171,7 @@ def _find_root(folder: Path) -> Path:
         if any(name in ("train", "test") and _has_dialects(path) for name, path in folders):
             return candidate
         queue.extend(path for _, path in folders)
-    raise unusable(
+    raise DataError(
         folder,
         "expected the folders of TIMIT (TRAIN/DR1/FCJF0 ...) or of NLTK's sample (dr1-fvmh0 ...). "
         "Received: neither",
@@ -169,7 +193,7 @@ def _has_dialects(folder: Path) -> bool:
 
 def _timit(root: Path, folders: list[tuple[str, Path]]) -> Tree:
     own = _own_lists(root)
-    lists = own or {"validation": splits.VALIDATION, "test": splits.TEST}
+    lists = own or {"validation": VALIDATION, "test": TEST}
     found: dict[str, list[Recording]] = {split: [] for split in SPLITS}
     for part, part_folder in folders:
         if part not in ("train", "test"):
@@ -211,11 +235,11 @@ def _own_lists(root: Path) -> dict[str, frozenset[str]] | None:
             lists[split] = frozenset(path.read_text("latin1").lower().split())
         except OSError as error:
             problem = f"expected a list of speakers. Received: {reason(error)}"
-            raise unusable(path, problem) from error
+            raise DataError(path, problem) from error
     both = sorted(lists["validation"] & lists["test"])
     if both:
         names = " and ".join(OWN_LISTS.values())
-        raise unusable(root, f"expected no speaker in both {names}. Received: {both[0]}")
+        raise DataError(root, f"expected no speaker in both {names}. Received: {both[0]}")
     return lists
 
 
@@ -232,12 +256,38 @@ def _own_edition(root: Path) -> tuple[str, str]:
 
 def _sample(folders: list[tuple[str, Path]]) -> Tree:
     paths = [(name, path) for name, path in folders if _SAMPLE_SPEAKER.fullmatch(name)]
-    split_of = splits.of_sample({name for name, _ in paths})
+    split_of = split_sample({name for name, _ in paths})
     found: dict[str, list[Recording]] = {split: [] for split in SPLITS}
     for name, path in paths:
         found[split_of[name]] += _recordings(name.rpartition("-")[2], path)
     detail = "16 speakers of TIMIT, a woman and a man of each dialect, split by speaker"
     return Tree("TIMIT, NLTK sample", detail, _merged(found), EXPECTED_SAMPLE)
+
+
+def split_sample(speakers: Iterable[str]) -> dict[str, str]:
+    """Splits the speakers of a sample that comes without splits.
+
+    The women and the men, each in the order of their folders' names, are counted in rounds of
+    eight: the third of a round is for validation, the sixth for the test, all others for training.
+
+    Args:
+        speakers: names of folders such as `dr1-fvmh0`.
+
+    Returns:
+        For each the name of its split.
+
+    Example:
+        >>> of_sample(f"dr1-fab{letter}0" for letter in "cdefgh")["dr1-fabe0"]
+        'validation'
+    """
+    splits = {}
+    counts = {"f": 0, "m": 0}
+    for speaker in sorted(speakers):
+        sex = speaker.rpartition("-")[2][0]
+        place = counts[sex] % _EVERY
+        counts[sex] += 1
+        splits[speaker] = {_VALIDATION_PLACE: "validation", _TEST_PLACE: "test"}.get(place, "train")
+    return splits
 
 
 def _recordings(speaker: str, folder: Path) -> Iterator[Recording]:

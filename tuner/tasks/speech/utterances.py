@@ -7,9 +7,9 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 
-from common.errors import InputError, Unsuitable, reason
+from common.errors import InputError, RecordingError, reason
 from common.media import audio
-from common.media.sphere import Samples
+from common.media.audio import Samples
 from tuner.tasks.speech import labels
 from tuner.tasks.speech.labels import FRAME_LENGTH, Segment, frames_of
 from tuner.tasks.speech.timit import Recording, Tree
@@ -88,10 +88,10 @@ def read_all(tree: Tree) -> Speech:
         for recording in recordings:
             try:
                 utterances.append(read(recording))
-            except Unsuitable as unsuitable:
-                skipped[unsuitable.kind] += 1
-                example = f"{recording.speaker} {recording.name}: {unsuitable}"
-                examples.setdefault(unsuitable.kind, example)
+            except RecordingError as error:
+                skipped[error.kind] += 1
+                example = f"{recording.speaker} {recording.name}: {error}"
+                examples.setdefault(error.kind, example)
         splits[split] = tuple(utterances)
     return Speech(splits, skipped, examples)
 
@@ -102,20 +102,20 @@ def read(recording: Recording) -> Utterance:
     Audio and labels are both cut to the shorter of the two.
 
     Raises:
-        Unsuitable: if a file is missing or damaged, the labels go on for 0.1 s after the audio, or
-            there is not one frame.
+        RecordingError: if a file is missing or damaged, the labels go on for 0.1 s after the audio,
+            or there is not one frame.
         InputError: if a package that is needed to read the audio is not installed.
     """
     samples, segments = _read_audio(recording), _read_labels(recording)
     end = segments[-1].end
     if end > len(samples) + _MOST_BEYOND:
-        raise Unsuitable(
+        raise RecordingError(
             "labels past the end",
             f"expected an end at {len(samples):,}, where the audio ends. Received: {end:,}",
         )
     end = min(end, len(samples))
     if not frames_of(end):
-        raise Unsuitable("too short", f"expected {FRAME_LENGTH} samples. Received: {end}")
+        raise RecordingError("too short", f"expected {FRAME_LENGTH} samples. Received: {end}")
     cut = tuple(
         dataclasses.replace(segment, end=min(segment.end, end))
         for segment in segments
@@ -126,14 +126,14 @@ def read(recording: Recording) -> Utterance:
 
 def _read_audio(recording: Recording) -> Samples:
     """Reads the first of the copies that is not damaged."""
-    problem = Unsuitable("no audio", "expected a file beside the labels. Received: none")
+    problem = RecordingError("no audio", "expected a file beside the labels. Received: none")
     missing_package: InputError | None = None
     for number, path in enumerate(recording.audio):
         try:
             return audio.read(str(path))
-        except Unsuitable as unsuitable:
+        except RecordingError as error:
             if number == 0:
-                problem = unsuitable
+                problem = error
         except InputError as error:
             missing_package = error
     if missing_package is not None:
@@ -143,9 +143,9 @@ def _read_audio(recording: Recording) -> Samples:
 
 def _read_labels(recording: Recording) -> tuple[Segment, ...]:
     if not recording.labels:
-        raise Unsuitable("no labels", "expected a .PHN file beside the audio. Received: none")
+        raise RecordingError("no labels", "expected a .PHN file beside the audio. Received: none")
     path = recording.labels[0]
     try:
         return labels.read(path)
     except OSError as error:
-        raise Unsuitable("unreadable file", f"{path}: {reason(error)}") from error
+        raise RecordingError("unreadable file", f"{path}: {reason(error)}") from error

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tuner.tasks.handwriting.alphabet import ALPHABET, encode
-from tuner.tasks.handwriting.lines import Collector, Line, Lines, Unfit, line_of
+from common.errors import RecordingError
+from tuner.tasks.handwriting.lines import ALPHABET, Collector, Line, Lines, encode, line_of
 
 INK = [
     np.array([[5000.0, 70, 1e9], [5001, 72, 1e9 + 0.01]]),
@@ -48,7 +48,7 @@ def test_text_must_fit_into_the_frames(text: str, fits: bool) -> None:
     if fits:
         assert line_of(INK, text).text == text
     else:
-        with pytest.raises(Unfit, match="more text than ink"):
+        with pytest.raises(RecordingError, match="more text than ink"):
             line_of(INK, text)
 
 
@@ -66,7 +66,7 @@ def test_text_must_fit_into_the_frames(text: str, fits: bool) -> None:
 def test_numbers_must_be_usable(value: float, reason: str, column: int) -> None:
     ink = [stroke.copy() for stroke in INK]
     ink[3][1, column] = value
-    with pytest.raises(Unfit, match=reason):
+    with pytest.raises(RecordingError, match=reason):
         line_of(ink, "on")
 
 
@@ -82,7 +82,7 @@ def test_numbers_must_be_usable(value: float, reason: str, column: int) -> None:
     ],
 )
 def test_lines_need_ink_and_text(ink: list[np.ndarray], text: str, reason: str) -> None:
-    with pytest.raises(Unfit, match=reason):
+    with pytest.raises(RecordingError, match=reason):
         line_of(ink, text)
 
 

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from common.errors import InputError
-from tuner.tasks.handwriting import hershey, sources, synthetic, text, writers
-from tuner.tasks.handwriting.alphabet import ALPHABET
-from tuner.tasks.handwriting.lines import Lines
+from tuner.tasks.handwriting import sources, synthetic
+from tuner.tasks.handwriting.lines import ALPHABET, Lines
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +53,13 @@ def test_splits_share_no_line(lines: Lines) -> None:
 def test_texts_keep_to_their_characters() -> None:
     generator = np.random.default_rng(3)
     allowed = "abcdehlmnorstuBH.1'"
-    used = set("".join(text.draw_text(generator, allowed) for _ in range(300)))
+    used = set("".join(synthetic.draw_text(generator, allowed) for _ in range(300)))
     assert used == {" ", *allowed}
     with pytest.raises(ValueError, match="make words"):
-        text.draw_text(generator, "xq!")
+        synthetic.draw_text(generator, "xq!")
 
 
-def writer(**changes: object) -> writers.Writer:
+def writer(**changes: object) -> synthetic.Writer:
     plain = {
         "font": "futural",
         "slant": 0.0,
@@ -72,17 +71,17 @@ def writer(**changes: object) -> writers.Writer:
         "wobble": 0.5,
         "slope": 0.0,
     }
-    return writers.Writer(**{**plain, **changes})  # type: ignore[arg-type]
+    return synthetic.Writer(**{**plain, **changes})  # type: ignore[arg-type]
 
 
 @functools.cache
-def fonts() -> dict[str, dict[str, hershey.Glyph]]:
-    return hershey.load_fonts()
+def fonts() -> dict[str, dict[str, synthetic.Glyph]]:
+    return synthetic.load_fonts()
 
 
 def strokes_of(**changes: object) -> list[np.ndarray]:
     """Five letters of one stroke each."""
-    return writers.write(writer(**changes), "lllll", fonts(), np.random.default_rng(8))
+    return synthetic.write(writer(**changes), "lllll", fonts(), np.random.default_rng(8))
 
 
 def written(**changes: object) -> np.ndarray:

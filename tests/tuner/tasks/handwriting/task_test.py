@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.tuner.tasks.handwriting.made_up import some_lines
-from tuner.tasks.handwriting.npz_file import write_npz
+from tuner.tasks.handwriting.lines import write_npz
 from tuner.tasks.handwriting.task import HandwritingTask
 from tuner.tasks.task import Corpus, find_task, load_corpus
 

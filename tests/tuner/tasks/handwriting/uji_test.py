@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import downloads
-from common.errors import InputError
+from common import cache
+from common.errors import DownloadError, InputError
 from tests.tuner.tasks.handwriting import layouts
 from tuner.tasks.handwriting import sources, uji
 
@@ -153,13 +153,13 @@ def test_the_download_is_checked_or_refused_in_one_line(
 ) -> None:
     fetched = tmp_path / "fetched.zip"
     fetched.write_bytes(zipped(content))
-    monkeypatch.setattr(downloads.Published, "fetch", lambda self: fetched)
+    monkeypatch.setattr(cache.RemoteFile, "fetch", lambda self: fetched)
     assert sources.find("uji")[1].name == uji.NAME
 
-    def fails(self: downloads.Published) -> Path:
-        raise downloads.Unavailable("no connection")
+    def fails(self: cache.RemoteFile) -> Path:
+        raise DownloadError("no connection")
 
-    monkeypatch.setattr(downloads.Published, "fetch", fails)
+    monkeypatch.setattr(cache.RemoteFile, "fetch", fails)
     with pytest.raises(InputError, match=r"--data=uji.*no connection.*--data=PATH"):
         sources.find("uji")
     assert len(uji.PUBLISHED.sha256) == 64

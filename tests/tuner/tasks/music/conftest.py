@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.io
 
-from tuner.tasks.music import cache
+from tuner.tasks.music import sources
 from tuner.tasks.music.piano_rolls import PianoRolls
 
 # Small, and every split and sequence different, so that nothing can be swapped unseen.
@@ -52,22 +51,11 @@ def _rolls(pitches: dict[str, Any]) -> PianoRolls:
     return PianoRolls(**splits)
 
 
-def _pitches(rolls: PianoRolls) -> dict[str, Any]:
+def _pitches(rolls: PianoRolls, kind: type = int) -> dict[str, Any]:
     return {
-        name: [[[21 + j for j in range(88) if frame[j]] for frame in roll] for roll in split]
+        name: [[[kind(21 + j) for j in range(88) if frame[j]] for frame in roll] for roll in split]
         for name, split in rolls.splits.items()
     }
-
-
-def _matlab(rolls: PianoRolls, compressed: bool) -> bytes:
-    variables = {}
-    for name, split in rolls.splits.items():
-        cells = np.empty((1, len(split)), object)
-        cells[0, :] = list(split)
-        variables[f"{name}data"] = cells
-    file = io.BytesIO()
-    scipy.io.savemat(file, variables, do_compression=compressed)
-    return file.getvalue()
 
 
 def _npz(rolls: PianoRolls) -> bytes:
@@ -80,23 +68,9 @@ def _npz(rolls: PianoRolls) -> bytes:
     return file.getvalue()
 
 
-def _numpy_pickle(rolls: PianoRolls, protocol: int) -> bytes:
-    return pickle.dumps(
-        {
-            name: [[np.array(chord, np.int64) for chord in roll] for roll in split]
-            for name, split in _pitches(rolls).items()
-        },
-        protocol=protocol,
-    )
-
-
 _WRITERS: dict[str, Callable[[PianoRolls], bytes]] = {
-    "compressed.mat": lambda rolls: _matlab(rolls, compressed=True),
-    "plain.mat": lambda rolls: _matlab(rolls, compressed=False),
     "lists.pickle": lambda rolls: pickle.dumps(_pitches(rolls), protocol=2),
-    "arrays0.pkl": lambda rolls: _numpy_pickle(rolls, 0),
-    "arrays2.pkl": lambda rolls: _numpy_pickle(rolls, 2),
-    "arrays5.pkl": lambda rolls: _numpy_pickle(rolls, 5),
+    "integers.pkl": lambda rolls: pickle.dumps(_pitches(rolls, np.int64), protocol=0),
     "rolls.json": lambda rolls: json.dumps(_pitches(rolls)).encode(),
     "rolls.npz": _npz,
 }
@@ -127,4 +101,5 @@ def music_data() -> Path:
 def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """An address where nobody answers instead of the network."""
     address = "http://127.0.0.1:9/JSB_Chorales.mat"
-    monkeypatch.setattr(cache, "CANONICAL", dataclasses.replace(cache.CANONICAL, address=address))
+    nobody = dataclasses.replace(sources.CANONICAL, address=address)
+    monkeypatch.setattr(sources, "CANONICAL", nobody)

@@ -49,7 +49,7 @@ def test_split_is_three_to_one_to_one_by_hash_of_content(tmp_path, files, sizes)
     assert [pitch for split in result.rolls.splits.values() for pitch in pitches(split)] == ranked(
         contents
     )
-    assert (result.used, result.skipped) == (files, ())
+    assert (result.used, result.skipped) == (files, {})
 
 
 def test_names_and_places_do_not_matter(tmp_path):
@@ -77,9 +77,7 @@ def test_skipped_files_are_listed_with_their_reason(tmp_path, monkeypatch):
 
     result = read_folder(tmp_path)
 
-    reasons = {
-        str(skipped.path.relative_to(tmp_path)): skipped.reason for skipped in result.skipped
-    }
+    reasons = {str(path.relative_to(tmp_path)): why for path, why in result.skipped.items()}
     assert result.used == 3
     assert reasons.pop("text.mid").startswith("not a readable MIDI file (MThd not found")
     assert reasons == {
@@ -91,7 +89,6 @@ def test_skipped_files_are_listed_with_their_reason(tmp_path, monkeypatch):
         "new\nline.mid": "not a readable MIDI file (it ends too early)",
         "large.mid": "it is larger than 1,000 bytes",
     }
-    assert all(str(skipped).isprintable() for skipped in result.skipped)
 
 
 def test_fewer_than_three_give_no_rolls(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from common.errors import InputError
-from tuner.tasks.music import cache, editions, music21_edition
+from tuner.tasks.music import datasets, music21_chorales, sources
 from tuner.tasks.music.task import MusicTask
 from tuner.tasks.task import find_task
 
@@ -19,11 +19,11 @@ JSB = "d40ed9b0a64a04c70e79d3695bd85823ac41c9ea6284a479d9aff849155ed73e"
 @pytest.fixture
 def offline_edition(tiny, monkeypatch):
     """A tiny music21 edition that takes no time to build."""
-    known = editions.KnownEdition("music21 edition", tiny.counts, tiny.sha256(), "a note")
-    monkeypatch.setattr(editions, "JSB_MUSIC21", known)
-    monkeypatch.setattr(editions, "KNOWN_EDITIONS", (editions.JSB_CHORALES, known))
-    monkeypatch.setattr(music21_edition, "corpus_folder", lambda: None)
-    monkeypatch.setattr(music21_edition, "build_edition", lambda: tiny)
+    known = datasets.KnownDataset("music21 edition", tiny.counts, tiny.sha256(), "a note")
+    monkeypatch.setattr(datasets, "JSB_MUSIC21", known)
+    monkeypatch.setattr(datasets, "KNOWN_DATASETS", (datasets.JSB_CHORALES, known))
+    monkeypatch.setattr(music21_chorales, "corpus_folder", lambda: None)
+    monkeypatch.setattr(music21_chorales, "build_edition", lambda: tiny)
 
 
 def test_the_task_is_found_by_name():
@@ -92,12 +92,12 @@ def test_study_begun_without_a_network_goes_on_with_the_kept_file(
     shutil.copyfile(music_data / "JSB_Chorales.mat", cache_folder / "JSB_Chorales.mat")
     assert MusicTask().load("auto").dataset.sha256 == JSB
 
-    by_path = MusicTask().load(str(cache_folder / cache.MUSIC21_FILE)).dataset
+    by_path = MusicTask().load(str(cache_folder / sources.MUSIC21_FILE)).dataset
     by_name = MusicTask().load("music21").dataset
 
     assert (by_path.name, by_path.sha256) == (begun.name, begun.sha256)
     assert (by_name.name, by_name.sha256) == (begun.name, begun.sha256)
-    assert str(cache_folder / cache.MUSIC21_FILE) in begun.detail
+    assert str(cache_folder / sources.MUSIC21_FILE) in begun.detail
     assert "fetched" not in by_name.detail
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.media import sphere
+from common.media import audio
 from tuner.tasks.speech import labels
 from tuner.tasks.speech.labels import Segment
 from tuner.tasks.speech.phones import PHONES
-from tuner.tasks.speech.splits import TEST, VALIDATION
+from tuner.tasks.speech.timit import TEST, VALIDATION
 
 # A few speakers of each split; of the folder TEST one who is in neither list.
 SPEAKERS = {
@@ -67,7 +67,7 @@ def write_speaker(
     place.mkdir(parents=True)
     for name in sentences:
         utterance = spoken(speaker, name)
-        sphere.write(place / case(f"{name}.wav"), utterance.samples)
+        audio.write_sphere(place / case(f"{name}.wav"), utterance.samples)
         labels.write(place / case(f"{name}.phn"), utterance.segments)
         (place / case(f"{name}.txt")).write_text("0 1 Nobody said this.\n")
         (place / case(f"{name}.wrd")).write_text("0 1 nobody\n")

@@ -7,7 +7,7 @@ import pytest
 from keras import ops
 
 from tests.tuner.tasks.speech.conftest import spoken
-from tuner.tasks.extraction import Extraction
+from tuner.tasks.features import Extraction
 from tuner.tasks.speech import features
 from zoo.frontends import MFCC
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.errors import Unsuitable
+from common.errors import RecordingError
 from tests.tuner.tasks.speech.conftest import spoken
 from tuner.tasks.speech import labels
 from tuner.tasks.speech.labels import Segment, frames_of, per_frame
@@ -50,7 +50,7 @@ def test_spaces_empty_lines_and_case_do_not_matter(tmp_path: Path) -> None:
 def test_refuses_bad_lines(tmp_path: Path, content: str, problem: str) -> None:
     path = tmp_path / "a.phn"
     path.write_text(content)
-    with pytest.raises(Unsuitable) as caught:
+    with pytest.raises(RecordingError) as caught:
         labels.read(path)
     assert str(caught.value).startswith(problem)
     assert caught.value.kind == problem.partition(":")[0]

@@ -10,9 +10,9 @@ import pytest
 from keras import ops
 
 from common.errors import InputError
-from common.media import sphere
+from common.media import audio
 from tests.tuner.tasks.speech.conftest import PATHS, spoken, write_speaker, write_timit
-from tuner.tasks.extraction import Extraction
+from tuner.tasks.features import Extraction
 from tuner.tasks.speech import timit
 from tuner.tasks.speech.labels import per_frame
 from tuner.tasks.speech.phones import PHONES
@@ -191,6 +191,6 @@ def test_auto_is_the_synthetic_corpus(
 
 def test_silence_alone_has_finite_inputs(timit_folder: Path) -> None:
     for path in timit_folder.rglob("*.WAV"):
-        sphere.write(path, 0 * sphere.read(path))
+        audio.write_sphere(path, 0 * audio.read(str(path)))
     corpus = load_corpus(SpeechTask(), str(timit_folder))
     assert np.abs(np.concatenate(corpus.train.inputs)).max() < 1e-3

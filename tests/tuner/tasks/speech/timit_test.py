@@ -10,8 +10,7 @@ import pytest
 from common.errors import InputError
 from tests.tuner.tasks.speech.conftest import PATHS, write_speaker, write_timit
 from tuner.tasks.speech import timit
-from tuner.tasks.speech.splits import TEST, VALIDATION
-from tuner.tasks.speech.timit import Tree, find
+from tuner.tasks.speech.timit import TEST, VALIDATION, Tree, find, split_sample
 
 
 def _found(tree: Tree) -> dict[str, set[tuple[str, str]]]:
@@ -213,3 +212,28 @@ def test_an_utterance_without_labels_is_found_to_be_counted(tmp_path: Path) -> N
     (tmp_path / "TRAIN" / "DR2" / "FABC0" / "SI1.PHN").unlink()
     (recording,) = (one for one in find(tmp_path).splits["train"] if one.speaker == "fabc0")
     assert (len(recording.audio), recording.labels) == (1, ())
+
+
+def test_the_lists_have_the_papers_sizes() -> None:
+    # Eight sentences each: 400 and 192 utterances.
+    assert (len(VALIDATION), len(TEST)) == (50, 24)
+    assert not VALIDATION & TEST
+
+
+def test_the_core_test_set_has_a_woman_and_two_men_of_each_dialect() -> None:
+    assert sum(speaker[0] == "f" for speaker in TEST) == 8
+    assert sum(speaker[0] == "m" for speaker in TEST) == 16
+
+
+def test_a_sample_is_split_by_speaker_and_sex() -> None:
+    women = [f"dr{index + 1}-f{letter}" for index, letter in enumerate("hgfedcba")]
+    men = [f"dr{index + 1}-m{letter}" for index, letter in enumerate("abcdefgh")]
+    found = split_sample(men + women[::-1])
+    held_out = {speaker: split for speaker, split in found.items() if split != "train"}
+    assert held_out == {
+        "dr3-ff": "validation",
+        "dr3-mc": "validation",
+        "dr6-fc": "test",
+        "dr6-mf": "test",
+    }
+    assert len(found) == 16

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.errors import InputError, Unsuitable
-from common.media import audio, sphere
+from common.errors import InputError, RecordingError
+from common.media import audio
 from tests.tuner.tasks.speech.conftest import PATHS, spoken, write_timit
 from tuner.tasks.speech import labels
 from tuner.tasks.speech.labels import Segment
@@ -21,7 +21,7 @@ from tuner.tasks.speech.utterances import Speech, read, read_all
 def recording(tmp_path: Path) -> Recording:
     utterance = spoken("fcjf0", "si10")
     paths = tmp_path / "SI10.WAV", tmp_path / "SI10.PHN"
-    sphere.write(paths[0], utterance.samples)
+    audio.write_sphere(paths[0], utterance.samples)
     labels.write(paths[1], utterance.segments)
     return Recording("fcjf0", "si10", (paths[0],), (paths[1],))
 
@@ -37,7 +37,7 @@ def test_reads_audio_and_labels(recording: Recording) -> None:
 
 def test_audio_is_cut_to_the_labels(recording: Recording) -> None:
     samples = spoken("fcjf0", "si10").samples
-    sphere.write(recording.audio[0], np.concatenate([samples, samples[:999]]))
+    audio.write_sphere(recording.audio[0], np.concatenate([samples, samples[:999]]))
     np.testing.assert_array_equal(read(recording).samples, samples)
 
 
@@ -57,7 +57,7 @@ def test_labels_far_beyond_the_audio_are_refused(recording: Recording) -> None:
     expected = spoken("fcjf0", "si10")
     end = len(expected.samples)
     labels.write(recording.labels[0], (*expected.segments, Segment(end, end + 1_601, "h#")))
-    with pytest.raises(Unsuitable) as caught:
+    with pytest.raises(RecordingError) as caught:
         read(recording)
     assert str(caught.value) == (
         f"labels past the end: expected an end at {end:,}, where the audio ends. "
@@ -67,7 +67,7 @@ def test_labels_far_beyond_the_audio_are_refused(recording: Recording) -> None:
 
 def test_less_than_a_frame_is_refused(recording: Recording) -> None:
     labels.write(recording.labels[0], [Segment(0, 399, "aa")])
-    with pytest.raises(Unsuitable, match="too short: expected 400 samples. Received: 399"):
+    with pytest.raises(RecordingError, match="too short: expected 400 samples. Received: 399"):
         read(recording)
     labels.write(recording.labels[0], [Segment(0, 400, "aa")])
     assert read(recording).frames == 1
@@ -80,7 +80,7 @@ def test_a_damaged_original_has_a_copy(recording: Recording, tmp_path: Path) -> 
     np.testing.assert_array_equal(read(copied).samples, spoken("fcjf0", "si10").samples)
     # Of copies that are all damaged the original says why.
     absent = Recording("fcjf0", "si10", (both[0], tmp_path / "absent"), recording.labels)
-    with pytest.raises(Unsuitable, match="truncated audio"):
+    with pytest.raises(RecordingError, match="truncated audio"):
         read(absent)
 
 
@@ -175,7 +175,7 @@ class TestHash:
         other = write_timit(tmp_path / "b" / "timit", str.lower)
         soundfile = pytest.importorskip("soundfile")
         for path in other.rglob("*.wav"):
-            samples = sphere.read(path)
+            samples = audio.read(str(path))
             soundfile.write(path, samples, 16_000, format="FLAC", subtype="PCM_16")
         assert _read(other).sha256() == _read(timit_folder).sha256()
 
@@ -201,7 +201,7 @@ def _change_a_sample(folder: Path) -> None:
     path = folder / "TRAIN" / "DR1" / "MDAC0" / "SI10.WAV"
     samples = audio.read(str(path))
     samples[100] += 1
-    sphere.write(path, samples)
+    audio.write_sphere(path, samples)
 
 
 def _change_a_label(folder: Path) -> None:

@@ -1,22 +1,23 @@
-"""The synthetic corpus, built when it is first needed and kept."""
+"""The synthetic corpus, built when it is first needed, and what it says of itself."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import itertools
+import json
 import subprocess
 import sys
 from pathlib import Path
 
-from common import cache, downloads, files, machine
+from common import cache, files, machine
+from common.command_line import log
 from common.errors import InputError, one_line, reason
-from tuner.tasks.speech.synthesis import manifest, studio
-from tuner.tasks.speech.synthesis.manifest import RECIPE, Manifest, Recipe
+from tuner.tasks.speech.synthesis import recording
+from tuner.tasks.speech.synthesis.recording import Session
 from tuner.tasks.speech.synthesis.sentences import sentences
-from tuner.tasks.speech.synthesis.studio import Session
-from tuner.tasks.speech.synthesis.voices import voices
+from tuner.tasks.speech.synthesis.voices import ACCENTS, voices
 from tuner.tasks.speech.timit import OWN_EDITION, OWN_LISTS, SPLITS
-
-__all__ = ["RECIPE", "Recipe", "corpus_folder"]
 
 NAME = "synthetic speech"
 """What results that were made with it say."""
@@ -26,11 +27,106 @@ _FOLDER = "synthetic_speech"
 _UTTERANCE_BYTES = 150_000
 """More than an utterance takes on a disk on average."""
 
+MANIFEST = "manifest.json"
+
+ABSENT = ("ax-h", "em", "eng", "epi", "hv", "nx", "ux")
+"""Phones of TIMIT that eSpeak NG does not speak in these accents; the other 54 occur."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What a corpus is made of.
+
+    Attributes:
+        train: speakers to learn from.
+        validation: speakers that choose the epoch and the hyperparameters.
+        test: speakers that only the final score hears.
+        utterances: sentences of each speaker.
+        edition: counts the changes of text, voices, sound and labels.
+    """
+
+    train: int = 100
+    validation: int = 12
+    test: int = 12
+    utterances: int = 8
+    edition: int = 1
+
+    @property
+    def speakers(self) -> int:
+        """How many speakers there are in all."""
+        return self.train + self.validation + self.test
+
+    @property
+    def folder_name(self) -> str:
+        """A name that only equal recipes share.
+
+        Example:
+            >>> Recipe().folder_name
+            '100_12_12_8_1'
+        """
+        return "_".join(str(number) for number in dataclasses.astuple(self))
+
+    def __str__(self) -> str:
+        return (
+            f"recipe {self.edition}: {self.train} + {self.validation} + {self.test} speakers in "
+            f"{len(ACCENTS)} accents, {self.utterances} sentences each, splits share neither a "
+            f"timbre nor a sentence; phones that never occur: {', '.join(ABSENT)}"
+        )
+
+
+RECIPE = Recipe()
+"""The corpus that studies use."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a corpus is.
+
+    Attributes:
+        recipe: what it was made of.
+        espeak: version of eSpeak NG that spoke it.
+        sha256: hash of the names and contents of its other files.
+    """
+
+    recipe: Recipe
+    espeak: str
+    sha256: str
+
+    def write(self, folder: Path) -> None:
+        """Writes it into a folder that is still being built."""
+        text = json.dumps(dataclasses.asdict(self), indent=2)
+        (folder / MANIFEST).write_text(f"{text}\n", "utf-8")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Reads the manifest of a corpus.
+
+    Raises:
+        OSError: if there is none.
+        ValueError: if it is damaged.
+    """
+    content = json.loads((folder / MANIFEST).read_text("utf-8"))
+    try:
+        return Manifest(**{**content, "recipe": Recipe(**content["recipe"])})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"Expected a manifest of a synthetic corpus. Received: {error}") from error
+
+
+def digest(folder: Path) -> str:
+    """Hashes the names and contents of all files but the manifest, SHA-256."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if name != MANIFEST:
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            total.update(f"{name} {content}\n".encode())
+    return total.hexdigest()
+
 
 def corpus_folder(recipe: Recipe = RECIPE) -> Path:
     """Finds the synthetic corpus, and builds it if it is not kept or damaged.
 
-    The kept corpus is used whatever eSpeak NG is installed now, if any: `manifest.read` says
+    The kept corpus is used whatever eSpeak NG is installed now, if any: `read_manifest` says
     which one spoke it.
 
     Args:
@@ -68,15 +164,15 @@ def corpus_folder(recipe: Recipe = RECIPE) -> Path:
 
 def _intact(folder: Path, recipe: Recipe) -> bool:
     try:
-        said = manifest.read(folder)
-        return said.recipe == recipe and said.sha256 == manifest.digest(folder)
+        said = read_manifest(folder)
+        return said.recipe == recipe and said.sha256 == digest(folder)
     except (OSError, ValueError):
         return False
 
 
 def _build(folder: Path, recipe: Recipe) -> None:
     utterances = recipe.speakers * recipe.utterances
-    downloads.tell(f"Building the synthetic speech corpus of {utterances} utterances; once ...")
+    log(f"Building the synthetic speech corpus of {utterances} utterances; once ...")
     files.write_folder(
         folder,
         lambda temporary: _record(temporary, recipe),
@@ -102,20 +198,20 @@ def _record(folder: Path, recipe: Recipe) -> None:
     version = _hold(sessions)
     detail = f"spoken by eSpeak NG {version}, {recipe}"
     (folder / OWN_EDITION).write_text(f"{NAME}\n{detail}\n", "utf-8")
-    Manifest(recipe, version, manifest.digest(folder)).write(folder)
+    Manifest(recipe, version, digest(folder)).write(folder)
 
 
 def _hold(sessions: list[Session]) -> str:
     """Lets a process record; returns eSpeak NG's version."""
     done = subprocess.run(
-        [sys.executable, "-m", studio.__name__],
-        input=studio.plan(sessions, machine.cores()),
+        [sys.executable, "-m", recording.__name__],
+        input=recording.plan(sessions, machine.cores()),
         env=machine.single_threaded_environment("numpy"),
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode == studio.REFUSED:
+    if done.returncode == recording.REFUSED:
         raise InputError(one_line(done.stderr.strip().splitlines()[-1]))
     if done.returncode != 0:
         raise RuntimeError(f"The synthetic corpus could not be recorded:\n{done.stderr}")

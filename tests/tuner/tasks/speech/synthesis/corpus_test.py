@@ -19,13 +19,13 @@ import pytest
 
 from common import cache, machine
 from common.errors import InputError
-from common.media import sphere
+from common.media import audio
 from tests.tuner.tasks.speech.synthesis.conftest import SMALL
 from tuner.tasks.speech import labels, timit
 from tuner.tasks.speech.labels import Segment
-from tuner.tasks.speech.synthesis import corpus, espeak, manifest
+from tuner.tasks.speech.synthesis import corpus, espeak
 from tuner.tasks.speech.synthesis.corpus import Recipe, corpus_folder
-from tuner.tasks.speech.synthesis.studio import Session
+from tuner.tasks.speech.synthesis.recording import Session
 from tuner.tasks.speech.synthesis.voices import Voice, voices
 
 TINY = Recipe(train=2, validation=1, test=1, utterances=1)
@@ -96,7 +96,7 @@ def test_nobody_says_what_somebody_else_says(small_corpus):
 
 def _utterances(folder: Path) -> list[tuple[np.ndarray, tuple[Segment, ...]]]:
     return [
-        (sphere.read(path).astype(float), labels.read(path.with_suffix(".PHN")))
+        (audio.read(str(path)).astype(float), labels.read(path.with_suffix(".PHN")))
         for path in sorted(folder.rglob("*.WAV"))
     ]
 
@@ -118,7 +118,7 @@ FRICATIVES = frozenset("s sh z zh ch".split())
 def _crossings(folder: Path, phones: frozenset[str], shift: int) -> float:
     """Median rate of zero crossings in segments of phones, in hertz."""
     rates = [
-        np.mean(np.diff(np.signbit(piece))) * sphere.SAMPLE_RATE / 2
+        np.mean(np.diff(np.signbit(piece))) * audio.SAMPLE_RATE / 2
         for samples, segments in _utterances(folder)
         for segment in segments
         if segment.phone in phones
@@ -214,13 +214,13 @@ def _add(folder: Path) -> None:
 
 
 def _spoil_manifest(folder: Path) -> None:
-    (folder / manifest.FILE).write_text('{"recipe": []}')
+    (folder / corpus.MANIFEST).write_text('{"recipe": []}')
 
 
 def _change_recipe(folder: Path) -> None:
-    fields = json.loads((folder / manifest.FILE).read_text())
+    fields = json.loads((folder / corpus.MANIFEST).read_text())
     fields["recipe"]["edition"] = 99
-    (folder / manifest.FILE).write_text(json.dumps(fields))
+    (folder / corpus.MANIFEST).write_text(json.dumps(fields))
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_a_killed_build_is_cleared_away_and_made_again(engine, cache_folder):
 
     folder = corpus_folder(TINY)
 
-    assert manifest.read(folder).recipe == TINY
+    assert corpus.read_manifest(folder).recipe == TINY
     deadline = time.monotonic() + 30
     while len(list(parent.iterdir())) > 2 and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -134,7 +134,7 @@ def test_a_package_without_data_is_refused(tmp_path):
     code = f"""
         import sys
         sys.path.insert(0, {str(tmp_path)!r})
-        from serving.command_line import InputError
+        from common.errors import InputError
         from tuner.tasks.speech.synthesis.espeak import Espeak
         try:
             Espeak()

@@ -4,7 +4,7 @@ import pytest
 
 from tuner.tasks.speech.phones import PHONES
 from tuner.tasks.speech.synthesis import mnemonics
-from tuner.tasks.speech.synthesis.manifest import ABSENT
+from tuner.tasks.speech.synthesis.corpus import ABSENT
 from tuner.tasks.speech.synthesis.mnemonics import Unmapped, phones, plain
 from tuner.tasks.speech.synthesis.segments import segments
 from tuner.tasks.speech.synthesis.sentences import vocabulary

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.media import sphere
+from common.media import audio
 from tuner.tasks.speech import labels
 from tuner.tasks.speech.synthesis import recording, voices
 from tuner.tasks.speech.synthesis.espeak import Mark, Speech
@@ -59,7 +59,7 @@ def test_what_is_written_is_what_was_recorded(tmp_path):
 
     result.write(tmp_path, "SX7")
 
-    np.testing.assert_array_equal(sphere.read(tmp_path / "SX7.WAV"), result.samples)
+    np.testing.assert_array_equal(audio.read(str(tmp_path / "SX7.WAV")), result.samples)
     assert labels.read(tmp_path / "SX7.PHN") == result.segments
     text = (tmp_path / "SX7.TXT").read_text("ascii")
     assert text == f"0 {len(result.samples)} Uh.\n"

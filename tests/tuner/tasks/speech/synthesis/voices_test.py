@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tuner.tasks.speech.synthesis.manifest import RECIPE
+from tuner.tasks.speech.synthesis.corpus import RECIPE
 from tuner.tasks.speech.synthesis.voices import ACCENTS, voices
 from tuner.tasks.speech.timit import SPLITS
 

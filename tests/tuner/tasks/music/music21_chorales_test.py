@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from common.errors import InputError
-from tuner.tasks.music import editions, music21_edition
-from tuner.tasks.music.music21_edition import MapRow, Segment, build, read_map
-from tuner.tasks.music.music_file import read_file
+from tuner.tasks.music import datasets, music21_chorales
+from tuner.tasks.music.formats import read_file
+from tuner.tasks.music.music21_chorales import MapRow, Segment, build, read_map
 
 ROWS = read_map()
 
 
 def test_the_map_is_the_one_that_was_measured():
-    resource = music21_edition.importlib.resources.files("tuner.tasks.music")
+    resource = music21_chorales.importlib.resources.files("tuner.tasks.music")
 
     content = (resource / "jsb_music21_map.csv").read_bytes()
 
@@ -33,9 +33,9 @@ def test_the_map_covers_what_the_edition_says():
     assert sum(len(row.segments) for row in ROWS) == 616
     assert sum(row.published_frames for row in ROWS) == 23_134
     assert sum(row.identical_frames for row in ROWS) == 21_336
-    assert "21,336 of their 23,134 frames (92.2 %)" in editions.JSB_MUSIC21.note
+    assert "21,336 of their 23,134 frames (92.2 %)" in datasets.JSB_MUSIC21.note
     for (sequences, count), split in zip(
-        editions.JSB_MUSIC21.counts, ("train", "valid", "test"), strict=True
+        datasets.JSB_MUSIC21.counts, ("train", "valid", "test"), strict=True
     ):
         mine = [size for row, size in zip(matched, frames, strict=True) if row.split == split]
         assert (len(mine), sum(mine)) == (sequences, count)
@@ -98,7 +98,7 @@ def test_some_chorales_are_those_of_the_published_data(music_data):
     # One of two segments with a held chord, and one that is equal as a whole.
     rows = [ROWS[0], next(row for row in ROWS if row.identical_frames == row.published_frames)]
 
-    built = build(rows, music21_edition.corpus_folder())["train"]
+    built = build(rows, music21_chorales.corpus_folder())["train"]
 
     assert _identical(rows, built, published) == [row.identical_frames for row in rows]
     np.testing.assert_array_equal(built[1], published.train[rows[1].index])
@@ -108,17 +108,17 @@ def test_some_chorales_are_those_of_the_published_data(music_data):
 def whole():
     """The rolls of every row, built once."""
     pytest.importorskip("music21")
-    return build(ROWS, music21_edition.corpus_folder())
+    return build(ROWS, music21_chorales.corpus_folder())
 
 
 @pytest.mark.slow
 def test_the_whole_edition(whole, monkeypatch):
-    monkeypatch.setattr(music21_edition, "build", lambda *_: whole)
+    monkeypatch.setattr(music21_chorales, "build", lambda *_: whole)
 
-    rolls = music21_edition.build_edition()
+    rolls = music21_chorales.build_edition()
 
-    assert rolls.counts == editions.JSB_MUSIC21.counts
-    assert rolls.sha256() == editions.JSB_MUSIC21.sha256
+    assert rolls.counts == datasets.JSB_MUSIC21.counts
+    assert rolls.sha256() == datasets.JSB_MUSIC21.sha256
     assert sum(sequences for sequences, _ in rolls.counts) == 374
     assert sum(frames for _, frames in rolls.counts) == 22_531
 
@@ -148,7 +148,7 @@ def test_without_music21_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "music21", None)
 
     with pytest.raises(InputError, match=r"pip install lstm-odyssey\[music\]`.* --data=PATH"):
-        music21_edition.corpus_folder()
+        music21_chorales.corpus_folder()
 
 
 def test_a_corpus_of_another_version_is_one_line(tmp_path):

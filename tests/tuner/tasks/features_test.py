@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from common.errors import InputError
-from tuner.tasks import extraction
-from tuner.tasks.extraction import Extraction
+from tuner.tasks import features as features_of
+from tuner.tasks.features import Extraction
 from zoo.frontends import MFCC, PenStrokes
 
 LENGTHS = (7, 1, 30, 12, 2)
@@ -31,7 +31,7 @@ def one_by_one() -> list[np.ndarray]:
 
 @pytest.mark.parametrize("most", [1, 50, 120, 10**9])
 def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    monkeypatch.setattr(extraction, "_NUMBERS_A_BATCH", most)
+    monkeypatch.setattr(features_of, "_NUMBERS_A_BATCH", most)
     for found, expected in zip(PEN.compute(strokes()), one_by_one(), strict=True):
         np.testing.assert_array_equal(found, expected)
 
@@ -57,8 +57,8 @@ def test_a_process_that_fails_is_told_in_one_line() -> None:
 
 def test_the_serialized_layer_gives_normalized_features() -> None:
     features = PEN.compute(strokes())
-    mean, variance = extraction.statistics(features[:3])
-    extraction.normalize(features, mean, variance)
+    mean, variance = features_of.statistics(features[:3])
+    features_of.normalize(features, mean, variance)
     training = np.concatenate(features[:3]).astype(np.float64)
     np.testing.assert_allclose(training.mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(training.std(axis=0), 1, atol=1e-6)
@@ -70,6 +70,6 @@ def test_the_serialized_layer_gives_normalized_features() -> None:
 
 def test_a_feature_that_never_changes_has_variance_1() -> None:
     features = [np.array([[1, 2, 3], [3, 2, 4]], np.float32), np.array([[5, 2, 5]], np.float32)]
-    mean, variance = extraction.statistics(features)
+    mean, variance = features_of.statistics(features)
     assert mean.tolist() == [3, 2, 4]
     np.testing.assert_allclose(variance, [8 / 3, 1, 2 / 3])

@@ -5,11 +5,11 @@ import hashlib
 import pytest
 
 from common.errors import InputError
-from tuner.tasks.music import cache, editions, music21_edition
-from tuner.tasks.music.npz_file import write_npz
+from tuner.tasks.music import datasets, music21_chorales, sources
+from tuner.tasks.music.formats import write_npz
 
 # The tests replace the address.
-PUBLISHED = cache.CANONICAL
+PUBLISHED = sources.CANONICAL
 
 
 def test_the_address_is_pinned_to_a_commit_and_a_hash():
@@ -32,18 +32,18 @@ def built(tiny, monkeypatch):
         calls.append(1)
         return tiny
 
-    monkeypatch.setattr(music21_edition, "build_edition", build_edition)
-    monkeypatch.setattr(music21_edition, "corpus_folder", lambda: None)
-    known = editions.KnownEdition("music21 edition", tiny.counts, tiny.sha256(), "a note")
-    monkeypatch.setattr(editions, "JSB_MUSIC21", known)
-    monkeypatch.setattr(editions, "KNOWN_EDITIONS", (known,))
+    monkeypatch.setattr(music21_chorales, "build_edition", build_edition)
+    monkeypatch.setattr(music21_chorales, "corpus_folder", lambda: None)
+    known = datasets.KnownDataset("music21 edition", tiny.counts, tiny.sha256(), "a note")
+    monkeypatch.setattr(datasets, "JSB_MUSIC21", known)
+    monkeypatch.setattr(datasets, "KNOWN_DATASETS", (known,))
     return calls
 
 
 def test_music21_edition_is_built_once(built, tiny, cache_folder, capsys):
-    first, origin = cache.music21_file()
+    first, origin = sources.music21_file()
     assert "once, about a minute" in capsys.readouterr().err
-    second, origin_again = cache.music21_file()
+    second, origin_again = sources.music21_file()
 
     assert len(built) == 1
     assert first.sha256() == second.sha256() == tiny.sha256()
@@ -53,8 +53,8 @@ def test_music21_edition_is_built_once(built, tiny, cache_folder, capsys):
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "folder", "other music"])
 def test_damaged_edition_is_built_again(built, tiny, cache_folder, damage):
-    path = cache_folder / cache.MUSIC21_FILE
-    cache.music21_file()
+    path = cache_folder / sources.MUSIC21_FILE
+    sources.music21_file()
     content = path.read_bytes()
     if damage == "folder":
         path.unlink()
@@ -64,7 +64,7 @@ def test_damaged_edition_is_built_again(built, tiny, cache_folder, damage):
     else:
         path.write_bytes(content[:100] if damage == "cut" else b"")
 
-    rolls, _ = cache.music21_file()
+    rolls, _ = sources.music21_file()
 
     assert len(built) == 2
     assert rolls.sha256() == tiny.sha256()
@@ -75,7 +75,7 @@ def test_damaged_edition_is_built_again(built, tiny, cache_folder, damage):
 def test_edition_that_cannot_be_kept_is_used_all_the_same(built, tiny, cache_folder, capsys):
     cache_folder.write_text("a file where the folder should be")
 
-    rolls, origin = cache.music21_file()
+    rolls, origin = sources.music21_file()
 
     assert rolls.sha256() == tiny.sha256()
     assert origin == "built now"
@@ -86,8 +86,8 @@ def test_without_music21_nothing_is_promised(monkeypatch, capsys):
     def refuse():
         raise InputError("not installed")
 
-    monkeypatch.setattr(music21_edition, "corpus_folder", refuse)
+    monkeypatch.setattr(music21_chorales, "corpus_folder", refuse)
 
     with pytest.raises(InputError, match="not installed"):
-        cache.music21_file()
+        sources.music21_file()
     assert capsys.readouterr().err == ""

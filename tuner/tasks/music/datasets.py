@@ -9,7 +9,7 @@ from tuner.tasks.task import DatasetInfo
 
 
 @dataclasses.dataclass(frozen=True)
-class KnownEdition:
+class KnownDataset:
     """Data that has a name.
 
     Attributes:
@@ -25,20 +25,20 @@ class KnownEdition:
     note: str
 
 
-JSB_CHORALES = KnownEdition(
+JSB_CHORALES = KnownDataset(
     name="JSB Chorales",
     counts=((229, 13_807), (76, 4_602), (77, 4_725)),
     sha256="d40ed9b0a64a04c70e79d3695bd85823ac41c9ea6284a479d9aff849155ed73e",
     note="the splits of Boulanger-Lewandowski et al. (2012), a frame a quarter note",
 )
-NOTTINGHAM = KnownEdition(
+NOTTINGHAM = KnownDataset(
     name="Nottingham",
     counts=((694, 176_561), (173, 45_513), (170, 44_463)),
     sha256="cf213f20d0ff9480d8c80f77730b5176647bd63f47cd2a0f46bb4c1b2ac26e4f",
     note="the splits of Boulanger-Lewandowski et al. (2012)",
 )
 # The numbers of the note are sums over the columns of jsb_music21_map.csv.
-JSB_MUSIC21 = KnownEdition(
+JSB_MUSIC21 = KnownDataset(
     name="JSB Chorales, music21 edition (374 of 382)",
     counts=((224, 13_445), (73, 4_361), (77, 4_725)),
     sha256="92449324c28bc7ec30267695e04a6ec4135a881fa16fe1fb7868d7d50f91686b",
@@ -47,7 +47,7 @@ JSB_MUSIC21 = KnownEdition(
         "frames (92.2 %)"
     ),
 )
-KNOWN_EDITIONS = (JSB_CHORALES, NOTTINGHAM, JSB_MUSIC21)
+KNOWN_DATASETS = (JSB_CHORALES, NOTTINGHAM, JSB_MUSIC21)
 
 
 def recognize(rolls: PianoRolls, neutral_name: str, origin: str) -> DatasetInfo:
@@ -55,18 +55,18 @@ def recognize(rolls: PianoRolls, neutral_name: str, origin: str) -> DatasetInfo:
 
     Args:
         rolls: the data.
-        neutral_name: its name if it is no known edition.
+        neutral_name: its name if it is no known data set.
         origin: where it came from, words that end the sentence.
 
     Returns:
-        The edition. Name and hash depend, for known data, on the notes only, so that the same data
-        from another file is the same edition.
+        What the data are. Name and hash depend, for known data, on the notes only, so that the same
+        data from another file is the same data set.
     """
     sequences = " + ".join(f"{count:,}" for count, _ in rolls.counts)
     frames = " + ".join(f"{count:,}" for _, count in rolls.counts)
     size = f"train + valid + test are {sequences} sequences of {frames} frames"
     sha256 = rolls.sha256()
-    for known in KNOWN_EDITIONS:
+    for known in KNOWN_DATASETS:
         if (known.counts, known.sha256) == (rolls.counts, sha256):
             return DatasetInfo(known.name, sha256, f"{known.note}; {size}; {origin}")
     return DatasetInfo(neutral_name, sha256, f"{size}; {origin}")

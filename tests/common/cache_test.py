@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from common import cache, downloads
+from common import cache
+from common.errors import DownloadError
 
 CONTENT = b"as if these were data"
 
@@ -46,7 +47,7 @@ def server():
 @pytest.fixture
 def published(server):
     """A file that the web server publishes."""
-    return downloads.Published(server[1], hashlib.sha256(CONTENT).hexdigest(), "published.bin")
+    return cache.RemoteFile(server[1], hashlib.sha256(CONTENT).hexdigest(), "published.bin")
 
 
 def test_file_is_fetched_once(server, published, cache_folder):
@@ -65,7 +66,7 @@ def test_damaged_file_is_fetched_again(server, cache_folder, published):
 def test_other_content_is_not_kept(server, cache_folder, published):
     server[0].answer = staticmethod(lambda: b"a login page")
 
-    with pytest.raises(downloads.Unavailable) as caught:
+    with pytest.raises(DownloadError) as caught:
         published.fetch()
 
     assert str(caught.value).isprintable()
@@ -75,13 +76,13 @@ def test_other_content_is_not_kept(server, cache_folder, published):
 def test_missing_page_is_a_reason(server, published):
     server[0].answer = staticmethod(lambda: b"")
 
-    with pytest.raises(downloads.Unavailable, match="404"):
+    with pytest.raises(DownloadError, match="404"):
         published.fetch()
 
 
 def test_no_connection_is_a_reason(published):
     nobody = dataclasses.replace(published, address="http://127.0.0.1:9/published.bin")
-    with pytest.raises(downloads.Unavailable, match="^no connection$"):
+    with pytest.raises(DownloadError, match="^no connection$"):
         nobody.fetch()
 
 
@@ -91,13 +92,13 @@ def test_a_server_that_does_not_answer_costs_little_time(server, monkeypatch, pu
         return CONTENT
 
     server[0].answer = staticmethod(slow)
-    monkeypatch.setattr(downloads, "_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(cache, "_ANSWER_SECONDS", 0.2)
     before = time.monotonic()
-    with pytest.raises(downloads.Unavailable, match="no answer within 0.2 seconds"):
+    with pytest.raises(DownloadError, match="no answer within 0.2 seconds"):
         published.fetch()
-    monkeypatch.setattr(downloads, "_ANSWER_SECONDS", 5)
+    monkeypatch.setattr(cache, "_ANSWER_SECONDS", 5)
     published = dataclasses.replace(published, seconds=0.3)
-    with pytest.raises(downloads.Unavailable, match="no answer within 0.3 seconds"):
+    with pytest.raises(DownloadError, match="no answer within 0.3 seconds"):
         published.fetch()
     assert time.monotonic() - before < 2.5
 
@@ -105,7 +106,7 @@ def test_a_server_that_does_not_answer_costs_little_time(server, monkeypatch, pu
 def test_cache_that_cannot_be_written_is_a_reason(server, cache_folder, published):
     cache_folder.write_text("a file where the folder should be")
 
-    with pytest.raises(downloads.Unavailable, match="Not a directory"):
+    with pytest.raises(DownloadError, match="Not a directory"):
         published.fetch()
 
 

@@ -2,7 +2,7 @@
 
 `jsb_music21_map.csv` says for 374 of the 382 chorales which score it is, the transposition, and
 which quarter notes of the score are its frames. It holds no notes. The result is close to the
-published data and not equal to it (`editions.JSB_MUSIC21`): the published data holds some last
+published data and not equal to it (`datasets.JSB_MUSIC21`): the published data holds some last
 chords longer and writes some repeats out, and music21 has corrected notes since.
 """
 
@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from common.errors import InputError, reason, unusable
-from common.media.pitches import HIGHEST_PITCH, LOWEST_PITCH, PITCHES, Roll
+from common.errors import DataError, InputError, reason
+from common.media.midi import HIGHEST_PITCH, LOWEST_PITCH, PITCHES, Roll
 from tuner.tasks.music.piano_rolls import SPLITS, PianoRolls, from_arrays
 
 COLUMNS_A_QUARTER = 4
@@ -170,7 +170,7 @@ def _score_grid(path: Path) -> npt.NDArray[np.int16]:
         score = converter.parse(path, forceSource=True, storePickle=False)
         return _sample(_voices(list(score.parts)))
     except Exception as error:
-        raise unusable(
+        raise DataError(
             path, f"expected a score as in music21 10.5.1. Received: {reason(error)}"
         ) from error
 
@@ -207,7 +207,7 @@ def _chorale(row: MapRow, grid: npt.NDArray[np.int16], path: Path) -> Roll:
         columns += [COLUMNS_A_QUARTER * quarter for quarter in quarters]
         columns += columns[-1:] * segment.held
     if max(columns) >= grid.shape[1]:
-        raise unusable(
+        raise DataError(
             path,
             f"expected at least {max(columns) // COLUMNS_A_QUARTER + 1} quarter notes, as in "
             f"music21 10.5.1. Received: {grid.shape[1] / COLUMNS_A_QUARTER:g}",
@@ -217,6 +217,6 @@ def _chorale(row: MapRow, grid: npt.NDArray[np.int16], path: Path) -> Roll:
         frames = np.flatnonzero(voice)
         pitches = voice[frames] + row.semitones
         if len(pitches) and not LOWEST_PITCH <= pitches.min() <= pitches.max() <= HIGHEST_PITCH:
-            raise unusable(path, f"expected pitches that +{row.semitones} keeps on the piano")
+            raise DataError(path, f"expected pitches that +{row.semitones} keeps on the piano")
         roll[frames, pitches - LOWEST_PITCH] = 1
     return roll

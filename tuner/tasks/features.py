@@ -74,7 +74,7 @@ class Extraction:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "extraction.json").write_text(json.dumps(dataclasses.asdict(self)))
-            _save(folder, "raw", raw)
+            _save(folder / "raw.npz", raw)
             process = subprocess.run(
                 [sys.executable, "-m", __name__, name],
                 stdin=subprocess.DEVNULL,
@@ -88,7 +88,7 @@ class Extraction:
                     f"{self.layer}: expected features of the data. Received: exit status "
                     f"{process.returncode} of their process: {one_line(' '.join(last))}"
                 )
-            return _load(folder, "features")
+            return _load(folder / "features.npz")
 
     def serialize(self, mean: np.ndarray, variance: np.ndarray) -> dict[str, Any]:
         """Writes the layer that normalizes too, for `tuner.tasks.task.Corpus.frontend`."""
@@ -145,21 +145,19 @@ def _batches(lengths: np.ndarray, most: int) -> list[list[int]]:
     return batches
 
 
-def _save(folder: Path, name: str, arrays: Sequence[np.ndarray]) -> None:
-    np.save(folder / f"{name}.npy", np.concatenate(arrays))
-    np.save(folder / f"{name}_lengths.npy", np.array([len(array) for array in arrays]))
+def _save(path: Path, arrays: Sequence[np.ndarray]) -> None:
+    np.savez(path, joined=np.concatenate(arrays), lengths=[len(array) for array in arrays])
 
 
-def _load(folder: Path, name: str) -> list[np.ndarray]:
-    joined = np.load(folder / f"{name}.npy")
-    lengths = np.load(folder / f"{name}_lengths.npy")
-    return cut(joined, lengths)
+def _load(path: Path) -> list[np.ndarray]:
+    with np.load(path) as arrays:
+        return cut(arrays["joined"], arrays["lengths"])
 
 
 def main(folder: Path) -> None:
     """Does what `Extraction.run` put into a folder."""
     extraction = Extraction(**json.loads((folder / "extraction.json").read_text()))
-    _save(folder, "features", extraction.compute(_load(folder, "raw")))
+    _save(folder / "features.npz", extraction.compute(_load(folder / "raw.npz")))
 
 
 if __name__ == "__main__":

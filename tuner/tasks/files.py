@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import stat
 import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from common.errors import InputError, reason, unusable
+from common.errors import DataError, InputError, reason
 
 _Data = TypeVar("_Data")
 
@@ -24,27 +22,25 @@ def read_content(path: Path, data: str, largest: int) -> bytes:
         largest: most bytes.
 
     Raises:
-        InputError: if it is not there, not readable, not a file, too large or empty.
+        DataError: if it is not there, not readable, not a file, too large or empty.
     """
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise unusable(path, "expected a file. Received: something else, such as a device")
+            raise DataError(path, "expected a file. Received: something else, such as a device")
         if status.st_size > largest:
-            raise unusable(
+            raise DataError(
                 path, f"expected at most {largest:,} bytes. Received: {status.st_size:,}"
             )
         content = path.read_bytes()
     except (OSError, ValueError) as error:
-        raise unusable(path, f"expected a readable file. Received: {reason(error)}") from error
+        raise DataError(path, f"expected a readable file. Received: {reason(error)}") from error
     if not content:
-        raise unusable(path, f"expected {data}. Received: an empty file")
+        raise DataError(path, f"expected {data}. Received: an empty file")
     return content
 
 
-def parse(
-    source: str, content: bytes, kind: str, reader: Callable[[str, bytes], _Data]
-) -> _Data:
+def parse(source: str, content: bytes, kind: str, reader: Callable[[str, bytes], _Data]) -> _Data:
     """Makes data of a file's content.
 
     Args:
@@ -64,27 +60,6 @@ def parse(
     except InputError:
         raise
     except Exception as error:  # Damaged content makes the libraries raise almost anything.
-        raise unusable(
+        raise DataError(
             source, f"expected {kind} file. Received: damaged or other content ({reason(error)})"
         ) from error
-
-
-def check_unpacked(source: str, content: bytes, largest: int) -> None:
-    """Checks how much an archive unpacks to, before it does.
-
-    Args:
-        source: the file, for the error text.
-        content: a zip archive, such as `.npz`.
-        largest: most bytes.
-
-    Raises:
-        InputError: if it is more.
-        Exception: whatever `zipfile` raises for a damaged file.
-    """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        # `zipfile` reads no more of a member than its stated size, so the sizes can be relied on.
-        unpacked = sum(member.file_size for member in archive.infolist())
-    if unpacked > largest:
-        raise unusable(
-            source, f"expected at most {largest:,} bytes when unpacked. Received: {unpacked:,}"
-        )
