@@ -17,8 +17,8 @@ import numpy as np
 from scipy.optimize import nnls
 
 from tuner.tasks.task import find_task
-from tuner.training import estimate
 from tuner.training.protocol import Trial, TrialRecord
+from zoo import registry
 from zoo.variants import VARIANTS
 
 
@@ -32,7 +32,8 @@ def _decade(trial: Trial) -> int:
 
 
 def _features(variant: str, units: int) -> tuple[float, float, float]:
-    weights = estimate.parameters(find_task("music"), variant, units)
+    task = find_task("music")
+    weights = registry.count_params(variant, task.inputs, units) + (units + 1) * task.outputs
     return 1.0, float(len(VARIANTS[variant].gates) * units), float(weights)
 
 

@@ -107,11 +107,11 @@ def _measure(path: Path, task: str, units: int) -> Iterator[tuple[str, dict[str,
 
 def _rows(corpus: Corpus, task: Task, units: int, folder: Path) -> list[Row]:
     """Measures a corpus with one size."""
-    from tuner.parallel import sharing
+    from tuner.parallel import corpus_file
 
     path = folder / "corpus"
     with path.open("wb") as file:
-        sharing.save(corpus, file)
+        corpus_file.save(corpus, file)
     rows: list[Row] = []
     for engine, medians in _measure(path, task.name, units):
         seconds = medians["seconds"]

@@ -51,16 +51,15 @@ def _start(code: str, path: str, cache: str) -> Row:
 
 
 def _trials(count: int) -> list[Trial]:
-    """Takes the first rows of each variant's design, the variants in turn."""
-    from tuner.search import design
-    from tuner.study.presets import PRESETS
+    """Draws the first trials of each variant, the variants in turn."""
+    from tuner.search.samplers import SearchProblem
+    from tuner.search.samplers.random import RandomSampler
+    from tuner.search.space import PAPER
     from zoo.variants import VARIANTS
 
     each = -(-count // len(VARIANTS))
-    designs = {
-        code: design.draw(PRESETS["paper"].space, 1, "music", code, each) for code in VARIANTS
-    }
-    trials = [rows[place].as_trial(code) for place in range(each) for code, rows in designs.items()]
+    sampler = RandomSampler(SearchProblem(PAPER, 1, "music", tuple(VARIANTS), each))
+    trials = [sampler.propose(code, place, ()) for place in range(each) for code in VARIANTS]
     return trials[:count]
 
 

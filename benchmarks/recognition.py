@@ -42,12 +42,18 @@ def _row(task: Task, corpus: Corpus, model: str) -> Row:
 
 def _trial(task: Task, corpus: Corpus) -> Row:
     """Trains the LSTM with the native engine."""
-    from tuner.training import native
-    from tuner.training.protocol import Protocol, Trial
+    from tuner.training.native.engine import Trainer
+    from tuner.training.protocol import Problem, Protocol, Trial
 
     learning_rate, momentum, noise_std = _HYPERPARAMETERS[task.name]
-    trial = Trial(0, "V", _UNITS.value, learning_rate, momentum, noise_std, seed=1)
-    (outcome,) = native.train(task, corpus, [trial], Protocol(max_epochs=_EPOCHS.value))
+    values = {
+        "units": _UNITS.value,
+        "learning_rate": learning_rate,
+        "momentum": momentum,
+        "noise_std": noise_std,
+    }
+    trainer = Trainer(Problem(task, corpus, Protocol(max_epochs=_EPOCHS.value)))
+    (outcome,) = trainer.train([Trial(0, "V", values, seed=1)])
     result = outcome.result
     grouped = result.test_grouped
     return {

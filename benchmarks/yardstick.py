@@ -23,19 +23,21 @@ def main() -> int:
     """Runs the command."""
     command_line.start_tensorflow()
     from tuner.tasks.task import find_task
-    from tuner.training import engines, keras_engine
-    from tuner.training.protocol import Protocol, Trial
+    from tuner.training import keras_engine
+    from tuner.training.engines import ENGINES
+    from tuner.training.protocol import Problem, Protocol, Trial
 
     keras_engine.use_one_thread()
     task = find_task("music")
     corpus = task.load(_DATA.value)
     print(f"data: {corpus.dataset}")
-    trials = [Trial(0, "V", 60, 0.01, 0.5, 0.1, seed=int(seed)) for seed in _SEEDS.value]
+    values = {"units": 60, "learning_rate": 0.01, "momentum": 0.5, "noise_std": 0.1}
+    trials = [Trial(0, "V", values, seed=int(seed)) for seed in _SEEDS.value]
     rows = []
     outcomes = (
         outcome
         for engine in _ENGINES.value
-        for outcome in engines.load(engine)(task, corpus, trials, Protocol())
+        for outcome in ENGINES[engine].trainer(Problem(task, corpus, Protocol())).train(trials)
     )
     for outcome in outcomes:
         result = outcome.result

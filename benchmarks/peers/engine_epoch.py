@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tuner.parallel import sharing
+from tuner.parallel import corpus_file
 from tuner.tasks.task import Corpus, Task, find_task
-from tuner.training import engines
-from tuner.training.protocol import Protocol, Trial
+from tuner.training.engines import ENGINES
+from tuner.training.protocol import Problem, Protocol, Trial
 from tuner.training.trial_state import TrialState
 
 
@@ -25,22 +25,23 @@ class EngineEpoch:
         Args:
             engine: `native` or `keras`.
         """
-        os.environ["KERAS_BACKEND"] = engines.KERAS_BACKENDS[engine]
-        self._train = engines.load(engine)
+        self._engine = ENGINES[engine]
+        os.environ["KERAS_BACKEND"] = self._engine.keras_backend
 
     def prepare(self, path: str, task: str, variant: str, units: int) -> None:
         """Reads a corpus.
 
         Args:
-            path: what `tuner.parallel.sharing.save` wrote.
+            path: what `tuner.parallel.corpus_file.save` wrote.
             task: name of the task.
             variant: code of a variant.
             units: LSTM blocks.
         """
         with open(path, "rb") as file:
-            self._corpus: Corpus = sharing.load(file.fileno())
+            self._corpus: Corpus = corpus_file.load(file.fileno())
         self._task: Task = find_task(task)
-        self._trial = Trial(0, variant, units, 1e-4, 0.5, 0.1, seed=1)
+        values = {"units": units, "learning_rate": 1e-4, "momentum": 0.5, "noise_std": 0.1}
+        self._trial = Trial(0, variant, values, seed=1)
 
     def run(self, epochs: int) -> dict[str, Any]:
         """Trains a new trial.
@@ -54,13 +55,12 @@ class EngineEpoch:
         """
         clock: list[float] = []
 
-        def observe(trial: Trial, state: TrialState) -> None:
+        def on_epoch_end(trial: Trial, state: TrialState) -> None:
             clock.append(time.perf_counter())
 
         protocol = Protocol(max_epochs=epochs, patience=epochs + 1)
-        (outcome,) = self._train(
-            self._task, self._corpus, [self._trial], protocol, observe=observe
-        )
+        trainer = self._engine.trainer(Problem(self._task, self._corpus, protocol))
+        (outcome,) = trainer.train([self._trial], on_epoch_end=on_epoch_end)
         times = [after - before for before, after in itertools.pairwise(clock)]
         return {
             "seconds": statistics.median(times),

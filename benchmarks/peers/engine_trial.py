@@ -13,8 +13,9 @@ import psutil
 from benchmarks.work import Pass, Work
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Corpus, DatasetInfo, find_task
-from tuner.training import engines, random_streams
-from tuner.training.protocol import Protocol, Trial
+from tuner.training import random_streams
+from tuner.training.engines import ENGINES
+from tuner.training.protocol import Problem, Protocol, Trial
 from tuner.training.trial_state import TrialState
 
 
@@ -29,8 +30,8 @@ class EngineTrial:
             seconds: time that a pass shall fill, as far as the pass before it can tell.
         """
         self._seconds = seconds
-        os.environ["KERAS_BACKEND"] = engines.KERAS_BACKENDS[engine]
-        self._train = engines.load(engine)
+        self._engine = ENGINES[engine]
+        os.environ["KERAS_BACKEND"] = self._engine.keras_backend
 
     def prepare(self, path: str) -> None:
         """Reads a work; the engine's first epoch visits its sequences in their order."""
@@ -49,10 +50,12 @@ class EngineTrial:
         self._trial = Trial(
             index=0,
             variant=work.variant,
-            units=work.units,
-            learning_rate=work.learning_rate,
-            momentum=work.momentum,
-            noise_std=work.noise_std,
+            values={
+                "units": work.units,
+                "learning_rate": work.learning_rate,
+                "momentum": work.momentum,
+                "noise_std": work.noise_std,
+            },
             seed=work.seed,
         )
 
@@ -64,7 +67,8 @@ class EngineTrial:
             units: LSTM blocks.
             seed: seed of its weights and noise.
         """
-        self._trial = dataclasses.replace(self._trial, variant=variant, units=units, seed=seed)
+        values = {**self._trial.values, "units": units}
+        self._trial = dataclasses.replace(self._trial, variant=variant, values=values, seed=seed)
 
     def memory(self) -> dict[str, float]:
         """Measures the memory of this process in MiB.
@@ -84,13 +88,12 @@ class EngineTrial:
         """
         clock: list[float] = []
 
-        def observe(trial: Trial, state: TrialState) -> None:
+        def on_epoch_end(trial: Trial, state: TrialState) -> None:
             clock.append(time.perf_counter())
 
         protocol = Protocol(max_epochs=1 + self._epochs, patience=2 + self._epochs)
-        (outcome,) = self._train(
-            find_task("music"), self._corpus, [self._trial], protocol, observe=observe
-        )
+        trainer = self._engine.trainer(Problem(find_task("music"), self._corpus, protocol))
+        (outcome,) = trainer.train([self._trial], on_epoch_end=on_epoch_end)
         result = outcome.result
         if len(clock) != protocol.max_epochs or result.diverged or result.curve[1].loss is None:
             raise ValueError(f"Expected {protocol.max_epochs} epochs. Received: {result}")

@@ -15,7 +15,8 @@ from tuner.tasks import arrays
 from tuner.tasks.arrays import ArraysTask
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Task, find_task, load_corpus
-from tuner.training import native
+from tuner.training.native.engine import Trainer
+from tuner.training.protocol import Problem
 
 TASKS = [TinyTask(), TinySpeech(), TinyHandwriting()]
 
@@ -37,8 +38,8 @@ def test_a_trial_on_the_file_is_a_trial_on_the_data(tmp_path: pathlib.Path, task
     corpus = load_corpus(found, str(path))
     assert (found.inputs, found.outputs, found.head) == (task.inputs, task.outputs, task.head)
     assert found.bidirectional == task.bidirectional
-    (ours,) = native.train(found, corpus, [TRIAL], PROTOCOL)
-    (expected,) = native.train(task, task.load("a"), [TRIAL], PROTOCOL)
+    (ours,) = Trainer(Problem(found, corpus, PROTOCOL)).train([TRIAL])
+    (expected,) = Trainer(Problem(task, task.load("a"), PROTOCOL)).train([TRIAL])
     assert ours.result.curve == expected.result.curve
     assert ours.result.test == expected.result.test
 

@@ -8,8 +8,8 @@ import pytest
 from common.errors import InputError
 from tuner.tasks.examples.python_help import ALPHABET, PythonHelp, as_sequences, paragraphs
 from tuner.tasks.task import load_corpus
-from tuner.training import native
-from tuner.training.protocol import Protocol, Trial
+from tuner.training.native.engine import Trainer
+from tuner.training.protocol import Problem, Protocol, Trial
 
 
 def test_targets_are_the_next_characters() -> None:
@@ -26,8 +26,8 @@ def test_paragraphs_are_running_text() -> None:
 def test_one_epoch_beats_the_commonest_character() -> None:
     task = PythonHelp()
     corpus = load_corpus(task, "auto")
-    trial = Trial(0, "V", 40, learning_rate=0.01, momentum=0.5, noise_std=0.0, seed=1)
-    (outcome,) = native.train(task, corpus, [trial], Protocol(max_epochs=1))
+    trial = Trial(0, "V", {"units": 40, "learning_rate": 0.01, "momentum": 0.5}, seed=1)
+    (outcome,) = Trainer(Problem(task, corpus, Protocol(max_epochs=1))).train([trial])
     common = np.bincount(np.concatenate(corpus.train.targets)).argmax()
     guess = 100 * float(np.mean(np.concatenate(corpus.test.targets) != common))
     assert outcome.result.test.mean < 0.9 * guess
