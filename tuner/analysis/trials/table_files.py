@@ -25,6 +25,9 @@ SUFFIXES = (".csv", ".parquet")
 _LONGEST_CELL = 2**31 - 1
 """Most characters of a cell of CSV; Python's own limit is reached by a curve of 6,000 epochs."""
 
+_NO_CAST = (ValueError, TypeError, NotImplementedError)
+"""What Arrow and JSON raise for a value of another type."""
+
 _EXPECTED = {
     "str": "a text",
     "json object": "a JSON object",
@@ -182,11 +185,11 @@ def _checked(
         values.append(None if nothing else cell)
     try:
         return _cast(values, wanted.dtype, column.type)
-    except (ValueError, TypeError):
+    except _NO_CAST:
         for number, value in enumerate(values, start=1):
             try:
                 _cast([value], wanted.dtype, column.type)
-            except (ValueError, TypeError) as error:
+            except _NO_CAST as error:
                 raise InputError(
                     f"{path}: row {number}, column {wanted.name}: expected {expected}. "
                     f"Received: {value!r:.60}"
@@ -198,7 +201,7 @@ def _cast(values: list[Any], dtype: str, stored: pa.DataType) -> list[Any]:
     """Makes values of a dtype of what a file has.
 
     Raises:
-        ValueError, TypeError: if one of them is not a value of that dtype.
+        ValueError, TypeError, NotImplementedError: if one of them is not a value of that dtype.
     """
     import pyarrow as pa
 

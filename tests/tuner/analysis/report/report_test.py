@@ -18,7 +18,9 @@ from tests.tuner.analysis import made_up
 from tuner.analysis.report import report
 from tuner.analysis.trials import records, sources
 from tuner.analysis.trials.records import Records
+from tuner.search.space import PAPER
 from tuner.study.ledger import best_first
+from tuner.training.protocol import Failure
 
 TABLES = [
     *("comparisons", "curves", "expected_best", "failures"),
@@ -32,7 +34,7 @@ FOUR = ("V", "NFG", "NOAF", "FGR")
 @pytest.fixture(scope="module")
 def studies() -> list[Records]:
     """Music whose variants have 40 trials each, and speech with two variants of 3."""
-    return [made_up.records(40, FOUR), made_up.records(3, ("V", "NOAF"), task="speech")]
+    return [made_up.records(40, FOUR, seed=2), made_up.records(3, ("V", "NOAF"), task="speech")]
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +150,42 @@ def test_the_page_of_a_table_is_the_page_of_its_study(
     page = report.write(running, tmp_path / "first").read_text()
     read_again = sources.load_all([tmp_path / "first" / name])
     assert report.write(read_again, tmp_path / "again").read_text() == page
+
+
+def test_a_fifth_hyperparameter_and_a_tenth_variant_appear_everywhere(
+    tmp_path: pathlib.Path,
+) -> None:
+    space = PAPER.with_ranges({"forget_bias": (0.0, 2.0)})
+    study = made_up.records(40, ("V", "GRUCell"), space=space)
+    failed = Failure(dataclasses.replace(study.entries["V"][0].trial, index=40), "killed", "native")
+    study = dataclasses.replace(study, failures={**study.failures, "V": (failed,)})
+    text = report.write([study], tmp_path).read_text()
+    for words in (
+        "noise 0 to 1 (linear), forget bias 0 to 2 (linear); drawn at random",
+        "forget-gate bias 0 to 2, which the paper did not vary",
+        '<th scope="col" data-name="forget_bias">forget bias</th>',
+        '<th scope="row" title="GRUCell">GRUCell</th>',
+    ):
+        assert words in text
+    assert text.count("forget-gate bias") > 20
+    for name in ("marginals", "importance", "interactions", "axes"):
+        svg = (tmp_path / "figures" / f"music-{name}.svg").read_text()
+        assert svg.count("forget-gate bias</text>") >= (4 if name == "interactions" else 1), name
+    for name in ("variants", "marginals", "importance", "learning_curves", "expected_best", "axes"):
+        assert "GRUCell" in (tmp_path / "figures" / f"music-{name}.svg").read_text()
+    rows = read(tmp_path / "tables" / "importance.csv")
+    effects = {row["effect"] for row in rows if row["variant"] == "GRUCell"}
+    assert {"forget_bias", "noise_std x forget_bias"} <= effects and len(effects) == 16
+    curve = read(tmp_path / "tables" / "marginals.csv")
+    ends = {float(row["value"]) for row in curve if row["factor"] == "forget_bias"}
+    assert (min(ends), max(ends)) == (0.0, 2.0)
+    (row,) = read(tmp_path / "tables" / "failures.csv")
+    assert float(row["forget_bias"]) == failed.trial.forget_bias > 0
+    assert sources.load_all([tmp_path / "trials.csv"])[0].entries == study.entries
+    # Nothing of it in a study without.
+    report.write([made_up.records(3, ("V",))], tmp_path)
+    assert not re.search("forget[ -_](gate )?bias", (tmp_path / "index.html").read_text())
+    assert "forget" not in (tmp_path / "trials.csv").read_text()
 
 
 def test_names_that_are_no_anchors(tmp_path: pathlib.Path, studies: list[Records]) -> None:

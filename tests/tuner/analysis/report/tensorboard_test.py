@@ -183,7 +183,7 @@ def test_a_grown_study_adds_its_new_trials(tmp_path: pathlib.Path) -> None:
 def test_several_studies(tmp_path: pathlib.Path) -> None:
     speech = dataclasses.replace(made_up.records(2, ("V",), task="speech"), name="speech")
     facts = {**speech.facts, "metric": {"name": "error", "unit": "%"}}
-    space = {**speech.facts["space"], "units": [10, 60]}
+    space = {**speech.facts["space"], "units": [10, 60], "forget_bias": [0, 2]}
     speech = dataclasses.replace(speech, facts={**facts, "space": space})
     music = made_up.records(2, ("V", "NP"))
     tensorboard.write([music], tmp_path / "board")
@@ -196,6 +196,7 @@ def test_several_studies(tmp_path: pathlib.Path) -> None:
     assert board.groups()["speech/V/001"].hparams["study"].string_value == "speech"
     experiment = board.experiment()
     infos = {info.name: info for info in experiment.hparam_infos}
+    assert infos["forget_bias"].domain_interval.max_value == 2
     assert list(infos["study"].domain_discrete) == ["music", "speech"]
     assert infos["units"].domain_interval.min_value == 10
     assert infos["units"].domain_interval.max_value == 200

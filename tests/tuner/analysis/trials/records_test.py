@@ -37,7 +37,23 @@ def test_a_running_study(tmp_path: pathlib.Path) -> None:
         entry.trial.index for entry in Ledger(directory / "trials" / "V.jsonl").entries()
     )
     rows = load_design(directory / "designs" / "NP.csv")
-    assert study.waiting["NP"] == tuple(row.as_trial("NP") for row in rows[6:])
+    assert study.waiting["NP"] == rows[6:]
+
+
+def test_a_tenth_variant_comes_after_the_nine(tmp_path: pathlib.Path) -> None:
+    directory = made_up.write(tmp_path / "music", 2, ("MyCell", "FGR", "GRUCell", "V"))
+    study = records.load(directory)
+    assert list(study.entries) == ["V", "FGR", "GRUCell", "MyCell"]
+    table.write([study], tmp_path / "trials.csv")
+    assert list(table.read(tmp_path / "trials.csv")[0].planned.items()) == [
+        (code, 2) for code in study.entries
+    ]
+
+
+def test_the_papers_sampler_is_that_of_earlier_releases(tmp_path: pathlib.Path) -> None:
+    directory = change_facts(made_up.write(tmp_path, 2, ("V",)), sampler="random")
+    assert records.load(directory).facts == made_up.records(2, ("V",)).facts
+    assert records.load(change_facts(directory, sampler="tpe")).sampler == "tpe"
 
 
 def test_a_relative_path_has_a_name(tmp_path: pathlib.Path, monkeypatch: Any) -> None:
@@ -120,6 +136,7 @@ def test_parts_of_one_study_become_one(tmp_path: pathlib.Path) -> None:
         {"data": {"name": "Made-up chorales", "sha256": "0", "detail": "made up"}},
         {"protocol": {"max_epochs": 9, "patience": 15, "weight_std": 0.1, "order_seed": 1}},
         {"space": {"units": [20, 100]}},
+        {"sampler": "tpe"},
     ],
 )
 def test_different_studies_stay_apart(tmp_path: pathlib.Path, changes: dict[str, Any]) -> None:
