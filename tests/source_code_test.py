@@ -52,7 +52,7 @@ def _texts() -> Iterator[tuple[str, str]]:
         ]
         for name in files:
             path = Path(folder, name)
-            if path.suffix == ".svg":
+            if path.suffix == ".svg" or name == ".git":  # In a worktree .git is a file.
                 continue
             try:
                 yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
