@@ -302,11 +302,19 @@ def _lead(pool: Pool, directory: Path, config: StudyConfig, engine: str) -> int:
     from serving import sources, versions
     from tuner.analysis.report import report
     from tuner.analysis.trials import records
+    from zoo.registry import switches
 
     page = report.write([records.load(directory)], directory / "report")
     print(f"report: {page}")
+    best = sources.find_best(directory)
+    if switches(best.name) is None:
+        print(
+            f"model for TF Serving: none, since only cells of the zoo are exported; the best is "
+            f"{best}. Of another: python -m serving.export --study_dir={directory} --variant=CODE"
+        )
+        return 0
     base = Path(_MODEL_BASE_PATH.value or directory / "export" / config.problem.task.name)
-    print(f"model for TF Serving: {versions.publish(sources.find_best(directory), base)}")
+    print(f"model for TF Serving: {versions.publish(best, base)}")
     return 0
 
 
