@@ -21,7 +21,7 @@ import tensorflow as tf
 import zoo
 from common.errors import InputError
 from zoo import networks, variant_cell
-from zoo.blocks import Blocks
+from zoo.recurrence import Blocks
 
 Tensor = Any
 

@@ -32,8 +32,8 @@ class RNN(keras.layers.RNN):
         h_t, states_t = cell(x_t, states_{t-1})
 
     Arguments, call arguments, weights, outputs, states, masking and saved files are those of
-    `keras.layers.RNN`, and so are the values: they agree up to rounding. What differs is how they
-    are found: the products with the inputs are one matrix product over all steps, and the gradient
+    `keras.layers.RNN`, and so are the values, up to rounding. What differs is how they are
+    computed: the products with the inputs are one matrix product over all steps, and the gradient
     goes back through time by its own loop (`zoo.recurrence`). Second derivatives are refused.
 
     Keras' own loop is taken, and a warning says so once, for a cell that is not of the zoo or whose
@@ -41,32 +41,6 @@ class RNN(keras.layers.RNN):
     `recurrent_dropout`, with `unroll=True`, with an activation that Keras does not have or that is
     not pointwise (`softmax`), and where layer and cell compute in different types. Other backends
     than TensorFlow always take it, and need no warning.
-
-    Args:
-        cell: a cell, such as `zoo.VanillaCell(100)`.
-        return_sequences: Boolean (default `False`). Whether to return the outputs of all steps
-            instead of the last.
-        return_state: Boolean (default `False`). Whether to return the final states too.
-        go_backwards: Boolean (default `False`). Whether to take the steps from the last to the
-            first; outputs are in the order in which they are made.
-        stateful: Boolean (default `False`). Whether a batch starts with the final states of the
-            batch before.
-        unroll: Boolean (default `False`). Whether Keras shall unroll its loop.
-        zero_output_for_mask: Boolean (default `False`). Whether the outputs of masked steps are 0
-            instead of the output of the step before.
-        **kwargs: `name`, `dtype`, `trainable` as for any Keras layer.
-
-    Call arguments:
-        sequences: A 3D tensor, with shape `(batch, time, features)`.
-        initial_state: List of the states before the first step, see `zoo.VariantCell`. Default:
-            zeros.
-        mask: Boolean tensor with shape `(batch, time)`; a step where it is `False` leaves all
-            states as they were.
-        training: Python boolean; only relevant when the cell has dropout.
-
-    Returns:
-        The output `(batch, units)`, or outputs `(batch, time, units)`; if `return_state`, also the
-        final states.
 
     Raises:
         NotImplementedError: when a gradient is differentiated again.
@@ -90,7 +64,7 @@ class RNN(keras.layers.RNN):
             reason = self._why_not_to_scan(training)
             if not reason:
                 return self._scan(sequences, initial_state, mask, training)
-            _tell_once(reason)
+            _warn_once(reason)
         last, outputs, states = super().inner_loop(sequences, initial_state, mask, training)
         return last, outputs, states
 
@@ -168,5 +142,5 @@ def _value(variable: Any) -> Tensor:
 
 
 @functools.cache
-def _tell_once(reason: str) -> None:
+def _warn_once(reason: str) -> None:
     warnings.warn(f"zoo.RNN takes the slower loop of keras.layers.RNN: {reason}.", stacklevel=2)

@@ -3,33 +3,34 @@
 A loop that TensorFlow differentiates keeps every intermediate tensor of every step, and goes back
 through every operation of the step. Here
 
-- the loop forward keeps, of each step, what reaches the gates (`net`), the cell before, and the
-  block output;
-- the step is pointwise but for its matrix product, so its derivatives are diagonals: slopes of
-  outputs in inputs. `tf.GradientTape` takes them from `zoo.variant_cell.step`, many steps at a
-  time, because they do not depend on what comes back from later steps. No variant needs a
-  derivative by hand;
-- the loop backward only carries the gradient of the states through these slopes and emits that of
-  `net`; the gradient of the recurrent kernels is one matrix product over all steps after the loop.
+- the loop forward keeps, of each step, the pre-activations, the cell state before, and the hidden
+  state;
+- the step is pointwise but for its matrix product, so its Jacobians are diagonal.
+  `tf.GradientTape` takes them from `zoo.variant_cell.step`, many steps at a time, because they do
+  not depend on the gradient from later steps. No variant needs a derivative by hand;
+- the loop backward only carries the gradient of the states through these Jacobians and emits that
+  of the pre-activations; the gradient of the recurrent kernels is one matrix product over all steps
+  after the loop.
 
-Steps are taken some at a time (a *block*), which saves the loop's own operations.
-Every operation is one of any TensorFlow build: a graph of this runs wherever TensorFlow does.
+Steps are taken some at a time (a *block*): a loop pays for every iteration. Every operation is one
+of any TensorFlow build: a graph of this runs wherever TensorFlow does.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from zoo.blocks import Blocks
-from zoo.variant_cell import step
+from zoo.variant_cell import Activation, Tensor, by_gate, step
 from zoo.variants import Variant
 
-Tensor = Any
-Activation = Callable[[Tensor], Tensor]
+_BLOCK_NUMBERS = 16384  # Of a gate in a block: about what keeps a block in a core's cache.
+_BLOCK_STEPS = (4, 10)  # Fewest and most.
+_UNKNOWN_BATCH = 16
 
 
 def scan(
@@ -46,31 +47,25 @@ def scan(
 ) -> tuple[Tensor, list[Tensor]]:
     """Runs a variant over time.
 
-        net_t = inputs_t + h_{t-1} R (+ [i_{t-1} f_{t-1} o_{t-1}] R_gates)
-        h_t, c_t, gates_t = zoo.variant_cell.step(net_t, c_{t-1})
+        a_t = inputs_t + h_{t-1} R (+ [i_{t-1} f_{t-1} o_{t-1}] R_gates)
+        h_t, c_t, gates_t = zoo.variant_cell.step(a_t, c_{t-1})
 
-    Every tensor but `mask` is differentiated, once, and has the same floating-point type. A trial
-    axis K stands, where there is one, before the batch and before the axes of every weight: K
-    networks of their own, side by side.
+    Every tensor but `mask` is differentiated, once, and has the same floating-point type.
 
     Args:
         variant: what to compute.
-        inputs: what the gates get from outside, `x_t W + b`, gates in the order of
-            `variant.gates`: `(time, batch, gates * units)` or `(time, K, batch, gates * units)`.
-        states: before the first step, `[h, c]`, each `(batch, units)` or `(K, batch, units)`; in
-            full gate recurrence `[h, c, gates]`, `gates` with 3 * units.
-        recurrent_kernel: `(units, gates * units)` or `(K, units, gates * units)`.
-        peephole: `(peepholes * units,)` or `(K, peepholes * units)`, for a variant with peepholes.
-        gate_recurrent_kernel: `(3 * units, 3 * units)` or `(K, 3 * units, 3 * units)`, for full
-            gate recurrence.
-        mask: boolean, `(time, batch)` or `(time, K, batch)`, K may be 1; at a step where it is
-            False all states stay as they were. Sequences of different lengths have
-            `tf.transpose(tf.sequence_mask(lengths, time))`.
+        inputs: `x_t W + b`, gates in the order of `variant.gates`, `(time, batch, gates * units)`.
+        states: before the first step, as `zoo.VariantCell` has them.
+        recurrent_kernel: `(units, gates * units)`.
+        peephole: `(peepholes * units,)`, for a variant with peepholes.
+        gate_recurrent_kernel: `(3 * units, 3 * units)`, for full gate recurrence.
+        mask: boolean, `(time, batch)`; at a step where it is False all states stay as they were.
+            Sequences of different lengths have `tf.transpose(tf.sequence_mask(lengths, time))`.
         activation: g and h; acts on every number by itself.
         recurrent_activation: σ; likewise.
 
     Returns:
-        h after every step, `(time, (K,) batch, units)`, and the states after the last.
+        h after every step, `(time, batch, units)`, and the states after the last.
 
     Raises:
         NotImplementedError: when a gradient of this is differentiated again.
@@ -83,13 +78,17 @@ def scan(
         ((7, 2, 3), 2)
     """
     h, c, *gates = states
-    # What the next step sees through matrices: h, and in full gate recurrence the gates beside it.
-    seen = tf.concat([h, *gates], -1)
+    # The next step gets h through a matrix, and in full gate recurrence the gates beside it.
+    output_state = tf.concat([h, *gates], -1)
     kernel = recurrent_kernel
     if gate_recurrent_kernel is not None:
         kernel = tf.concat([kernel, _to_all_gates(variant, gate_recurrent_kernel)], -2)
-    scanned = _Scan(variant, activation, recurrent_activation, Blocks.plan(inputs, c))
-    tensors = [inputs, seen, c, kernel, *([] if peephole is None else [peephole])]
+
+    def pointwise(a: Any, c: Tensor, peephole: Any) -> tuple[Tensor, Tensor, list[Tensor]]:
+        return step(variant, a, c, peephole, activation, recurrent_activation)
+
+    scanned = _Scan(variant, pointwise, Blocks.plan(inputs, c))
+    tensors = [inputs, output_state, c, kernel, *([] if peephole is None else [peephole])]
     # Variables too become tensors: a gradient of our own has to be handed those.
     outputs, c = scanned(mask, *map(tf.convert_to_tensor, tensors))
     h, *gates = _parts(variant, outputs[-1])
@@ -98,43 +97,90 @@ def scan(
     return outputs, [h, c, *([tf.concat(gates, -1)] if gates else [])]
 
 
+def _shape(tensor: Tensor) -> list[Any]:
+    """Sizes of a tensor, as numbers where they are known and as tensors where not."""
+    return [tf.shape(tensor)[i] if size is None else size for i, size in enumerate(tensor.shape)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Blocks:
+    """How the steps of a sequence are cut into blocks.
+
+    Attributes:
+        time, count: steps of the sequence, and blocks; tensors where not known beforehand.
+        steps: steps of a block.
+        full: whether the blocks hold the steps exactly; else the last is padded.
+    """
+
+    time: int | Tensor
+    count: int | Tensor
+    steps: int
+    full: bool
+
+    @classmethod
+    def plan(cls, inputs: Tensor, c: Tensor) -> Blocks:
+        """Chooses the blocks for inputs `(time, ...)` and a cell state `(batch, units)`."""
+        batch, units = c.shape
+        numbers = (batch or _UNKNOWN_BATCH) * units
+        steps = sorted([_BLOCK_NUMBERS // numbers, *_BLOCK_STEPS])[1]
+        time = inputs.shape[0]
+        if time is None:
+            time = tf.shape(inputs)[0]
+            return cls(time, (time + steps - 1) // steps, steps, full=False)
+        # No padding saves more than the best size does; else blocks are about equal.
+        full = [size for size in range(_BLOCK_STEPS[0], _BLOCK_STEPS[1] + 1) if time % size == 0]
+        even = math.ceil(time / math.ceil(time / steps))
+        steps = min(full, key=lambda size: abs(size - steps), default=even)
+        count = math.ceil(time / steps)
+        return cls(time, count, steps, full=count * steps == time)
+
+    def cut(self, tensor: Tensor) -> Tensor:
+        """Makes `(count, steps, ...)` of `(time, ...)`; the padding is 0 or False."""
+        if not self.full:
+            missing = self.count * self.steps - self.time
+            tensor = tf.pad(tensor, [[0, missing], *([[0, 0]] * (len(tensor.shape) - 1))])
+        return tf.reshape(tensor, [self.count, self.steps, *_shape(tensor)[1:]])
+
+    def new(self, like: Tensor) -> tf.TensorArray:
+        """Makes an empty list for the blocks of a tensor `(time, ...)` like this one."""
+        shape = [self.steps, *like.shape[1:]]
+        return tf.TensorArray(like.dtype, self.count, clear_after_read=False, element_shape=shape)
+
+    def join(self, blocks: tf.TensorArray) -> Tensor:
+        """Makes `(time, ...)` of blocks again."""
+        tensor = blocks.stack()
+        tensor = tf.reshape(tensor, [self.count * self.steps, *_shape(tensor)[2:]])
+        return tensor if self.full else tensor[: self.time]
+
+
 def _to_all_gates(variant: Variant, kernel: Tensor) -> Tensor:
-    """Widens a kernel, by zeros for the gates that do not see their predecessors."""
-    columns = _by_gate(kernel, variant.recurrent_gates)
-    nothing = tf.zeros_like(columns["i"])
-    return tf.concat([columns.get(gate, nothing) for gate in variant.gates], -1)
+    """Widens a kernel, by zeros for the block input, which has no gate recurrence."""
+    columns = by_gate(kernel, variant.recurrent_gates)
+    zeros = tf.zeros_like(kernel[..., : kernel.shape[-1] // len(columns)])
+    return tf.concat([columns.get(gate, zeros) for gate in variant.gates], -1)
 
 
-def _by_gate(tensor: Tensor, gates: str) -> dict[str, Tensor]:
-    """Cuts the last axis into the blocks of `gates`."""
-    return dict(zip(gates, tf.split(tensor, len(gates), axis=-1), strict=True))
-
-
-def _parts(variant: Variant, seen: Tensor) -> list[Tensor]:
-    """Cuts what a step sees of its predecessor into h and the gates."""
-    if not variant.recurrent_gates:
-        return [seen]
-    parts: list[Tensor] = tf.split(seen, 1 + len(variant.recurrent_gates), axis=-1)
+def _parts(variant: Variant, output_state: Tensor) -> list[Tensor]:
+    """Splits what a step hands to the next into h and the gates."""
+    parts: list[Tensor] = tf.split(output_state, 1 + len(variant.recurrent_gates), axis=-1)
     return parts
 
 
 def _over_time(one: Tensor, other: Tensor) -> Tensor:
-    """Multiplies matrices `(time, batch, m)` and `(time, batch, n)`, with K or not, to `(m, n)`."""
-    if len(one.shape) > 3:
-        return tf.einsum("tkbm,tkbn->kmn", one, other)
-    flat = [tf.reshape(tensor, [-1, tensor.shape[-1]]) for tensor in (one, other)]
-    return tf.matmul(*flat, transpose_a=True)
+    """Multiplies matrices `(time, batch, m)` and `(time, batch, n)` to `(m, n)`."""
+    one, other = (tf.reshape(tensor, [-1, tensor.shape[-1]]) for tensor in (one, other))
+    return tf.matmul(one, other, transpose_a=True)
 
 
 _LATE = ("h", "o")
-"""Results of a step that it makes of the new cell; the others it makes of the cell before."""
+"""Results of a step that it makes of the new cell state; the others it makes of the one before."""
 
 
-class _Slopes(NamedTuple):
-    """Derivatives of the results of a step: all are diagonals."""
+class _Jacobian(NamedTuple):
+    """Derivatives of the results of a step: all are diagonal."""
 
-    to_net: list[Tensor]  # By the nets of all gates side by side, in the order of `_routes`.
-    to_cell: dict[str, Tensor]  # Of each result by the cell that it is made of.
+    by_pre_activation: list[Tensor]  # Of all gates side by side, in the order of `_routes`.
+    by_cell: dict[str, Tensor]  # Of each result by the cell state that it is made of.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,26 +188,25 @@ class _Scan:
     """The two loops."""
 
     variant: Variant
-    activation: Activation
-    recurrent_activation: Activation
+    step: Callable[..., tuple[Tensor, Tensor, list[Tensor]]]
     blocks: Blocks
 
     def __call__(self, mask: Tensor | None, *tensors: Tensor) -> tuple[Tensor, Tensor]:
         """Runs `_forward`, and `_backward` for its gradient."""
-        keep = None if mask is None else mask[..., None]
+        mask = None if mask is None else mask[..., None]
 
         @tf.custom_gradient
         def run(*tensors: Tensor) -> tuple[Any, Callable[..., Any]]:
-            forward = self._forward(keep, *tensors)
+            forward = self._forward(mask, *tensors)
 
-            def gradient(*slopes: Tensor) -> Any:
+            def gradient(*upstream: Tensor) -> Any:
                 # The tensors are arguments once more for a tape around this to find its way here.
                 @tf.custom_gradient
                 def once(*arguments: Tensor) -> tuple[Any, Callable[..., Any]]:
                     taken, given = arguments[: len(tensors)], arguments[len(tensors) :]
-                    return self._backward(keep, forward, given, *taken), _refuse
+                    return self._backward(mask, forward, given, *taken), _refuse
 
-                return once(*tensors, *slopes)
+                return once(*tensors, *upstream)
 
             return forward[:2], gradient
 
@@ -169,32 +214,40 @@ class _Scan:
         return outputs, c
 
     def _forward(
-        self, keep: Tensor | None, inputs: Tensor, seen: Tensor, c: Tensor, *weights: Tensor
+        self,
+        mask: Tensor | None,
+        inputs: Tensor,
+        output_state: Tensor,
+        c: Tensor,
+        kernel: Tensor,
+        *weights: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Returns what each step shows to the next, the last cell, all nets and cells before."""
-        kernel, peephole = weights[0], self._peephole(c, *weights[1:])
-        xs, masks = self.blocks.cut(inputs), None if keep is None else self.blocks.cut(keep)
+        """Returns all output states, the last cell state, all pre-activations and cells before."""
+        peephole = self._peephole(c, *weights)
+        xs, masks = self.blocks.cut(inputs), None if mask is None else self.blocks.cut(mask)
 
-        def body(index: Tensor, seen: Tensor, c: Tensor, *lists: tf.TensorArray) -> tuple[Any, ...]:
+        def body(index: Tensor, h: Tensor, c: Tensor, *lists: tf.TensorArray) -> tuple[Any, ...]:
             saved: list[tuple[Tensor, ...]] = []
-            keeps = [None] * self.blocks.steps if masks is None else tf.unstack(masks[index])
-            for x, kept in zip(tf.unstack(xs[index]), keeps, strict=True):
-                net = x + tf.matmul(seen, kernel)
-                h, after, gates = self._step(_by_gate(net, self.variant.gates), c, peephole)
-                shown = tf.concat([h, *gates], -1) if self.variant.recurrent_gates else h
-                if kept is not None:
-                    shown, after = tf.where(kept, shown, seen), tf.where(kept, after, c)
-                saved.append((net, c, shown))
-                seen, c = shown, after
+            each_mask = [None] * self.blocks.steps if masks is None else tf.unstack(masks[index])
+            for x, valid in zip(tf.unstack(xs[index]), each_mask, strict=True):
+                pre_activation = x + tf.matmul(h, kernel)
+                pre_activations = by_gate(pre_activation, self.variant.gates)
+                new_h, new_c, gates = self.step(pre_activations, c, peephole)
+                if self.variant.recurrent_gates:
+                    new_h = tf.concat([new_h, *gates], -1)
+                if valid is not None:
+                    new_h, new_c = tf.where(valid, new_h, h), tf.where(valid, new_c, c)
+                saved.append((pre_activation, c, new_h))
+                h, c = new_h, new_c
             blocks = map(tf.stack, zip(*saved, strict=True))
             lists = tuple(each.write(index, b) for each, b in zip(lists, blocks, strict=True))
-            return index + 1, seen, c, *lists
+            return index + 1, h, c, *lists
 
-        lists = [self.blocks.new(like) for like in (inputs, c[None], seen[None])]
-        _, _, c, nets, cells, seens = tf.while_loop(
+        lists = [self.blocks.new(like) for like in (inputs, c[None], output_state[None])]
+        _, _, c, pre_activations, cells, output_states = tf.while_loop(
             lambda index, *_: index < self.blocks.count,
             body,
-            (tf.constant(0), seen, c, *lists),
+            (tf.constant(0), output_state, c, *lists),
             maximum_iterations=self.blocks.count,
         )
         if not self.blocks.full:
@@ -203,139 +256,141 @@ class _Scan:
             ends = tf.concat([cells.read(last), c[None]], 0)
             c = ends[self.blocks.time - self.blocks.steps * last]
         # A SavedModel keeps the gradient too, and for that no list may go from here to there.
-        return self.blocks.join(seens), c, nets.stack(), cells.stack()
+        return self.blocks.join(output_states), c, pre_activations.stack(), cells.stack()
 
     def _backward(
         self,
-        keep: Tensor | None,
+        mask: Tensor | None,
         forward: tuple[Tensor, Tensor, Tensor, Tensor],
-        slopes: Sequence[Tensor],
+        upstream: Sequence[Tensor],
         inputs: Tensor,
-        seen: Tensor,
+        output_state: Tensor,
         c: Tensor,
+        kernel: Tensor,
         *weights: Tensor,
     ) -> list[Tensor]:
-        """Takes slopes of a loss in seens and c that `_forward` returned to what it was given."""
-        seens, _, nets, cells = forward
-        d_seens, d_c = slopes
-        kernel, peephole = weights[0], self._peephole(c, *weights[1:])
+        """Takes the gradient of a loss in what `_forward` returned to what it was given."""
+        output_states, _, pre_activations, cells = forward
+        grad_outputs, grad_c = self.blocks.cut(upstream[0]), upstream[1]
+        peephole = self._peephole(c, *weights)
         transposed = tf.linalg.matrix_transpose(kernel)
-        arriving = self.blocks.cut(d_seens)
-        counted = None if keep is None else self.blocks.cut(keep)
-        if keep is None and not self.blocks.full:
-            counted = self.blocks.cut(tf.ones([self.blocks.time, *[1] * len(c.shape)], bool))
+        masks = None if mask is None else self.blocks.cut(mask)
+        if mask is None and not self.blocks.full:
+            masks = self.blocks.cut(tf.ones([self.blocks.time, 1, 1], bool))
 
         def body(
-            index: Tensor, d_seen: Tensor, d_c: Tensor, d_nets: tf.TensorArray, *d_peephole: Tensor
+            index: Tensor, grad_h: Tensor, grad_c: Tensor, grads: tf.TensorArray, *grad_p: Tensor
         ) -> tuple[Any, ...]:
-            net = _by_gate(nets[index], self.variant.gates)
             before = cells[index]
-            kept = None if counted is None else counted[index]
-            slopes, after = self._slopes(net, before, peephole, kept)
-            steps = [tf.unstack(tensor) for tensor in tf.nest.flatten(slopes)]
-            steps.append(tf.unstack(arriving[index]))
-            passed = [None] * self.blocks.steps if keep is None else tf.unstack(kept)
-            found = []
-            for *here, d_here, stays in reversed(list(zip(*steps, passed, strict=True))):
-                total = d_seen + d_here
-                d_net, d_c = self._step_back(tf.nest.pack_sequence_as(slopes, here), total, d_c)
-                found.append(d_net)
-                d_seen = tf.matmul(d_net, transposed)
-                if stays is not None:
-                    d_seen += tf.where(stays, tf.zeros_like(total), total)
-            block = tf.stack(found[::-1])
-            by_gate = _by_gate(block, self.variant.gates)
-            d_peephole = tuple(
-                tf.reduce_sum(by_gate[gate] * (after if gate == "o" else before), 0) + earlier
-                for gate, earlier in zip(peephole, d_peephole, strict=True)
+            valid = None if masks is None else masks[index]
+            jacobian, after = self._jacobian(
+                by_gate(pre_activations[index], self.variant.gates), before, peephole, valid
             )
-            return index - 1, d_seen, d_c, d_nets.write(index, block), *d_peephole
+            steps = [tf.unstack(tensor) for tensor in tf.nest.flatten(jacobian)]
+            steps.append(tf.unstack(grad_outputs[index]))
+            each_mask = [None] * self.blocks.steps if mask is None else tf.unstack(valid)
+            emitted = []
+            for *diagonals, grad, unmasked in reversed(list(zip(*steps, each_mask, strict=True))):
+                total = grad_h + grad
+                grad, grad_c = self._step_back(
+                    tf.nest.pack_sequence_as(jacobian, diagonals), total, grad_c
+                )
+                emitted.append(grad)
+                grad_h = tf.matmul(grad, transposed)
+                if unmasked is not None:
+                    grad_h += tf.where(unmasked, tf.zeros_like(total), total)
+            block = tf.stack(emitted[::-1])
+            grad_by_gate = by_gate(block, self.variant.gates)
+            grad_p = tuple(
+                tf.reduce_sum(grad_by_gate[gate] * (after if gate == "o" else before), 0) + earlier
+                for gate, earlier in zip(peephole, grad_p, strict=True)
+            )
+            return index - 1, grad_h, grad_c, grads.write(index, block), *grad_p
 
         last = tf.convert_to_tensor(self.blocks.count) - 1
-        d_peephole = [tf.zeros_like(c) for _ in peephole]
-        _, d_seen, d_c, d_nets, *d_peephole = tf.while_loop(
+        grad_p = [tf.zeros_like(c) for _ in peephole]
+        _, grad_h, grad_c, grads, *grad_p = tf.while_loop(
             lambda index, *_: index >= 0,
             body,
-            (last, tf.zeros_like(seen), d_c, self.blocks.new(inputs), *d_peephole),
+            (last, tf.zeros_like(output_state), grad_c, self.blocks.new(inputs), *grad_p),
             maximum_iterations=self.blocks.count,
         )
-        d_inputs = self.blocks.join(d_nets)
-        d_kernel = _over_time(seen[None], d_inputs[:1]) + _over_time(seens[:-1], d_inputs[1:])
-        d_weights = [d_kernel]
-        if d_peephole:
-            d_weights.append(tf.reduce_sum(tf.concat(d_peephole, -1), -2))
-        return [d_inputs, d_seen, d_c, *d_weights]
+        grad_inputs = self.blocks.join(grads)
+        grad_kernel = _over_time(output_state[None], grad_inputs[:1])
+        grad_kernel += _over_time(output_states[:-1], grad_inputs[1:])
+        grad_weights = [tf.reduce_sum(tf.concat(grad_p, -1), -2)] if grad_p else []
+        return [grad_inputs, grad_h, grad_c, grad_kernel, *grad_weights]
 
-    def _slopes(
+    def _jacobian(
         self,
-        net: Mapping[str, Tensor],
+        pre_activations: Mapping[str, Tensor],
         before: Tensor,
         peephole: Mapping[str, Tensor],
-        kept: Tensor | None,
-    ) -> tuple[_Slopes, Tensor]:
-        """Differentiates the pointwise part of many steps at a time; also returns the new cell."""
+        valid: Tensor | None,
+    ) -> tuple[_Jacobian, Tensor]:
+        """Differentiates the pointwise part of many steps at a time; also returns the new cells."""
         with tf.GradientTape(persistent=True) as tape:
-            tape.watch([before, *net.values()])
-            h, after, gates = self._step(net, before, peephole)
-        early, late = {**net, "cell": before}, {"cell": after}
+            tape.watch([before, *pre_activations.values()])
+            h, after, gates = self.step(pre_activations, before, peephole)
+        early, late = {**pre_activations, "cell": before}, {"cell": after}
         if "o" in early:
             late["o"] = early.pop("o")
         results = {"h": h, "cell": after}
         if self.variant.recurrent_gates:
             results |= dict(zip(self.variant.recurrent_gates, gates, strict=True))
-        nothing = tf.zeros_like(before)
-        slopes = {
-            name: tape.gradient(result, late if name in _LATE else early)
+        zeros = tf.zeros_like(before)
+        # Of a gate without a peephole the cell state is unconnected.
+        derivatives = {
+            name: tape.gradient(
+                result, late if name in _LATE else early, unconnected_gradients="zero"
+            )
             for name, result in results.items()
         }
         routes = [zip(names, self.variant.gates, strict=True) for names in self._routes()]
-        to_net = [
-            tf.concat([slopes[name][gate] if name else nothing for name, gate in route], -1)
+        by_pre_activation = [
+            tf.concat([derivatives[name][gate] if name else zeros for name, gate in route], -1)
             for route in routes
         ]
-        to_cell = {name: slope["cell"] for name, slope in slopes.items()}
-        if kept is not None:
-            # A step that does not count hands its cell on, and nothing else.
-            to_net = [tf.where(kept, slope, tf.zeros_like(slope)) for slope in to_net]
-            to_cell = {
-                name: tf.where(kept, slope, tf.ones_like(slope) if name == "cell" else nothing)
-                for name, slope in to_cell.items()
+        by_cell = {name: derivative["cell"] for name, derivative in derivatives.items()}
+        if valid is not None:
+            # A masked step hands its cell state on, and nothing else.
+            by_pre_activation = [tf.where(valid, each, 0.0) for each in by_pre_activation]
+            by_cell = {
+                name: tf.where(valid, diagonal, 1.0 if name == "cell" else 0.0)
+                for name, diagonal in by_cell.items()
             }
-        return _Slopes(to_net, to_cell), after
+        return _Jacobian(by_pre_activation, by_cell), after
 
     def _routes(self) -> list[list[str]]:
-        """Names, for each gate, what its `net` changes directly: once, and again if it is shown."""
-        gates, shown = self.variant.gates, self.variant.recurrent_gates
+        """Names what each gate's pre-activation changes: h or the cell; the gate, if recurrent."""
+        gates, recurrent = self.variant.gates, self.variant.recurrent_gates
         routes = [["h" if gate == "o" else "cell" for gate in gates]]
-        return routes + ([[gate if gate in shown else "" for gate in gates]] if shown else [])
+        if recurrent:
+            routes.append([gate if gate in recurrent else "" for gate in gates])
+        return routes
 
-    def _step_back(self, slopes: _Slopes, d_seen: Tensor, d_c: Tensor) -> tuple[Tensor, Tensor]:
-        """Takes the gradient of what a step returned to its `net` and to the cell before."""
+    def _step_back(self, jacobian: _Jacobian, grad_h: Tensor, grad_c: Tensor) -> tuple[Any, Tensor]:
+        """Takes the gradient of what a step returned to pre-activations and the cell before."""
         names = ["h", *self.variant.recurrent_gates]
-        d = dict(zip(names, _parts(self.variant, d_seen), strict=True))
+        grads = dict(zip(names, _parts(self.variant, grad_h), strict=True))
         for name in _LATE:
-            if name in d:
-                d_c = d_c + d[name] * slopes.to_cell[name]
-        d["cell"] = d[""] = d_c
-        d_net, *more = [
-            tf.concat([d[name] for name in names], -1) * slope
-            for names, slope in zip(self._routes(), slopes.to_net, strict=True)
+            if name in grads:
+                grad_c = grad_c + grads[name] * jacobian.by_cell[name]
+        grads["cell"] = grads[""] = grad_c
+        grad, *more = [
+            tf.concat([grads[name] for name in names], -1) * diagonal
+            for names, diagonal in zip(self._routes(), jacobian.by_pre_activation, strict=True)
         ]
-        d_before = d_c * slopes.to_cell["cell"]
+        grad_before = grad_c * jacobian.by_cell["cell"]
         for name in self.variant.recurrent_gates.replace("o", ""):
-            d_before += d[name] * slopes.to_cell[name]
-        return sum(more, d_net), d_before
-
-    def _step(
-        self, net: Mapping[str, Tensor], c: Tensor, peephole: Mapping[str, Tensor]
-    ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        return step(self.variant, net, c, peephole, self.activation, self.recurrent_activation)
+            grad_before += grads[name] * jacobian.by_cell[name]
+        return sum(more, grad), grad_before
 
     def _peephole(self, c: Tensor, peephole: Tensor | None = None) -> dict[str, Tensor]:
-        """Cuts a peephole vector, and repeats it over the batch: each step would do so anew."""
+        """Splits a peephole vector, and repeats it over the batch: each step would do so anew."""
         if peephole is None:
             return {}
-        blocks = _by_gate(peephole[..., None, :], self.variant.peephole_gates)
+        blocks = by_gate(peephole[None], self.variant.peephole_gates)
         return {gate: tf.broadcast_to(block, tf.shape(c)) for gate, block in blocks.items()}
 
 

@@ -33,7 +33,7 @@ def _is_positive_integer(value: object) -> bool:
 
 def step(
     variant: Variant,
-    net: Mapping[str, Tensor],
+    pre_activations: Mapping[str, Tensor],
     c: Tensor,
     peephole: Mapping[str, Tensor],
     activation: Activation,
@@ -41,36 +41,36 @@ def step(
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Computes the pointwise part of one time step of any variant.
 
-        i = σ(net_i + p_i ⊙ c),  f = σ(net_f + p_f ⊙ c),  z = g(net_z)
-        c' = z ⊙ i + c ⊙ f,      o = σ(net_o + p_o ⊙ c'), h' = h(c') ⊙ o
+        i = σ(a_i + p_i ⊙ c),  f = σ(a_f + p_f ⊙ c),  z = g(a_z)
+        c' = z ⊙ i + c ⊙ f,    o = σ(a_o + p_o ⊙ c'), h' = h(c') ⊙ o
 
-    A gate that the variant lacks is 1; a coupled forget gate is 1 - i.
+    A gate that the variant lacks is 1; a coupled forget gate is 1 - i. Arrays of NumPy do as well
+    as tensors.
 
     Args:
         variant: what to compute.
-        net: for each of `variant.gates` what reaches it through matrices and bias, `(batch,
-            units)`.
-        c: previous cell, `(batch, units)`.
+        pre_activations: a, without peepholes, for each of `variant.gates`: `(batch, units)`.
+        c: previous cell state, `(batch, units)`.
         peephole: for each of `variant.peephole_gates` its diagonal weights, `(units,)`.
         activation: g and h, where the variant has them.
         recurrent_activation: σ.
 
     Returns:
-        The block output h', the cell c', and the activations of the gates i, f, o that have
+        The hidden state h', the cell state c', and the activations of the gates i, f, o that have
         weights.
     """
 
-    def gate(name: str, seen: Tensor) -> Tensor:
-        inside = net[name]
+    def gate(name: str, cell_state: Tensor) -> Tensor:
+        pre_activation = pre_activations[name]
         if name in peephole:
-            inside = inside + peephole[name] * seen
-        return recurrent_activation(inside)
+            pre_activation = pre_activation + peephole[name] * cell_state
+        return recurrent_activation(pre_activation)
 
     input_activation = activation if variant.input_activation else _identity
     output_activation = activation if variant.output_activation else _identity
     gates = []
 
-    z = input_activation(net["z"])
+    z = input_activation(pre_activations["z"])
     if variant.input_gate:
         i = gate("i", c)
         gates.append(i)
@@ -90,40 +90,32 @@ def step(
     return h, c, gates
 
 
+def by_gate(tensor: Tensor, gates: str) -> dict[str, Tensor]:
+    """Splits the last axis into the blocks of `gates`."""
+    return dict(zip(gates, ops.split(tensor, len(gates), axis=-1), strict=True))
+
+
 class VariantCell(keras.layers.LSTMCell):
     """Base of the nine cells: weights and matrix products; `step` does the rest.
 
+    The arguments are those of `keras.layers.LSTMCell`, and mean the same, but for `implementation`,
+    which there is not, and
+
     Args:
         units: Positive integer, dimensionality of the output space. Defaults to 100.
-        activation: Activation of the block input (g) and of the cell on its way out (h), where the
-            variant has them. Default: hyperbolic tangent. `None` applies none.
-        recurrent_activation: Activation of the gates (σ). Default: `sigmoid`.
-        use_bias: Boolean, whether the cell has biases. Defaults to `True`.
-        kernel_initializer: Initializer for `kernel`, which transforms the inputs. Default:
-            `"glorot_uniform"`.
-        recurrent_initializer: Initializer for `recurrent_kernel` (and, in full gate recurrence, for
-            `gate_recurrent_kernel`), which transforms the state. Default: `"orthogonal"`.
-        bias_initializer: Initializer for `bias`. Default: `"zeros"`.
-        peephole_initializer: Initializer for `peephole`, the diagonal weights through which the
-            gates see the cell. Default: `"glorot_uniform"`.
+        activation: g of the block input and h of the cell state on its way out, where the variant
+            has them. Default: hyperbolic tangent.
+        recurrent_initializer, recurrent_regularizer, recurrent_constraint: of `recurrent_kernel`
+            and, in full gate recurrence, of `gate_recurrent_kernel`.
+        peephole_initializer: Initializer for `peephole`. Default: `"glorot_uniform"`.
+        peephole_regularizer: Regularizer for `peephole`. Default: `None`.
+        peephole_constraint: Constraint on `peephole`. Default: `None`.
         unit_forget_bias: Boolean (default `True`). If `True`, the bias of a forget gate with
             weights of its own starts at 1. The paper's networks have `False`.
-        kernel_regularizer: Regularizer for `kernel`. Default: `None`.
-        recurrent_regularizer: Regularizer for `recurrent_kernel` and `gate_recurrent_kernel`.
-            Default: `None`.
-        bias_regularizer: Regularizer for `bias`. Default: `None`.
-        peephole_regularizer: Regularizer for `peephole`. Default: `None`.
-        kernel_constraint: Constraint on `kernel`. Default: `None`.
-        recurrent_constraint: Constraint on `recurrent_kernel` and `gate_recurrent_kernel`. Default:
-            `None`.
-        bias_constraint: Constraint on `bias`. Default: `None`.
-        peephole_constraint: Constraint on `peephole`. Default: `None`.
         dropout: Float in [0, 1), fraction of the inputs to drop. The same inputs are dropped at
             every time step and for every gate. Defaults to 0.
-        recurrent_dropout: Float in [0, 1), fraction of the previous block output to drop, likewise.
+        recurrent_dropout: Float in [0, 1), fraction of the previous hidden state to drop, likewise.
             Defaults to 0.
-        seed: Random seed for dropout.
-        **kwargs: `name`, `dtype`, `trainable` as for any Keras layer.
 
     Call arguments:
         inputs: A 2D tensor, with shape `(batch, features)`.
@@ -221,50 +213,29 @@ class VariantCell(keras.layers.LSTMCell):
             self.state_size.append(len(self.variant.recurrent_gates) * self.units)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        units, gates = self.units, self.variant.gates
-        self.kernel = self.add_weight(
-            shape=(input_shape[-1], len(gates) * units),
-            name="kernel",
-            initializer=self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
+        units, variant = self.units, self.variant
+        wide = len(variant.gates) * units
+        peepholes = len(variant.peephole_gates) * units
+        gates = len(variant.recurrent_gates) * units
+        self.kernel = self._add("kernel", "kernel", input_shape[-1], wide)
+        self.recurrent_kernel = self._add("recurrent_kernel", "recurrent", units, wide)
+        self.bias = self._add("bias", "bias", wide) if self.use_bias else None
+        self.peephole = self._add("peephole", "peephole", peepholes) if peepholes else None
+        self.gate_recurrent_kernel = (
+            self._add("gate_recurrent_kernel", "recurrent", gates, gates) if gates else None
         )
-        self.recurrent_kernel = self.add_weight(
-            shape=(units, len(gates) * units),
-            name="recurrent_kernel",
-            initializer=self.recurrent_initializer,
-            regularizer=self.recurrent_regularizer,
-            constraint=self.recurrent_constraint,
-        )
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight(
-                shape=(len(gates) * units,),
-                name="bias",
-                initializer=self._initial_bias,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-            )
-        self.peephole = None
-        if self.variant.peephole_gates:
-            self.peephole = self.add_weight(
-                shape=(len(self.variant.peephole_gates) * units,),
-                name="peephole",
-                initializer=self.peephole_initializer,
-                regularizer=self.peephole_regularizer,
-                constraint=self.peephole_constraint,
-            )
-        self.gate_recurrent_kernel = None
-        if self.variant.recurrent_gates:
-            width = len(self.variant.recurrent_gates) * units
-            self.gate_recurrent_kernel = self.add_weight(
-                shape=(width, width),
-                name="gate_recurrent_kernel",
-                initializer=self.recurrent_initializer,
-                regularizer=self.recurrent_regularizer,
-                constraint=self.recurrent_constraint,
-            )
         self.built = True
+
+    def _add(self, name: str, kind: str, *shape: int | None) -> Any:
+        """Makes a weight with the initializer, regularizer and constraint of its kind."""
+        initializer = getattr(self, f"{kind}_initializer")
+        return self.add_weight(
+            shape=shape,
+            name=name,
+            initializer=self._initial_bias if kind == "bias" else initializer,
+            regularizer=getattr(self, f"{kind}_regularizer"),
+            constraint=getattr(self, f"{kind}_constraint"),
+        )
 
     def _initial_bias(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
         """Fills the bias: `bias_initializer`, but 1 for the forget gate if so wished."""
@@ -279,10 +250,6 @@ class VariantCell(keras.layers.LSTMCell):
         ]
         return ops.concatenate(blocks)
 
-    def _by_gate(self, tensor: Tensor, gates: str) -> dict[str, Tensor]:
-        """Cuts the last axis into the blocks of `gates`."""
-        return dict(zip(gates, ops.split(tensor, len(gates), axis=-1), strict=True))
-
     def call(
         self, inputs: Tensor, states: Sequence[Tensor], training: bool = False
     ) -> tuple[Tensor, list[Tensor]]:
@@ -292,23 +259,21 @@ class VariantCell(keras.layers.LSTMCell):
         if training and self.recurrent_dropout > 0:
             h = h * self.get_recurrent_dropout_mask(h)
 
-        net = ops.matmul(inputs, self.kernel) + ops.matmul(h, self.recurrent_kernel)
+        pre_activation = ops.matmul(inputs, self.kernel) + ops.matmul(h, self.recurrent_kernel)
         if self.bias is not None:
-            net = net + self.bias
-        net = self._by_gate(net, self.variant.gates)
+            pre_activation = pre_activation + self.bias
+        pre_activations = by_gate(pre_activation, self.variant.gates)
         if previous_gates:
-            seen = ops.matmul(previous_gates[0], self.gate_recurrent_kernel)
-            for gate, extra in self._by_gate(seen, self.variant.recurrent_gates).items():
-                net[gate] = net[gate] + extra
+            from_gates = ops.matmul(previous_gates[0], self.gate_recurrent_kernel)
+            for gate, extra in by_gate(from_gates, self.variant.recurrent_gates).items():
+                pre_activations[gate] = pre_activations[gate] + extra
         peephole = {}
         if self.peephole is not None:
             # Not the variable itself: only a tensor of the compute dtype can be split.
-            peephole = self._by_gate(
-                ops.convert_to_tensor(self.peephole), self.variant.peephole_gates
-            )
+            peephole = by_gate(ops.convert_to_tensor(self.peephole), self.variant.peephole_gates)
 
         h, c, gates = step(
-            self.variant, net, c, peephole, self.activation, self.recurrent_activation
+            self.variant, pre_activations, c, peephole, self.activation, self.recurrent_activation
         )
         if previous_gates:
             return h, [h, c, ops.concatenate(gates, axis=-1)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import keras
 import numpy as np
-import pytest
 
 from tests.zoo import harness, reference
 
@@ -18,8 +17,9 @@ DIFFERENCE = 1e-8
 """A central difference with step h = 1e-5 is off by h^2 / 6 third derivatives and by 1e-16 / h."""
 
 
-def check_forward(problem: harness.Problem) -> None:
-    """Compares outputs and final states with the NumPy reference."""
+@harness.each_variant
+def test_forward_follows_the_paper(code: str) -> None:
+    problem = harness.make_problem(code)
     outputs, finals = harness.run(harness.make_layer(problem), problem)
     expected, states = reference.forward(
         problem.code, problem.weights, problem.inputs, problem.states
@@ -29,28 +29,22 @@ def check_forward(problem: harness.Problem) -> None:
         harness.assert_close(final, state, VALUE, f"state {index}")
 
 
-@pytest.mark.parametrize("code", reference.CODES)
-def test_forward_follows_the_paper(code: str) -> None:
-    check_forward(harness.make_problem(code))
-
-
-@pytest.mark.parametrize("code", reference.CODES)
+@harness.each_variant
 def test_every_gradient_follows_the_paper(code: str) -> None:
     problem = harness.make_problem(code)
     gradient = harness.Differentiable(problem, harness.make_layer(problem)).gradient()
     harness.assert_all_close(gradient, harness.exact_gradient(code), GRADIENT)
 
 
-@pytest.mark.parametrize("code", reference.CODES)
-def test_every_gradient_equals_central_differences(code: str) -> None:
+def test_every_gradient_equals_central_differences() -> None:
     # Of the cell itself, so this holds whatever the reference says.
-    problem = harness.make_problem(code, batch=1, features=2, units=3)
+    problem = harness.make_problem("FGR", batch=1, features=2, units=3)
     function = harness.Differentiable(problem, harness.make_layer(problem))
     expected = reference.central_differences(function.loss, problem.point)
     harness.assert_all_close(function.gradient(), expected, DIFFERENCE)
 
 
-@pytest.mark.parametrize("code", reference.CODES)
+@harness.some_variants
 def test_first_state_is_zero(code: str) -> None:
     problem = harness.make_problem(code)
     layer = harness.make_layer(problem)
@@ -61,7 +55,7 @@ def test_first_state_is_zero(code: str) -> None:
     harness.assert_close(finals[1], states[1], VALUE)
 
 
-@pytest.mark.parametrize("code", reference.CODES)
+@harness.some_variants
 def test_activation_arguments_replace_tanh_and_sigmoid(code: str) -> None:
     problem = harness.make_problem(code)
     layer = harness.make_layer(
@@ -78,7 +72,7 @@ def test_activation_arguments_replace_tanh_and_sigmoid(code: str) -> None:
     harness.assert_close(harness.run(layer, problem)[0], expected, VALUE)
 
 
-@pytest.mark.parametrize("code", reference.CODES)
+@harness.some_variants
 def test_cell_without_bias(code: str) -> None:
     problem = harness.make_problem(code)
     del problem.weights["bias"]
@@ -87,7 +81,7 @@ def test_cell_without_bias(code: str) -> None:
     harness.assert_close(harness.run(layer, problem)[0], expected, VALUE)
 
 
-@pytest.mark.parametrize("code", reference.CODES)
+@harness.some_variants
 def test_reference_gradient_equals_its_central_differences(code: str) -> None:
     # The yardstick itself: complex steps and differences of the same NumPy function.
     problem = harness.make_problem(code, batch=1, features=2, units=3)

@@ -5,8 +5,10 @@ Runs on the TensorFlow and JAX backends; the backend-specific part is `Different
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import itertools
 import os
 import pathlib
 import subprocess
@@ -16,6 +18,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 
 import zoo
 from tests.zoo import reference
@@ -36,6 +39,15 @@ CELLS: dict[str, type[zoo.VariantCell]] = {
 }
 """The class of every variant; not taken from the registry, which is itself under test."""
 
+SOME = [
+    code if code in ("V", "FGR", "CIFG") else pytest.param(code, marks=pytest.mark.slow)
+    for code in reference.CODES
+]
+"""All variants as parameters, those slow that go ways which the others have gone."""
+
+each_variant = pytest.mark.parametrize("code", reference.CODES)
+some_variants = pytest.mark.parametrize("code", SOME)
+
 BATCH, TIME, FEATURES, UNITS = 2, 5, 3, 4
 """All different, so that no exchange of axes goes unnoticed."""
 
@@ -48,20 +60,20 @@ class Problem:
     starts at zero (a zero state would hide recurrent weights, forget gate and peepholes).
 
     Attributes:
-        code: the variant.
+        code: the variant, by code or switches.
         weights: by their name in Keras.
         inputs: `(batch, time, features)`.
         states: the initial states.
-        output_slopes: slope of the loss in each output.
-        state_slopes: slope of the loss in each final state.
+        output_gradient: gradient of the loss in each output.
+        state_gradients: gradient of the loss in each final state.
     """
 
-    code: str
+    code: str | zoo.Variant
     weights: dict[str, np.ndarray]
     inputs: np.ndarray
     states: list[np.ndarray]
-    output_slopes: np.ndarray
-    state_slopes: list[np.ndarray]
+    output_gradient: np.ndarray
+    state_gradients: list[np.ndarray]
 
     @property
     def point(self) -> dict[str, np.ndarray]:
@@ -71,9 +83,9 @@ class Problem:
 
     def loss(self, outputs: Any, finals: Sequence[Any]) -> Any:
         """The loss of outputs and final states, of NumPy or of the backend."""
-        loss = (outputs * self.output_slopes).sum()
-        for final, slopes in zip(finals, self.state_slopes, strict=True):
-            loss = loss + (final * slopes).sum()
+        loss = (outputs * self.output_gradient).sum()
+        for final, gradients in zip(finals, self.state_gradients, strict=True):
+            loss = loss + (final * gradients).sum()
         return loss
 
     def reference_loss(self, point: Mapping[str, np.ndarray], **arguments: Any) -> Any:
@@ -84,7 +96,7 @@ class Problem:
 
 
 def make_problem(
-    code: str,
+    code: str | zoo.Variant,
     seed: int = 0,
     batch: int = BATCH,
     time: int = TIME,
@@ -92,28 +104,67 @@ def make_problem(
     units: int = UNITS,
 ) -> Problem:
     """Draws a problem; weights are N(0, 1/2), so that gates are far from saturated."""
-    random = np.random.default_rng([seed, reference.CODES.index(code)])
-    wide = len(reference.GATES[code]) * units
+    name = code if isinstance(code, str) else code.code
+    random = np.random.default_rng([seed, *name.encode()])
+    wide = len(reference.gates(code)) * units
+    peepholes = len(reference.peepholes(code)) * units
+    gates = len(reference.recurrent(code)) * units
     shapes = {
         "kernel": (features, wide),
         "recurrent_kernel": (units, wide),
         "bias": (wide,),
-        "peephole": (len(reference.PEEPHOLES[code]) * units,),
+        "peephole": (peepholes,),
+        "gate_recurrent_kernel": (gates, gates),
     }
-    if not reference.PEEPHOLES[code]:
-        del shapes["peephole"]
-    sizes = [units, units]
-    if code == "FGR":
-        shapes["gate_recurrent_kernel"] = (3 * units, 3 * units)
-        sizes.append(3 * units)
+    shapes = {name: shape for name, shape in shapes.items() if 0 not in shape}
+    sizes = [units, units, *([gates] if gates else [])]
     return Problem(
         code,
         weights={name: random.normal(0, 0.5, shape) for name, shape in shapes.items()},
         inputs=random.normal(size=(batch, time, features)),
         states=[random.normal(size=(batch, size)) for size in sizes],
-        output_slopes=random.normal(size=(batch, time, units)),
-        state_slopes=[random.normal(size=(batch, size)) for size in sizes],
+        output_gradient=random.normal(size=(batch, time, units)),
+        state_gradients=[random.normal(size=(batch, size)) for size in sizes],
     )
+
+
+def legal_variants() -> list[zoo.Variant]:
+    """Every combination of switches that `zoo.Variant` accepts."""
+    names = [field.name for field in dataclasses.fields(reference.Switches)]
+    legal = []
+    for values in itertools.product((False, True), repeat=len(names)):
+        code = "X" + "".join(str(int(value)) for value in values)
+        with contextlib.suppress(ValueError):
+            legal.append(zoo.Variant(code, code, **dict(zip(names, values, strict=True))))
+    return legal
+
+
+def assert_step_follows_the_paper(problem: Problem, step: Callable[..., Any]) -> None:
+    """Compares outputs and final states of `zoo.variant_cell.step`, run on NumPy, to the paper's.
+
+    Args:
+        problem: what to compute.
+        step: the function, or one with a mistake.
+    """
+    code, weights = problem.code, problem.weights
+    variant = zoo.get_variant(code) if isinstance(code, str) else code
+    peephole = reference.blocks(weights.get("peephole", np.empty(0)), reference.peepholes(code))
+    h, c, *gates = problem.states
+    outputs = []
+    for x in problem.inputs.transpose(1, 0, 2):
+        a = x @ weights["kernel"] + h @ weights["recurrent_kernel"] + weights["bias"]
+        a = reference.blocks(a, reference.gates(code))
+        if gates:
+            extra = gates[0] @ weights["gate_recurrent_kernel"]
+            for gate, block in reference.blocks(extra, reference.recurrent(code)).items():
+                a[gate] = a[gate] + block
+        h, c, new = step(variant, a, c, peephole, np.tanh, reference.sigmoid)
+        gates = [np.concatenate(new, axis=-1)] if gates else []
+        outputs.append(h)
+    expected, states = reference.forward(code, weights, problem.inputs, problem.states)
+    assert_close(np.stack(outputs, axis=1), expected, 1e-13, "outputs")
+    for index, (final, state) in enumerate(zip([h, c, *gates], states, strict=True)):
+        assert_close(final, state, 1e-13, f"state {index}")
 
 
 def _tanh(x: Any) -> Any:
@@ -145,10 +196,20 @@ def set_weights(cell: keras.layers.Layer, weights: Mapping[str, np.ndarray]) -> 
         variable.assign(weights[variable.name])
 
 
+@functools.cache
+def cell_class(code: str | zoo.Variant) -> type[zoo.VariantCell]:
+    """The class of a variant; of switches a new one."""
+    return (
+        CELLS[code]
+        if isinstance(code, str)
+        else type("Cell", (zoo.VariantCell,), {"variant": code})
+    )
+
+
 def make_cell(problem: Problem, dtype: str = "float64", **arguments: Any) -> zoo.VariantCell:
     """Makes the cell of a problem, with its weights."""
     units = problem.states[0].shape[-1]
-    cell = CELLS[problem.code](units, dtype=dtype, **{**float64_arguments(dtype), **arguments})
+    cell = cell_class(problem.code)(units, dtype=dtype, **{**float64_arguments(dtype), **arguments})
     cell.build((None, problem.inputs.shape[-1]))
     set_weights(cell, problem.weights)
     return cell
@@ -221,8 +282,8 @@ class Differentiable:
         # The states of the cell's random generator, needed to call it, but unused here.
         others = [variable.value for variable in layer.non_trainable_variables]
         names = [variable.name for variable in layer.trainable_variables]
-        slopes = [problem.output_slopes, *problem.state_slopes]
-        slopes = [array.astype(dtype) for array in slopes]
+        gradients = [problem.output_gradient, *problem.state_gradients]
+        gradients = [array.astype(dtype) for array in gradients]
 
         def loss(point: dict[str, Any]) -> Any:
             states = [point[f"state {index}"] for index in range(len(problem.states))]
@@ -230,8 +291,8 @@ class Differentiable:
             results, _ = layer.stateless_call(
                 weights, others, point["inputs"], initial_state=states, **arguments
             )
-            pairs = zip(results, slopes, strict=True)
-            return sum(keras.ops.sum(keras.ops.cast(r, dtype) * slope) for r, slope in pairs)
+            pairs = zip(results, gradients, strict=True)
+            return sum(keras.ops.sum(keras.ops.cast(r, dtype) * gradient) for r, gradient in pairs)
 
         self._point = {name: array.astype(dtype) for name, array in problem.point.items()}
         self.loss, self._gradient = _compile(loss)
@@ -268,9 +329,9 @@ def run_python(*arguments: str, folder: pathlib.Path = ROOT, **environment: str)
     Raises:
         AssertionError: if it failed; the message ends with the end of what it printed.
     """
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     environment = {
-        **kept,
+        **inherited,
         # All of the path, because a build tool may have put the dependencies there.
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
         "TF_CPP_MIN_LOG_LEVEL": "2",

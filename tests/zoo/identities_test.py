@@ -1,4 +1,7 @@
-"""Where two variants meet: for some weights they have the same values and gradients."""
+"""Where two variants meet: for some weights they have the same values and gradients.
+
+Of the reference, which the cells equal: it tells the variants apart by switches, as the zoo does.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,25 @@ TOLERANCE = 1e-12
 """Two orders of the same float64 operations."""
 
 OPEN = 60.0
-"""A bias at which the logistic function is 1 and its slope 0 up to float64 rounding."""
+"""A bias at which the logistic function is 1 and its derivative 0 up to float64 rounding."""
 
 Weights = dict[str, np.ndarray]
 
 
-def results(problem: harness.Problem, **cell_arguments: Any) -> tuple[list, Weights]:
+def results(problem: harness.Problem, **activations: Any) -> tuple[list, Weights]:
     """Outputs and final states, and all gradients."""
-    layer = harness.make_layer(problem, cell_arguments=cell_arguments)
-    outputs, finals = harness.run(layer, problem)
-    return [outputs, *finals], harness.Differentiable(problem, layer).gradient()
+    outputs, finals = reference.forward(
+        problem.code, problem.weights, problem.inputs, problem.states, **activations
+    )
+
+    def loss(point: Weights) -> Any:
+        return problem.reference_loss(point, **activations)
+
+    return [outputs, *finals], reference.gradient(loss, problem.point)
+
+
+def linear(x: np.ndarray) -> np.ndarray:
+    return x
 
 
 def as_variant(problem: harness.Problem, code: str, weights: Weights) -> harness.Problem:
@@ -34,7 +46,7 @@ def as_variant(problem: harness.Problem, code: str, weights: Weights) -> harness
         code=code,
         weights=weights,
         states=problem.states[:2],
-        state_slopes=problem.state_slopes[:2],
+        state_gradients=problem.state_gradients[:2],
     )
 
 
@@ -72,24 +84,24 @@ ALL = (*SHARED, "kernel", "recurrent_kernel", "bias")
 
 
 def test_zero_peepholes_make_vanilla_into_no_peepholes() -> None:
-    problem = harness.make_problem("V")
+    problem = harness.make_problem("V", batch=1, time=3)
     problem.weights["peephole"][:] = 0
     without = {name: array for name, array in problem.weights.items() if name != "peephole"}
     assert_same(results(problem), results(as_variant(problem, "NP", without)), ALL)
 
 
 def test_zero_gate_kernel_makes_full_gate_recurrence_into_vanilla() -> None:
-    problem = harness.make_problem("FGR")
+    problem = harness.make_problem("FGR", batch=1, time=3)
     problem.weights["gate_recurrent_kernel"][:] = 0
-    problem.state_slopes[2][:] = 0
-    kept = {n: a for n, a in problem.weights.items() if n != "gate_recurrent_kernel"}
-    vanilla = as_variant(problem, "V", kept)
+    problem.state_gradients[2][:] = 0
+    others = {n: a for n, a in problem.weights.items() if n != "gate_recurrent_kernel"}
+    vanilla = as_variant(problem, "V", others)
     assert_same(results(problem), results(vanilla), (*ALL, "peephole"))
 
 
 def test_coupled_gates_equal_vanilla_with_the_opposite_forget_gate() -> None:
     # 1 - sigmoid(x) = sigmoid(-x), so a forget gate with minus the input gate's weights is 1 - i.
-    problem = harness.make_problem("CIFG")
+    problem = harness.make_problem("CIFG", batch=1, time=3)
     vanilla = add_gate(problem, "f", lambda _, parts: -parts["i"])
     coupled, forced = results(problem), results(vanilla)
     assert_same(coupled, forced, SHARED)
@@ -103,7 +115,7 @@ def test_coupled_gates_equal_vanilla_with_the_opposite_forget_gate() -> None:
 
 @pytest.mark.parametrize(("code", "gate"), [("NIG", "i"), ("NFG", "f"), ("NOG", "o")])
 def test_missing_gate_equals_vanilla_with_that_gate_open(code: str, gate: str) -> None:
-    problem = harness.make_problem(code)
+    problem = harness.make_problem(code, batch=1, time=3)
     vanilla = add_gate(problem, gate, lambda like, _: np.zeros_like(like))
     position = reference.GATES["V"].index(gate) * harness.UNITS
     vanilla.weights["bias"][position : position + harness.UNITS] = OPEN
@@ -112,14 +124,14 @@ def test_missing_gate_equals_vanilla_with_that_gate_open(code: str, gate: str) -
 
 @pytest.mark.parametrize("code", ["NIAF", "NOAF"])
 def test_missing_activation_equals_vanilla_with_a_linear_one(code: str) -> None:
-    problem = harness.make_problem(code)
+    problem = harness.make_problem(code, batch=1, time=3)
     vanilla = as_variant(problem, "V", problem.weights)
-    linear = results(problem, activation=None)
-    assert_same(linear, results(vanilla, activation=None), (*ALL, "peephole"))
+    without = results(problem, activation=linear)
+    assert_same(without, results(vanilla, activation=linear), (*ALL, "peephole"))
 
 
 def test_the_two_missing_activations_are_not_each_other() -> None:
     # Guards the test above, which cannot tell which of the two activations a variant lacks.
-    problem = harness.make_problem("NIAF")
+    problem = harness.make_problem("NIAF", batch=1, time=3)
     other = as_variant(problem, "NOAF", problem.weights)
     assert np.abs(results(problem)[0][0] - results(other)[0][0]).max() > 1e-2

@@ -1,13 +1,14 @@
-"""The nine LSTMs in NumPy, written out one by one from the equations of Greff et al. 2015.
+"""The LSTM variants in NumPy, from the equations of Greff et al. 2015.
 
-The yardstick of the tests, so it shares nothing with `zoo`: no flags, no common step. Vectors and
-matrices are those of the paper (`W @ x` for one sequence, one time step); only `unpack` knows how
-Keras stores them. All of it also runs on complex numbers, which is how `gradient` differentiates it
-to machine precision.
+The yardstick of the tests, so it shares nothing with `zoo` but the names of the switches. Vectors
+and matrices are those of the paper (`W @ x` for one sequence, one time step); only `unpack` knows
+how Keras stores them. All of it also runs on complex numbers, which is how `gradient`
+differentiates it to machine precision.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -18,34 +19,60 @@ Array = np.ndarray
 Arrays = Mapping[str, Array]
 Loss = Callable[[dict[str, Array]], Any]
 
-CODES = ("V", "NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "NP", "FGR")
+
+@dataclasses.dataclass(frozen=True)
+class Switches:
+    """What a variant has; a `zoo.Variant` serves in its place."""
+
+    input_gate: bool = True
+    forget_gate: bool = True
+    output_gate: bool = True
+    coupled: bool = False
+    input_activation: bool = True
+    output_activation: bool = True
+    peepholes: bool = True
+    gate_recurrence: bool = False
+
+
+SWITCHES = {
+    "V": Switches(),
+    "NIG": Switches(input_gate=False),
+    "NFG": Switches(forget_gate=False),
+    "NOG": Switches(output_gate=False),
+    "NIAF": Switches(input_activation=False),
+    "NOAF": Switches(output_activation=False),
+    "CIFG": Switches(forget_gate=False, coupled=True),
+    "NP": Switches(peepholes=False),
+    "FGR": Switches(gate_recurrence=True),
+}
+
+CODES = tuple(SWITCHES)
 """The variants in the order of the paper."""
 
-GATES = {
-    "V": "ifzo",
-    "NIG": "fzo",
-    "NFG": "izo",
-    "NOG": "ifz",
-    "NIAF": "ifzo",
-    "NOAF": "ifzo",
-    "CIFG": "izo",
-    "NP": "ifzo",
-    "FGR": "ifzo",
-}
-"""Blocks of kernel, recurrent kernel and bias, in the order in which the zoo documents them."""
 
-PEEPHOLES = {
-    "V": "ifo",
-    "NIG": "fo",
-    "NFG": "io",
-    "NOG": "if",
-    "NIAF": "ifo",
-    "NOAF": "ifo",
-    "CIFG": "io",
-    "NP": "",
-    "FGR": "ifo",
-}
-"""Blocks of the peephole vector."""
+def switches(variant: Any) -> Any:
+    """The switches of a code; switches themselves stay as they are."""
+    return SWITCHES[variant] if isinstance(variant, str) else variant
+
+
+def gates(variant: Any) -> str:
+    """Blocks of kernel, recurrent kernel and bias, in the order in which the zoo documents them."""
+    has = switches(variant)
+    return "i" * has.input_gate + "f" * has.forget_gate + "z" + "o" * has.output_gate
+
+
+def peepholes(variant: Any) -> str:
+    """Blocks of the peephole vector."""
+    return gates(variant).replace("z", "") if switches(variant).peepholes else ""
+
+
+def recurrent(variant: Any) -> str:
+    """Blocks of the state of the gates, and rows and columns of their kernel."""
+    return gates(variant).replace("z", "") if switches(variant).gate_recurrence else ""
+
+
+GATES = {code: gates(code) for code in CODES}
+PEEPHOLES = {code: peepholes(code) for code in CODES}
 
 
 def sigmoid(x: Array) -> Array:
@@ -58,7 +85,7 @@ def blocks(array: Array, names: str) -> dict[str, Array]:
 
 
 def unpack(
-    code: str,
+    variant: Any,
     weights: Arrays,
     activation: Callable[[Array], Array] = np.tanh,
     recurrent_activation: Callable[[Array], Array] = sigmoid,
@@ -66,7 +93,7 @@ def unpack(
     """Takes the weights of a cell apart, into the symbols of the paper.
 
     Args:
-        code: a variant.
+        variant: a code, or switches.
         weights: the cell's weights by their name in Keras; without `bias` the biases are 0.
         activation: g and h.
         recurrent_activation: sigma.
@@ -76,123 +103,55 @@ def unpack(
         h, sigma.
     """
     symbols: dict[str, Any] = {"g": activation, "h": activation, "sigma": recurrent_activation}
-    for gate, block in blocks(weights["kernel"], GATES[code]).items():
+    for gate, block in blocks(weights["kernel"], gates(variant)).items():
         symbols[f"W_{gate}"] = block.T
         symbols[f"b_{gate}"] = 0.0
-    for gate, block in blocks(weights["recurrent_kernel"], GATES[code]).items():
+    for gate, block in blocks(weights["recurrent_kernel"], gates(variant)).items():
         symbols[f"R_{gate}"] = block.T
     if "bias" in weights:
-        for gate, block in blocks(weights["bias"], GATES[code]).items():
+        for gate, block in blocks(weights["bias"], gates(variant)).items():
             symbols[f"b_{gate}"] = block
-    if PEEPHOLES[code]:
-        for gate, block in blocks(weights["peephole"], PEEPHOLES[code]).items():
+    if peepholes(variant):
+        for gate, block in blocks(weights["peephole"], peepholes(variant)).items():
             symbols[f"p_{gate}"] = block
-    if code == "FGR":
-        for target, columns in blocks(weights["gate_recurrent_kernel"], "ifo").items():
-            for source, block in blocks(columns.T, "ifo").items():
+    if recurrent(variant):
+        kernel = weights["gate_recurrent_kernel"]
+        for target, columns in blocks(kernel, recurrent(variant)).items():
+            for source, block in blocks(columns.T, recurrent(variant)).items():
                 symbols[f"R_{source}{target}"] = block
     return SimpleNamespace(**symbols)
 
 
-def _vanilla(n: SimpleNamespace, x: Array, y: Array, c: Array) -> tuple[Array, ...]:
-    z = n.g(n.W_z @ x + n.R_z @ y + n.b_z)
-    i = n.sigma(n.W_i @ x + n.R_i @ y + n.p_i * c + n.b_i)
-    f = n.sigma(n.W_f @ x + n.R_f @ y + n.p_f * c + n.b_f)
-    c = z * i + c * f
-    o = n.sigma(n.W_o @ x + n.R_o @ y + n.p_o * c + n.b_o)
-    return n.h(c) * o, c
-
-
-def _no_input_gate(n: SimpleNamespace, x: Array, y: Array, c: Array) -> tuple[Array, ...]:
-    z = n.g(n.W_z @ x + n.R_z @ y + n.b_z)
-    f = n.sigma(n.W_f @ x + n.R_f @ y + n.p_f * c + n.b_f)
-    c = z + c * f
-    o = n.sigma(n.W_o @ x + n.R_o @ y + n.p_o * c + n.b_o)
-    return n.h(c) * o, c
-
-
-def _no_forget_gate(n: SimpleNamespace, x: Array, y: Array, c: Array) -> tuple[Array, ...]:
-    z = n.g(n.W_z @ x + n.R_z @ y + n.b_z)
-    i = n.sigma(n.W_i @ x + n.R_i @ y + n.p_i * c + n.b_i)
-    c = z * i + c
-    o = n.sigma(n.W_o @ x + n.R_o @ y + n.p_o * c + n.b_o)
-    return n.h(c) * o, c
-
-
-def _no_output_gate(n: SimpleNamespace, x: Array, y: Array, c: Array) -> tuple[Array, ...]:
-    z = n.g(n.W_z @ x + n.R_z @ y + n.b_z)
-    i = n.sigma(n.W_i @ x + n.R_i @ y + n.p_i * c + n.b_i)
-    f = n.sigma(n.W_f @ x + n.R_f @ y + n.p_f * c + n.b_f)
-    c = z * i + c * f
-    return n.h(c), c
-
-
-def _no_input_activation(n: SimpleNamespace, x: Array, y: Array, c: Array) -> tuple[Array, ...]:
-    z = n.W_z @ x + n.R_z @ y + n.b_z
-    i = n.sigma(n.W_i @ x + n.R_i @ y + n.p_i * c + n.b_i)
-    f = n.sigma(n.W_f @ x + n.R_f @ y + n.p_f * c + n.b_f)
-    c = z * i + c * f
-    o = n.sigma(n.W_o @ x + n.R_o @ y + n.p_o * c + n.b_o)
-    return n.h(c) * o, c
-
-
-def _no_output_activation(n: SimpleNamespace, x: Array, y: Array, c: Array) -> tuple[Array, ...]:
-    z = n.g(n.W_z @ x + n.R_z @ y + n.b_z)
-    i = n.sigma(n.W_i @ x + n.R_i @ y + n.p_i * c + n.b_i)
-    f = n.sigma(n.W_f @ x + n.R_f @ y + n.p_f * c + n.b_f)
-    c = z * i + c * f
-    o = n.sigma(n.W_o @ x + n.R_o @ y + n.p_o * c + n.b_o)
-    return c * o, c
-
-
-def _coupled(n: SimpleNamespace, x: Array, y: Array, c: Array) -> tuple[Array, ...]:
-    z = n.g(n.W_z @ x + n.R_z @ y + n.b_z)
-    i = n.sigma(n.W_i @ x + n.R_i @ y + n.p_i * c + n.b_i)
-    f = 1 - i
-    c = z * i + c * f
-    o = n.sigma(n.W_o @ x + n.R_o @ y + n.p_o * c + n.b_o)
-    return n.h(c) * o, c
-
-
-def _no_peepholes(n: SimpleNamespace, x: Array, y: Array, c: Array) -> tuple[Array, ...]:
-    z = n.g(n.W_z @ x + n.R_z @ y + n.b_z)
-    i = n.sigma(n.W_i @ x + n.R_i @ y + n.b_i)
-    f = n.sigma(n.W_f @ x + n.R_f @ y + n.b_f)
-    c = z * i + c * f
-    o = n.sigma(n.W_o @ x + n.R_o @ y + n.b_o)
-    return n.h(c) * o, c
-
-
-def _full_gate_recurrence(
-    n: SimpleNamespace, x: Array, y: Array, c: Array, gates: Array
+def step(
+    variant: Any, n: SimpleNamespace, x: Array, y: Array, c: Array, gate_state: Array | None = None
 ) -> tuple[Array, ...]:
-    i, f, o = np.split(gates, 3)
-    from_gates_to_i = n.R_ii @ i + n.R_fi @ f + n.R_oi @ o
-    from_gates_to_f = n.R_if @ i + n.R_ff @ f + n.R_of @ o
-    from_gates_to_o = n.R_io @ i + n.R_fo @ f + n.R_oo @ o
-    z = n.g(n.W_z @ x + n.R_z @ y + n.b_z)
-    i = n.sigma(n.W_i @ x + n.R_i @ y + from_gates_to_i + n.p_i * c + n.b_i)
-    f = n.sigma(n.W_f @ x + n.R_f @ y + from_gates_to_f + n.p_f * c + n.b_f)
-    c = z * i + c * f
-    o = n.sigma(n.W_o @ x + n.R_o @ y + from_gates_to_o + n.p_o * c + n.b_o)
-    return n.h(c) * o, c, np.concatenate([i, f, o])
+    """One step of one sequence: the next y, c, and state of the gates where there is one."""
+    has = switches(variant)
+    previous = {} if gate_state is None else blocks(gate_state, recurrent(variant))
 
+    def gate(to: str, cell: Array) -> Array:
+        total = getattr(n, f"W_{to}") @ x + getattr(n, f"R_{to}") @ y + getattr(n, f"b_{to}")
+        for source, value in previous.items():
+            total = total + getattr(n, f"R_{source}{to}") @ value
+        if has.peepholes:
+            total = total + getattr(n, f"p_{to}") * cell
+        return n.sigma(total)
 
-STEPS: dict[str, Callable[..., tuple[Array, ...]]] = {
-    "V": _vanilla,
-    "NIG": _no_input_gate,
-    "NFG": _no_forget_gate,
-    "NOG": _no_output_gate,
-    "NIAF": _no_input_activation,
-    "NOAF": _no_output_activation,
-    "CIFG": _coupled,
-    "NP": _no_peepholes,
-    "FGR": _full_gate_recurrence,
-}
+    z = n.W_z @ x + n.R_z @ y + n.b_z
+    z = n.g(z) if has.input_activation else z
+    i = gate("i", c) if has.input_gate else 1.0
+    f = gate("f", c) if has.forget_gate else (1 - i if has.coupled else 1.0)
+    new = z * i + c * f
+    o = gate("o", new) if has.output_gate else 1.0
+    y = (n.h(new) if has.output_activation else new) * o
+    if gate_state is None:
+        return y, new
+    present = {"i": i, "f": f, "o": o}
+    return y, new, np.concatenate([present[name] for name in recurrent(variant)])
 
 
 def forward(
-    code: str,
+    variant: Any,
     weights: Arrays,
     inputs: Array,
     states: Sequence[Array],
@@ -204,7 +163,7 @@ def forward(
     """Runs a batch of sequences, one sequence and one step at a time.
 
     Args:
-        code: a variant.
+        variant: a code, or switches.
         weights: as `unpack` takes them.
         inputs: `(batch, time, features)`.
         states: the initial states, each `(batch, size)`.
@@ -217,7 +176,7 @@ def forward(
     Returns:
         The outputs `(batch, time, units)` and the final states.
     """
-    network = unpack(code, weights, **activations)
+    network = unpack(variant, weights, **activations)
     outputs, finals = [], []
     for row, sequence in enumerate(inputs):
         state = [part[row] for part in states]
@@ -230,7 +189,7 @@ def forward(
                     x = x * input_dropout[row]
                 if recurrent_dropout is not None:
                     y = y * recurrent_dropout[row]
-                state = list(STEPS[code](network, x, y, *rest))
+                state = list(step(variant, network, x, y, *rest))
                 output = state[0]
             outputs[-1].append(output)
         finals.append(state)

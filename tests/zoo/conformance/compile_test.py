@@ -1,8 +1,9 @@
-"""Every cell in eager mode, in `tf.function` and compiled by XLA: the same values and gradients."""
+"""Every cell in eager mode and compiled by XLA: the same values and gradients.
+
+Those in `tf.function` are in `equations_test.py`.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,34 +11,28 @@ import tensorflow as tf
 
 from tests.zoo import harness, reference
 
-MODES: dict[str, Callable[[Callable], Callable]] = {
-    "eager": lambda function: function,
-    "function": tf.function,
-    "xla": lambda function: tf.function(function, jit_compile=True),
-}
-
 TOLERANCE = 1e-11
 """Float64; XLA reorders sums, fuses, and has its own exp and tanh."""
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("code", reference.CODES)
+@pytest.mark.parametrize("mode", ["eager", "xla"])
+@harness.some_variants
 def test_values_and_gradients(code: str, mode: str) -> None:
     problem = harness.make_problem(code)
     layer = harness.make_layer(problem)
-    slopes = [problem.output_slopes, *problem.state_slopes]
+    upstream = [problem.output_gradient, *problem.state_gradients]
 
     def train_step(inputs: tf.Tensor, states: list[tf.Tensor]) -> tuple:
         # As training does it: through variables.
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             results = layer(inputs, initial_state=states, training=True)
-            pairs = zip(results, slopes, strict=True)
-            loss = sum(tf.reduce_sum(result * slope) for result, slope in pairs)
+            pairs = zip(results, upstream, strict=True)
+            loss = sum(tf.reduce_sum(result * weight) for result, weight in pairs)
         values = [variable.value for variable in layer.trainable_variables]
         return results, tape.gradient(loss, [inputs, *values])
 
-    step = MODES[mode](train_step)
+    step = train_step if mode == "eager" else tf.function(train_step, jit_compile=True)
     results, gradient = step(
         tf.constant(problem.inputs), [tf.constant(state) for state in problem.states]
     )
@@ -51,7 +46,7 @@ def test_values_and_gradients(code: str, mode: str) -> None:
         harness.assert_close(found, wanted[name], TOLERANCE, name)
 
 
-@pytest.mark.parametrize("code", reference.CODES)
+@harness.some_variants
 def test_one_program_serves_every_batch_and_length(code: str) -> None:
     layer = harness.make_layer(harness.make_problem(code), return_state=False)
     traced = []

@@ -7,10 +7,9 @@ import json
 from typing import Any
 
 import keras
-import pytest
 
 import zoo
-from tests.zoo import harness, reference
+from tests.zoo import harness
 
 ARGUMENTS: dict[str, Any] = {
     "units": 7,
@@ -52,7 +51,7 @@ def settings(cell: zoo.VariantCell) -> dict[str, Any]:
     return {name: plain(getattr(cell, name)) for name in names} | {"dtype": cell.dtype_policy.name}
 
 
-@pytest.mark.parametrize("code", reference.CODES)
+@harness.some_variants
 def test_every_argument_survives_json(code: str) -> None:
     class_ = harness.CELLS[code]
     signature = set(inspect.signature(class_.__init__).parameters) - {"self", "kwargs"}
@@ -69,7 +68,7 @@ def test_every_argument_survives_json(code: str) -> None:
     assert copy.get_config() == cell.get_config()
 
 
-@pytest.mark.parametrize("code", reference.CODES)
+@harness.some_variants
 def test_layer_with_the_cell_survives_json(code: str) -> None:
     layer = keras.layers.RNN(harness.CELLS[code](**ARGUMENTS), return_sequences=True)
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
@@ -81,7 +80,7 @@ def test_layer_with_the_cell_survives_json(code: str) -> None:
     assert settings(copy.cell) == settings(layer.cell)
 
 
-@pytest.mark.parametrize("code", reference.CODES)
+@harness.some_variants
 def test_defaults_are_those_of_the_stock_cell(code: str) -> None:
     ours = inspect.signature(harness.CELLS[code].__init__).parameters
     stock = inspect.signature(keras.layers.LSTMCell.__init__).parameters

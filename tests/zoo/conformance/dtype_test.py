@@ -11,10 +11,11 @@ from tests.zoo import harness, reference
 TOLERANCES = {"float32": 1e-6, "mixed_bfloat16": 0.06, "mixed_float16": 0.008}
 """About 16 roundings of each format (2^-24, 2^-8, 2^-11), five steps deep, on values of order 1."""
 
-EXAMPLES = [(code, policy) for code in reference.CODES for policy in TOLERANCES]
+each_policy = pytest.mark.parametrize("policy", TOLERANCES)
 
 
-@pytest.mark.parametrize(("code", "policy"), EXAMPLES)
+@each_policy
+@harness.some_variants
 def test_values(code: str, policy: str) -> None:
     problem = harness.make_problem(code)
     layer = harness.make_layer(problem, dtype=policy)
@@ -31,7 +32,8 @@ def test_values(code: str, policy: str) -> None:
         harness.assert_close(result, wanted, TOLERANCES[policy])
 
 
-@pytest.mark.parametrize(("code", "policy"), EXAMPLES)
+@each_policy
+@harness.some_variants
 def test_gradients(code: str, policy: str) -> None:
     problem = harness.make_problem(code)
     layer = harness.make_layer(problem, dtype=policy)

@@ -7,14 +7,11 @@ from typing import Any
 
 import keras
 import numpy as np
-import pytest
 
 from tests.zoo import harness, reference
 
 TOLERANCE = 1e-13
 """Float64, another order of the same operations."""
-
-each_variant = pytest.mark.parametrize("code", reference.CODES)
 
 
 def expect(problem: harness.Problem, inputs: Any = None, states: Any = None) -> list[np.ndarray]:
@@ -39,7 +36,7 @@ def assert_equal(found: Any, expected: list[np.ndarray]) -> None:
         harness.assert_close(result, wanted, TOLERANCE)
 
 
-@each_variant
+@harness.some_variants
 def test_return_sequences_and_return_state(code: str) -> None:
     problem = harness.make_problem(code)
     outputs, *states = expect(problem)
@@ -54,7 +51,7 @@ def test_return_sequences_and_return_state(code: str) -> None:
         assert [tuple(shape) for shape in (inferred if state else [inferred])] == shapes
 
 
-@each_variant
+@harness.some_variants
 def test_functional_model(code: str) -> None:
     problem = harness.make_problem(code)
     inputs = keras.Input((None, harness.FEATURES), dtype="float64")
@@ -67,7 +64,7 @@ def test_functional_model(code: str) -> None:
     assert_equal(model(problem.inputs), expect(problem, states=zeros(problem)))
 
 
-@each_variant
+@harness.some_variants
 def test_go_backwards(code: str) -> None:
     problem = harness.make_problem(code)
     layer = harness.make_layer(problem, go_backwards=True)
@@ -75,14 +72,14 @@ def test_go_backwards(code: str) -> None:
     assert_equal(found, expect(problem, inputs=problem.inputs[:, ::-1]))
 
 
-@each_variant
+@harness.some_variants
 def test_unrolled_loop(code: str) -> None:
     problem = harness.make_problem(code)
     layer = harness.make_layer(problem, unroll=True)
     assert_equal(layer(problem.inputs, initial_state=problem.states), expect(problem))
 
 
-@each_variant
+@harness.some_variants
 def test_stateful_layer_goes_on_where_it_stopped(code: str) -> None:
     problem = harness.make_problem(code)
     layer = harness.make_layer(problem, stateful=True)
@@ -94,7 +91,7 @@ def test_stateful_layer_goes_on_where_it_stopped(code: str) -> None:
         layer.reset_state()
 
 
-@each_variant
+@harness.some_variants
 def test_bidirectional_layer_equals_two_layers(code: str) -> None:
     forward, backward = harness.make_problem(code, seed=1), harness.make_problem(code, seed=2)
     layer = keras.layers.Bidirectional(harness.make_layer(forward), dtype="float64")
@@ -108,7 +105,7 @@ def test_bidirectional_layer_equals_two_layers(code: str) -> None:
     assert_equal(found, [both, *states, *others])
 
 
-@each_variant
+@harness.some_variants
 def test_stacked_cells_equal_two_layers(code: str) -> None:
     first = harness.make_problem(code, units=3)
     second = harness.make_problem(code, features=3, units=5)
@@ -121,7 +118,7 @@ def test_stacked_cells_equal_two_layers(code: str) -> None:
     assert_equal([outputs, *keras.tree.flatten(finals)], [upper, *lower_states, *upper_states])
 
 
-@each_variant
+@harness.some_variants
 def test_cell_alone_makes_one_step(code: str) -> None:
     problem = harness.make_problem(code, time=1)
     cell = harness.make_cell(problem)

@@ -6,7 +6,6 @@ import functools
 
 import keras
 import numpy as np
-import pytest
 
 from tests.zoo import harness, reference
 
@@ -27,11 +26,10 @@ GRADIENT = 1e-12
 """As in `equations_test.py`: float64, and sums over batch and time."""
 
 
-@pytest.mark.parametrize("unroll", [False, True], ids=["loop", "unrolled"])
-@pytest.mark.parametrize("code", reference.CODES)
-def test_values(code: str, unroll: bool) -> None:
+@harness.some_variants
+def test_values(code: str) -> None:
     problem = harness.make_problem(code, batch=len(MASKS))
-    layer = harness.make_layer(problem, unroll=unroll)
+    layer = harness.make_layer(problem)
     outputs, finals = harness.run(layer, problem, mask=keras.ops.convert_to_tensor(MASK))
     expected, states = reference.forward(
         code, problem.weights, problem.inputs, problem.states, mask=MASK
@@ -42,7 +40,7 @@ def test_values(code: str, unroll: bool) -> None:
             harness.assert_close(final[row], state[row], VALUE, name)
 
 
-@pytest.mark.parametrize("code", reference.CODES)
+@harness.some_variants
 def test_gradients(code: str) -> None:
     problem = harness.make_problem(code, batch=len(MASKS), features=2, units=3)
     mask = keras.ops.convert_to_tensor(MASK)
@@ -54,7 +52,7 @@ def test_gradients(code: str) -> None:
     assert gradient["inputs"][MASK].all()
 
 
-@pytest.mark.parametrize("code", reference.CODES)
+@harness.some_variants
 def test_last_output_and_masking_layer(code: str) -> None:
     problem = harness.make_problem(code, batch=len(MASKS))
     zeros = [np.zeros_like(state) for state in problem.states]

@@ -6,7 +6,6 @@ import pathlib
 
 import keras
 import numpy as np
-import pytest
 
 from tests.zoo import harness, reference
 
@@ -29,7 +28,7 @@ def make_model(code: str, seed: int) -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(2)(hidden))
 
 
-@pytest.mark.parametrize("code", reference.CODES)
+@harness.some_variants
 def test_weights_file(code: str, tmp_path: pathlib.Path) -> None:
     model, other = make_model(code, seed=1), make_model(code, seed=2)
     model.save_weights(tmp_path / "model.weights.h5")
