@@ -4,5 +4,5 @@ One sequence an update is work on a few hundred kilobytes of weights, which a co
 cache; a framework's loop around it takes ten times as long as the work. Here an epoch is one
 compiled call, for all variants, heads and directions.
 
-The machine code is kept in `NUMBA_CACHE_DIR`, else in the project's cache folder.
+Machine code is cached in `NUMBA_CACHE_DIR`, else in the project's cache folder.
 """

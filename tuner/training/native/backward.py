@@ -32,17 +32,8 @@ def _step_back(shape, parameters, workspace, direction, at, cell, tanh_cell, hid
         ∂c = ∂c' f + p_i δi + p_f δf
 
     with ∂i, ∂f, ∂o from the gate recurrence of the step after; a coupled input gate also takes what
-    its forget gate 1 - i does: δi = (∂c' (z - c) + ∂i) i (1 - i).
-
-    Args:
-        shape: switches.
-        parameters: for the peepholes.
-        workspace: where all of it is.
-        direction: which direction.
-        at: place of the step's gates and deltas.
-        cell: place of the cell before the step.
-        tanh_cell: place of h(c').
-        hidden: place of ∂loss/∂h.
+    its forget gate 1 - i does: δi = (∂c' (z - c) + ∂i) i (1 - i). The step's rows begin at `at`
+    (gates and deltas), `cell` (c), `tanh_cell` and `hidden` (∂loss/∂h).
     """
     width, gates, deltas = shape.width, workspace.gates, workspace.deltas
     cell_grad, gate_grads = workspace.cell_grad, workspace.gate_grads

@@ -1,4 +1,4 @@
-"""How the engine's functions are compiled, and where the machine code is kept."""
+"""How the engine's functions are compiled, and where the machine code is cached."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def _remove_unused(root: Path) -> None:
 
 
 def entry(function: Callable[..., Any]) -> Any:
-    """Compiles a function that Python calls, and keeps the machine code on disk.
+    """Compiles a function that Python calls, and caches the machine code on disk.
 
-    Numba finds kept code by path and time of the function's own file. Other files matter as much
+    Numba finds cached code by path and time of the function's own file. Other files matter as much
     here, and copies of the sources may share the code: so the function is said to come from a file
     in a folder that all the sources name.
 

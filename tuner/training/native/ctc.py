@@ -30,31 +30,20 @@ _AGREEMENT = 1e-7
 class CTCBuffers(NamedTuple):
     """What the sums over paths and the edit distance are computed in; float64 unless said.
 
-    Attributes:
-        outputs: float32, one number an output, padded.
-        probabilities: float32, y of a frame, padded.
-        log_probabilities: [frames, outputs].
-        alpha: [frames, 2 labels + 1].
-        beta: those of two frames, two rows of [2 labels + 1].
-        emissions: y of the state's output, [frames, 2 labels + 1].
-        skips: 1 where a path may come from two states before, else 0, [2 labels + 1].
-        log_scales: logarithms of what α was scaled with up to each frame, [frames].
-        normalizers: log Σ eᵃ of each frame, [frames].
-        distances: a row of the edit distance's table, [frames + 1].
-        decoded: int64, best path [frames].
+    Shapes have T frames and S = 2 labels + 1 states.
     """
 
-    outputs: np.ndarray
-    probabilities: np.ndarray
-    log_probabilities: np.ndarray
-    alpha: np.ndarray
-    beta: np.ndarray
-    emissions: np.ndarray
-    skips: np.ndarray
-    log_scales: np.ndarray
-    normalizers: np.ndarray
-    distances: np.ndarray
-    decoded: np.ndarray
+    outputs: np.ndarray  # float32, one number an output, padded.
+    probabilities: np.ndarray  # float32, y of a frame, padded.
+    log_probabilities: np.ndarray  # [T, outputs].
+    alpha: np.ndarray  # [T, S].
+    beta: np.ndarray  # Those of two frames, two rows of [S].
+    emissions: np.ndarray  # y of the state's output, [T, S].
+    skips: np.ndarray  # 1 where a path may come from two states before, else 0, [S].
+    log_scales: np.ndarray  # Logarithms of what α was scaled with up to each frame, [T].
+    normalizers: np.ndarray  # log Σ eᵃ of each frame, [T].
+    distances: np.ndarray  # A row of the edit distance's table, [T + 1].
+    decoded: np.ndarray  # int64, best path [T].
 
     @classmethod
     def allocate(cls, outputs: int, max_frames: int, max_labels: int) -> CTCBuffers:

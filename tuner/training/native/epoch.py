@@ -21,18 +21,11 @@ from tuner.training.native.simd.vectors import START
 
 
 class Split(NamedTuple):
-    """One split of a task, sequences one behind the other.
+    """One split of a task, sequences one behind the other."""
 
-    Attributes:
-        inputs: float32 [frames of all sequences * inputs].
-        starts: int64 [sequences], first frame of each sequence.
-        lengths: int64 [sequences], frames.
-        targets: what is to be learned.
-    """
-
-    inputs: np.ndarray
-    starts: np.ndarray
-    lengths: np.ndarray
+    inputs: np.ndarray  # float32 [frames of all sequences * inputs].
+    starts: np.ndarray  # int64 [sequences], first frame of each sequence.
+    lengths: np.ndarray  # int64 [sequences], frames.
     targets: Targets
 
 

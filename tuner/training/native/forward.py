@@ -44,17 +44,8 @@ def _step(shape, parameters, workspace, direction, at, cell, tanh_cell, hidden):
         z = g(pre_z),  c' = z ⊙ i + c ⊙ f,  h = h(c') ⊙ o
 
     One loop a gate: the long chain of operations of one gate's vector then overlaps with the next
-    vector's, which is faster than all gates of a vector one after the other.
-
-    Args:
-        shape: switches.
-        parameters: for the peepholes.
-        workspace: where all of it is.
-        direction: which direction.
-        at: place of the step's gates.
-        cell: place of the cell before the step; the new one comes behind it.
-        tanh_cell: place of h(c').
-        hidden: place of the block output.
+    vector's, which is faster than all gates of a vector one after the other. The step's rows of the
+    workspace begin at `at` (gates), `cell` (c, with c' behind it), `tanh_cell` and `hidden`.
     """
     width, gates, cells = shape.width, workspace.gates, workspace.cells
     peepholes, new_cell = parameters.peephole, cell + shape.width

@@ -28,19 +28,12 @@ _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
 class Targets(NamedTuple):
-    """The targets of a split, one behind the other.
+    """The targets of a split, one behind the other."""
 
-    Attributes:
-        rows: float32 [frames of all sequences, output_width] for `bernoulli`, else empty.
-        indices: int32 classes or labels of all sequences, for `bernoulli` empty.
-        starts: int64 [sequences], where each sequence's first frame or label is.
-        counts: int64 [sequences], its frames or labels.
-    """
-
-    rows: np.ndarray
-    indices: np.ndarray
-    starts: np.ndarray
-    counts: np.ndarray
+    rows: np.ndarray  # float32 [frames of all sequences, output_width] for `bernoulli`, else empty.
+    indices: np.ndarray  # int32 classes or labels of all sequences, for `bernoulli` empty.
+    starts: np.ndarray  # int64 [sequences], where each sequence's first frame or label is.
+    counts: np.ndarray  # int64 [sequences], its frames or labels.
 
 
 def targets_of(split: Sequences, shape: Shape) -> Targets:
@@ -104,21 +97,14 @@ def loss_and_gradient(shape, workspace, length, targets, sequence):
 
 
 @compiled
-def _finite(logits, width, outputs, length):
-    for t in range(length):
-        for a in logits[t * width : t * width + outputs]:
-            if not np.isfinite(a):
-                return False
-    return True
-
-
-@compiled
 def score(shape, workspace, length, targets, sequence):
     """Returns the score of a sequence, NaN if an output is not finite; may overwrite the logits."""
     width, outputs, logits = shape.output_width, shape.outputs, workspace.logits
     start, count = targets.starts[sequence], targets.counts[sequence]
-    if not _finite(logits, width, outputs, length):
-        return np.nan
+    for t in range(length):
+        # A sum in float64 is finite if all of its float32 numbers are, and only then.
+        if not np.isfinite(total(logits[t * width : t * width + outputs])):
+            return np.nan
     if shape.head == _BERNOULLI:
         return _bernoulli(shape, workspace, length, targets, sequence)
     errors = 0.0

@@ -27,49 +27,28 @@ HEADS = ("bernoulli", "softmax", "ctc")
 class Shape(NamedTuple):
     """Sizes and switches of a network: what compiled code is told of task and variant.
 
-    Attributes:
-        inputs: features a frame.
-        units: LSTM blocks.
-        outputs: outputs a frame.
-        head: place in `HEADS`.
-        directions: 1, or 2 if the network also reads backward.
-        width: units, padded.
-        gates: blocks of a kernel.
-        row: stride between the rows of kernels and of gate activations.
-        output_width: outputs, padded.
-        input_gate: place of the input gate's block in a kernel, in units of `width`; -1 without.
-        forget_gate: that of the forget gate.
-        block_input: that of the block input, so also the number of gates before it.
-        output_gate: that of the output gate.
-        input_peephole: place among the peepholes; -1 without.
-        forget_peephole: that of the forget gate.
-        output_peephole: that of the output gate.
-        peepholes: number of peepholes.
-        recurrent_gates: number of gates that see the previous step's gates: all or none.
-        coupled: whether the forget gate is 1 minus the input gate.
-        input_activation: whether the block input passes through tanh.
-        output_activation: whether the cell passes through tanh on its way out.
+    A place counts blocks of `width`, and is -1 for what the variant lacks.
     """
 
-    inputs: int
-    units: int
-    outputs: int
-    head: int
-    directions: int
-    width: int
-    gates: int
-    row: int
-    output_width: int
-    input_gate: int
+    inputs: int  # Features a frame.
+    units: int  # LSTM blocks.
+    outputs: int  # Outputs a frame.
+    head: int  # Place in `HEADS`.
+    directions: int  # 1, or 2 if the network also reads backward.
+    width: int  # Units, padded.
+    gates: int  # Blocks of a kernel.
+    row: int  # Stride between the rows of kernels and of gate activations.
+    output_width: int  # Outputs, padded.
+    input_gate: int  # Place of the block in a kernel.
     forget_gate: int
-    block_input: int
+    block_input: int  # So also the number of gates before it.
     output_gate: int
-    input_peephole: int
+    input_peephole: int  # Place among the peepholes.
     forget_peephole: int
     output_peephole: int
-    peepholes: int
-    recurrent_gates: int
-    coupled: bool
+    peepholes: int  # Number of peepholes.
+    recurrent_gates: int  # Number of gates that see the previous step's gates: all or none.
+    coupled: bool  # The switches of `Variant`.
     input_activation: bool
     output_activation: bool
 
@@ -77,59 +56,37 @@ class Shape(NamedTuple):
 class Parameters(NamedTuple):
     """Weights of a network (or their velocities), those of the second direction behind the first's.
 
-    Attributes:
-        kernel: [directions, inputs + 1, row], the biases last; a row is [gates, width] and a gap.
-        recurrent_kernel: [directions, width, row].
-        peephole: [directions, peepholes, width].
-        gate_recurrent_kernel: [directions, recurrent_gates, width, recurrent_gates, width].
-        output_kernel: [directions * width + 1, output_width], the biases last.
+    Shapes have D directions and W units, padded.
     """
 
-    kernel: np.ndarray
-    recurrent_kernel: np.ndarray
-    peephole: np.ndarray
-    gate_recurrent_kernel: np.ndarray
-    output_kernel: np.ndarray
+    kernel: np.ndarray  # [D, inputs + 1, row], biases last; a row is [gates, W] and a gap.
+    recurrent_kernel: np.ndarray  # [D, W, row].
+    peephole: np.ndarray  # [D, peepholes, W].
+    gate_recurrent_kernel: np.ndarray  # [D, recurrent_gates, W, recurrent_gates, W].
+    output_kernel: np.ndarray  # [D W + 1, output_width], biases last.
 
 
 class Workspace(NamedTuple):
     """What a sequence does in the network; flat float32, for sequences up to the longest.
 
-    Attributes:
-        max_frames: the length of the longest sequence.
-        inputs: [frames, inputs + 1], the last always 1.
-        noise: standard normals, [frames * inputs] and up to four more.
-        gates: pre-activations, then activations i f z o, [directions, frames, row].
-        cells: c, [directions, frames + 1, width]; row s is the cell before step s.
-        tanh_cells: h(c), [directions, frames, width].
-        gate_states: activations i f o for the gate recurrence, [directions, frames,
-            recurrent_gates, width].
-        hidden: h, [frames, directions * width + 1], the last always 1.
-        deltas: ∂loss/∂(pre-activations), as `gates`.
-        hidden_grads: ∂loss/∂h, [frames, directions * width].
-        cell_grad: ∂loss/∂c through the step after, [width].
-        gate_grads: ∂loss/∂(i f o) through the step after, [3, width]; without gate recurrence 0.
-        logits: outputs and then ∂loss/∂outputs, [frames, output_width].
-        output_buffer: one number an output, [output_width].
-        output_kernel: the output kernel, transposed.
-        ctc: for the sums over paths.
+    Shapes have D directions, T frames and W units, padded.
     """
 
-    max_frames: int
-    inputs: np.ndarray
-    noise: np.ndarray
-    gates: np.ndarray
-    cells: np.ndarray
-    tanh_cells: np.ndarray
-    gate_states: np.ndarray
-    hidden: np.ndarray
-    deltas: np.ndarray
-    hidden_grads: np.ndarray
-    cell_grad: np.ndarray
-    gate_grads: np.ndarray
-    logits: np.ndarray
-    output_buffer: np.ndarray
-    output_kernel: np.ndarray
+    max_frames: int  # Length of the longest sequence.
+    inputs: np.ndarray  # [T, inputs + 1], the last always 1.
+    noise: np.ndarray  # Standard normals, [T inputs] and up to four more.
+    gates: np.ndarray  # Pre-activations, then activations i f z o, [D, T, row].
+    cells: np.ndarray  # c, [D, T + 1, W]; row s is the cell before step s.
+    tanh_cells: np.ndarray  # h(c), [D, T, W].
+    gate_states: np.ndarray  # i f o for the gate recurrence, [D, T, recurrent_gates, W].
+    hidden: np.ndarray  # h, [T, D W + 1], the last always 1.
+    deltas: np.ndarray  # ∂loss/∂(pre-activations), as `gates`.
+    hidden_grads: np.ndarray  # ∂loss/∂h, [T, D W].
+    cell_grad: np.ndarray  # ∂loss/∂c through the step after, [W].
+    gate_grads: np.ndarray  # ∂loss/∂(i f o) through the gate recurrence, [3, W]; 0 without.
+    logits: np.ndarray  # Outputs and then ∂loss/∂outputs, [T, output_width].
+    output_buffer: np.ndarray  # One number an output, [output_width].
+    output_kernel: np.ndarray  # Transposed, [output_width, D W].
     ctc: CTCBuffers
 
 
@@ -255,14 +212,9 @@ def _views(shape: Shape, parameters: Parameters) -> list[np.ndarray]:
     directions, width, units, gates = shape.directions, shape.width, shape.units, shape.gates
 
     def by_gate(rows: np.ndarray, count: int) -> np.ndarray:
-        """[directions, count, gates, units] of rows with gaps."""
+        """[directions, count, gates, units] of rows with gaps; cutting an axis gives a view."""
         matrix = rows.reshape(directions, count, shape.row)[..., : gates * width]
-        # A view: the last axis is cut in two.
-        return np.lib.stride_tricks.as_strided(
-            matrix,
-            (directions, count, gates, units),
-            (*matrix.strides[:2], width * matrix.itemsize, matrix.itemsize),
-        )
+        return matrix.reshape(directions, count, gates, width)[..., :units]
 
     kernel = by_gate(parameters.kernel, shape.inputs + 1)
     recurrent = by_gate(parameters.recurrent_kernel, width)
@@ -273,11 +225,7 @@ def _views(shape: Shape, parameters: Parameters) -> list[np.ndarray]:
     output = parameters.output_kernel.reshape(directions * width + 1, shape.output_width)
     views = []
     for direction in range(directions):
-        views += [
-            kernel[direction, :-1],
-            recurrent[direction, :units],
-            kernel[direction, -1],
-        ]
+        views += [kernel[direction, :-1], recurrent[direction, :units], kernel[direction, -1]]
         if shape.peepholes:
             views.append(peephole[direction])
         if shape.recurrent_gates:

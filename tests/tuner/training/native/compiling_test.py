@@ -1,4 +1,4 @@
-"""Where machine code is kept, and when it goes."""
+"""Where machine code is cached, and when it goes."""
 
 from __future__ import annotations
 

@@ -9,94 +9,42 @@ Numbers of columns are multiples of `LANES`; `tuner.training.native.memory` pads
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from tuner.training.native.compiling import compiled, inlined
+from tuner.training.native.compiling import compiled
 from tuner.training.native.simd.tiles import (
     add_dots,
     add_rows,
-    assign_tile,
-    nesterov_tile,
+    assign_one,
+    assign_two,
+    nesterov_one,
+    nesterov_two,
     transpose_tile,
 )
 from tuner.training.native.simd.vectors import LANES
 
 
-def _product(tile: Callable[[int, int], Any]) -> Any:
-    """Makes a product of whole matrices from one of tiles."""
-    # 6 x 2 sums, 2 vectors of B and one element of A fill the 16 registers of AVX2; the smaller
-    # tiles are for what is left at the edges.
-    tile_6x2, tile_5x2, tile_4x2, tile_3x2, tile_2x2, tile_1x2 = (
-        tile(rows, 2) for rows in (6, 5, 4, 3, 2, 1)
-    )
-    tile_6x1, tile_3x1, tile_1x1 = (tile(rows, 1) for rows in (6, 3, 1))
-
-    @inlined
-    def two_vectors(out, at, a, a_at, a_row, b, b_at, rows, count):
-        whole = rows - rows % 6
-        for r in range(0, whole, 6):
-            tile_6x2(out, at + r * out.row, a, a_at + r * a_row, b, b_at, count)
-        at, a_at, rest = at + whole * out.row, a_at + whole * a_row, rows - whole
-        if rest == 5:
-            tile_5x2(out, at, a, a_at, b, b_at, count)
-        elif rest == 4:
-            tile_4x2(out, at, a, a_at, b, b_at, count)
-        elif rest == 3:
-            tile_3x2(out, at, a, a_at, b, b_at, count)
-        elif rest == 2:
-            tile_2x2(out, at, a, a_at, b, b_at, count)
-        elif rest == 1:
-            tile_1x2(out, at, a, a_at, b, b_at, count)
-
-    @inlined
-    def one_vector(out, at, a, a_at, a_row, b, b_at, rows, count):
-        r = 0
-        while rows - r >= 6:
-            tile_6x1(out, at + r * out.row, a, a_at + r * a_row, b, b_at, count)
-            r += 6
-        if rows - r >= 3:
-            tile_3x1(out, at + r * out.row, a, a_at + r * a_row, b, b_at, count)
-            r += 3
-        while r < rows:
-            tile_1x1(out, at + r * out.row, a, a_at + r * a_row, b, b_at, count)
-            r += 1
-
-    @inlined
-    def product(out, a, a_row, b, rows, columns, count):
-        n = 0
-        while columns - n >= 2 * LANES:
-            two_vectors(out, out.at + n, a, a.at, a_row, b, b.at + n, rows, count)
-            n += 2 * LANES
-        if n < columns:
-            one_vector(out, out.at + n, a, a.at, a_row, b, b.at + n, rows, count)
-
-    return product
-
-
-_assign = _product(assign_tile)
-_nesterov = _product(nesterov_tile)
-
-
 @compiled
 def assign_product(c, a, b, rows, columns, count):
     """Computes C = A B for A [rows, count] and B [count, columns]; all are a `Matrix`."""
-    _assign(c, a, a.row, b, rows, columns, count)
+    n = 0
+    while columns - n >= 2 * LANES:
+        assign_two(c, c.at + n, a, a.at, b, b.at + n, rows, count)
+        n += 2 * LANES
+    if n < columns:
+        assign_one(c, c.at + n, a, a.at, b, b.at + n, rows, count)
 
 
 @compiled
 def nesterov_update(update, a, b, rows, columns, count):
     """Moves weights [rows, columns] by the gradient Aᵀ B, for A [count, rows], B [count, columns].
 
-    Args:
-        update: an `Update`.
-        a: a `Matrix`.
-        b: a `Matrix`.
-        rows: rows of the weights.
-        columns: their columns.
-        count: how many outer products the gradient is the sum of.
+    Weights are an `Update`, A and B a `Matrix`.
     """
-    _nesterov(update, a, 1, b, rows, columns, count)
+    n = 0
+    while columns - n >= 2 * LANES:
+        nesterov_two(update, update.at + n, a, a.at, b, b.at + n, rows, count)
+        n += 2 * LANES
+    if n < columns:
+        nesterov_one(update, update.at + n, a, a.at, b, b.at + n, rows, count)
 
 
 @compiled

@@ -10,7 +10,7 @@ left alone writes the sums to memory at every k, which halves the rate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,11 +35,6 @@ class Matrix(NamedTuple):
     """A matrix in a flat float32 array: element (r, n) is `data[at + r row + n]`.
 
     A sequence that is read backward begins at its last row and has a negative stride.
-
-    Attributes:
-        data: the array.
-        at: where the matrix begins.
-        row: stride between rows.
     """
 
     data: np.ndarray
@@ -48,15 +43,9 @@ class Matrix(NamedTuple):
 
 
 class Update(NamedTuple):
-    """Weights that a gradient is to move, a `Matrix` with a second array, by Nesterov's momentum.
+    """A matrix of weights that a gradient is to move by Nesterov's momentum.
 
-    Attributes:
-        weights: holds the matrix.
-        at: where it begins, in both arrays.
-        row: stride between rows.
-        velocities: those of the weights.
-        momentum: float32.
-        rate: learning rate, float32.
+    The velocities are at the same places of another array; momentum and learning rate are float32.
     """
 
     weights: np.ndarray
@@ -69,6 +58,7 @@ class Update(NamedTuple):
 
 _ZERO = ir.Constant(VECTOR, None)
 _INDEX = ir.IntType(64)
+_ONE = _INDEX(1)
 _MASK = ir.VectorType(ir.IntType(32), LANES)
 
 
@@ -132,8 +122,7 @@ def _tile(
         transposed: whether to take Aᵀ.
     """
     (a, a_at, a_row), (b, b_at, b_row) = left, right
-    one = _INDEX(1)
-    r_stride, k_stride = (one, a_row) if transposed else (a_row, one)
+    r_stride, k_stride = (_ONE, a_row) if transposed else (a_row, _ONE)
     sums = _slots(builder, rows * vectors)
     with cgutils.for_range(builder, count) as loop:
         a_k = builder.add(a_at, builder.mul(loop.index, k_stride))
@@ -148,87 +137,104 @@ def _tile(
     return [builder.load(slot) for slot in sums]
 
 
-def assign_tile(rows: int, vectors: int) -> Any:
-    """Makes the routine C = A B for a tile of `rows` rows and `vectors` times `LANES` columns."""
-
-    @intrinsic
-    def tile(typingctx, c, at, a, a_at, b, b_at, count):
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            (out, _, row), (left, _, a_row), (right, _, b_row) = (
-                _fields(context, builder, signature.args[place], values[place])
-                for place in (0, 2, 4)
-            )
-            sums = _tile(
-                builder, rows, vectors, (left, values[3], a_row), (right, values[5], b_row),
-                values[6], False,
-            )  # fmt: skip
-            places = _places(builder, rows, vectors, values[1], row)
-            for place, value in zip(places, sums, strict=True):
-                emit_store(builder, value, out, place)
-            return context.get_dummy_value()
-
-        index = types.intp
-        return types.void(c, index, a, index, b, index, index), generate
-
-    return tile
+def _emit_assign(
+    builder: Any, out: Any, at: Any, rows: int, vectors: int, tile: Callable[[], list[Any]]
+) -> None:
+    """Writes a tile into a `Matrix`."""
+    data, _, row = out
+    for value, place in zip(tile(), _places(builder, rows, vectors, at, row), strict=True):
+        emit_store(builder, value, data, place)
 
 
 def _emit_nesterov(
-    builder: Any, weights: Any, velocities: Any, place: Any, gradient: Any, momentum: Any, down: Any
+    builder: Any, out: Any, at: Any, rows: int, vectors: int, tile: Callable[[], list[Any]]
 ) -> None:
-    """Moves a vector of weights by momentum and by `down`, minus the rate, times the gradient."""
-    change = builder.fmul(down, gradient)
-    velocity = emit_multiply_add(builder, momentum, emit_load(builder, velocities, place), change)
-    emit_store(builder, velocity, velocities, place)
-    moved = builder.fadd(emit_load(builder, weights, place), change)
-    emit_store(builder, emit_multiply_add(builder, momentum, velocity, moved), weights, place)
+    """Takes a tile as a gradient g and moves weights and velocities of an `Update`.
 
-
-def nesterov_tile(rows: int, vectors: int) -> Any:
-    """Makes the routine that takes a tile of Aᵀ B as a gradient and moves weights by it.
-
-        v ← momentum v - rate Aᵀ B,   w ← w + momentum v - rate Aᵀ B
+        v ← momentum v - rate g,   w ← w + momentum v - rate g
 
     This is Nesterov's momentum as Keras has it.
     """
+    weights, _, row, velocities, momentum, rate = out
+    # They come from a far cache: asked for now, they are here when the sums are done.
+    for place in _starts(builder, rows, at, row):
+        _prefetch(builder, weights, place)
+        _prefetch(builder, velocities, place)
+    gradients = tile()
+    factor, down = emit_splat(builder, momentum), emit_splat(builder, builder.fneg(rate))
+    for gradient, place in zip(gradients, _places(builder, rows, vectors, at, row), strict=True):
+        change = builder.fmul(down, gradient)
+        velocity = emit_multiply_add(builder, factor, emit_load(builder, velocities, place), change)
+        emit_store(builder, velocity, velocities, place)
+        moved = builder.fadd(emit_load(builder, weights, place), change)
+        emit_store(builder, emit_multiply_add(builder, factor, velocity, moved), weights, place)
+
+
+# 6 x 2 sums, 2 vectors of B and one element of A fill the 16 registers of AVX2.
+_ROWS = 6
+
+
+def _columns(emit: Callable[..., None], transposed: bool, vectors: int) -> Any:
+    """Makes the routine that gives some vectors of columns of a product to `emit`, tile by tile.
+
+    It is called with an output, A and B, each with the place where the columns, or what they need,
+    begin; and with the number of rows and the inner dimension.
+    """
 
     @intrinsic
-    def tile(typingctx, update, at, a, a_at, b, b_at, count):
+    def columns(typingctx, out, at, a, a_at, b, b_at, rows, count):
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            (weights, _, row, velocities, momentum, rate), (left, _, a_row), (right, _, b_row) = (
+            fields, (left, _, a_row), (right, _, b_row) = (
                 _fields(context, builder, signature.args[place], values[place])
                 for place in (0, 2, 4)
             )
-            # They come from a far cache: asked for now, they are here when the sums are done.
-            for place in _starts(builder, rows, values[1], row):
-                _prefetch(builder, weights, place)
-                _prefetch(builder, velocities, place)
-            sums = _tile(
-                builder, rows, vectors, (left, values[3], a_row), (right, values[5], b_row),
-                values[6], True,
-            )  # fmt: skip
-            factors = emit_splat(builder, momentum), emit_splat(builder, builder.fneg(rate))
-            places = _places(builder, rows, vectors, values[1], row)
-            for place, gradient in zip(places, sums, strict=True):
-                _emit_nesterov(builder, weights, velocities, place, gradient, *factors)
+            r_stride = _ONE if transposed else a_row
+
+            def emit_rows(number: int, first: Any) -> None:
+                a_at = builder.add(values[3], builder.mul(first, r_stride))
+                emit(
+                    builder, fields, builder.add(values[1], builder.mul(first, fields[2])), number,
+                    vectors,
+                    lambda: _tile(
+                        builder, number, vectors, (left, a_at, a_row), (right, values[5], b_row),
+                        values[7], transposed,
+                    ),
+                )  # fmt: skip
+
+            blocks = builder.sdiv(values[6], _INDEX(_ROWS))
+            with cgutils.for_range(builder, blocks) as loop:
+                emit_rows(_ROWS, builder.mul(loop.index, _INDEX(_ROWS)))
+            whole = builder.mul(blocks, _INDEX(_ROWS))
+            done = builder.append_basic_block()
+            rest = builder.switch(builder.sub(values[6], whole), done)
+            for number in range(1, _ROWS):
+                rest.add_case(_INDEX(number), builder.append_basic_block())
+                builder.position_at_end(rest.cases[-1][1])
+                emit_rows(number, whole)
+                builder.branch(done)
+            builder.position_at_end(done)
             return context.get_dummy_value()
 
         index = types.intp
-        return types.void(update, index, a, index, b, index, index), generate
+        return types.void(out, index, a, index, b, index, index, index), generate
 
-    return tile
+    return columns
+
+
+assign_one, assign_two = (_columns(_emit_assign, False, vectors) for vectors in (1, 2))
+"""One and two vectors of columns of C = A B."""
+
+nesterov_one, nesterov_two = (_columns(_emit_nesterov, True, vectors) for vectors in (1, 2))
+"""One and two vectors of columns of weights, moved by the gradient Aᵀ B."""
 
 
 @intrinsic
 def nesterov_step(typingctx, update, at, gradient):
-    """Moves the vector of weights at an index by a gradient, as `nesterov_tile` does."""
+    """Moves the vector of weights at an index by a gradient."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        weights, _, _, velocities, momentum, rate = _fields(
-            context, builder, signature.args[0], values[0]
-        )
-        factors = emit_splat(builder, momentum), emit_splat(builder, builder.fneg(rate))
-        _emit_nesterov(builder, weights, velocities, values[1], values[2], *factors)
+        fields = _fields(context, builder, signature.args[0], values[0])
+        _emit_nesterov(builder, fields, values[1], 1, 1, lambda: [values[2]])
         return context.get_dummy_value()
 
     return types.void(update, types.intp, vector), generate

@@ -78,7 +78,7 @@ def emit_load(builder: Any, data: Any, index: Any) -> Any:
 
 
 def emit_store(builder: Any, value: Any, data: Any, index: Any) -> None:
-    """Stores a vector, likewise anywhere."""
+    """Stores a vector, at any place too."""
     builder.store(value, _pointer(builder, data, index), align=4)
 
 

@@ -8,49 +8,38 @@ import numpy as np
 import pytest
 import scipy.special
 
-from tuner.training.native.compiling import compiled
+from tuner.training.native.compiling import compiled, inlined
 from tuner.training.native.simd import functions
 from tuner.training.native.simd.vectors import LANES, load, store
 
 
-@compiled
-def exp(x, y):
-    for place in range(0, len(x), LANES):
-        store(y, place, functions.exp(load(x, place)))
+def over(function: object) -> object:
+    """A loop that applies a function of vectors to an array."""
+
+    @compiled
+    def loop(x, y):
+        for place in range(0, len(x), LANES):
+            store(y, place, function(load(x, place)))
+
+    return loop
 
 
-@compiled
-def sigmoid(x, y):
-    for place in range(0, len(x), LANES):
-        store(y, place, functions.sigmoid(load(x, place)))
+@inlined
+def softplus(x):
+    return functions.softplus_and_sigmoid(x)[0]
 
 
-@compiled
-def tanh(x, y):
-    for place in range(0, len(x), LANES):
-        store(y, place, functions.tanh(load(x, place)))
-
-
-@compiled
-def softplus(x, y):
-    for place in range(0, len(x), LANES):
-        value, _ = functions.softplus_and_sigmoid(load(x, place))
-        store(y, place, value)
-
-
-@compiled
-def derivative_of_softplus(x, y):
-    for place in range(0, len(x), LANES):
-        _, value = functions.softplus_and_sigmoid(load(x, place))
-        store(y, place, value)
+@inlined
+def derivative_of_softplus(x):
+    return functions.softplus_and_sigmoid(x)[1]
 
 
 CASES = {
-    "exp": (exp, np.exp),
-    "sigmoid": (sigmoid, scipy.special.expit),
-    "tanh": (tanh, np.tanh),
-    "softplus": (softplus, lambda x: np.logaddexp(0.0, x)),
-    "derivative of softplus": (derivative_of_softplus, scipy.special.expit),
+    "exp": (over(functions.exp), np.exp),
+    "sigmoid": (over(functions.sigmoid), scipy.special.expit),
+    "tanh": (over(functions.tanh), np.tanh),
+    "softplus": (over(softplus), lambda x: np.logaddexp(0.0, x)),
+    "derivative of softplus": (over(derivative_of_softplus), scipy.special.expit),
 }
 
 # Every 4,099th float there is, and all near zero crossings of the range reduction.
