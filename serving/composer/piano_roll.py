@@ -66,7 +66,7 @@ def svg(roll: Roll, given: int, title: str) -> str:
             "width": str(width),
             "height": str(bottom + _BOTTOM),
             "role": "img",
-            "aria-labeledby": "title description",
+            "aria-labelledby": "title description",
         },
     )
     _add(root, "title", {"id": "title"}, title)

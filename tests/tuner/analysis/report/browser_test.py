@@ -316,7 +316,7 @@ def test_on_paper_nothing_is_cut(browser: Browser, single: pathlib.Path) -> None
     browser.open(single, PAPER, scheme="dark", media="print")
     assert browser.overflow == 0
     cut = "return [...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > innerWidth)"
-    assert browser.run(f"{cut}.map(e => e.getAttribute('aria-labeledby'))") == []
+    assert browser.run(f"{cut}.map(e => e.getAttribute('aria-labelledby'))") == []
     assert not browser.find("nav").is_displayed()
     color = "return getComputedStyle(document.body).color"
     assert browser.run(color) == "rgb(27, 31, 36)"

@@ -42,7 +42,7 @@ def test_every_figure_is_there_and_names_itself() -> None:
         assert root.tag == "{http://www.w3.org/2000/svg}svg" and root.get("role") == "img"
         assert root.get("viewBox", "").startswith("0 0 648 ")
         by_id = {one.get("id"): one.text or "" for one in root.iter() if one.get("id")}
-        title, description = root.attrib["aria-labeledby"].split()
+        title, description = root.attrib["aria-labelledby"].split()
         assert by_id[title] == figure.title
         assert len(by_id[description]) > 40 and "nan" not in by_id[description]
         assert figure.caption.endswith(".") and "  " not in figure.caption

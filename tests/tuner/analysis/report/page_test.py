@@ -199,7 +199,7 @@ def test_a_number_is_not_torn_at_the_end_of_a_line() -> None:
 
 def test_two_studies_of_the_same_trials_have_ids_of_their_own() -> None:
     svg = (
-        '<svg aria-labeledby="axes-0123abcd-title axes-0123abcd-description">'
+        '<svg aria-labelledby="axes-0123abcd-title axes-0123abcd-description">'
         '<title id="axes-0123abcd-title"/><desc id="axes-0123abcd-description"/>'
         '<path id="axes-0123abcd-m1"/><use href="#axes-0123abcd-m1"/></svg>'
     )
@@ -208,7 +208,7 @@ def test_two_studies_of_the_same_trials_have_ids_of_their_own() -> None:
     ids = found.values("id")
     assert len(set(ids)) == len(ids)
     assert "#a-axes-0123abcd-m1" in found.values("href")
-    assert "b-axes-0123abcd-title b-axes-0123abcd-description" in found.values("aria-labeledby")
+    assert "b-axes-0123abcd-title b-axes-0123abcd-description" in found.values("aria-labelledby")
 
 
 def test_claims_stand_beside_the_papers() -> None:
@@ -237,7 +237,7 @@ def test_links_and_ids(kind: str) -> None:
     ids = found.values("id")
     assert len(set(ids)) == len(ids)
     links = [address[1:] for address in found.values("href") if address.startswith("#")]
-    described = " ".join(found.values("aria-labeledby") + found.values("aria-describedby"))
+    described = " ".join(found.values("aria-labelledby") + found.values("aria-describedby"))
     for target in links + described.split() + found.values("data-trials"):
         assert target in ids, target
     assert [tag for tag, _ in found.tags].count("h1") == 1

@@ -136,7 +136,7 @@ def _describe(root: ElementTree.Element, prefix: str, title: str, description: s
             parent.remove(element)
     root.set("style", f"stroke-linejoin: round; stroke-linecap: butt; {style.FONT}")
     root.set("role", "img")
-    root.set("aria-labeledby", f"{prefix}title {prefix}description")
+    root.set("aria-labelledby", f"{prefix}title {prefix}description")
     words = (("title", title), ("desc", description))
     for place, (tag, text) in enumerate(words):
         element = ElementTree.Element(f"{{{_SVG}}}{tag}")
