@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable
+import math
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from common import files
-from serving.sources import CARD, MODEL
+from common.errors import InputError
+from serving.sources import CARD, MODEL, study_sha256
 from tuner.study.ledger import best_first
-from tuner.training import network
-from tuner.training.protocol import Problem, TrialRecord
+from tuner.training import engines, network
+from tuner.training.protocol import Problem, TrialRecord, TrialResult
 from tuner.training.trial_state import Weights
 
-KEPT = 10
-"""Of how many trials of a variant the weights are kept."""
+MODELS = 10
+"""Of how many trials of a variant there are weights: the best."""
+
+TOLERANCE = 0.01
+"""Relative difference that rounding on another processor may make over a whole trial."""
 
 
 def card(entry: TrialRecord, problem: Problem) -> dict[str, Any]:
@@ -96,7 +102,7 @@ class Models:
         Raises:
             OSError: if the disk is full or the folder read-only.
         """
-        if entry not in best_first([*others, entry])[:KEPT]:
+        if entry not in best_first([*others, entry])[:MODELS]:
             return
         model = self._network(entry)
         model.set_weights(weights)
@@ -114,7 +120,7 @@ class Models:
         ranked = best_first(entries)
         if not ranked:
             return
-        for entry in ranked[KEPT:]:
+        for entry in ranked[MODELS:]:
             self._weights_path(entry.trial.index).unlink(missing_ok=True)
         best = ranked[0]
         wanted = card(best, self._problem)
@@ -153,3 +159,70 @@ def _save_weights(path: Path, model: keras.Model) -> None:
 def _size(model: keras.Model) -> int:
     """More bytes than a file of the model's weights has."""
     return 2**20 + 8 * int(model.count_params())
+
+
+def train_again(
+    entries: Mapping[str, Sequence[TrialRecord]],
+    facts: Mapping[str, Any],
+    problem: Problem,
+    out: Path,
+) -> Iterator[tuple[Path, TrialResult]]:
+    """Trains the best trial of each variant and writes its model, unless it is there.
+
+    Args:
+        entries: finished trials of a study by variant.
+        facts: `study.json` of that study.
+        problem: what they were trained for.
+        out: folder of the models; `<task>-<code>` is added to it, with the files of
+            `serving.sources.MODEL` and `CARD`.
+
+    Yields:
+        The folder of each new model and its trial's result.
+
+    Raises:
+        InputError: if a trial ends with another validation score than the study recorded.
+    """
+    for code, finished in entries.items():
+        best = best_first(finished)[0]
+        folder = out / f"{problem.task.name}-{code}"
+        if _is_of(folder, best):
+            continue
+        trainer = engines.choose("auto", problem, best.trial).trainer(problem)
+        (result,) = trainer.train([best.trial])
+        received, expected = result.result.validation.mean, best.result.validation.mean
+        if not math.isclose(received, expected, rel_tol=TOLERANCE):
+            raise InputError(
+                f"{folder.name}: expected the validation score of the study, {expected:.4f}. "
+                f"Received: {received:.4f}"
+            )
+        _write(folder, result, problem, facts)
+        yield folder, result
+
+
+def _is_of(folder: Path, entry: TrialRecord) -> bool:
+    """Whether a folder holds the model of a trial."""
+    try:
+        card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    trial = entry.trial
+    return (card["variant"], card["seed"], card["hyperparameters"]) == (
+        trial.variant,
+        trial.seed,
+        dict(trial.values),
+    )
+
+
+def _write(
+    folder: Path, result: TrialResult, problem: Problem, facts: Mapping[str, Any]
+) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        weights = Path(scratch) / "best.weights.h5"
+        models = Models(problem, folder, lambda _: weights)
+        record = TrialRecord(result.trial, result.result)
+        models.save_weights(record, result.weights, [])
+        models.update([record])
+    path = folder / CARD
+    card = json.loads(path.read_text(encoding="utf-8"))
+    card["study_sha256"] = study_sha256(facts)
+    files.write_text(path, json.dumps(card, indent=2) + "\n")

@@ -14,8 +14,8 @@ import pytest
 from common.errors import InputError
 from serving import sources
 from tests.tuner import tiny
-from tuner import pretrain
 from tuner.analysis.trials.records import Records
+from tuner.study import models
 from tuner.training.protocol import TrialRecord, TrialResult
 
 PROBLEM = tiny.problem()
@@ -25,6 +25,10 @@ def records(entries: Mapping[str, tuple[TrialRecord, ...]]) -> Records:
     facts = {"task": "tiny", "protocol": dataclasses.asdict(tiny.PROTOCOL)}
     nothing: dict[str, tuple[()]] = {code: () for code in entries}
     return Records("tiny", facts, entries, nothing, nothing)
+
+
+def train_again(study: Records, out: Path) -> list[tuple[Path, TrialResult]]:
+    return list(models.train_again(study.entries, study.facts, PROBLEM, out))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +57,7 @@ def study(outcomes: dict[str, list[TrialResult]]) -> Records:
 def test_the_best_trial_of_each_variant_gives_its_model_again(
     study: Records, outcomes: dict[str, list[TrialResult]], tmp_path: Path
 ) -> None:
-    made = dict(pretrain.train_again(study, PROBLEM, tmp_path))
+    made = dict(train_again(study, tmp_path))
     assert sorted(folder.name for folder in made) == ["tiny-NIG", "tiny-V"]
     model = keras.models.load_model(tmp_path / "tiny-V" / "model.keras")
     for weight, expected in zip(model.get_weights(), outcomes["V"][1].weights, strict=True):
@@ -63,7 +67,7 @@ def test_the_best_trial_of_each_variant_gives_its_model_again(
     assert (card["trial"], card["seed"], card["data"]["name"]) == (1, 12, "tiny music")
     assert card["study_sha256"] == sources.study_sha256(study.facts)
 
-    assert list(pretrain.train_again(study, PROBLEM, tmp_path)) == []
+    assert train_again(study, tmp_path) == []
 
 
 def test_another_score_than_was_written_down_is_refused(study: Records, tmp_path: Path) -> None:
@@ -71,5 +75,5 @@ def test_another_score_than_was_written_down_is_refused(study: Records, tmp_path
     score = dataclasses.replace(best.result.validation, mean=best.result.validation.mean * 1.1)
     wrong = TrialRecord(best.trial, dataclasses.replace(best.result, validation=score))
     with pytest.raises(InputError, match=r"tiny-V: expected the validation score of the study"):
-        list(pretrain.train_again(records({"V": (wrong,)}), PROBLEM, tmp_path))
+        train_again(records({"V": (wrong,)}), tmp_path)
     assert list(tmp_path.iterdir()) == []
