@@ -184,14 +184,15 @@ lint-build:
 
 # Debian's Bazel 4.2, with no network: third_party/offline stands in for what Bazel would fetch.
 # A cached pass proves nothing, hence --cache_test_results=no. The native engine is compiled once for
-# all targets: their sandboxes share the folder of its machine code.
+# all targets: their sandboxes share the folder of its machine code. (--test_env belongs to the build's
+# configuration, too: alike, nothing is analyzed twice.)
 BAZEL_TESTS := //...
 
 .PHONY: bazel-test
 bazel-test: $(INSTALLED) bazel-4 ## `bazel build //...` and `bazel test //...` offline, with Debian's Bazel
 	export PYTHON_BIN_PATH="$$PWD/$(BIN)/python" NUMBA_CACHE_DIR="$$(mktemp -d)"; \
 	trap 'third_party/offline/bazel.sh shutdown; rm -rf "$$NUMBA_CACHE_DIR"' EXIT; \
-	third_party/offline/bazel.sh build //...; \
+	third_party/offline/bazel.sh build //... --test_env=NUMBA_CACHE_DIR; \
 	third_party/offline/bazel.sh test $(BAZEL_TESTS) --cache_test_results=no --test_env=NUMBA_CACHE_DIR \
 	  --sandbox_writable_path="$$NUMBA_CACHE_DIR" $(BAZEL_ARGS)
 

@@ -123,15 +123,19 @@ def clock_seconds(samples: Sequence[Row]) -> float:
 def _summary(entries: Sequence[TrialRecord], samples: Sequence[Row]) -> Row:
     """Says what was measured and what follows for the whole study."""
     from benchmarks.cost_model import CostModel, epochs_of
-    from tuner.study.plan import Plan
+    from tuner.search.samplers import SearchProblem
+    from tuner.search.samplers.random import RandomSampler
     from tuner.study.presets import PRESETS
-    from tuner.tasks.task import find_task
-    from tuner.training.protocol import Protocol
     from zoo.variants import VARIANTS
 
     preset = PRESETS["paper"]
-    plan = Plan(tuple(VARIANTS), preset.trials, Protocol(), preset.space, seed=1)
-    trials = plan.all_trials(find_task("music"))
+    problem = SearchProblem(preset.space, 1, "music", tuple(VARIANTS), preset.trials)
+    sampler = RandomSampler(problem)
+    trials = [
+        sampler.propose(variant, index, [])
+        for variant in VARIANTS
+        for index in range(preset.trials)
+    ]
     model = CostModel(entries)
     epochs = [epochs_of(entry) for entry in entries]
     wall = clock_seconds(samples)
