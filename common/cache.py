@@ -5,9 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+from common.command_line import log
 from common.errors import DownloadError, reason
+
+_Data = TypeVar("_Data")
 
 FOLDER_VARIABLE = "LSTM_ODYSSEY_CACHE"
 
@@ -21,6 +26,40 @@ def folder() -> Path:
 
     named = os.environ.get(FOLDER_VARIABLE)
     return Path(os.path.expanduser(named)) if named else Path(pooch.os_cache("lstm-odyssey"))
+
+
+def read_or_build(
+    file_name: str,
+    read: Callable[[Path], _Data | None],
+    build: Callable[[], _Data],
+    write: Callable[[Path, _Data], None],
+    message: str,
+) -> tuple[_Data, str]:
+    """Reads data out of the folder, or builds them and writes them there.
+
+    Args:
+        file_name: where they lie.
+        read: reads them; None if they are not there, damaged or others.
+        build: makes them.
+        write: writes them to a path.
+        message: is logged before they are built.
+
+    Returns:
+        The data, and words that say where they came from.
+    """
+    path = folder() / file_name
+    data = read(path)
+    if data is not None:
+        return data, f"read from {path}"
+    log(message)
+    data = build()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, data)
+    except OSError as error:
+        log(f"{path} could not be kept: {reason(error)}")
+        return data, "built now"
+    return data, f"read from {path}"
 
 
 @dataclasses.dataclass(frozen=True)

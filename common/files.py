@@ -112,15 +112,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_folder(path: Path, write: Callable[[Path], None], *, size: int = 0) -> None:
-    """Writes a whole folder so that `path` never holds half of it.
+    """Writes a whole folder so that `path` never holds half of it; otherwise as `write_file`.
 
     Args:
-        path: where the folder shall be; an existing one there is replaced, its parent must exist.
+        path: where the folder shall be; an existing one there is replaced.
         write: fills the (temporary) folder whose path it is given.
         size: bytes that must be free before anything is written.
-
-    Raises:
-        OSError: if the disk is full or the parent is read-only; `path` is then as it was.
     """
     with _written_folder(path, write, size) as temporary:
         if path.exists():
@@ -138,11 +135,6 @@ def write_new_folder(path: Path, write: Callable[[Path], None], *, size: int = 0
 
     Whoever writes the same one at the same time, one of the two has it whole and the other an
     error.
-
-    Args:
-        path: as for `write_folder`.
-        write: likewise.
-        size: likewise.
 
     Raises:
         FileExistsError: if there is a folder with something in it by then, or a file.

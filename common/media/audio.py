@@ -126,15 +126,9 @@ def _sphere_samples(header: bytes) -> int:
 
 
 def write_sphere(path: Path, samples: Samples) -> None:
-    """Writes a SPHERE file as TIMIT has them, without the name of a database.
+    """Writes int16 `[samples]` at 16 kHz as TIMIT has them, without the name of a database.
 
-    Args:
-        path: a file in a folder that is still being built (`common.files.write_folder`).
-        samples: int16 `[samples]`, 16 kHz.
-
-    Raises:
-        ValueError: if the samples are of another type or shape.
-        OSError: if it cannot be written.
+    In a folder that is still being built (`common.files.write_folder`).
     """
     if samples.dtype != np.int16 or samples.ndim != 1:
         raise ValueError(
@@ -217,10 +211,8 @@ def _fetch_by_tensorflow(address: str, obstacle: str) -> bytes:
 def decode(path: str) -> tuple[Samples, int]:
     """Decodes a file that soundfile does not know by tensorflow-io.
 
-    Args:
-        path: audio with one channel in a format that tensorflow-io knows by its first bytes: WAV,
-            FLAC, Ogg Vorbis and MP3, which soundfile reads better; and, where FFmpeg's libraries
-            2.8 to 4.2 are installed, AAC in MP4, which it does not.
+    It knows WAV, FLAC, Ogg Vorbis and MP3, which soundfile reads better; and, where FFmpeg's
+    libraries 2.8 to 4.2 are installed, AAC in MP4, which it does not.
 
     Returns:
         int16 `[samples]`, and the sample rate, Hz.
@@ -253,13 +245,9 @@ def decode(path: str) -> tuple[Samples, int]:
 
 
 def _tensorflow_io() -> Any:
-    """Imports tensorflow-io and makes sure that it works.
+    """Imports tensorflow-io and makes sure that it works; if not, ImportError says why in one line.
 
-    Its last release loads its native library under TensorFlow 2.16 and 2.17 only, so it is imported
-    when a file needs it.
-
-    Raises:
-        ImportError: if it does not; its text is one line for people.
+    Its last release loads its native library under TensorFlow 2.16 and 2.17 only.
     """
     start_tensorflow()
     import tensorflow as tf

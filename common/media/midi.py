@@ -58,13 +58,7 @@ def pitch_name(pitch: int) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Note:
-    """A note of a MIDI file.
-
-    Attributes:
-        pitch: MIDI number.
-        start: tick at which it is struck.
-        end: tick at which it is released.
-    """
+    """A note of a MIDI file: its pitch, and the ticks at which it is struck and released."""
 
     pitch: int
     start: int

@@ -114,3 +114,31 @@ def test_folder_of_the_user_without_the_variable(monkeypatch):
     monkeypatch.delenv(cache.FOLDER_VARIABLE)
 
     assert cache.folder().name == "lstm-odyssey"
+
+
+def read_or_build(built):
+    """Data that are built as `built`, and where they came from."""
+
+    def read(path):
+        return path.read_text() if path.is_file() and path.read_text() != "damaged" else None
+
+    return cache.read_or_build(
+        "data.txt", read, lambda: built, lambda path, data: path.write_text(data) and None, "Soon."
+    )
+
+
+def test_data_are_built_once_and_again_if_they_are_damaged(cache_folder, capsys):
+    path = cache_folder / "data.txt"
+    assert read_or_build("one") == ("one", f"read from {path}")
+    assert capsys.readouterr().err == "Soon.\n"
+    assert read_or_build("two") == ("one", f"read from {path}")
+    assert capsys.readouterr().err == ""
+    path.write_text("damaged")
+    assert read_or_build("three") == ("three", f"read from {path}")
+    assert path.read_text() == "three"
+
+
+def test_data_that_cannot_be_kept_are_used_all_the_same(cache_folder, capsys):
+    cache_folder.write_text("a file where the folder should be")
+    assert read_or_build("one") == ("one", "built now")
+    assert capsys.readouterr().err.endswith("could not be kept: File exists\n")

@@ -7,6 +7,7 @@ the accelerators that belongs to the workers.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import subprocess
 import sys
@@ -20,7 +21,8 @@ import numpy as np
 from common import machine
 from common.command_line import start_tensorflow
 from common.errors import InputError, one_line
-from tuner.tasks.sequences import cut
+from tuner.tasks.sequences import Sequences, cut
+from tuner.tasks.task import Corpus, DatasetInfo
 
 # Of raw numbers in one call, padding included: two minutes of audio.
 _NUMBERS_A_BATCH = 2**21
@@ -63,10 +65,7 @@ class Extraction:
         return [features[index] for index in range(len(raw))]
 
     def run(self, raw: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Computes features in a process of its own; see `compute`.
-
-        Returns:
-            float32 `[frames, features]` of each sequence; views of one array.
+        """Computes features, views of one array, in a process of its own; see `compute`.
 
         Raises:
             InputError: if the process fails.
@@ -106,13 +105,9 @@ class Extraction:
 
 
 def statistics(features: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Computes mean and variance of each feature over the frames of all sequences.
+    """Computes mean and variance of each feature, float32, over the frames of all sequences.
 
-    Args:
-        features: float32 `[frames, features]` of each.
-
-    Returns:
-        float32 `[features]` both; the variance of a feature that never changes is 1.
+    The variance of a feature that never changes is 1.
 
     Example:
         >>> statistics([np.array([[1, 7]], np.float32), np.array([[3, 7]], np.float32)])
@@ -126,11 +121,30 @@ def statistics(features: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(mean, np.float32), np.asarray(variance, np.float32)
 
 
-def normalize(features: Sequence[np.ndarray], mean: np.ndarray, variance: np.ndarray) -> None:
-    """Gives features zero mean and unit variance, in place."""
+def corpus_of(
+    dataset: DatasetInfo,
+    extraction: Extraction,
+    features: Sequence[np.ndarray],
+    targets: Mapping[str, Sequence[np.ndarray]],
+) -> Corpus:
+    """Makes a corpus of features, which get mean 0 and variance 1 over the training set, in place.
+
+    Args:
+        dataset: which data this is.
+        extraction: what made the features.
+        features: float32 `[frames, features]` of each sequence, split by split.
+        targets: those of each split.
+    """
+    mean, variance = statistics(features[: len(targets["train"])])
     for one in features:
         one -= mean
         one /= np.sqrt(variance)
+    inputs = iter(features)
+    splits = {
+        split: Sequences(tuple(itertools.islice(inputs, len(own))), tuple(own))
+        for split, own in targets.items()
+    }
+    return Corpus(dataset, **splits, frontend=extraction.serialize(mean, variance))
 
 
 def _batches(lengths: np.ndarray, most: int) -> list[list[int]]:

@@ -41,16 +41,13 @@ def read_content(path: Path, data: str, largest: int) -> bytes:
 
 
 def parse(source: str, content: bytes, kind: str, reader: Callable[[str, bytes], _Data]) -> _Data:
-    """Makes data of a file's content.
+    """Makes data of a file's content by a reader, whose every exception becomes an `InputError`.
 
     Args:
         source: the file, for the error text.
         content: what is in it.
         kind: what it is expected to be, with its article, for example `an .npz`.
         reader: makes data of source and content.
-
-    Raises:
-        InputError: if the reader raises anything.
     """
     try:
         with warnings.catch_warnings():

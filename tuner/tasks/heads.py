@@ -15,7 +15,8 @@ from tuner.tasks import ctc
 class Head(abc.ABC):
     """Gives logits a meaning: a distribution over targets.
 
-    A task names its head; `HEADS` has them all.
+    Targets are those of one sequence, an array that `check` accepts, logits an array `[time,
+    outputs]`; both have a batch axis before in `loss`.
     """
 
     @abc.abstractmethod
@@ -23,9 +24,8 @@ class Head(abc.ABC):
         """Computes negative log-likelihoods with `keras.ops`, of sequences without padding.
 
         Args:
-            targets: tensor `(batch, ...)` of the targets that `check` describes; any dtype that
-                holds them exactly, since `keras.losses.Loss` makes all targets floats.
-            logits: tensor `(batch, time, outputs)`.
+            targets: of any dtype that holds them exactly: `keras.losses.Loss` makes them floats.
+            logits: see `Head`.
 
         Returns:
             Tensor of nats, `(batch, time)` where frames are independent of each other, else
@@ -33,15 +33,7 @@ class Head(abc.ABC):
         """
 
     def score(self, targets: np.ndarray, logits: np.ndarray) -> float:
-        """Computes the task's metric in float64, summed over one sequence.
-
-        Args:
-            targets: the targets of the sequence.
-            logits: array `[time, outputs]`.
-
-        Returns:
-            The sum; divided by `size` it is the metric. NaN if a logit is not finite.
-        """
+        """Computes the metric in float64, summed over a sequence; NaN if a logit is not finite."""
         if not np.all(np.isfinite(logits)):
             return float("nan")
         return self._score(targets, logits.astype(np.float64))
@@ -51,21 +43,12 @@ class Head(abc.ABC):
         """Computes the score from finite float64 logits."""
 
     def size(self, targets: np.ndarray) -> int:
-        """Counts what the metric is a mean over: frames, or for transcriptions characters.
-
-        Args:
-            targets: the targets of one sequence.
-        """
+        """Counts what the metric is a mean over: frames, or for transcriptions characters."""
         return len(targets)
 
     @abc.abstractmethod
     def check(self, targets: np.ndarray, frames: int, outputs: int) -> None:
-        """Checks the targets of one sequence.
-
-        Args:
-            targets: an array.
-            frames: frames of the sequence's input.
-            outputs: outputs of the network.
+        """Checks targets for an input of so many frames and a network of so many outputs.
 
         Raises:
             ValueError: if the head cannot train on them; one line says what was expected.
@@ -81,7 +64,7 @@ class Bernoulli(Head):
     """
 
     def loss(self, targets: Any, logits: Any) -> Any:
-        """Computes the negative log-likelihood of each frame, `(batch, time)`; see `Head.loss`."""
+        """Computes -log p(y | a) of each frame, `(batch, time)`."""
         from keras import ops
 
         return ops.sum(ops.softplus(logits) - targets * logits, axis=-1)
@@ -96,7 +79,7 @@ class Bernoulli(Head):
         return float(np.sum(np.logaddexp(0.0, logits) - targets * logits))
 
     def check(self, targets: np.ndarray, frames: int, outputs: int) -> None:
-        """Checks for float32 zeros and ones; see `Head.check`."""
+        """Checks for float32 zeros and ones."""
         _check_array(targets, np.float32, (frames, outputs))
         if not np.all((targets == 0) | (targets == 1)):
             raise ValueError("expected targets of 0 and 1")
@@ -111,7 +94,7 @@ class Softmax(Head):
     """
 
     def loss(self, targets: Any, logits: Any) -> Any:
-        """Computes the cross-entropy of each frame, `(batch, time)`; see `Head.loss`."""
+        """Computes -log p(k | a) of each frame, `(batch, time)`."""
         from keras import ops
 
         return ops.sparse_categorical_crossentropy(
@@ -128,7 +111,7 @@ class Softmax(Head):
         return 100.0 * int(np.sum(np.argmax(logits, axis=-1) != targets))
 
     def check(self, targets: np.ndarray, frames: int, outputs: int) -> None:
-        """Checks for one class a frame; see `Head.check`."""
+        """Checks for one class a frame."""
         _check_array(targets, np.int32, (frames,))
         _check_range(targets, outputs)
 
@@ -157,7 +140,7 @@ class CTC(Head):
         return 100.0 * Levenshtein.distance(targets.tolist(), decoded)
 
     def check(self, targets: np.ndarray, frames: int, outputs: int) -> None:
-        """Checks that there are labels and that they fit into the frames; see `Head.check`."""
+        """Checks that there are labels and that they fit into the frames."""
         _check_array(targets, np.int32, (len(targets),))
         if not len(targets):
             raise ValueError("expected at least one label")
@@ -178,8 +161,7 @@ def grouped_error(
     Args:
         targets: the class of every frame, int32 `[time]` a sequence.
         decided: the class that the network gives to every frame, likewise.
-        groups: the coarser class of each class; frames of a class whose group is -1 do not count,
-            see `tuner.tasks.task.Task.groups`.
+        groups: see `tuner.tasks.task.Task.groups`.
 
     Returns:
         Percent; NaN if no frame counts.

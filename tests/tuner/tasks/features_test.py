@@ -9,6 +9,7 @@ import pytest
 from common.errors import InputError
 from tuner.tasks import features as features_of
 from tuner.tasks.features import Extraction
+from tuner.tasks.task import DatasetInfo
 from zoo.frontends import MFCC, PenStrokes
 
 LENGTHS = (7, 1, 30, 12, 2)
@@ -56,13 +57,17 @@ def test_a_process_that_fails_is_told_in_one_line() -> None:
 
 
 def test_the_serialized_layer_gives_normalized_features() -> None:
-    features = PEN.compute(strokes())
-    mean, variance = features_of.statistics(features[:3])
-    features_of.normalize(features, mean, variance)
-    training = np.concatenate(features[:3]).astype(np.float64)
+    labels = [np.full(3, index) for index in range(5)]
+    targets = {"train": labels[:3], "validation": labels[3:4], "test": labels[4:]}
+    dataset = DatasetInfo("strokes", "", "")
+    corpus = features_of.corpus_of(dataset, PEN, PEN.compute(strokes()), targets)
+    assert [len(split) for split in (corpus.train, corpus.validation, corpus.test)] == [3, 1, 1]
+    assert corpus.test.targets[0].tolist() == [4, 4, 4]
+    training = np.concatenate(corpus.train.inputs).astype(np.float64)
     np.testing.assert_allclose(training.mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(training.std(axis=0), 1, atol=1e-6)
-    layer = keras.saving.deserialize_keras_object(PEN.serialize(mean, variance))
+    layer = keras.saving.deserialize_keras_object(dict(corpus.frontend or {}))
+    features = [*corpus.train.inputs, *corpus.validation.inputs, *corpus.test.inputs]
     for line, expected in zip(strokes(), features, strict=True):
         found, _ = layer(line[None], np.array([len(line)]))
         np.testing.assert_allclose(found[0], expected, atol=1e-5)

@@ -31,10 +31,7 @@ KEEP_EVERY = 2
 
 
 def encode(text: str) -> np.ndarray:
-    """Turns text into labels, int32 `[characters]`.
-
-    Raises:
-        KeyError: if a character is not in the alphabet.
+    """Turns text of the alphabet into labels, int32 `[characters]`.
 
     Example:
         >>> encode("a B")
@@ -151,19 +148,12 @@ class Collector:
 
 
 def read_npz(source: str, content: bytes) -> Lines:
-    """Reads lines from `.npz`.
+    """Reads lines from `.npz`, as `tuner.tasks.files.parse` wants it.
 
-    Args:
-        source: the file, for the error text.
-        content: for each of `train`, `validation`, `test` three arrays: `<split>_points`, numbers
-            `[points, 4]` of x, y (downwards), seconds and 1 on a stroke's last point, else 0, all
-            its lines one after the other; `<split>_lengths`, integers `[lines]`, the points of each
-            line; `<split>_texts`, strings `[lines]`.
-
-    Raises:
-        DataError: if an array is missing or has another shape or type, or if the file would unpack
-            to more than 1 GiB.
-        Exception: whatever `zipfile` and NumPy raise for a damaged file.
+    For each of `train`, `validation`, `test` it holds three arrays: `<split>_points`, numbers
+    `[points, 4]` of x, y (downwards), seconds and 1 on a stroke's last point, else 0, all its lines
+    one after the other; `<split>_lengths`, integers `[lines]`, the points of each line;
+    `<split>_texts`, strings `[lines]`.
     """
     archive = ragged_npz.read(source, content, LARGEST_UNPACKED)
     collector = Collector()
@@ -184,15 +174,7 @@ def read_npz(source: str, content: bytes) -> Lines:
 
 
 def write_npz(path: Path, lines: Lines) -> None:
-    """Writes lines in the form that `read_npz` reads; `path` never holds half a file.
-
-    Args:
-        path: where to; its folder must exist.
-        lines: what to write; each split has some.
-
-    Raises:
-        OSError: if it cannot be written.
-    """
+    """Writes lines, some of each split, as `read_npz` reads them; see `ragged_npz.write`."""
     arrays: dict[str, np.ndarray] = {}
     for split, members in lines.splits.items():
         arrays[f"{split}_points"] = np.concatenate([line.points for line in members])

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from common import cache
 from common.command_line import log
-from common.errors import DataError, DownloadError, InputError, one_line, reason
+from common.errors import DataError, DownloadError, InputError, one_line
 from tuner.tasks.files import parse, read_content
 from tuner.tasks.handwriting import synthetic, uji
-from tuner.tasks.handwriting.iam import read_iam
-from tuner.tasks.handwriting.iam_parts import ARCHIVE_SUFFIXES
+from tuner.tasks.handwriting.iam import ARCHIVE_SUFFIXES, read_iam
 from tuner.tasks.handwriting.lines import SPLITS, Lines, read_npz, write_npz
 from tuner.tasks.task import DatasetInfo
 
@@ -46,7 +45,13 @@ def find(data: str) -> tuple[Lines, DatasetInfo]:
     if not data:
         raise InputError("--data: expected auto, synthetic, uji or a path. Received: nothing")
     if data in ("auto", "synthetic"):
-        lines, origin = _synthetic()
+        lines, origin = cache.read_or_build(
+            SYNTHETIC_FILE,
+            _read_synthetic,
+            synthetic.build,
+            write_npz,
+            "Writing synthetic lines in Hershey's fonts; once, about ten seconds ...",
+        )
         return lines, _dataset(SYNTHETIC, lines, data, origin)
     if data == "uji":
         try:
@@ -103,24 +108,12 @@ def _content(path: Path) -> bytes:
     return read_content(path, "handwriting", LARGEST_FILE)
 
 
-def _synthetic() -> tuple[Lines, str]:
-    """The synthetic lines, built if not yet there; a damaged file is built again."""
-    path = cache.folder() / SYNTHETIC_FILE
+def _read_synthetic(path: Path) -> Lines | None:
     try:
         lines = _read_npz(path)
-        if lines.sha256() == SYNTHETIC_SHA256:
-            return lines, f"read from {path}"
-    except InputError:
-        pass  # Not there or damaged: it is made below.
-    log("Writing synthetic lines in Hershey's fonts; once, about ten seconds ...")
-    lines = synthetic.build()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_npz(path, lines)
-    except OSError as error:
-        log(f"{path} could not be kept: {reason(error)}")
-        return lines, "built now"
-    return lines, f"read from {path}"
+    except DataError:
+        return None
+    return lines if lines.sha256() == SYNTHETIC_SHA256 else None
 
 
 def _dataset(name: str, lines: Lines, source: str | Path, origin: str) -> DatasetInfo:

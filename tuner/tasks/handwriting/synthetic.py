@@ -29,9 +29,6 @@ COUNTS = (900, 100, 150)
 FONTS = ("futural", "rowmans", "scripts", "cursive", "scriptc")
 """Those that look like handwriting: two of print, three of script."""
 
-BASELINE = 9.0
-"""Where the letters stand; y grows downwards."""
-
 # Part of every seed: another recipe gets another number.
 _RECIPE = 1
 
@@ -48,11 +45,7 @@ _UNBENT = np.eye(2)
 
 
 def build() -> Lines:
-    """Writes all lines, always the same.
-
-    Raises:
-        InputError: if the package Hershey-Fonts is not installed.
-    """
+    """Writes all lines, always the same; needs the package Hershey-Fonts."""
     fonts = load_fonts()
     collector = Collector()
     split_of = [split for split, writers in WRITERS.items() for _ in range(writers)]
@@ -67,11 +60,9 @@ def build() -> Lines:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Glyph:
-    """One character of a font.
+    """One character of a font: its strokes, and the distance to the next character.
 
-    Attributes:
-        strokes: one float64 array `[points, 2]` a stroke: x from the left edge, y downwards.
-        width: distance to the next character.
+    A stroke is a float64 array `[points, 2]`: x from the left edge, y downwards.
     """
 
     strokes: tuple[np.ndarray, ...]
@@ -79,11 +70,7 @@ class Glyph:
 
 
 def load_fonts() -> dict[str, dict[str, Glyph]]:
-    """Loads the glyphs of the alphabet in every font of `FONTS`.
-
-    Raises:
-        InputError: if the package Hershey-Fonts is not installed or has other fonts.
-    """
+    """Loads the glyphs of the alphabet in every font of `FONTS`."""
     try:
         from HersheyFonts import HersheyFonts
     except ImportError as error:
@@ -112,11 +99,7 @@ def draw_text(generator: np.random.Generator, characters: Collection[str]) -> st
 
     Args:
         generator: where the chance comes from.
-        characters: what may occur besides the space; a word with others is replaced by one without,
-            a number left out.
-
-    Raises:
-        ValueError: if the characters do not suffice for a single word.
+        characters: what may occur besides the space; ValueError if that makes no word.
     """
     allowed = frozenset(characters)
     words = _words_of(allowed)
@@ -222,12 +205,6 @@ def write(
     Every letter is bent a little, no two alike. The pen slows down at both ends of a stroke and
     leaves a point every 10 to 20 ms, rounded to whole units of the board and hundredths of a
     second, as IAM-OnDB has them.
-
-    Args:
-        writer: whose hand.
-        text: what.
-        fonts: the glyphs, by font and character.
-        generator: where the chance comes from.
 
     Returns:
         One array `[points, 3]` a stroke: x, y (downwards), seconds.

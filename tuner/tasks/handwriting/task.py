@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from tuner.tasks import features
-from tuner.tasks.features import Extraction
+from tuner.tasks.features import Extraction, corpus_of
 from tuner.tasks.handwriting import sources
 from tuner.tasks.handwriting.lines import ALPHABET, KEEP_EVERY, encode
-from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Corpus, Metric, Task
 
 EXTRACTION = Extraction("PenStrokes", {"keep_every": KEEP_EVERY})
@@ -52,28 +50,16 @@ class HandwritingTask(Task):
         in `Corpus.dataset` and on standard error.
 
         Args:
-            data: `auto` or `synthetic`, `uji`, or the path of IAM-OnDB or another file; see
-                `sources.find`.
+            data: see `sources.find`.
 
         Returns:
             Inputs float32 [frames, 4], targets int32 [characters], and the front end with the
             statistics of the training set.
-
-        Raises:
-            InputError: if the data cannot be used; one line names the file and what is wrong with
-                it.
         """
         lines, dataset = sources.find(data)
         every = itertools.chain.from_iterable(lines.splits.values())
-        frames = EXTRACTION.run([line.points for line in every])
-        mean, variance = features.statistics(frames[: len(lines.train)])
-        features.normalize(frames, mean, variance)
-        inputs = iter(frames)
-        train, validation, test = (
-            Sequences(
-                inputs=tuple(itertools.islice(inputs, len(split))),
-                targets=tuple(encode(line.text) for line in split),
-            )
-            for split in lines.splits.values()
-        )
-        return Corpus(dataset, train, validation, test, EXTRACTION.serialize(mean, variance))
+        features = EXTRACTION.run([line.points for line in every])
+        targets = {
+            split: [encode(line.text) for line in own] for split, own in lines.splits.items()
+        }
+        return corpus_of(dataset, EXTRACTION, features, targets)

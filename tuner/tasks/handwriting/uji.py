@@ -65,16 +65,11 @@ def read_uji(source: str, content: bytes) -> Lines:
     The lines of a writer are made of the letters of this writer only. The writers of the test set
     are the data's own; the last tenth of the others validates. Letters stand on a baseline by their
     kind, because the data have each alone; times are made up: 10 ms a point, 150 ms a pause.
+    Damaged letters are counted in `Lines.skipped`.
 
     Args:
         source: the file, for the error text.
-        content: `ujipenchars2.txt` or the `.zip` around it.
-
-    Returns:
-        The lines; damaged letters are counted in `Lines.skipped`.
-
-    Raises:
-        DataError: if it is another file.
+        content: `ujipenchars2.txt` or the `.zip` around it; DataError for others.
     """
     collector = Collector()
     hands = _read_letters(_text(source, content), collector)
@@ -132,11 +127,7 @@ def _read_letters(text: str, collector: Collector) -> dict[tuple[str, str], _Han
 
 
 def _strokes(entry: str, unit: float) -> _Letter:
-    """Reads the lines `POINTS n # x y x y ...` of a letter.
-
-    Raises:
-        ValueError: if there are not as many strokes or points as stated, or no numbers.
-    """
+    """Reads the lines `POINTS n # x y x y ...` of a letter; ValueError if they are damaged."""
     count = re.search(r"^\s*NUMSTROKES (\d+)", entry, re.MULTILINE)
     strokes = []
     for line in re.findall(r"^\s*POINTS (.*)$", entry, re.MULTILINE):
@@ -153,15 +144,12 @@ def _strokes(entry: str, unit: float) -> _Letter:
 def compose(
     hand: Mapping[str, list[_Letter]], text: str, generator: np.random.Generator
 ) -> list[np.ndarray]:
-    """Composes a line of letters.
+    """Composes a line of letters, one array `[points, 3]` a stroke: x, y (downwards), seconds.
 
     Args:
         hand: one writer's letters by character; a letter is one array `[points, 2]` a stroke.
         text: what to write, of these characters and spaces.
         generator: draws which of a character's letters is taken, and the spaces.
-
-    Returns:
-        One array `[points, 3]` a stroke: x, y (downwards), seconds.
     """
     unit = _height_of_x(hand)
     line, x, clock = [], 0.0, 0.0

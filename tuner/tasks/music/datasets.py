@@ -10,13 +10,13 @@ from tuner.tasks.task import DatasetInfo
 
 @dataclasses.dataclass(frozen=True)
 class KnownDataset:
-    """Data that has a name.
+    """Data that have a name.
 
     Attributes:
-        name: what it may be called.
-        counts: sequences and frames of train, valid and test.
-        sha256: hash of the canonical form (`PianoRolls.sha256`).
-        note: what a reader of a result should know about it.
+        name: what they may be called.
+        counts: see `PianoRolls.counts`.
+        sha256: see `PianoRolls.sha256`.
+        note: what a reader of a result should know about them.
     """
 
     name: str
@@ -51,16 +51,12 @@ KNOWN_DATASETS = (JSB_CHORALES, NOTTINGHAM, JSB_MUSIC21)
 
 
 def recognize(rolls: PianoRolls, neutral_name: str, origin: str) -> DatasetInfo:
-    """Names the data.
+    """Says what data are: known ones by their notes, whatever file they came in.
 
     Args:
         rolls: the data.
-        neutral_name: its name if it is no known data set.
-        origin: where it came from, words that end the sentence.
-
-    Returns:
-        What the data are. Name and hash depend, for known data, on the notes only, so that the same
-        data from another file is the same data set.
+        neutral_name: their name if they are not known.
+        origin: where they came from, words that end the sentence.
     """
     sequences = " + ".join(f"{count:,}" for count, _ in rolls.counts)
     frames = " + ".join(f"{count:,}" for _, count in rolls.counts)

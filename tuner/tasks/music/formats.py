@@ -54,15 +54,7 @@ def read_file(path: Path) -> PianoRolls:
 
 
 def parse(source: str, content: bytes) -> PianoRolls:
-    """Makes piano rolls of a file's content.
-
-    Args:
-        source: the file's name; its suffix says the kind.
-        content: what is in the file.
-
-    Raises:
-        DataError: if it cannot be used.
-    """
+    """Makes piano rolls of a file's content; see `read_file`."""
     kind, reader = _READERS[Path(source).suffix.lower()]
     return files.parse(source, content, kind, reader)
 
@@ -85,18 +77,11 @@ def _read_npz(source: str, content: bytes) -> PianoRolls:
 
 
 def write_npz(path: Path, rolls: PianoRolls) -> None:
-    """Writes piano rolls as `.npz`; `path` never holds half a file.
+    """Writes piano rolls as `.npz`; see `ragged_npz.write`.
 
     For each of `train`, `valid`, `test` there is an array of that name, uint8 [frames, 88], all its
     sequences one after the other, and an array `<name>_lengths`, integer [sequences], the frames of
     each.
-
-    Args:
-        path: where to; its folder must exist.
-        rolls: what to write.
-
-    Raises:
-        OSError: if it cannot be written.
     """
     arrays: dict[str, np.ndarray] = {}
     for name, split in rolls.splits.items():

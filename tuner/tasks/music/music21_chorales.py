@@ -35,12 +35,9 @@ _ROUNDING = 1e-6
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """A stretch of a score.
+    """A stretch of a score: its first quarter note, how many, and how often the last is repeated.
 
-    Attributes:
-        start: first quarter note, from 0, the start of the first bar, complete or not.
-        frames: how many quarter notes.
-        held: how many times the last of them is repeated.
+    Quarter notes count from 0, the start of the first bar, complete or not.
     """
 
     start: int
@@ -50,11 +47,11 @@ class Segment:
 
 @dataclasses.dataclass(frozen=True)
 class MapRow:
-    """How one chorale is made of a score.
+    """How the chorale at a place of the published data is made of a score.
 
     Attributes:
         split: `train`, `valid` or `test`.
-        index: position in that split of the published data, from 0.
+        index: place in that split, from 0.
         score: path inside music21's corpus; empty if no score was found.
         semitones: what to add to every pitch.
         published_frames: frames of the published chorale.
@@ -89,17 +86,13 @@ def read_map() -> tuple[MapRow, ...]:
                 semitones=int(row["semitones"] or 0),
                 published_frames=int(row["canon_frames"]),
                 identical_frames=int(row["identical_frames"] or 0),
-                segments=_segments(row["segments_start_quarter+frames"]),
+                segments=tuple(
+                    Segment(*(int(number or 0) for number in match.groups()))
+                    for match in _SEGMENT.finditer(row["segments_start_quarter+frames"])
+                ),
             )
             for row in csv.DictReader(file)
         )
-
-
-def _segments(text: str) -> tuple[Segment, ...]:
-    return tuple(
-        Segment(*(int(number or 0) for number in match.groups()))
-        for match in _SEGMENT.finditer(text)
-    )
 
 
 def corpus_folder() -> Path:
@@ -155,14 +148,7 @@ def build_edition() -> PianoRolls:
 
 
 def _score_grid(path: Path) -> npt.NDArray[np.int16]:
-    """Samples a score four times a quarter.
-
-    Returns:
-        Sounding pitch of each voice, int16 [voices, columns], 0 where it is silent.
-
-    Raises:
-        InputError: if the score cannot be read.
-    """
+    """Samples the pitch of each voice four times a quarter, [voices, columns], 0 in silence."""
     from music21 import converter
 
     try:

@@ -105,11 +105,6 @@ def from_arrays(source: str, splits: Mapping[str, Sequence[npt.NDArray[Any]]]) -
     Raises:
         DataError: if a split is empty, or an array has another shape or another value; the line
             names the split, the sequence and the frame, counted from 0.
-
-    Example:
-        >>> roll = np.eye(88)
-        >>> from_arrays("scales", {"train": [roll], "valid": [roll], "test": [roll]}).counts
-        ((1, 88), (1, 88), (1, 88))
     """
     checked = {}
     for name in SPLITS:
@@ -156,8 +151,7 @@ def from_pitch_lists(source: str, content: Any) -> PianoRolls:
             ignored.
 
     Raises:
-        DataError: if a part of it is something else; the line names the split, the sequence and the
-            frame, counted from 0.
+        DataError: if a part of it is something else; see `from_arrays`.
 
     Example:
         >>> split = [[[60, 64], [62]]]

@@ -8,7 +8,7 @@ from pathlib import Path
 from common import cache
 from common.cache import RemoteFile
 from common.command_line import log
-from common.errors import DataError, DownloadError, InputError, one_line, reason
+from common.errors import DataError, DownloadError, InputError, one_line
 from tuner.tasks.music import datasets, music21_chorales
 from tuner.tasks.music.datasets import recognize
 from tuner.tasks.music.formats import PUBLISHED_MAT, read_file, write_npz
@@ -88,31 +88,29 @@ def _music21(note: str) -> tuple[PianoRolls, DatasetInfo]:
 
 
 def music21_file() -> tuple[PianoRolls, str]:
-    """The music21 edition of the JSB Chorales, built if it is not in the cache or damaged there.
-
-    Returns:
-        The rolls, and words that say where they came from.
+    """The music21 edition of the JSB Chorales; see `cache.read_or_build`.
 
     Raises:
         InputError: if it has to be built and music21 is not installed or not as expected.
     """
-    path = cache.folder() / MUSIC21_FILE
-    try:
-        rolls = read_file(path)
-        if rolls.counts == datasets.JSB_MUSIC21.counts:
-            return rolls, f"read from {path}"
-    except InputError:
-        pass  # Not there or damaged: it is made below.
-    music21_chorales.corpus_folder()
-    log("Building the JSB Chorales from the scores in music21; once, about a minute ...")
-    rolls = music21_chorales.build_edition()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_npz(path, rolls)
-    except OSError as error:
-        log(f"{path} could not be kept: {reason(error)}")
-        return rolls, "built now"
-    return rolls, f"read from {path}"
+    def read(path: Path) -> PianoRolls | None:
+        try:
+            rolls = read_file(path)
+            if rolls.counts == datasets.JSB_MUSIC21.counts:
+                return rolls
+        except DataError:
+            pass
+        # Before anything is promised.
+        music21_chorales.corpus_folder()
+        return None
+
+    return cache.read_or_build(
+        MUSIC21_FILE,
+        read,
+        music21_chorales.build_edition,
+        write_npz,
+        "Building the JSB Chorales from the scores in music21; once, about a minute ...",
+    )
 
 
 def _file(path: Path) -> tuple[PianoRolls, DatasetInfo]:

@@ -36,16 +36,11 @@ class MusicTask(Task):
         """Loads piano rolls.
 
         Args:
-            data: `auto`, `canonical`, `music21`, or the path of a `.mat`, `.pickle`, `.json` or
-                `.npz` file or of a folder of MIDI files; see `sources.find`.
+            data: see `sources.find`.
 
         Returns:
             For a roll of T frames inputs x_1 .. x_{T-1} and targets x_2 .. x_T, float32 [T - 1, 88]
             of zeros and ones. The two are views of one array: do not write to them.
-
-        Raises:
-            InputError: if the data cannot be used; one line names the file and what is wrong with
-                it.
         """
         rolls, dataset = sources.find(data)
         return Corpus(

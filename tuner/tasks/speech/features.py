@@ -12,8 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from common import cache
-from common.command_line import log
-from common.errors import reason
 from common.files import write_file
 from common.media.audio import SAMPLE_RATE, Samples
 from tuner.tasks.features import Extraction
@@ -47,31 +45,22 @@ Features = npt.NDArray[np.float32]
 
 
 def of(samples: Sequence[Samples], sha256: str) -> list[Features]:
-    """Features of utterances, not normalized.
+    """Features of utterances, float32 `[frames, 39]` of each, not normalized; views of one array.
 
     Args:
         samples: int16 `[samples]` of each, one frame at least.
         sha256: hash of all of them, by which their features are kept.
-
-    Returns:
-        float32 `[frames, 39]` of each; views of one array.
-
-    Raises:
-        InputError: if the process that computes them fails.
     """
     lengths = [frames_of(len(utterance)) for utterance in samples]
     key = hashlib.sha256(json.dumps([sha256, dataclasses.asdict(EXTRACTION)]).encode()).hexdigest()
-    path = cache.folder() / f"speech_features_{key[:16]}.npz"
-    features = _read(path, sum(lengths))
-    if features is None:
-        hours = sum(map(len, samples)) / SAMPLE_RATE / 3600
-        log(f"Computing the features of {hours:.2f} hours of speech; once ...")
-        features = np.concatenate(EXTRACTION.run(samples))
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write(path, features)
-        except OSError as error:
-            log(f"{path} could not be kept: {reason(error)}")
+    hours = sum(map(len, samples)) / SAMPLE_RATE / 3600
+    features, _ = cache.read_or_build(
+        f"speech_features_{key[:16]}.npz",
+        lambda path: _read(path, sum(lengths)),
+        lambda: np.concatenate(EXTRACTION.run(samples)),
+        _write,
+        f"Computing the features of {hours:.2f} hours of speech; once ...",
+    )
     return cut(features, lengths)
 
 

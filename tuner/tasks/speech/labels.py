@@ -88,15 +88,7 @@ def _segment(number: int, words: list[str]) -> Segment:
 
 
 def write(path: Path, segments: Iterable[Segment]) -> None:
-    """Writes the segments of an utterance.
-
-    Args:
-        path: a file in a folder that is still being built (`common.files.write_folder`).
-        segments: in the order of time.
-
-    Raises:
-        OSError: if it cannot be written.
-    """
+    """Writes the segments of an utterance into a folder that is still being built."""
     lines = (f"{segment.start} {segment.end} {segment.phone}\n" for segment in segments)
     path.write_text("".join(lines), "ascii")
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from pathlib import Path
 
 from common.command_line import log
 from common.errors import DataError, InputError, one_line
-from tuner.tasks.features import normalize, statistics
-from tuner.tasks.sequences import Sequences
+from tuner.tasks.features import corpus_of
 from tuner.tasks.speech import features, timit, utterances
 from tuner.tasks.speech.features import FEATURES
 from tuner.tasks.speech.labels import per_frame
@@ -64,28 +62,17 @@ class SpeechTask(Task):
         Returns:
             Inputs float32 [frames, 39], targets int32 [frames], and the front end with the
             statistics of the training set.
-
-        Raises:
-            InputError: if the data cannot be used; one line names the file and what is wrong with
-                it.
         """
         folder = _folder(data)
         tree = timit.find(folder)
         speech = utterances.read_all(tree)
         dataset = _dataset(folder, tree, speech)
         frames = features.of([one.samples for one in speech.utterances], dataset.sha256)
-        mean, variance = statistics(frames[: len(speech.splits["train"])])
-        normalize(frames, mean, variance)
-        inputs = iter(frames)
-        train, validation, test = (
-            Sequences(
-                inputs=tuple(itertools.islice(inputs, len(speech.splits[split]))),
-                targets=tuple(per_frame(one.segments, one.frames) for one in speech.splits[split]),
-            )
+        targets = {
+            split: [per_frame(one.segments, one.frames) for one in speech.splits[split]]
             for split in SPLITS
-        )
-        frontend = features.EXTRACTION.serialize(mean, variance)
-        return Corpus(dataset, train, validation, test, frontend)
+        }
+        return corpus_of(dataset, features.EXTRACTION, frames, targets)
 
 
 def _folder(data: str) -> Path:

@@ -75,11 +75,7 @@ class Speech:
 
 
 def read_all(tree: Tree) -> Speech:
-    """Reads the utterances of a tree; those that cannot be used are left out and counted.
-
-    Raises:
-        InputError: if a package that is needed to read audio is not installed.
-    """
+    """Reads the utterances of a tree; those that cannot be used are left out and counted."""
     splits = {}
     skipped: collections.Counter[str] = collections.Counter()
     examples: dict[str, str] = {}

@@ -11,7 +11,7 @@ import pytest
 
 from common.errors import InputError
 from tests.tuner.tasks.handwriting import layouts
-from tuner.tasks.handwriting import iam, iam_parts, sources
+from tuner.tasks.handwriting import iam, sources
 from tuner.tasks.handwriting.lines import Line, Lines
 
 
@@ -95,31 +95,26 @@ def test_the_known_bad_board_is_left_out(tmp_path: Path) -> None:
     assert lines.skipped == {"board (a08-551z, signs without ink)": 1}
 
 
-NAN = [np.array([[1, 2, 3.0], [4, np.nan, 5.0]] * 20)]
-FAR = [np.array([[1, 2, 3.0], [4, 1e30, 5.0]] * 20)]
-SHORT = [np.array([[1, 2, 3.0], [4, 6, 5.0]])]
+def ink(*numbers: float, repeats: int = 20) -> list[np.ndarray]:
+    return [np.array([[1, 2, 3.0], numbers] * repeats)]
 
-BAD: dict[str, tuple[str, bytes | None]] = {
-    "lines with a damaged stroke file": (layouts.stroke_path("a01-000u", 2), b"<Whiteboard"),
-    "lines without ink": (layouts.stroke_path("a01-000u", 2), layouts.stroke_file([])),
+
+STROKES, TEXT = layouts.stroke_path("a01-000u", 2), layouts.text_path("a01-000u")
+BAD: dict[str, tuple[str, bytes]] = {
+    "lines with a damaged stroke file": (STROKES, b"<Whiteboard"),
+    "lines without ink": (STROKES, layouts.stroke_file([])),
     "lines with coordinates or times that are not finite": (
-        layouts.stroke_path("a01-000u", 2),
-        layouts.stroke_file(NAN),
+        STROKES, layouts.stroke_file(ink(4, np.nan, 5.0))
     ),
     "lines with coordinates or times out of range": (
-        layouts.stroke_path("a01-000u", 2),
-        layouts.stroke_file(FAR),
+        STROKES, layouts.stroke_file(ink(4, 1e30, 5.0))
     ),
-    "lines with more text than ink": (
-        layouts.stroke_path("a01-000u", 2),
-        layouts.stroke_file(SHORT),
-    ),
-    "lines without text": (layouts.text_path("a01-000u"), layouts.transcription(["A MOVE to"])),
+    "lines with more text than ink": (STROKES, layouts.stroke_file(ink(4, 6, 5.0, repeats=1))),
+    "lines without text": (TEXT, layouts.transcription(["A MOVE to"])),
     "lines with characters outside the alphabet": (
-        layouts.text_path("a01-000u"),
-        layouts.transcription(["A MOVE to", "50 %"]),
+        TEXT, layouts.transcription(["A MOVE to", "50 %"])
     ),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("reason", BAD)
@@ -128,7 +123,6 @@ def test_a_bad_line_costs_nothing_but_itself(
 ) -> None:
     files = layouts.iam_files()
     name, content = BAD[reason]
-    assert content is not None
     files[name] = content
     layouts.write_unpacked(tmp_path, files)
     lines, edition = sources.find(str(tmp_path))
@@ -251,8 +245,8 @@ def test_archives_write_nothing_and_follow_no_links(tmp_path: Path) -> None:
     content = archive_of(
         [
             (link, b""),
-            (tarfile.TarInfo("../../a01-000u-02.xml"), layouts.stroke_file(SHORT * 30)),
-            (tarfile.TarInfo("/c03-001a-01.xml"), layouts.stroke_file(SHORT * 30)),
+            (tarfile.TarInfo("../../a01-000u-02.xml"), layouts.stroke_file(ink(4, 6, 5.0))),
+            (tarfile.TarInfo("/c03-001a-01.xml"), layouts.stroke_file(ink(4, 6, 5.0))),
         ]
     )
     (tmp_path / "iam" / "lineStrokes-all.tar.gz").write_bytes(gzip.compress(content))
@@ -263,20 +257,19 @@ def test_archives_write_nothing_and_follow_no_links(tmp_path: Path) -> None:
     assert lines.skipped["lines without ink"] == 9
 
 
-@pytest.mark.parametrize("damage", ["truncated", "garbage", "flipped", "empty"])
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "truncated": lambda content: content[: len(content) // 2],
+    "garbage": lambda content: b"nothing of the kind" * 100,
+    "changed": lambda content: content[:900] + b"other" + content[905:],
+    "empty": lambda content: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_archives_are_refused_in_one_line(tmp_path: Path, damage: str) -> None:
     layouts.write_archives(tmp_path, layouts.iam_files())
     path = tmp_path / "lineStrokes-all.tar.gz"
-    content = bytearray(path.read_bytes())
-    if damage == "truncated":
-        del content[len(content) // 2 :]
-    elif damage == "garbage":
-        content[:] = b"nothing of the kind" * 100
-    elif damage == "flipped":
-        content[len(content) // 2] ^= 0xFF
-    else:
-        content.clear()
-    path.write_bytes(content)
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
     with pytest.raises(InputError) as caught:
         iam.read_iam(tmp_path)
     assert "lineStrokes-all.tar.gz: expected a tar archive" in str(caught.value)
@@ -290,7 +283,7 @@ def test_archives_are_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, limit: int
 ) -> None:
     layouts.write_archives(tmp_path, layouts.iam_files())
-    monkeypatch.setattr(iam_parts, bound, limit)
+    monkeypatch.setattr(iam, bound, limit)
     with pytest.raises(InputError, match=r"expected a tar archive.*more than"):
         iam.read_iam(tmp_path)
 
@@ -301,13 +294,13 @@ def test_a_bomb_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     content = gzip.compress(archive_of([(bomb, bytes(2**26))]))
     assert len(content) < 2**17
     (tmp_path / "lineStrokes-all.tar.gz").write_bytes(content)
-    monkeypatch.setattr(iam_parts, "LARGEST_UNPACKED", 2**22)
+    monkeypatch.setattr(iam, "LARGEST_UNPACKED", 2**22)
     with pytest.raises(InputError, match="unpacks to more than"):
         iam.read_iam(tmp_path)
 
 
 def test_an_unpacked_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layouts.write_unpacked(tmp_path, layouts.iam_files())
-    monkeypatch.setattr(iam_parts, "LARGEST_MEMBER", 1000)
+    monkeypatch.setattr(iam, "LARGEST_MEMBER", 1000)
     with pytest.raises(InputError, match="expected at most 1,000 bytes"):
         iam.read_iam(tmp_path)

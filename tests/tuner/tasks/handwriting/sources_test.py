@@ -45,38 +45,21 @@ def test_builds_once(builds: list[int], cache_folder: Path) -> None:
     assert [entry.name for entry in cache_folder.iterdir()] == [sources.SYNTHETIC_FILE]
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "another"])
+@pytest.mark.parametrize("damage", ["truncated", "another"])
 def test_a_damaged_kept_file_is_built_again(
     builds: list[int], cache_folder: Path, damage: str
 ) -> None:
     sources.find("auto")
     path = cache_folder / sources.SYNTHETIC_FILE
-    content = bytearray(path.read_bytes())
     if damage == "truncated":
-        del content[len(content) // 2 :]
-    elif damage == "flipped":
-        content[len(content) // 2] ^= 0xFF
-    elif damage == "empty":
-        content.clear()
+        path.write_bytes(path.read_bytes()[:-99])
     else:
         write_npz(path, some_lines(seed=1))
-        content = bytearray(path.read_bytes())
-    path.write_bytes(content)
     lines, _ = sources.find("auto")
     assert lines.sha256() == some_lines().sha256()
     assert len(builds) == 2
     sources.find("auto")
     assert len(builds) == 2
-
-
-def test_a_folder_that_cannot_be_written_costs_only_time(
-    builds: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("LSTM_ODYSSEY_CACHE", str(tmp_path / "file" / "cache"))
-    _, dataset = sources.find("auto")
-    assert "could not be kept" in capsys.readouterr().err
-    assert dataset.detail.endswith("built now")
 
 
 def test_the_kept_file_has_the_same_name_by_its_path(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -10,20 +11,25 @@ import pytest
 
 from common.errors import InputError
 from tuner.tasks.music import datasets, music21_chorales, sources
+from tuner.tasks.music.formats import write_npz
 from tuner.tasks.music.task import MusicTask
 from tuner.tasks.task import find_task
 
+# The tests replace the address.
+PUBLISHED = sources.CANONICAL
 JSB = "d40ed9b0a64a04c70e79d3695bd85823ac41c9ea6284a479d9aff849155ed73e"
 
 
 @pytest.fixture
-def offline_edition(tiny, monkeypatch):
-    """A tiny music21 edition that takes no time to build."""
+def built(tiny, monkeypatch):
+    """A tiny music21 edition that takes no time to build; says how often it was built."""
+    calls = []
     known = datasets.KnownDataset("music21 edition", tiny.counts, tiny.sha256(), "a note")
     monkeypatch.setattr(datasets, "JSB_MUSIC21", known)
     monkeypatch.setattr(datasets, "KNOWN_DATASETS", (datasets.JSB_CHORALES, known))
     monkeypatch.setattr(music21_chorales, "corpus_folder", lambda: None)
-    monkeypatch.setattr(music21_chorales, "build_edition", lambda: tiny)
+    monkeypatch.setattr(music21_chorales, "build_edition", lambda: calls.append(1) or tiny)
+    return calls
 
 
 def test_the_task_is_found_by_name():
@@ -77,7 +83,7 @@ def test_auto_takes_the_kept_published_file_without_a_network(music_data, cache_
         assert (edition.name, edition.sha256) == ("JSB Chorales", JSB)
 
 
-def test_auto_without_a_network_says_that_it_fell_back(offline_edition, tiny):
+def test_auto_without_a_network_says_that_it_fell_back(built, tiny):
     edition = MusicTask().load("auto").dataset
 
     assert (edition.name, edition.sha256) == ("music21 edition", tiny.sha256())
@@ -86,7 +92,7 @@ def test_auto_without_a_network_says_that_it_fell_back(offline_edition, tiny):
 
 
 def test_study_begun_without_a_network_goes_on_with_the_kept_file(
-    offline_edition, cache_folder, music_data
+    built, cache_folder, music_data
 ):
     begun = MusicTask().load("auto").dataset
     shutil.copyfile(music_data / "JSB_Chorales.mat", cache_folder / "JSB_Chorales.mat")
@@ -192,3 +198,30 @@ def test_naming_the_task_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def test_the_address_is_pinned_to_a_commit_and_a_hash(music_data):
+    assert "/2f8c2b817050206397458dfd1f5a25ce8a32fe65/" in PUBLISHED.address
+    content = (music_data / "JSB_Chorales.mat").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == PUBLISHED.sha256
+
+
+def test_the_music21_edition_is_built_once_and_again_if_damaged(built, tiny, cache_folder):
+    path = cache_folder / sources.MUSIC21_FILE
+    for _ in range(2):
+        rolls, origin = sources.music21_file()
+        assert (rolls.sha256(), origin) == (tiny.sha256(), f"read from {path}")
+    assert len(built) == 1
+    content = path.read_bytes()
+    path.write_bytes(content[:100])
+    assert sources.music21_file()[0].sha256() == tiny.sha256()
+    write_npz(path, type(tiny)(train=tiny.test, valid=tiny.valid, test=tiny.train))
+    assert sources.music21_file()[0].sha256() == tiny.sha256()
+    assert len(built) == 3 and path.read_bytes() == content
+
+
+def test_without_music21_nothing_is_promised(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "music21", None)
+    with pytest.raises(InputError, match="Received: not installed"):
+        sources.music21_file()
+    assert capsys.readouterr().err == ""

@@ -77,7 +77,7 @@ def test_other_options_are_other_features(
     assert here == [5, 5]
 
 
-@pytest.mark.parametrize("damage", ["cut", "byte", "empty", "other", "shape"])
+@pytest.mark.parametrize("damage", ["cut", "byte", "other", "shape"])
 def test_a_damaged_file_is_made_again(here: list[int], cache_folder: Path, damage: str) -> None:
     features.of(SAMPLES, "hash")
     (path,) = cache_folder.iterdir()
@@ -88,17 +88,8 @@ def test_a_damaged_file_is_made_again(here: list[int], cache_folder: Path, damag
     elif damage == "other":
         np.savez(path, something=np.zeros(3))
     else:
-        damaged = {"cut": content[:1000], "byte": content, "empty": b""}
-        path.write_bytes(bytes(damaged[damage]))
+        path.write_bytes(bytes(content if damage == "byte" else content[:1000]))
     _assert_right(features.of(SAMPLES, "hash"))
     assert here == [5, 5]
     _assert_right(features.of(SAMPLES, "hash"))
     assert here == [5, 5]
-
-
-def test_without_a_place_to_keep_them_they_are_computed(
-    here: list[int], cache_folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    cache_folder.write_text("a file where a folder should be")
-    _assert_right(features.of(SAMPLES, "hash"))
-    assert "could not be kept: " in capsys.readouterr().err

@@ -99,12 +99,7 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Reads the manifest of a corpus.
-
-    Raises:
-        OSError: if there is none.
-        ValueError: if it is damaged.
-    """
+    """Reads the manifest of a corpus; OSError if there is none, ValueError if it is damaged."""
     content = json.loads((folder / MANIFEST).read_text("utf-8"))
     try:
         return Manifest(**{**content, "recipe": Recipe(**content["recipe"])})
@@ -124,21 +119,18 @@ def digest(folder: Path) -> str:
 
 
 def corpus_folder(recipe: Recipe = RECIPE) -> Path:
-    """Finds the synthetic corpus, and builds it if it is not kept or damaged.
+    """Finds the synthetic corpus, and builds it if it is not in the cache or damaged there.
 
-    The kept corpus is used whatever eSpeak NG is installed now, if any: `read_manifest` says
+    A corpus in the cache is used whatever eSpeak NG is installed now, if any: its manifest says
     which one spoke it.
-
-    Args:
-        recipe: what the corpus is made of.
 
     Returns:
         A folder that `timit.find` reads: TIMIT's layout, `SX` sentences only, with lists of the
-        speakers of validation and test, a name for the edition, and a manifest.
+        speakers of validation and test, a name for the data, and a manifest.
 
     Raises:
         InputError: if it has to be built and eSpeak NG is not installed or is not as expected, or
-            if the folder for kept files cannot be written.
+            if the cache folder cannot be written.
     """
     import filelock
 

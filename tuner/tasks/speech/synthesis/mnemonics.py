@@ -72,11 +72,7 @@ def plain(mnemonic: str) -> str:
 
 
 def phones(mnemonic: str, accent: str) -> tuple[str, ...]:
-    """Says which phones of TIMIT a mnemonic stands for.
-
-    Args:
-        mnemonic: a plain one, no silence.
-        accent: eSpeak NG's name of the accent.
+    """Says which phones of TIMIT a plain mnemonic, no silence, stands for in an accent.
 
     Returns:
         One phone, or two of which the second is the end of a diphthong.

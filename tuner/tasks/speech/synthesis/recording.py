@@ -123,18 +123,9 @@ class Session:
 
 
 def plan(sessions: list[Session], processes: int) -> str:
-    """Writes a plan down for this process.
-
-    Args:
-        sessions: who says what.
-        processes: how many speakers to record at once.
-    """
-    return json.dumps(
-        {
-            "processes": processes,
-            "sessions": [dataclasses.asdict(session) for session in sessions],
-        }
-    )
+    """Writes down for this process what to record, so many speakers at once."""
+    fields = [dataclasses.asdict(session) for session in sessions]
+    return json.dumps({"processes": processes, "sessions": fields})
 
 
 def _session(fields: Mapping[str, Any]) -> Session:
@@ -146,11 +137,9 @@ def _hold(engine: Espeak, session: Session) -> int:
     try:
         for name, text in session.texts.items():
             record(engine, session.voice, text).write(Path(session.folder), name)
-    except Unmapped as error:
-        print(f"eSpeak NG {engine.version}: {error}", file=sys.stderr)
-        return REFUSED
-    except InputError as error:
-        print(error, file=sys.stderr)
+    except (Unmapped, InputError) as error:
+        whose = f"eSpeak NG {engine.version}: " if isinstance(error, Unmapped) else ""
+        print(f"{whose}{error}", file=sys.stderr)
         return REFUSED
     except BaseException:
         traceback.print_exc()

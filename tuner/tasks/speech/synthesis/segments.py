@@ -68,11 +68,7 @@ class _Span:
 
 
 def segments(speech: Speech, accent: str) -> tuple[Segment, ...]:
-    """Finds the segments of a spoken text.
-
-    Args:
-        speech: what was spoken.
-        accent: eSpeak NG's name of the accent.
+    """Finds the segments of a text that was spoken in an accent.
 
     Returns:
         Segments in samples at `SAMPLE_RATE` that tile the audio; silence is `h#` at its ends and

@@ -83,14 +83,7 @@ class Voice:
 
 
 def voices(split: str, count: int) -> tuple[Voice, ...]:
-    """Lists the first speakers of a split.
-
-    Args:
-        split: train, validation or test.
-        count: how many speakers; more of them than variants share variants in other accents.
-
-    Raises:
-        ValueError: if there are not so many.
+    """Lists the first speakers of a split; more of them than variants share those in other accents.
 
     Example:
         >>> [voice.name for voice in voices("test", 3)]
