@@ -69,7 +69,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Imported when they are asked for: names and switches of the variants need no Keras.
-    if name in ("frontends", "networks"):
+    if name in ("cells", "frontends", "layers", "networks", "variant_cell"):
         return importlib.import_module(f"zoo.{name}")
     if name not in __all__:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")

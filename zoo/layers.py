@@ -61,15 +61,15 @@ class RNN(keras.layers.RNN):
         training: bool = False,
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         if keras.backend.backend() == "tensorflow":
-            reason = self._why_not_to_scan(training)
+            reason = self._obstacle(training)
             if not reason:
                 return self._scan(sequences, initial_state, mask, training)
             _warn_once(reason)
         last, outputs, states = super().inner_loop(sequences, initial_state, mask, training)
         return last, outputs, states
 
-    def _why_not_to_scan(self, training: bool) -> str:
-        """Says what the scan cannot do for this layer; nothing if it can do all."""
+    def _obstacle(self, training: bool) -> str:
+        """Says what keeps this layer from the scan; nothing if nothing does."""
         cell = self.cell
         if not isinstance(cell, VariantCell) or type(cell).call is not VariantCell.call:
             return f"{type(cell).__name__} is not a cell of the zoo"
