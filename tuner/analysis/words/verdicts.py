@@ -207,7 +207,8 @@ def share_below(analysis: StudyAnalysis, result: Importance, factor: str, bound:
 
 
 def _main(result: Importance, factor: str) -> tuple[Effect, str]:
-    (effect,) = (effect for effect in result.mains if effect.names == (factor,))
+    effect = result.main(factor)
+    assert effect is not None
     return effect, f"{lookup.share(effect)} over the trees, of {lookup.whose(result)}."
 
 
@@ -250,7 +251,7 @@ def largest_interaction(
 
     Differs if another pair's lies so above it.
     """
-    own = lookup.pair(result, first, second)
+    own = result.pair(first, second)
     if own is None:
         return "Their interaction is unavailable.", CANNOT_TELL
     others = [effect for effect in result.pairs if effect is not own]
@@ -266,7 +267,9 @@ def largest_interaction(
 
 
 def _curve(result: Importance, name: str) -> Marginal:
-    return next(curve for curve in result.marginals if curve.name == name)
+    curve = result.marginal(name)
+    assert curve is not None
+    return curve
 
 
 @_analyzed("units")
@@ -351,7 +354,7 @@ def best_rate_stays(analysis: StudyAnalysis, result: Importance) -> Verdict:
     Small and large are the first and the last third of the logarithmic range of sizes; differs if
     the rates are more than a factor of 10 apart.
     """
-    surface = lookup.surface(result, "units", "learning_rate")
+    surface = result.surface("units", "learning_rate")
     if surface is None:
         return "Their interaction is unavailable.", CANNOT_TELL
     third = max(1, len(surface.values[0]) // 3)
