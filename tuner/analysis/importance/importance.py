@@ -147,6 +147,30 @@ class Importance:
     clipped: int
     ped_anova: Mapping[str, float]
 
+    def factor(self, name: str) -> Hyperparameter:
+        """Finds a factor that was varied."""
+        return next(factor for factor in self.factors if factor.name == name)
+
+    def main(self, name: str) -> Effect | None:
+        """Finds a factor's main effect; None if the factor was not varied."""
+        return next((effect for effect in self.mains if effect.names == (name,)), None)
+
+    def pair(self, first: str, second: str) -> Effect | None:
+        """Finds the interaction of two factors; None if one was not varied."""
+        names = {first, second}
+        return next((effect for effect in self.pairs if set(effect.names) == names), None)
+
+    def marginal(self, name: str) -> Marginal | None:
+        """Finds a factor's marginal curve; None if the factor was not varied."""
+        return next((curve for curve in self.marginals if curve.name == name), None)
+
+    def surface(self, first: str, second: str) -> Surface | None:
+        """Finds the marginal of two factors, `first` along the rows; None if one was not varied."""
+        for found in self.surfaces:
+            if set(found.names) == {first, second}:
+                return found if found.names[0] == first else found.turned()
+        return None
+
 
 def analyze(
     entries: Sequence[TrialRecord],

@@ -97,7 +97,9 @@ def render(studies: Sequence[StudyPage]) -> str:
         .get_template("page.html.j2")
         .render(
             studies=[_view(study) for study in studies],
-            variants=list(dict.fromkeys(code for study in studies for code in _codes(study))),
+            variants=list(
+                dict.fromkeys(code for study in studies for code in study.analysis.records.planned)
+            ),
             numbers=numbers,
             style=markupsafe.Markup(_source("style.css")),
             script=markupsafe.Markup(script),
@@ -159,16 +161,13 @@ def _effect(effect: Effect) -> str:
     return f"{share:.{digits}f} ± {std:.{digits}f}"
 
 
-def _codes(study: StudyPage) -> list[str]:
-    return list(study.analysis.records.planned)
-
-
 def _view(study: StudyPage) -> dict[str, Any]:
     """Collects what the templates ask of a study."""
     analysis = study.analysis
     records = analysis.records
     columns = trial_list.columns(records)
-    targets = _targets(analysis.importance)
+    names = dict.fromkeys(target for _, target in analysis.importance)
+    targets = [_target(name, analysis.importance) for name in names]
     return {
         "page": study,
         "key": study.key,
@@ -197,7 +196,7 @@ def _view(study: StudyPage) -> dict[str, Any]:
         "curves": trial_list.curves(records),
         "no_comparison": _only_reason(analysis.comparisons.values()),
         "targets": targets,
-        "ped_anova": [target for target in targets if target.has_ped_anova],
+        "ped_anova": [target for target in targets if target["ped_anova"]],
         "pairs": _pairs(analysis.importance),
     }
 
@@ -230,85 +229,36 @@ def _in_order(figures: Iterable[Figure]) -> list[Figure]:
     return sorted(figures, key=lambda figure: places.get(figure.name, len(places)))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Shares:
-    """A row of an importance table; `mains` is by factor."""
-
-    subject: str
-    result: Importance | InsufficientData
-    mains: dict[str, Effect]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Target:
-    """Importance for one target: a row for the pooled trials and for each variant."""
-
-    name: str
-    rows: list[_Shares]
-
-    @property
-    def results(self) -> list[Importance]:
-        return [row.result for row in self.rows if isinstance(row.result, Importance)]
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """Labels by name of the factors of all rows, the most important first."""
-        labels = {factor.name: factor.label for result in self.results for factor in result.factors}
-        total = collections.Counter[str]()
-        for row in self.rows:
-            total.update({name: effect.share for name, effect in row.mains.items()})
-        # Only the pooled trials differ in their variant.
-        ranked = sorted(labels, key=lambda name: (name == VARIANT, -total[name]))
-        return {name: labels[name] for name in ranked}
-
-    @property
-    def backends(self) -> list[str]:
-        return sorted({result.backend for result in self.results})
-
-    @property
-    def clipped(self) -> list[_Shares]:
-        """The rows of which some scores were clipped."""
-        return [
-            row for row in self.rows if isinstance(row.result, Importance) and row.result.clipped
-        ]
-
-    @property
-    def has_ped_anova(self) -> bool:
-        return any(result.ped_anova for result in self.results)
-
-
-def _targets(
-    importance: Mapping[tuple[str | None, str], Importance | InsufficientData],
-) -> list[_Target]:
-    targets = []
-    for name in dict.fromkeys(target for _, target in importance):
-        rows = [
-            _shares(variant, result)
-            for (variant, target), result in importance.items()
-            if target == name
-        ]
-        targets.append(_Target(name, rows))
-    return targets
-
-
-def _shares(variant: str | None, result: Importance | InsufficientData) -> _Shares:
-    effects = result.mains if isinstance(result, Importance) else ()
-    return _Shares(_subject(variant), result, {effect.names[0]: effect for effect in effects})
+_Results = Mapping[tuple[str | None, str], Importance | InsufficientData]
 
 
 def _subject(variant: str | None) -> str:
     return "all variants" if variant is None else variant
 
 
-@dataclasses.dataclass(frozen=True)
-class _Pairs:
+def _target(name: str, importance: _Results) -> dict[str, Any]:
+    """Importance for one target: a row for the pooled trials and for each variant."""
+    rows = [(_subject(key), result) for (key, of), result in importance.items() if of == name]
+    found = [(subject, result) for subject, result in rows if isinstance(result, Importance)]
+    labels = {factor.name: factor.label for _, result in found for factor in result.factors}
+    total = collections.Counter[str]()
+    for _, result in found:
+        total.update({effect.names[0]: effect.share for effect in result.mains})
+    # Only the pooled trials differ in their variant.
+    ranked = sorted(labels, key=lambda factor: (factor == VARIANT, -total[factor]))
+    return {
+        "name": name,
+        "rows": rows,
+        "results": found,
+        "labels": {factor: labels[factor] for factor in ranked},
+        "backends": sorted({result.backend for _, result in found}),
+        "clipped": [(subject, result) for subject, result in found if result.clipped],
+        "ped_anova": any(result.ped_anova for _, result in found),
+    }
+
+
+def _pairs(importance: _Results) -> dict[str, Any]:
     """Interactions on the test score: a row a pair, the largest first, a column a variant."""
-
-    subjects: list[str]
-    rows: list[tuple[str, list[Effect | None]]]
-
-
-def _pairs(importance: Mapping[tuple[str | None, str], Importance | InsufficientData]) -> _Pairs:
     results = {
         _subject(variant): result
         for (variant, target), result in importance.items()
@@ -316,14 +266,13 @@ def _pairs(importance: Mapping[tuple[str | None, str], Importance | Insufficient
     }
     effects: dict[str, dict[str, Effect]] = {}
     for subject, result in results.items():
-        labels = {factor.name: factor.label for factor in result.factors}
         for effect in result.pairs:
-            name = " × ".join(labels[factor] for factor in effect.names)
+            name = " × ".join(result.factor(factor).label for factor in effect.names)
             effects.setdefault(name, {})[subject] = effect
     ranked = sorted(
         effects.items(), key=lambda item: -max(effect.share for effect in item[1].values())
     )
-    return _Pairs(
-        subjects=list(results),
-        rows=[(name, [found.get(subject) for subject in results]) for name, found in ranked],
-    )
+    return {
+        "subjects": list(results),
+        "rows": [(name, [found.get(subject) for subject in results]) for name, found in ranked],
+    }

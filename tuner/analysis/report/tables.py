@@ -17,7 +17,7 @@ from tuner.analysis.statistics.summaries import Comparison, Distribution
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.analysis.trials.columns import hyperparameters
 
-Row = dict[str, Any]
+Cells = Iterable[Any]
 
 
 def write(studies: Mapping[str, StudyAnalysis]) -> dict[str, str]:
@@ -31,149 +31,110 @@ def write(studies: Mapping[str, StudyAnalysis]) -> dict[str, str]:
         its header.
     """
     varied = hyperparameters(name for one in studies.values() for name in one.records.space.names)
-    texts = {}
-    for table, (columns, rows) in _TABLES.items():
-        names = [
-            name
-            for column in columns.split()
-            for name in ([row.name for row in varied] if column == "*" else [column])
-        ]
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["study", *names])
-        # Not by csv.DictWriter, which takes twice as long for the points of all curves.
-        writer.writerows(
-            [name, *map(row.get, names)] for name, study in studies.items() for row in rows(study)
+    names = [row.name for row in varied]
+    tables: dict[str, tuple[str, Callable[[StudyAnalysis], Iterator[Cells]]]] = {
+        **_TABLES,
+        "failures": (
+            f"variant trial {' '.join(names)} seed reason engine",
+            lambda study: _failures(study, names),
+        ),
+    }
+    return {
+        table: _csv(
+            ["study", *columns.split()],
+            ([name, *cells] for name, study in studies.items() for cells in rows(study)),
         )
-        texts[table] = file.getvalue()
-    return texts
+        for table, (columns, rows) in tables.items()
+    }
 
 
-_DISTRIBUTION = [
-    field.name for field in dataclasses.fields(Distribution) if field.name != "count"
-]
-_DISTRIBUTIONS = [f"{of}_{name}" for of in ("test", "best_tenth_test") for name in _DISTRIBUTION]
-_COMPARISON = [
-    field.name
-    for field in dataclasses.fields(Comparison)
-    if field.name not in ("variant", "g_interval")
-]
+def _csv(columns: Cells, rows: Iterable[Cells]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return file.getvalue()
 
 
-def _variants(study: StudyAnalysis) -> Iterator[Row]:
-    for summary in study.summaries:
-        best = summary.best
-        yield {
-            "variant": summary.variant,
-            "planned": summary.planned,
-            "finished": summary.finished,
-            "failed": summary.failed,
-            "diverged": summary.diverged,
-            "best_trial": best.trial.index,
-            "best_validation": best.result.validation.mean,
-            "its_test": best.result.test.mean,
-            "its_test_grouped": best.result.test_grouped,
-            "best_tenth_trials": len(summary.top),
-            **_described("test", summary.test),
-            **_described("best_tenth_test", summary.top_test),
-            "best_tenth_median_parameters": summary.parameters.median,
-            "seconds": summary.seconds.mean * summary.seconds.count,
-        }
+def _variants(study: StudyAnalysis) -> Iterator[Cells]:
+    for one in study.summaries:
+        best = one.best.result
+        yield (
+            *(one.variant, one.planned, one.finished, one.failed, one.diverged),
+            *(one.best.trial.index, best.validation.mean, best.test.mean, best.test_grouped),
+            len(one.top),
+            *(getattr(one.test, name) for name in _DISTRIBUTION),
+            *(getattr(one.top_test, name) for name in _DISTRIBUTION),
+            *(one.parameters.median, one.seconds.mean * one.seconds.count),
+        )
 
 
-def _described(name: str, distribution: Distribution) -> Row:
-    return {f"{name}_{field}": getattr(distribution, field) for field in _DISTRIBUTION}
-
-
-def _comparisons(study: StudyAnalysis) -> Iterator[Row]:
-    for variant, comparison in study.comparisons.items():
-        if isinstance(comparison, Comparison):
-            low, high = comparison.g_interval
-            yield {**vars(comparison), "g_low": low, "g_high": high}
+def _comparisons(study: StudyAnalysis) -> Iterator[Cells]:
+    for variant, one in study.comparisons.items():
+        if isinstance(one, Comparison):
+            yield variant, *(getattr(one, name) for name in _COMPARISON), *one.g_interval
         else:
-            yield {"variant": variant, "verdict": f"not enough trials: {comparison.reason}"}
+            lacking = {"verdict": f"not enough trials: {one.reason}"}
+            yield variant, *map(lacking.get, _COMPARISON), None, None
 
 
-def _analyzed(study: StudyAnalysis) -> Iterator[tuple[Row, Importance]]:
-    """The importance analyses that there are, with the columns that name them."""
+def _analyzed(study: StudyAnalysis) -> Iterator[tuple[str, str, Importance]]:
+    """The importance analyses that there are, with the cells that name them."""
     for (variant, target), result in study.importance.items():
         if isinstance(result, Importance):
-            yield {"variant": variant or "all", "target": target}, result
+            yield variant or "all", target, result
 
 
-def _importance(study: StudyAnalysis) -> Iterator[Row]:
-    for key, result in _analyzed(study):
+def _importance(study: StudyAnalysis) -> Iterator[Cells]:
+    for *key, result in _analyzed(study):
         for effect in (*result.mains, *result.pairs, result.higher_order):
             single = effect.names[0] if len(effect.names) == 1 else ""
-            yield {
-                **key,
-                "effect": " x ".join(effect.names) or "three and more",
-                "share": effect.share,
-                "spread": effect.std,
-                "ped_anova": result.ped_anova.get(single),
-                "explained": result.explained,
-                "limited": result.clipped,
-                "trials": result.trials,
-                "backend": result.backend,
-            }
+            name = " x ".join(effect.names) or "three and more"
+            yield (
+                *(*key, name, effect.share, effect.std, result.ped_anova.get(single)),
+                *(result.explained, result.clipped, result.trials, result.backend),
+            )
 
 
-def _marginals(study: StudyAnalysis) -> Iterator[Row]:
-    for key, result in _analyzed(study):
+def _marginals(study: StudyAnalysis) -> Iterator[Cells]:
+    for *key, result in _analyzed(study):
         for marginal in result.marginals:
-            points = zip(marginal.values, marginal.mean, marginal.std, strict=True)
-            for value, mean, std in points:
-                yield {
-                    **key,
-                    "factor": marginal.name,
-                    "value": value,
-                    "mean": float(mean),
-                    "spread": float(std),
-                }
+            for value, mean, std in zip(marginal.values, marginal.mean, marginal.std, strict=True):
+                yield *key, marginal.name, value, float(mean), float(std)
 
 
-def _expected_best(study: StudyAnalysis) -> Iterator[Row]:
+def _expected_best(study: StudyAnalysis) -> Iterator[Cells]:
     for curve in study.expected_best:
         points = zip(curve.validation, curve.test, curve.std, strict=True)
-        for trials, (validation, test, std) in enumerate(points, start=1):
-            yield {
-                "variant": curve.variant,
-                "trials": trials,
-                "validation": validation,
-                "test": test,
-                "spread": std,
-            }
+        for trials, scores in enumerate(points, start=1):
+            yield curve.variant, trials, *scores
 
 
-def _failures(study: StudyAnalysis) -> Iterator[Row]:
+def _failures(study: StudyAnalysis, names: Iterable[str]) -> Iterator[Cells]:
     for failure in study.records.all_failures:
-        yield {
-            "variant": failure.trial.variant,
-            "trial": failure.trial.index,
-            **failure.trial.values,
-            "seed": failure.trial.seed,
-            "reason": failure.reason,
-            "engine": failure.engine,
-        }
+        trial = failure.trial
+        values = map(trial.values.get, names)
+        yield trial.variant, trial.index, *values, trial.seed, failure.reason, failure.engine
 
 
-def _curves(study: StudyAnalysis) -> Iterator[Row]:
+def _curves(study: StudyAnalysis) -> Iterator[Cells]:
     for entry in study.records.all_entries:
         for point in entry.result.curve:
-            yield {
-                "variant": entry.trial.variant,
-                "trial": entry.trial.index,
-                "epoch": point.epoch,
-                "loss": point.loss,
-                "validation": point.validation,
-            }
+            trial = entry.trial
+            yield trial.variant, trial.index, point.epoch, point.loss, point.validation
 
 
-_TABLES: dict[str, tuple[str, Callable[[StudyAnalysis], Iterable[Row]]]] = {
+_DISTRIBUTION = [one.name for one in dataclasses.fields(Distribution) if one.name != "count"]
+_COMPARISON = [
+    one.name for one in dataclasses.fields(Comparison) if one.name not in ("variant", "g_interval")
+]
+_TESTS = [f"{of}_{name}" for of in ("test", "best_tenth_test") for name in _DISTRIBUTION]
+
+_TABLES: dict[str, tuple[str, Callable[[StudyAnalysis], Iterator[Cells]]]] = {
     "variants": (
         "variant planned finished failed diverged best_trial best_validation its_test "
-        f"its_test_grouped best_tenth_trials {' '.join(_DISTRIBUTIONS)} "
-        "best_tenth_median_parameters seconds",
+        f"its_test_grouped best_tenth_trials {' '.join(_TESTS)} best_tenth_median_parameters "
+        "seconds",
         _variants,
     ),
     "comparisons": (f"variant {' '.join(_COMPARISON)} g_low g_high", _comparisons),
@@ -183,7 +144,6 @@ _TABLES: dict[str, tuple[str, Callable[[StudyAnalysis], Iterable[Row]]]] = {
     ),
     "marginals": ("variant target factor value mean spread", _marginals),
     "expected_best": ("variant trials validation test spread", _expected_best),
-    "failures": ("variant trial * seed reason engine", _failures),
     "curves": ("variant trial epoch loss validation", _curves),
 }
-"""Columns of each table, `*` for those of the hyperparameters, and its rows."""
+"""Columns of each table, and what makes its rows."""

@@ -28,6 +28,7 @@ class Claim:
         paper: what the paper says.
         source: where that was read, and how sure it is.
         judge: holds a study against it.
+        args: what the judge is told of it: names and numbers.
         tasks: which tasks it is about; empty for all.
         found: what this study found.
         verdict: "agrees", "differs" or "cannot tell".
@@ -37,6 +38,7 @@ class Claim:
     paper: str
     source: str
     judge: Judge
+    args: tuple[str | float, ...] = ()
     tasks: tuple[str, ...] = ()
     found: str = ""
     verdict: str = CANNOT_TELL
@@ -45,142 +47,112 @@ class Claim:
 _CLAIMS = (
     Claim(
         "the study itself",
-        "200 trials of each variant; 20 to 200 units, learning rates 1e-6 to 1e-2, momentum 0 to "
-        "0.99, input noise 0 to 1; JSB Chorales, TIMIT and IAM-OnDB.",
-        _SUMMARY,
-        verdicts.same_study,
+        "200 trials of each variant; 20 to 200 units, learning rates 1e-6 to 1e-2, momentum "
+        "0 to 0.99, input noise 0 to 1; JSB Chorales, TIMIT and IAM-OnDB.",
+        _SUMMARY, verdicts.same_study,
     ),
     Claim(
         "better than vanilla",
         "No variant is significantly better than V.",
-        _ABSTRACT,
-        verdicts.none_better,
+        _ABSTRACT, verdicts.none_better,
     ),
     Claim(
         "forget gate and output activation",
         "NFG and NOAF are significantly worse than V on all three tasks.",
-        _SUMMARY,
-        verdicts.worse("NFG", "NOAF"),
+        _SUMMARY, verdicts.worse, ("NFG", "NOAF"),
     ),
     Claim(
         "input gate, output gate, input activation",
         "NIG, NOG and NIAF do not differ significantly from V on music.",
-        _SUMMARY,
-        verdicts.alike("NIG", "NOG", "NIAF"),
-        ("music",),
+        _SUMMARY, verdicts.alike, ("NIG", "NOG", "NIAF"), tasks=("music",),
     ),
     Claim(
         "input gate, output gate, input activation",
         "NIG, NOG and NIAF are significantly worse than V on speech and handwriting.",
-        _SUMMARY,
-        verdicts.worse("NIG", "NOG", "NIAF"),
-        ("speech", "handwriting"),
+        _SUMMARY, verdicts.worse, ("NIG", "NOG", "NIAF"), tasks=("speech", "handwriting"),
     ),
     Claim(
         "coupled gates, no peepholes",
         "CIFG and NP do not differ significantly from V.",
-        _SUMMARY,
-        verdicts.alike("CIFG", "NP"),
+        _SUMMARY, verdicts.alike, ("CIFG", "NP"),
     ),
     Claim(
         "full gate recurrence",
         "FGR gains nothing in spite of its many more weights.",
-        _SUMMARY,
-        verdicts.no_gain("FGR"),
+        _SUMMARY, verdicts.no_gain, ("FGR",),
     ),
     Claim(
         "full gate recurrence",
         "FGR is significantly worse than V on music.",
-        _UNCONFIRMED,
-        verdicts.worse("FGR"),
-        ("music",),
+        _UNCONFIRMED, verdicts.worse, ("FGR",), tasks=("music",),
     ),
     Claim(
         "best model",
         "The best model by validation is a NIAF with a test NLL of 8.38 nats per frame.",
-        _UNCONFIRMED,
-        verdicts.best_score(8.38),
-        ("music",),
+        _UNCONFIRMED, verdicts.best_score, (8.38,), tasks=("music",),
     ),
     Claim(
         "best model",
         "The best model by validation is a CIFG with 29.6 % of the frames wrong.",
-        _UNCONFIRMED,
-        verdicts.best_score(29.6),
-        ("speech",),
+        _UNCONFIRMED, verdicts.best_score, (29.6,), tasks=("speech",),
     ),
     Claim(
         "best model",
         "The best model by validation is an NP with 9.26 % of the characters wrong.",
-        _UNCONFIRMED,
-        verdicts.best_score(9.26),
-        ("handwriting",),
+        _UNCONFIRMED, verdicts.best_score, (9.26,), tasks=("handwriting",),
     ),
     Claim(
         "importance of the learning rate",
         "The learning rate explains more than two thirds of the variance of the test score.",
-        _QUOTED,
-        verdicts.share_above("learning_rate", 2 / 3),
+        _QUOTED, verdicts.share_above, ("learning_rate", 2 / 3),
     ),
     Claim(
         "order of importance",
         "After the learning rate comes the size, then the input noise.",
-        _SUMMARY,
-        verdicts.order("learning_rate", "units", "noise_std"),
+        _SUMMARY, verdicts.order, ("learning_rate", "units", "noise_std"),
     ),
     Claim(
         "importance of momentum",
         "Momentum explains less than 1 % of the variance.",
-        _SUMMARY,
-        verdicts.share_below("momentum", 0.01),
+        _SUMMARY, verdicts.share_below, ("momentum", 0.01),
     ),
     Claim(
         "interactions",
         "All interactions together explain 5 to 20 % of the variance.",
-        _SUMMARY,
-        verdicts.interactions_within(0.05, 0.20),
+        _SUMMARY, verdicts.interactions_within, (0.05, 0.20),
     ),
     Claim(
         "the one clear interaction",
         "Learning rate and input noise interact, the only clear interaction.",
-        _PAGE,
-        verdicts.largest_interaction("learning_rate", "noise_std"),
-        ("music", "handwriting"),
+        _PAGE, verdicts.largest_interaction, ("learning_rate", "noise_std"),
+        tasks=("music", "handwriting"),
     ),
     Claim(
         "size",
         "Larger networks are better, with diminishing returns, and take longer.",
-        _SUMMARY,
-        verdicts.larger_is_better,
+        _SUMMARY, verdicts.larger_is_better,
     ),
     Claim(
         "input noise",
         "Input noise nearly always hurts.",
-        _SUMMARY,
-        verdicts.noise_hurts,
-        ("music", "handwriting"),
+        _SUMMARY, verdicts.noise_hurts, tasks=("music", "handwriting"),
     ),
     Claim(
         "input noise",
         "Input noise nearly always hurts, but for a small dip between 0.2 and 0.5.",
-        _SUMMARY,
-        verdicts.noise_dips(0.2, 0.5),
-        ("speech",),
+        _SUMMARY, verdicts.noise_dips, (0.2, 0.5), tasks=("speech",),
     ),
     Claim(
         "best learning rate",
         "The best learning rate lies above the searched range, which ends at 1e-2.",
-        _SUMMARY,
-        verdicts.best_rate_at_the_end,
-        ("music", "handwriting"),
+        _SUMMARY, verdicts.best_rate_at_the_end, tasks=("music", "handwriting"),
     ),
     Claim(
         "learning rate and size",
         "Varying the size does not move the best learning rate.",
-        _PAGE,
-        verdicts.best_rate_stays,
+        _PAGE, verdicts.best_rate_stays,
     ),
-)
+)  # fmt: skip
 
 
 def check(analysis: StudyAnalysis) -> tuple[Claim, ...]:
@@ -204,7 +176,7 @@ def check(analysis: StudyAnalysis) -> tuple[Claim, ...]:
 
 
 def _held_against(claim: Claim, analysis: StudyAnalysis) -> Claim:
-    found, verdict = claim.judge(analysis)
+    found, verdict = claim.judge(analysis, *claim.args)
     if claim.judge is not verdicts.same_study and lookup.unfinished(analysis):
         found = found if verdict == CANNOT_TELL else f"So far: {found}"
         verdict = CANNOT_TELL

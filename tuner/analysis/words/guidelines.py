@@ -163,7 +163,7 @@ def _noise(result: Importance, curve: Marginal, metric: Metric) -> Finding:
 
 
 def _momentum(result: Importance, curve: Marginal, metric: Metric) -> Finding:
-    effect = lookup.main(result, "momentum")
+    effect = result.main("momentum")
     best = lookup.best(curve)
     change, std = lookup.change(curve, best, int(np.argmax(curve.mean)))
     if change <= NEAR * float(curve.mean[best]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from common import text
-from tuner.analysis.importance.importance import Effect, Importance, Marginal, Surface
+from tuner.analysis.importance.importance import Effect, Importance, Marginal
 from tuner.analysis.statistics.summaries import InsufficientData
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.tasks.task import Metric
@@ -62,24 +62,12 @@ def whose(importance: Importance) -> str:
 
 def nouns(importance: Importance, effect: Effect) -> str:
     """Names the factors of an effect in the middle of a sentence."""
-    by_name = {factor.name: factor.noun for factor in importance.factors}
-    return text.listed([by_name[name] for name in effect.names])
+    return text.listed([importance.factor(name).noun for name in effect.names])
 
 
 def ranked(importance: Importance) -> list[Effect]:
     """Sorts the main effects, the largest first."""
     return sorted(importance.mains, key=lambda effect: -effect.share)
-
-
-def main(importance: Importance, name: str) -> Effect | None:
-    """Finds a factor's main effect; None if the factor was not varied."""
-    return next((effect for effect in importance.mains if effect.names == (name,)), None)
-
-
-def pair(importance: Importance, first: str, second: str) -> Effect | None:
-    """Finds the interaction of two factors; None if one was not varied."""
-    names = {first, second}
-    return next((effect for effect in importance.pairs if set(effect.names) == names), None)
 
 
 def interactions(importance: Importance) -> Effect:
@@ -95,19 +83,6 @@ def interactions(importance: Importance) -> Effect:
 def clearly_above(larger: Effect, smaller: Effect) -> bool:
     """Whether one share lies above another by more than both standard deviations."""
     return larger.share - larger.std > smaller.share + smaller.std
-
-
-def marginal(importance: Importance, name: str) -> Marginal | None:
-    """Finds a factor's marginal curve; None if the factor was not varied."""
-    return next((curve for curve in importance.marginals if curve.name == name), None)
-
-
-def surface(importance: Importance, first: str, second: str) -> Surface | None:
-    """Finds the marginal of two factors, `first` along the rows; None if one was not varied."""
-    for found in importance.surfaces:
-        if set(found.names) == {first, second}:
-            return found if found.names[0] == first else found.turned()
-    return None
 
 
 def change(curve: Marginal, first: int, second: int) -> tuple[float, float]:
@@ -147,7 +122,7 @@ def basin(curve: Marginal, share: float) -> tuple[int, int]:
 
 def slowdown(times: Importance | None) -> float | None:
     """By what factor the largest networks take longer than the smallest; None if unknown."""
-    curve = times and marginal(times, "units")
+    curve = times and times.marginal("units")
     return float(curve.mean[-1] / curve.mean[0]) if curve else None
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Concatenate, ParamSpec
 
 from common import text
-from tuner.analysis.importance.importance import Importance, Marginal
+from tuner.analysis.importance.importance import Effect, Importance, Marginal
 from tuner.analysis.statistics.summaries import Comparison
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.analysis.words import deviations, lookup
@@ -30,7 +31,10 @@ _SAME_SCORE = 0.02
 Verdict = tuple[str, str]
 """What a study found, and "agrees", "differs" or "cannot tell"."""
 
-Judge = Callable[[StudyAnalysis], Verdict]
+Judge = Callable[..., Verdict]
+"""Holds a study, its first argument, against a claim, whose names and numbers follow."""
+
+_Claimed = ParamSpec("_Claimed")
 
 
 def same_study(analysis: StudyAnalysis) -> Verdict:
@@ -41,24 +45,20 @@ def same_study(analysis: StudyAnalysis) -> Verdict:
     return f"{text.capitalized('; '.join(clauses))}.", DIFFERS
 
 
-def best_score(papers: float) -> Judge:
+def best_score(analysis: StudyAnalysis, papers: float) -> Verdict:
     """Agrees if the best model's test score is within 2 % of the paper's, on the paper's data."""
-
-    def judge(analysis: StudyAnalysis) -> Verdict:
-        if analysis.best is None:
-            return "No trial has finished.", CANNOT_TELL
-        best = analysis.best.best
-        score = best.result.test.mean
-        found = f"{best.trial.variant}, {text.significant(score)} {analysis.metric.unit}"
-        if deviations.of_data(analysis.records):
-            return f"{found}; on other data.", CANNOT_TELL
-        ratio = score / papers - 1.0
-        side = "above" if ratio > 0 else "below"
-        found += f": {text.percent(abs(ratio))} {side} the paper's."
-        found += " Which variant it is, is left to chance where variants are alike."
-        return found, AGREES if abs(ratio) <= _SAME_SCORE else DIFFERS
-
-    return judge
+    if analysis.best is None:
+        return "No trial has finished.", CANNOT_TELL
+    best = analysis.best.best
+    score = best.result.test.mean
+    found = f"{best.trial.variant}, {text.significant(score)} {analysis.metric.unit}"
+    if deviations.of_data(analysis.records):
+        return f"{found}; on other data.", CANNOT_TELL
+    ratio = score / papers - 1.0
+    side = "above" if ratio > 0 else "below"
+    found += f": {text.percent(abs(ratio))} {side} the paper's."
+    found += " Which variant it is, is left to chance where variants are alike."
+    return found, AGREES if abs(ratio) <= _SAME_SCORE else DIFFERS
 
 
 # --- Comparisons with vanilla ---
@@ -67,30 +67,24 @@ _Missing = dict[str, str]
 """Reasons by variant that could not be compared."""
 
 
-def _compared(
-    *variants: str,
-) -> Callable[[Callable[[list[Comparison], _Missing], Verdict]], Judge]:
+def _compared(judge: Callable[[list[Comparison], _Missing], Verdict]) -> Judge:
     """Makes a judge of what judges the comparisons made (at least one) of some variants, or all."""
 
-    def decorate(judge: Callable[[list[Comparison], _Missing], Verdict]) -> Judge:
-        @functools.wraps(judge)
-        def judged(analysis: StudyAnalysis) -> Verdict:
-            made, missing = [], {}
-            for variant in variants or analysis.comparisons:
-                result = analysis.comparisons.get(variant)
-                if isinstance(result, Comparison):
-                    made.append(result)
-                else:
-                    lack = f"{variant} has no finished trial"
-                    missing[variant] = result.reason if result else lack
-            return judge(made, missing) if made else (_without(missing), CANNOT_TELL)
+    @functools.wraps(judge)
+    def judged(analysis: StudyAnalysis, *variants: str) -> Verdict:
+        made, missing = [], {}
+        for variant in variants or analysis.comparisons:
+            result = analysis.comparisons.get(variant)
+            if isinstance(result, Comparison):
+                made.append(result)
+            else:
+                missing[variant] = result.reason if result else f"{variant} has no finished trial"
+        return judge(made, missing) if made else (_without(missing), CANNOT_TELL)
 
-        return judged
-
-    return decorate
+    return judged
 
 
-@_compared()
+@_compared
 def none_better(made: list[Comparison], missing: _Missing) -> Verdict:
     """Agrees if no variant is better, of all that finished trials with large enough best tenths."""
     better = [one.variant for one in made if one.verdict == "better"]
@@ -99,46 +93,31 @@ def none_better(made: list[Comparison], missing: _Missing) -> Verdict:
     return _nothing_shown("No gain is", made, missing)
 
 
-def worse(*variants: str) -> Judge:
+@_compared
+def worse(made: list[Comparison], missing: _Missing) -> Verdict:
     """Agrees if all variants are significantly worse; differs if one with enough trials is not."""
-
-    @_compared(*variants)
-    def judge(made: list[Comparison], missing: _Missing) -> Verdict:
-        found = _described(made, missing)
-        if any(
-            one.verdict == "better" or (one.verdict != "worse" and _smaller(one) >= ENOUGH)
-            for one in made
-        ):
-            return found, DIFFERS
-        agrees = not missing and all(one.verdict == "worse" for one in made)
-        return found, AGREES if agrees else CANNOT_TELL
-
-    return judge
+    found = _described(made, missing)
+    others = [one for one in made if one.verdict != "worse"]
+    if any(one.verdict == "better" or _smaller(one) >= ENOUGH for one in others):
+        return found, DIFFERS
+    return found, CANNOT_TELL if missing or others else AGREES
 
 
-def alike(*variants: str) -> Judge:
+@_compared
+def alike(made: list[Comparison], missing: _Missing) -> Verdict:
     """Agrees if no difference is shown although best tenths are large; differs if one is."""
-
-    @_compared(*variants)
-    def judge(made: list[Comparison], missing: _Missing) -> Verdict:
-        if any(one.verdict in ("worse", "better") for one in made):
-            return _described(made, missing), DIFFERS
-        return _nothing_shown("No difference is", made, missing)
-
-    return judge
+    if any(one.verdict in ("worse", "better") for one in made):
+        return _described(made, missing), DIFFERS
+    return _nothing_shown("No difference is", made, missing)
 
 
-def no_gain(variant: str) -> Judge:
+@_compared
+def no_gain(made: list[Comparison], missing: _Missing) -> Verdict:
     """Agrees if a variant is not better although best tenths are large; differs if it is."""
-
-    @_compared(variant)
-    def judge(made: list[Comparison], missing: _Missing) -> Verdict:
-        verdicts = {"better": DIFFERS, "worse": AGREES}
-        if made[0].verdict in verdicts:
-            return _described(made, missing), verdicts[made[0].verdict]
-        return _nothing_shown("No gain is", made, missing)
-
-    return judge
+    verdicts = {"better": DIFFERS, "worse": AGREES}
+    if made[0].verdict in verdicts:
+        return _described(made, missing), verdicts[made[0].verdict]
+    return _nothing_shown("No gain is", made, missing)
 
 
 def _smaller(comparison: Comparison) -> int:
@@ -176,121 +155,121 @@ def _without(missing: _Missing) -> str:
 
 
 def _analyzed(
-    *names: str,
-) -> Callable[[Callable[[StudyAnalysis, Importance], Verdict]], Judge]:
-    """Makes a judge of what judges a reliable analysis in which some factors were varied."""
+    *varied: str,
+) -> Callable[[Callable[Concatenate[StudyAnalysis, Importance, _Claimed], Verdict]], Judge]:
+    """Makes a judge of what judges a reliable analysis.
 
-    def decorate(judge: Callable[[StudyAnalysis, Importance], Verdict]) -> Judge:
+    Args:
+        varied: factors that must have been varied, beside those that the claim names.
+    """
+
+    def decorate(
+        judge: Callable[Concatenate[StudyAnalysis, Importance, _Claimed], Verdict],
+    ) -> Judge:
         @functools.wraps(judge)
-        def judged(analysis: StudyAnalysis) -> Verdict:
+        def judged(
+            analysis: StudyAnalysis, *args: _Claimed.args, **kwargs: _Claimed.kwargs
+        ) -> Verdict:
             result = lookup.choose(analysis, "test", lookup.VANILLA_FIRST)
             if result is None:
                 return lookup.why_none(analysis, lookup.VANILLA_FIRST), CANNOT_TELL
             if result.explained < lookup.RELIABLE:
                 return f"{text.capitalized(lookup.reliability(result))}.", CANNOT_TELL
-            if not set(names) <= {factor.name for factor in result.factors}:
+            names = {*varied, *(one for one in args if isinstance(one, str))}
+            if not names <= {factor.name for factor in result.factors}:
                 return "Not varied." if len(names) == 1 else "Not all were varied.", CANNOT_TELL
-            return judge(analysis, result)
+            return judge(analysis, result, *args, **kwargs)
 
         return judged
 
     return decorate
 
 
-def share_above(factor: str, bound: float) -> Judge:
+@_analyzed()
+def share_above(analysis: StudyAnalysis, result: Importance, factor: str, bound: float) -> Verdict:
     """Agrees if a factor's share lies above a bound by more than its std; differs if below so."""
-    return _share(factor, bound, sign=1.0)
+    effect, found = _main(result, factor)
+    if effect.share - bound > effect.std:
+        return found, AGREES
+    return found, DIFFERS if bound - effect.share > effect.std else CANNOT_TELL
 
 
-def share_below(factor: str, bound: float) -> Judge:
-    """Agrees if a factor's share lies below a bound; differs if above by more than its deviation.
+@_analyzed()
+def share_below(analysis: StudyAnalysis, result: Importance, factor: str, bound: float) -> Verdict:
+    """Agrees if a factor's share lies below a bound; differs if above by more than its std.
 
-    A share cannot lie below a small bound by its deviation: there the share itself decides.
+    A share cannot lie below a small bound by its std: there the share itself decides.
     """
-    return _share(factor, bound, sign=-1.0)
+    effect, found = _main(result, factor)
+    if effect.share < bound:
+        return found, AGREES
+    return found, DIFFERS if effect.share - bound > effect.std else CANNOT_TELL
 
 
-def _share(factor: str, bound: float, sign: float) -> Judge:
-    @_analyzed(factor)
-    def judge(analysis: StudyAnalysis, result: Importance) -> Verdict:
-        (effect,) = (effect for effect in result.mains if effect.names == (factor,))
-        found = f"{lookup.share(effect)} over the trees, of {lookup.whose(result)}."
-        above = sign * (effect.share - bound)
-        if above > (effect.std if sign > 0 else 0.0):
-            return found, AGREES
-        return found, DIFFERS if above < -effect.std else CANNOT_TELL
-
-    return judge
+def _main(result: Importance, factor: str) -> tuple[Effect, str]:
+    effect = result.main(factor)
+    assert effect is not None
+    return effect, f"{lookup.share(effect)} over the trees, of {lookup.whose(result)}."
 
 
-def order(*factors: str) -> Judge:
+@_analyzed()
+def order(analysis: StudyAnalysis, result: Importance, *factors: str) -> Verdict:
     """Agrees if factors come in an order, each by more than both deviations.
 
     Differs if a pair comes in the other order by more than both deviations.
     """
-
-    @_analyzed(*factors)
-    def judge(analysis: StudyAnalysis, result: Importance) -> Verdict:
-        mains = {effect.names[0]: effect for effect in result.mains}
-        effects = [mains[name] for name in factors]
-        found = "; ".join(
-            f"{lookup.nouns(result, effect)} {lookup.share(effect)}" for effect in effects
-        )
-        found = f"{text.capitalized(found)}; of {lookup.whose(result)}."
-        pairs = list(itertools.pairwise(effects))
-        if all(lookup.clearly_above(first, second) for first, second in pairs):
-            return found, AGREES
-        turned = any(lookup.clearly_above(second, first) for first, second in pairs)
-        return found, DIFFERS if turned else CANNOT_TELL
-
-    return judge
+    effects = [_main(result, name)[0] for name in factors]
+    found = "; ".join(
+        f"{lookup.nouns(result, effect)} {lookup.share(effect)}" for effect in effects
+    )
+    found = f"{text.capitalized(found)}; of {lookup.whose(result)}."
+    pairs = list(itertools.pairwise(effects))
+    if all(lookup.clearly_above(first, second) for first, second in pairs):
+        return found, AGREES
+    turned = any(lookup.clearly_above(second, first) for first, second in pairs)
+    return found, DIFFERS if turned else CANNOT_TELL
 
 
-def interactions_within(low: float, high: float) -> Judge:
+@_analyzed()
+def interactions_within(
+    analysis: StudyAnalysis, result: Importance, low: float, high: float
+) -> Verdict:
     """Agrees if all interactions add up to a share in a range; differs if out by more than std."""
-
-    @_analyzed()
-    def judge(analysis: StudyAnalysis, result: Importance) -> Verdict:
-        total = lookup.interactions(result)
-        found = f"{lookup.share(total)} over the trees, of {lookup.whose(result)}."
-        if low <= total.share <= high:
-            return found, AGREES
-        away = max(low - total.share, total.share - high)
-        return found, DIFFERS if away > total.std else CANNOT_TELL
-
-    return judge
+    total = lookup.interactions(result)
+    found = f"{lookup.share(total)} over the trees, of {lookup.whose(result)}."
+    if low <= total.share <= high:
+        return found, AGREES
+    away = max(low - total.share, total.share - high)
+    return found, DIFFERS if away > total.std else CANNOT_TELL
 
 
-def largest_interaction(first: str, second: str) -> Judge:
+@_analyzed()
+def largest_interaction(
+    analysis: StudyAnalysis, result: Importance, first: str, second: str
+) -> Verdict:
     """Agrees if a pair's share lies above all others' by more than both deviations.
 
     Differs if another pair's lies so above it.
     """
-
-    @_analyzed(first, second)
-    def judge(analysis: StudyAnalysis, result: Importance) -> Verdict:
-        own = lookup.pair(result, first, second)
-        others = [effect for effect in result.pairs if effect is not own]
-        if own is None:
-            return "Their interaction is unavailable.", CANNOT_TELL
-        found = lookup.share(own)
-        if others:
-            second_one = max(others, key=lambda effect: effect.share)
-            found += (
-                f"; of the others {lookup.nouns(result, second_one)} have the most, "
-                f"{lookup.share(second_one)}"
-            )
-        found += f" (of {lookup.whose(result)})."
-        if all(lookup.clearly_above(own, other) for other in others):
-            return found, AGREES
-        beaten = any(lookup.clearly_above(other, own) for other in others)
-        return found, DIFFERS if beaten else CANNOT_TELL
-
-    return judge
+    own = result.pair(first, second)
+    if own is None:
+        return "Their interaction is unavailable.", CANNOT_TELL
+    others = [effect for effect in result.pairs if effect is not own]
+    found = lookup.share(own)
+    if others:
+        most = max(others, key=lambda effect: effect.share)
+        found += f"; of the others {lookup.nouns(result, most)} have the most, {lookup.share(most)}"
+    found += f" (of {lookup.whose(result)})."
+    if all(lookup.clearly_above(own, other) for other in others):
+        return found, AGREES
+    beaten = any(lookup.clearly_above(other, own) for other in others)
+    return found, DIFFERS if beaten else CANNOT_TELL
 
 
 def _curve(result: Importance, name: str) -> Marginal:
-    return next(curve for curve in result.marginals if curve.name == name)
+    curve = result.marginal(name)
+    assert curve is not None
+    return curve
 
 
 @_analyzed("units")
@@ -333,24 +312,20 @@ def noise_hurts(analysis: StudyAnalysis, result: Importance) -> Verdict:
     return found, AGREES if harm > 0 else DIFFERS
 
 
-def noise_dips(low: float, high: float) -> Judge:
+@_analyzed("noise_std")
+def noise_dips(analysis: StudyAnalysis, result: Importance, low: float, high: float) -> Verdict:
     """Agrees if noise hurts at the end of its range and the best is between two values.
 
     Differs if no noise, or most, is best.
     """
-
-    @_analyzed("noise_std")
-    def judge(analysis: StudyAnalysis, result: Importance) -> Verdict:
-        found, verdict = noise_hurts(analysis)
-        curve = _curve(result, "noise_std")
-        place = lookup.best(curve)
-        value = float(curve.values[place])
-        found = f"{found} Best at {text.significant(value, 2)}."
-        if verdict != AGREES or low <= value <= high:
-            return found, verdict
-        return found, DIFFERS if place == 0 else CANNOT_TELL
-
-    return judge
+    found, verdict = noise_hurts(analysis)
+    curve = _curve(result, "noise_std")
+    place = lookup.best(curve)
+    value = float(curve.values[place])
+    found = f"{found} Best at {text.significant(value, 2)}."
+    if verdict != AGREES or low <= value <= high:
+        return found, verdict
+    return found, DIFFERS if place == 0 else CANNOT_TELL
 
 
 @_analyzed("learning_rate")
@@ -379,7 +354,7 @@ def best_rate_stays(analysis: StudyAnalysis, result: Importance) -> Verdict:
     Small and large are the first and the last third of the logarithmic range of sizes; differs if
     the rates are more than a factor of 10 apart.
     """
-    surface = lookup.surface(result, "units", "learning_rate")
+    surface = result.surface("units", "learning_rate")
     if surface is None:
         return "Their interaction is unavailable.", CANNOT_TELL
     third = max(1, len(surface.values[0]) // 3)

@@ -15,7 +15,7 @@ from tuner.analysis import study_analysis
 from tuner.analysis.importance.importance import Importance
 from tuner.analysis.statistics.summaries import ExpectedBest, InsufficientData
 from tuner.analysis.study_analysis import StudyAnalysis
-from tuner.analysis.words import guidelines, lookup
+from tuner.analysis.words import guidelines
 from tuner.analysis.words.findings import Finding
 
 STUDY = hand_made.records({"V": [entry("V", place, 8.5 + place / 10) for place in range(3)]})
@@ -175,14 +175,14 @@ def test_a_factor_that_was_not_varied_gets_no_advice() -> None:
         marginals=tuple(curve for curve in result.marginals if curve.name != "noise_std"),
     )
     assert not any("noise" in guideline.text for guideline in guide([fixed]))
-    assert lookup.marginal(fixed, "noise_std") is None and lookup.main(fixed, "noise_std") is None
+    assert fixed.marginal("noise_std") is None and fixed.main("noise_std") is None
 
 
 def test_surfaces_are_turned_to_the_order_that_is_asked_for() -> None:
     result = hand_made.importance(best_rates=(1e-5, 5e-3))
-    surface = lookup.surface(result, "units", "learning_rate")
-    turned = lookup.surface(result, "learning_rate", "units")
+    surface = result.surface("units", "learning_rate")
+    turned = result.surface("learning_rate", "units")
     assert surface is not None and turned is not None
     assert np.array_equal(surface.mean, turned.mean.T)
     assert np.array_equal(turned.values[0], hand_made.GRID["learning_rate"])
-    assert lookup.surface(result, "units", "noise_std") is None
+    assert result.surface("units", "noise_std") is None

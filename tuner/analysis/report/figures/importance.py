@@ -67,11 +67,9 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
 
 def bars(importance: Importance) -> list[Bar]:
     """Lists the bars of a row: main effects, all pairs, all higher orders, the largest pair."""
-    mains = {effect.names[0]: effect for effect in importance.mains}
-    factors = [factor for factor in scales.in_order(importance.factors) if factor.name in mains]
-    listed = [
-        Bar(factor.label, mains[factor.name].share, mains[factor.name].std) for factor in factors
-    ]
+    factors = scales.in_order(importance.factors)
+    mains = [(factor, importance.main(factor.name)) for factor in factors]
+    listed = [Bar(factor.label, main.share, main.std) for factor, main in mains if main]
     if not importance.pairs:
         return listed
     largest = max(importance.pairs, key=lambda effect: effect.share)

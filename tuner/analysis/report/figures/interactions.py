@@ -89,7 +89,7 @@ def plot(importance: Importance, metric: Metric) -> matplotlib.figure.Figure:
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     norm = _norm(surfaces)
     for axes, surface in zip(grid, surfaces, strict=False):
-        first, second = (_factor(importance, name) for name in surface.names)
+        first, second = (importance.factor(name) for name in surface.names)
         axes.pcolormesh(
             _edges(surface.values[0], first),
             _edges(surface.values[1], second),
@@ -112,10 +112,8 @@ def plot(importance: Importance, metric: Metric) -> matplotlib.figure.Figure:
                 markeredgewidth=width,
                 clip_on=False,
             )
-        share = next(
-            one.share for one in importance.pairs if set(one.names) == set(surface.names)
-        )
-        axes.set_title(f"interaction {percent(share)}", fontweight="normal")
+        pair = importance.pair(*surface.names)
+        axes.set_title(f"interaction {percent(pair.share)}" if pair else "", fontweight="normal")
         axes.grid(visible=False)
     for axes in grid[len(surfaces) :]:
         axes.remove()
@@ -159,10 +157,6 @@ def _levels(low: float, high: float, logarithmic: bool) -> np.ndarray:
     return np.geomspace(low, high, 129) if logarithmic else np.linspace(low, high, 129)
 
 
-def _factor(importance: Importance, name: str) -> Hyperparameter:
-    return next(factor for factor in importance.factors if factor.name == name)
-
-
 def _edges(values: np.ndarray, factor: Hyperparameter) -> np.ndarray:
     """Ends of the cells around grid points, halfway on the sampling scale."""
     points, ends = np.asarray(factor.sampled(values), float), np.array(factor.sampled_range, float)
@@ -179,7 +173,7 @@ def _lowest_at(surface: Surface) -> tuple[float, float]:
 
 def _lowest(surface: Surface, importance: Importance) -> str:
     words = [
-        f"{_factor(importance, name).label} {significant(value, 2)}"
+        f"{importance.factor(name).label} {significant(value, 2)}"
         for name, value in zip(surface.names, _lowest_at(surface), strict=True)
     ]
     return f"lowest {significant(float(surface.mean.min()))} at {' and '.join(words)}"

@@ -123,7 +123,7 @@ def _draw_panel(
     lines = {
         variant: dataclasses.replace(found, mean=found.mean / unit, std=found.std / unit)
         for variant, one in results.items()
-        if (found := _marginal(one, factor.name)) is not None
+        if (found := one.marginal(factor.name)) is not None
     }
     for variant, line in lines.items():
         series = style.POOLED if variant is None else styles[variant]
@@ -176,10 +176,6 @@ def _prominent(shown: Iterable[str | None]) -> list[str | None]:
     """Vanilla and the pooled trials; a variant that stands alone too."""
     variants = list(shown)
     return [one for one in variants if one in (style.BASELINE, None) or len(variants) == 1]
-
-
-def _marginal(importance: Importance, name: str) -> Marginal | None:
-    return next((one for one in importance.marginals if one.name == name), None)
 
 
 def _say_why(axes: matplotlib.axes.Axes, results: Results, target: str) -> None:
@@ -267,9 +263,8 @@ def _description(results: Results, metric: Metric) -> str:
 
 
 def _lowest(variant: str | None, importance: Importance, metric: Metric) -> str:
-    labels = {factor.name: factor.label for factor in importance.factors}
     parts = [
-        f"{significant(float(one.mean.min()))} at {labels[one.name]} "
+        f"{significant(float(one.mean.min()))} at {importance.factor(one.name).label} "
         f"{significant(float(one.values[np.argmin(one.mean)]), 2)}"
         for one in importance.marginals
         if one.name != VARIANT
