@@ -20,6 +20,25 @@ _PRIVATE = re.compile(r"^(?:keras|tensorflow)\.(?:src|python|compiler|core)\b|(?
 _ONE_MACHINE = re.compile(
     r"(?<![\w.$}/-])/(?:home|root|tmp|work)/\w|file[:]///|index[-]url|find[-]links|trusted[-]host"
 )
+# Words of this project alone where the field has its own, and British spellings.
+_WORDS = re.compile(
+    r"(?<![a-z])(?:crews?|hire[ds]?|hiring|bury|buried|(?<!of )courses?|slopes|squash(?:e[ds])?"
+    r"|descends?|(?:behavi|col|fav|flav|hon|lab|neighb)our\w*|cent(?:red?|res)|grey|licence\w*"
+    r"|defence|artefacts?|catalogues?|programmes?|whilst|\w{2,}lys(?:e[dr]?|ing)"
+    r"|(?:label|level|model|signal|travel)l(?:ed|ing)"
+    r"|(?:categor|character|custom|discret|general|initial|material|maxim|minim|normal|optim|organ"
+    r"|parallel|penal|quant|random|real|recogn|regular|serial|special|standard|summar|synchron"
+    r"|synthes|token|util|vector|visual)is(?:e[drs]?|ing|ations?))(?![a-z])",
+    re.IGNORECASE,
+)
+# Files of words that people write, and what others have spelled.
+_WORD_LISTS = re.compile(r"tasks/(?:handwriting|speech)/.*(?:text|sentences|layouts|iam)\w*\.py$")
+_QUOTED = re.compile(r"grey_closing|Format not recognised|\"not recognised\"")
+
+
+def odd_words(text: str) -> list[str]:
+    """Names the words in a text that the field or an American would not write."""
+    return _WORDS.findall(_QUOTED.sub("", text))
 
 
 def private_imports(text: str) -> list[str]:
@@ -77,6 +96,19 @@ def test_no_text_of_one_machine():
     assert {path: matches for path, matches in found.items() if matches} == {}
 
 
+def test_words_of_the_field_in_american_spelling():
+    """CHANGELOG.md tells of old names."""
+    found = {
+        path: odd_words(text)
+        for path, text in _texts()
+        if path.endswith((".j2", ".md", ".py"))
+        and path not in ("CHANGELOG.md", "tests/source_code_test.py")
+        and not _WORD_LISTS.search(path)
+    }
+    assert "README.md" in found
+    assert {path: words for path, words in found.items() if words} == {}
+
+
 @pytest.mark.parametrize(
     "lock",
     ["requirements_lock.txt", "requirements_io_lock.txt", "requirements_fanova_lock.txt"],
@@ -122,3 +154,27 @@ def test_index_address_is_found(text):
 )
 def test_other_paths_are_not_found(text):
     assert one_machines_text(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the Crew",
+        "_hire()",
+        "SLOPES",
+        "colours",
+        "neighbour_count",
+        "analysed",
+        "normalise",
+        "centre",
+    ],
+)
+def test_odd_word_is_found(text):
+    assert len(odd_words(text)) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["screw", "of course", "descending", "slope", "analysis", "noise", "raised", "promise"]
+)
+def test_other_words_are_not_found(text):
+    assert odd_words(text) == []

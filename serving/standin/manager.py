@@ -110,7 +110,7 @@ class Manager:
     def _resolve(self, name: str, version: int | None, label: str | None) -> Version:
         if not name:
             raise invalid("ModelSpec has no name specified.")
-        version = self._labelled(name, label) if label else version
+        version = self._version_of_label(name, label) if label else version
         entries = self._versions.get(name, {})
         if version is None:
             serving = [n for n, entry in entries.items() if entry.state == State.AVAILABLE]
@@ -123,7 +123,7 @@ class Manager:
             Code.NOT_FOUND, f"Servable not found for request: Specific({name}, {version})"
         )
 
-    def _labelled(self, name: str, label: str) -> int:
+    def _version_of_label(self, name: str, label: str) -> int:
         config = self._configs.get(name)
         if config is None or label not in config.labels:
             raise invalid(f"Unrecognized servable version label: {label}")
@@ -147,7 +147,7 @@ class Manager:
             ServingError: NOT_FOUND if there is none.
         """
         with self._changed:
-            version = self._labelled(name, label) if label else version
+            version = self._version_of_label(name, label) if label else version
             entries = self._versions.get(name, {})
             if version is None:
                 if not entries:

@@ -167,7 +167,7 @@ def train(
     def loss(at: Point, inputs: Array, targets: Array) -> complex:
         return LOSSES[task.head](targets, logits(task, trial.variant, at, inputs))
 
-    course = []
+    curve = []
     for epoch in range(1, protocol.max_epochs + 1):
         order = random_streams.order(protocol.order_seed, epoch, len(split))
         noise = random_streams.noise(trial.seed, epoch, [split.inputs[i].shape for i in order], 0)
@@ -181,5 +181,5 @@ def train(
                 velocity[name] = momentum * velocity[name] - rate * part
                 point[name] = point[name] + momentum * velocity[name] - rate * part
         validation = score(task, trial.variant, point, corpus.validation)
-        course.append((total / split.lengths.sum(), *validation))
-    return course, point
+        curve.append((total / split.lengths.sum(), *validation))
+    return curve, point

@@ -118,8 +118,8 @@ def test_vanilla_equals_the_block_kernel() -> None:
         return loss(results)
 
     def loss(results: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        slopes = [problem.output_gradient, *problem.state_gradients]
-        pairs = zip(results, slopes, strict=True)
+        gradients = [problem.output_gradient, *problem.state_gradients]
+        pairs = zip(results, gradients, strict=True)
         return sum(tf.reduce_sum(result * slope) for result, slope in pairs), results
 
     found = []

@@ -69,11 +69,6 @@ class Hyperparameter:
     categories: tuple[str, ...] = ()
 
     @property
-    def fixed(self) -> bool:
-        """Whether the range is one value, so that nothing is varied."""
-        return self.low >= self.high
-
-    @property
     def logarithmic(self) -> bool:
         """Whether the sampled quantity is laid out by powers of ten."""
         return self.scale in ("log", "one_minus_log")
@@ -153,9 +148,6 @@ class Hyperparameter:
     def grid(self, count: int) -> np.ndarray:
         """Values for a curve: even on the sampling scale, of a discrete dimension those that exist.
 
-        Args:
-            count: how many, where there are as many.
-
         Example:
             >>> PAPER["units"].grid(4)
             array([ 20.,  43.,  93., 200.])
@@ -169,11 +161,7 @@ class Hyperparameter:
         return np.asarray(self.sampled(np.geomspace(*self.sampled_range, count)))
 
     def declare(self, container: keras_tuner.HyperParameters) -> Number:
-        """Registers the hyperparameter with KerasTuner and returns the value that is set there.
-
-        Args:
-            container: KerasTuner's, as a `HyperModel` gets it.
-        """
+        """Registers the hyperparameter with KerasTuner; see `Space.declare`."""
         low, high = self.sampled_range
         sampling = "linear" if self.scale == "linear" else "log"
         if self.integer:
@@ -225,16 +213,10 @@ class Space(tuple[Hyperparameter, ...]):
     @property
     def varied(self) -> tuple[Hyperparameter, ...]:
         """The hyperparameters that are not fixed to one value."""
-        return tuple(row for row in self if not row.fixed)
+        return tuple(row for row in self if row.low < row.high)
 
     def with_ranges(self, ranges: Mapping[str, tuple[Number, Number]]) -> Space:
-        """Changes ranges, and adds the rows of `EXTRAS` that are named.
-
-        Args:
-            ranges: lowest and highest value by name.
-
-        Raises:
-            KeyError: if there is no such hyperparameter.
+        """Changes ranges, lowest and highest value by name, and adds rows of `EXTRAS`.
 
         Example:
             >>> space = PAPER.with_ranges({"units": (20, 400), "forget_bias": (0, 2)})
@@ -346,13 +328,6 @@ def is_column(name: str) -> bool:
 
 def read(column: str, cell: str) -> tuple[str, Number]:
     """Reads a value of a file's column; the first release wrote 1 - momentum into designs.
-
-    Args:
-        column: name of a hyperparameter, or its sampled name.
-        cell: its text.
-
-    Returns:
-        The hyperparameter's name, and its value.
 
     Raises:
         KeyError: if there is no such hyperparameter.

@@ -194,18 +194,18 @@ class MFCC(Frontend):
         return ops.concatenate([cepstrum, ops.log(ops.maximum(energy, _ENERGY_FLOOR))], axis=-1)
 
     def _deltas(self, values: Any, inside: Any, last: Any) -> Any:
-        """Slopes over time: Σ_k k (v_{t+k} − v_{t−k}) / (2 Σ_k k²)."""
+        """Deltas, the regression over time: Σ_k k (v_{t+k} − v_{t−k}) / (2 Σ_k k²)."""
         values = ops.where(inside, values, ops.take_along_axis(values, last, axis=1))
         window = self.delta_window
         beyond = [values[:, -1:]] * window
         padded = ops.concatenate([*[values[:, :1]] * window, values, *beyond], axis=1)
         frames = ops.shape(values)[1]
-        slopes = 0.0
+        deltas = 0.0
         for k in range(1, window + 1):
             later = padded[:, window + k : window + k + frames]
             earlier = padded[:, window - k : window - k + frames]
-            slopes += k * (later - earlier)
-        return slopes / (2 * sum(k * k for k in range(1, window + 1)))
+            deltas += k * (later - earlier)
+        return deltas / (2 * sum(k * k for k in range(1, window + 1)))
 
     def get_config(self) -> dict[str, Any]:
         names = (

@@ -91,7 +91,7 @@ def test_wrong_command_lines_get_one_line_at_once(arguments, text):
     assert time.monotonic() - start < 5
 
 
-def test_help_is_labelled():
+def test_help_has_labels():
     done = subprocess.run(_command("--help"), capture_output=True, text=True, timeout=20)
     assert done.returncode == 0
     assert "for development and tests only" in done.stdout

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests.tuner import extensions, tiny
-from tests.tuner.study.study_test import Killer, Silence, lines, run
+from tests.tuner.studies import Killer, Silence, lines, run
 from tuner.parallel.messages import EpochEnd
 from tuner.parallel.pool import WorkerPool
 from tuner.search import samplers
@@ -59,7 +59,7 @@ STUDY = """
 import os, pathlib, signal, sys
 from tests.tuner import extensions
 from tests.tuner.study.extensions_test import CONFIG
-from tests.tuner.study.study_test import Silence, run
+from tests.tuner.studies import Silence, run
 from tuner.parallel.pool import WorkerPool
 from tuner.training.engines import ENGINES
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import pathlib
 import random
 import shutil
-import signal
-import subprocess
 
 import filelock
 import keras_tuner
@@ -19,83 +16,19 @@ import pytest
 from common.errors import InputError
 from serving import sources
 from tests.tuner import fake_worker, tiny
+from tests.tuner.studies import Killer, lines, run
 from tests.tuner.tiny import SPACE, TinyTask
 from tuner.analysis.report import report
 from tuner.analysis.trials import records
-from tuner.parallel.messages import EpochEnd, WorkerDied
-from tuner.parallel.pool import InProcess, Pool, WorkerPool
+from tuner.parallel.pool import WorkerPool
 from tuner.search import design
 from tuner.search.hypermodel import OBJECTIVE, VariantHyperModel
 from tuner.study.ledger import Ledger
-from tuner.study.presets import StudyConfig
-from tuner.study.study import Study
-from tuner.training import keras_engine, network
+from tuner.training import network
 from tuner.training.engines import ENGINES, count_params
-from tuner.training.protocol import Failure, Protocol, Trial, TrialRecord
+from tuner.training.protocol import Protocol
 
 TASK = TinyTask()
-
-
-class Silence:
-    """An observer that counts."""
-
-    def __init__(self) -> None:
-        self.done: list[TrialRecord | Failure] = []
-        self.remaining: list[Trial] = []
-        self.started: list[Trial] = []
-        self.finished: list[TrialRecord] = []
-        self.failed: list[Failure] = []
-        self.deaths: list[WorkerDied] = []
-
-    def begin(self, done: list[TrialRecord | Failure], remaining: list[Trial]) -> None:
-        self.done, self.remaining = list(done), list(remaining)
-
-    def propose(self, trial: Trial) -> None:
-        self.remaining.append(trial)
-
-    def start(self, trial: Trial) -> None:
-        self.started.append(trial)
-
-    def end_epoch(self, end: EpochEnd) -> None:
-        pass
-
-    def worker_died(self, death: WorkerDied) -> None:
-        self.deaths.append(death)
-
-    def finish(self, record: TrialRecord) -> None:
-        self.finished.append(record)
-
-    def fail(self, failure: Failure) -> None:
-        self.failed.append(failure)
-
-
-HERE = InProcess(keras_engine.Trainer)
-
-
-def run(
-    directory: pathlib.Path,
-    config: StudyConfig,
-    pool: Pool = HERE,
-    engine: str = "keras",
-    observer: Silence | None = None,
-) -> Silence:
-    observer = observer or Silence()
-    Study(directory, config).run(pool, observer, engine)
-    return observer
-
-
-def lines(directory: pathlib.Path) -> dict[str, list[dict]]:
-    """All ledgers in the order of their trials, without the time that these took."""
-    return {
-        path.stem: sorted(
-            (
-                {key: value for key, value in json.loads(line).items() if key != "seconds"}
-                for line in path.read_text().splitlines()
-            ),
-            key=lambda line: line["trial"],
-        )
-        for path in sorted((directory / "trials").glob("*.jsonl"))
-    }
 
 
 @pytest.fixture(scope="module")
@@ -292,24 +225,6 @@ def test_a_second_process_is_refused(copied: pathlib.Path) -> None:
         run(copied, tiny.config())
 
 
-def children() -> list[int]:
-    """The workers of this process."""
-    listed = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
-    )
-    rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
-    return [int(pid) for pid, parent, args in rows if int(parent) == os.getpid() and "-m" in args]
-
-
-class Killer(Silence):
-    """Kills every worker once, in the middle of trials."""
-
-    def end_epoch(self, end: EpochEnd) -> None:
-        if not self.deaths and end.epoch == 1:
-            for pid in children():
-                os.kill(pid, signal.SIGKILL)
-
-
 @pytest.mark.parametrize("engine", [pytest.param("keras", marks=pytest.mark.slow), "native"])
 def test_neither_workers_nor_their_deaths_change_a_number(
     finished: pathlib.Path, tmp_path: pathlib.Path, engine: str
@@ -350,7 +265,7 @@ def test_a_failed_trial_is_recorded_and_the_study_goes_on(
         "4": "FAILED",
     }
     assert "SIGSEGV" in trials["4"].message
-    page = report.write([records.load(copied, ["V", "FGR"])], copied / "report").read_text()
+    page = report.write([records.load(copied)], copied / "report").read_text()
     assert "8 of 9 planned trials are finished, 1 failed" in page and "SIGSEGV" in page
     assert sources.find_best(copied).name in ("V", "FGR")
 

@@ -46,8 +46,8 @@ def _numpy(audio: np.ndarray, options: dict[str, Any]) -> np.ndarray:
     length, step = config["frame_length"], config["frame_step"]
     frames = max(0, 1 + (len(audio) - length) // step)
     static = [_static(audio[t * step : t * step + length], config) for t in range(frames)]
-    deltas = _slopes(static, config["delta_window"])
-    accelerations = _slopes(deltas, config["delta_window"])
+    deltas = _deltas(static, config["delta_window"])
+    accelerations = _deltas(deltas, config["delta_window"])
     return np.concatenate([static, deltas, accelerations], axis=1)
 
 
@@ -99,7 +99,7 @@ def _filter(spectrum: np.ndarray, config: dict[str, Any]) -> list[float]:
     return sums[1:-1]
 
 
-def _slopes(values: list[Any], window: int) -> list[Any]:
+def _deltas(values: list[Any], window: int) -> list[Any]:
     last = len(values) - 1
     rows = [np.asarray(value) for value in values]
     return [

@@ -35,7 +35,7 @@ from tuner.analysis.importance.trees import Decomposition
 TREES = 16
 """Trees of a forest, the package's default."""
 
-LICENCE = "the package fanova is free for academic and non-commercial use only"
+LICENSE = "the package fanova is free for academic and non-commercial use only"
 """Stated on stderr when the back end is first used."""
 
 _INSTALL = "uv pip install -e '.[fanova]'"
@@ -126,7 +126,7 @@ def _load() -> Any:
             f"expected the extra [fanova] for the back end fanova: {_INSTALL} (uv builds pyrfr "
             f"from source, about two minutes). Received: {error}"
         ) from error
-    print(f"note: {LICENCE}", file=sys.stderr, flush=True)
+    print(f"note: {LICENSE}", file=sys.stderr, flush=True)
     lent = types.ModuleType("numpy")
     lent.__dict__.update(vars(np), float=float)
     fanova.np = lent

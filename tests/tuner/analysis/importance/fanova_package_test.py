@@ -136,7 +136,7 @@ def test_both_back_ends_agree_within_their_spread(capfd: pytest.CaptureFixture[s
     # Nothing of the package's ways is left behind.
     assert not hasattr(np, "float") and fanova.fanova.np is not np
     assert (logging.getLogger().handlers, logging.getLogger().level) == (handlers, level)
-    assert capfd.readouterr() == ("", f"note: {fanova_package.LICENCE}\n")
+    assert capfd.readouterr() == ("", f"note: {fanova_package.LICENSE}\n")
     mine, theirs = results["forest"], results["fanova"]
     assert mine.explained == pytest.approx(theirs.explained, abs=0.1)
     assert [each.names for each in theirs.mains] == [(name,) for name in SHARES]
