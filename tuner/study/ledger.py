@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,12 @@ from tuner.training.protocol import Epoch, Failure, Metrics, Score, Trial, Trial
 
 
 def to_json(record: TrialRecord | Failure) -> str:
-    """Writes how a trial ended as one line of JSON (without the line end).
+    """Writes how a trial ended as one line of JSON (without the line end); see `to_fields`."""
+    return json.dumps(to_fields(record), allow_nan=False)
+
+
+def to_fields(record: TrialRecord | Failure) -> dict[str, Any]:
+    """Lists what is known of an ended trial.
 
     The keys of a finished trial are `trial, variant, hyperparameters, seed, best_epoch, validation,
     test, validation_per_sequence, test_per_sequence, curve, diverged, seconds, parameters, engine,
@@ -35,7 +39,7 @@ def to_json(record: TrialRecord | Failure) -> str:
         fields |= {"failed": record.reason, "engine": record.engine}
     else:
         fields |= _result_fields(record.result)
-    return json.dumps(fields, allow_nan=False)
+    return fields
 
 
 def _result_fields(result: Metrics) -> dict[str, Any]:
@@ -45,7 +49,7 @@ def _result_fields(result: Metrics) -> dict[str, Any]:
         "test": result.test.mean,
         "validation_per_sequence": result.validation.sequence_mean,
         "test_per_sequence": result.test.sequence_mean,
-        "curve": [dataclasses.asdict(epoch) for epoch in result.curve],
+        "curve": [dict(vars(epoch)) for epoch in result.curve],
         "diverged": result.diverged,
         "seconds": result.seconds,
         "parameters": result.parameters,
@@ -61,29 +65,37 @@ def from_json(line: str) -> TrialRecord | Failure:
         ValueError: if the line is not an entry.
     """
     try:
-        fields: dict[str, Any] = json.loads(line)
-        trial = Trial(
-            index=fields["trial"],
-            variant=fields["variant"],
-            values=_values(fields["hyperparameters"]),
-            seed=fields["seed"],
-        )
-        if "failed" in fields:
-            return Failure(trial, fields["failed"], fields["engine"])
-        result = Metrics(
-            best_epoch=fields["best_epoch"],
-            validation=Score(fields["validation"], fields["validation_per_sequence"]),
-            test=Score(fields["test"], fields["test_per_sequence"]),
-            curve=tuple(Epoch(**epoch) for epoch in fields["curve"]),
-            diverged=fields["diverged"],
-            seconds=fields["seconds"],
-            parameters=fields["parameters"],
-            engine=fields["engine"],
-            # Ledgers of the first release have no such key.
-            test_grouped=fields.get("test_grouped"),
-        )
+        return from_fields(json.loads(line))
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a ledger entry ({error})") from error
+
+
+def from_fields(fields: Mapping[str, Any]) -> TrialRecord | Failure:
+    """Makes of `to_fields` what it was made of; further keys do no harm.
+
+    Raises:
+        KeyError, TypeError: if one is missing or of another form.
+    """
+    trial = Trial(
+        index=fields["trial"],
+        variant=fields["variant"],
+        values=_values(fields["hyperparameters"]),
+        seed=fields["seed"],
+    )
+    if "failed" in fields:
+        return Failure(trial, fields["failed"], fields["engine"])
+    result = Metrics(
+        best_epoch=fields["best_epoch"],
+        validation=Score(fields["validation"], fields["validation_per_sequence"]),
+        test=Score(fields["test"], fields["test_per_sequence"]),
+        curve=tuple(Epoch(**epoch) for epoch in fields["curve"]),
+        diverged=fields["diverged"],
+        seconds=fields["seconds"],
+        parameters=fields["parameters"],
+        engine=fields["engine"],
+        # Ledgers of the first release have no such key.
+        test_grouped=fields.get("test_grouped"),
+    )
     return TrialRecord(trial, result)
 
 

@@ -25,11 +25,26 @@ from tuner.analysis.trials.columns import (
 )
 from tuner.analysis.trials.records import Records, check_facts
 from tuner.analysis.trials.table_files import Row
-from tuner.training.protocol import Epoch, Failure, Metrics, Score, Trial, TrialRecord
+from tuner.study import ledger
+from tuner.training.protocol import Failure, Trial, TrialRecord
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_FACTS = {
+    "task": ("task",),
+    "metric": ("metric", "name"),
+    "metric_unit": ("metric", "unit"),
+    "data": ("data", "name"),
+    "data_sha256": ("data", "sha256"),
+    "data_detail": ("data", "detail"),
+    "study_seed": ("seed",),
+    **{name: (name,) for name in ("protocol", "space", "versions")},
+    **{name: (name,) for name in ("machines", "commands", "sampler", "cells")},
+}
+"""Where in the facts of a study each column lies."""
+
+_JSON = ("protocol", "space", "versions", "machines", "commands", "cells")
 _CURVE = ("curve_epoch", "curve_loss", "curve_validation")
 
 
@@ -49,94 +64,56 @@ def rows(studies: Sequence[Records]) -> list[Row]:
 
 
 def _study_cells(study: Records) -> Row:
-    facts = study.facts
-    names = ("protocol", "space", "versions", "machines", "commands", "cells")
-    texts = {name: json.dumps(facts[name], ensure_ascii=False) for name in names if name in facts}
-    return {
-        "study": study.name,
-        "task": facts["task"],
-        "metric": facts["metric"]["name"],
-        "metric_unit": facts["metric"]["unit"],
-        "data": facts["data"]["name"],
-        "data_sha256": facts["data"]["sha256"],
-        "data_detail": facts["data"]["detail"],
-        "study_seed": facts["seed"],
-        **{name: facts[name] for name in ("sampler",) if name in facts},
-        **texts,
-    }
+    cells = {}
+    for name, path in _FACTS.items():
+        fact: Any = study.facts
+        for key in path:
+            fact = fact.get(key)
+        is_json = isinstance(fact, dict | list)
+        cells[name] = json.dumps(fact, ensure_ascii=False) if is_json else fact
+    return {"study": study.name, **cells}
 
 
 def _facts(row: Row) -> dict[str, Any]:
-    names = ("machines", "commands", "cells")
-    optional = {name: json.loads(row[name]) for name in names if row.get(name)}
-    if row.get("sampler"):
-        optional["sampler"] = row["sampler"]
-    return {
-        "task": row["task"],
-        "metric": {"name": row["metric"], "unit": row["metric_unit"]},
-        "data": {
-            "name": row["data"],
-            "sha256": row["data_sha256"],
-            "detail": row["data_detail"],
-        },
-        "protocol": json.loads(row["protocol"]),
-        "space": json.loads(row["space"]),
-        "seed": row["study_seed"],
-        "versions": json.loads(row["versions"]),
-        **optional,
-    }
+    facts: dict[str, Any] = {"metric": {}, "data": {}}
+    for name, (*path, key) in _FACTS.items():
+        if row.get(name) is not None:
+            within = facts[path[0]] if path else facts
+            within[key] = json.loads(row[name]) if name in _JSON else row[name]
+    return facts
 
 
 def _trial_cells(record: TrialRecord | Failure | Trial) -> Row:
-    trial = records.trial_of(record)
-    cells = {"variant": trial.variant, "trial": trial.index, **trial.values, "seed": trial.seed}
     if isinstance(record, Trial):
-        return {**cells, "status": WAITING}
+        cells = {"trial": record.index, "variant": record.variant, "seed": record.seed}
+        return {**cells, **record.values, "status": WAITING}
+    fields = ledger.to_fields(record)
     if isinstance(record, Failure):
-        return {**cells, "status": FAILED, "engine": record.engine, "failure": record.reason}
-    result = record.result
-    return {
-        **cells,
-        "status": FINISHED,
-        "engine": result.engine,
-        "validation": result.validation.mean,
-        "test": result.test.mean,
-        "validation_per_sequence": result.validation.sequence_mean,
-        "test_per_sequence": result.test.sequence_mean,
-        "test_grouped": result.test_grouped,
-        "best_epoch": result.best_epoch,
-        "diverged": result.diverged,
-        "seconds": result.seconds,
-        "parameters": result.parameters,
-        "curve_epoch": tuple(point.epoch for point in result.curve),
-        "curve_loss": tuple(point.loss for point in result.curve),
-        "curve_validation": tuple(point.validation for point in result.curve),
-    }
+        fields |= {"status": FAILED, "failure": record.reason}
+    else:
+        fields["status"] = FINISHED
+        curve = fields.pop("curve")
+        for name in _CURVE:
+            key = name.removeprefix("curve_")
+            fields[name] = tuple(point[key] for point in curve)
+    return {**fields, **record.trial.values}
 
 
 def _record(row: Row) -> TrialRecord | Failure | Trial:
     names = [one.name for one in hyperparameters(row)]
     values = {name: row[name] for name in names if row[name] is not None}
-    trial = Trial(index=row["trial"], variant=row["variant"], values=values, seed=row["seed"])
     if row["status"] == WAITING:
-        return trial
+        return Trial(row["trial"], row["variant"], values, row["seed"])
+    fields = {**row, "hyperparameters": values}
     if row["status"] == FAILED:
-        return Failure(trial, reason=row["failure"], engine=row["engine"])
-    curve = zip(*(row[name] for name in _CURVE), strict=True)
-    return TrialRecord(
-        trial,
-        Metrics(
-            best_epoch=row["best_epoch"],
-            validation=Score(row["validation"], row["validation_per_sequence"]),
-            test=Score(row["test"], row["test_per_sequence"]),
-            curve=tuple(Epoch(epoch, loss, validation) for epoch, loss, validation in curve),
-            diverged=row["diverged"],
-            seconds=row["seconds"],
-            parameters=row["parameters"],
-            engine=row["engine"],
-            test_grouped=row["test_grouped"],
-        ),
-    )
+        fields["failed"] = row["failure"]
+    else:
+        points = zip(*(row[name] for name in _CURVE), strict=True)
+        fields["curve"] = [
+            {"epoch": epoch, "loss": loss, "validation": validation}
+            for epoch, loss, validation in points
+        ]
+    return ledger.from_fields(fields)
 
 
 def write(studies: Sequence[Records], path: Path) -> None:
