@@ -52,9 +52,7 @@ def plot(
     curves: Sequence[ExpectedBest], styles: Mapping[str, style.Series], metric: Metric
 ) -> matplotlib.figure.Figure:
     """Draws one line a variant, with markers at 1, 2, 5, 10, ... trials."""
-    figure = style.canvas(4.4)
-    figure.subplots_adjust(**style.margins(figure, left=0.75, right=1.4, top=0.15, bottom=0.6))
-    axes = figure.subplots()
+    figure, ((axes,),) = style.panels(3.65, left=0.75, right=1.4, top=0.15, bottom=0.6)
     most = max(len(curve.test) for curve in curves)
     ticks = [tick for tick in scales.log_ticks(1, max(most, 20), fewest=5) if tick <= most]
     lowest = min(min(curve.test) for curve in curves)

@@ -89,22 +89,12 @@ def plot(results: marginals.Results) -> matplotlib.figure.Figure:
         if any(key[1] == target and isinstance(one, Importance) for key, one in results.items())
     ]
     rows = [None, *dict.fromkeys(variant for variant, _ in results if variant is not None)]
-    height = _ROW * len(rows)
-    figure = style.canvas(len(targets) * (height + 0.75) + 0.1)
-    figure.subplots_adjust(
-        **style.margins(
-            figure,
-            left=0.7,
-            right=0.05,
-            top=0.6,
-            bottom=0.2,
-            between=(0, 0.7),
-            grid=(1, len(targets)),
-        )
-    )
-    panels = figure.subplots(len(targets), squeeze=False)[:, 0]
+    figure, panels = style.panels(
+        _ROW * len(rows) + 0.05, left=0.7, right=0.05, top=0.6, bottom=0.2, between=(0, 0.7),
+        grid=(1, len(targets)),
+    )  # fmt: skip
     columns = _columns([one for one in results.values() if isinstance(one, Importance)])
-    for axes, target in zip(panels, targets, strict=True):
+    for axes, target in zip(panels[:, 0], targets, strict=True):
         _draw_table(axes, {variant: results.get((variant, target)) for variant in rows}, columns)
         axes.set_title(_TITLES[target], pad=24)
     return figure

@@ -74,19 +74,10 @@ def plot(importance: Importance, metric: Metric) -> matplotlib.figure.Figure:
     surfaces = _surfaces(importance)
     columns = min(_COLUMNS, len(surfaces))
     rows = -(-len(surfaces) // columns)
-    figure = style.canvas(0.3 + 0.6 + rows * 2.1 + (rows - 1) * 0.85)
-    figure.subplots_adjust(
-        **style.margins(
-            figure,
-            left=0.75,
-            right=1.25,
-            top=0.3,
-            bottom=0.6,
-            between=(0.8, 0.85),
-            grid=(columns, rows),
-        )
+    figure, panels = style.panels(
+        2.1, left=0.75, right=1.25, top=0.3, bottom=0.6, between=(0.8, 0.85), grid=(columns, rows)
     )
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    grid = panels.ravel()
     norm = _norm(surfaces)
     for axes, surface in zip(grid, surfaces, strict=False):
         first, second = (importance.factor(name) for name in surface.names)

@@ -46,9 +46,7 @@ def plot(
     summaries: Sequence[VariantSummary], styles: Mapping[str, style.Series], metric: Metric
 ) -> tuple[matplotlib.figure.Figure, int]:
     """Draws the curves; also counts the points above the panel."""
-    figure = style.canvas(4.6)
-    figure.subplots_adjust(**style.margins(figure, left=0.75, right=1.6, top=0.15, bottom=0.6))
-    axes = figure.subplots()
+    figure, ((axes,),) = style.panels(3.85, left=0.75, right=1.6, top=0.15, bottom=0.6)
     points = [point for summary in summaries for entry in summary.top for point in _trained(entry)]
     low, high = _limits([point.validation for point in points])
     scales.value_axis(axes.yaxis, low, high)

@@ -55,20 +55,10 @@ def plot(
         if any(isinstance(results.get((variant, target)), Importance) for target in TARGETS)
     ]
     legend_rows = -(-len(shown) // 5)
-    top = 0.35 + 0.22 * legend_rows
-    figure = style.canvas(top + 0.55 + len(factors) * _EACH + (len(factors) - 1) * 0.62)
-    figure.subplots_adjust(
-        **style.margins(
-            figure,
-            left=0.75,
-            right=0.25,
-            top=top,
-            bottom=0.55,
-            between=(0.85, 0.62),
-            grid=(2, len(factors)),
-        )
-    )
-    grid = figure.subplots(len(factors), 2, squeeze=False)
+    figure, grid = style.panels(
+        _EACH, left=0.75, right=0.25, top=0.35 + 0.22 * legend_rows, bottom=0.55,
+        between=(0.85, 0.62), grid=(2, len(factors)),
+    )  # fmt: skip
     for column, target in enumerate(TARGETS):
         ofs = {
             variant: one

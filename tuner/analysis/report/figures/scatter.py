@@ -64,14 +64,11 @@ def plot(
     would take matplotlib four times as long.
     """
     factors = scales.in_order(space.varied)
-    rows = len(summaries)
-    figure = style.canvas(0.4 + 0.6 + rows * _EACH + (rows - 1) * 0.14)
-    figure.subplots_adjust(
-        **style.margins(
-            figure, left=1.0, right=0.1, top=0.4, bottom=0.6, between=(0, 0.14), grid=(1, rows)
-        )
-    )
-    grid = figure.subplots(rows, squeeze=False, sharex=True, sharey=True)[:, 0]
+    figure, panels = style.panels(
+        _EACH, left=1.0, right=0.1, top=0.4, bottom=0.6, between=(0, 0.14),
+        grid=(1, len(summaries)), share=True,
+    )  # fmt: skip
+    grid = panels[:, 0]
     lowest = min(one.test.minimum for one in summaries)
     highest = scales.common_end(lowest, [scales.shown_to(one.test) for one in summaries])
     scales.value_axis(grid[0].yaxis, lowest, highest, margin=0.08, ticks=4)

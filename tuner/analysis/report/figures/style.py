@@ -153,17 +153,8 @@ _GOLDEN = (5**0.5 - 1) / 2
 _LUMINANCE = 0.2
 
 
-def canvas(height: float) -> matplotlib.figure.Figure:
-    """Makes an empty figure of the common width.
-
-    Args:
-        height: in inches.
-    """
-    return matplotlib.figure.Figure(figsize=(WIDTH, height))
-
-
-def margins(
-    figure: matplotlib.figure.Figure,
+def panels(
+    height: float,
     *,
     left: float,
     right: float,
@@ -171,32 +162,38 @@ def margins(
     bottom: float,
     between: tuple[float, float] = (0.0, 0.0),
     grid: tuple[int, int] = (1, 1),
-) -> dict[str, float]:
-    """Turns margins in inches into matplotlib's fractions.
+    share: bool = False,
+) -> tuple[matplotlib.figure.Figure, np.ndarray]:
+    """Makes a figure of the common width with empty panels; all lengths are in inches.
 
     Fixed margins take no time; automatic layouts draw a figure several times.
 
     Args:
-        figure: of the common width.
-        left: in inches, as all others.
-        right: toward the right edge.
-        top: toward the upper edge.
-        bottom: toward the lower edge.
+        height: of each panel.
+        left: margin at the left.
+        right: margin at the right.
+        top: margin above.
+        bottom: margin below.
         between: columns, rows.
         grid: number of columns, of rows.
+        share: whether all panels have the same axes.
+
+    Returns:
+        The figure, and its panels `[rows, columns]`.
     """
-    height = figure.get_figheight()
     columns, rows = grid
-    width_each = (WIDTH - left - right - between[0] * (columns - 1)) / columns
-    height_each = (height - top - bottom - between[1] * (rows - 1)) / rows
-    return {
-        "left": left / WIDTH,
-        "right": 1 - right / WIDTH,
-        "bottom": bottom / height,
-        "top": 1 - top / height,
-        "wspace": between[0] / width_each,
-        "hspace": between[1] / height_each,
-    }
+    total = round(top + rows * height + between[1] * (rows - 1) + bottom, 6)
+    width = (WIDTH - left - right - between[0] * (columns - 1)) / columns
+    figure = matplotlib.figure.Figure(figsize=(WIDTH, total))
+    figure.subplots_adjust(
+        left=left / WIDTH,
+        right=1 - right / WIDTH,
+        bottom=bottom / total,
+        top=1 - top / total,
+        wspace=between[0] / width,
+        hspace=between[1] / height,
+    )
+    return figure, figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
 
 
 def legend_line(series: Series, label: str, *, marker: bool = False) -> matplotlib.lines.Line2D:

@@ -54,13 +54,9 @@ def plot(
     metric: Metric,
 ) -> matplotlib.figure.Figure:
     """Draws two panels of boxes, and bars of the parameters behind the lower one."""
-    figure = style.canvas(7.2)
-    figure.subplots_adjust(
-        **style.margins(
-            figure, left=0.75, right=0.8, top=0.35, bottom=0.65, between=(0, 0.85), grid=(1, 2)
-        )
+    figure, ((upper,), (lower,)) = style.panels(
+        2.675, left=0.75, right=0.8, top=0.35, bottom=0.65, between=(0, 0.85), grid=(1, 2)
     )
-    upper, lower = figure.subplots(2)
     verdicts = {
         variant: comparison.verdict
         for variant, comparison in comparisons.items()
