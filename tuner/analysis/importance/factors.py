@@ -25,11 +25,7 @@ _ROUNDING = 1e-9
 
 
 def variants(codes: Sequence[str]) -> Hyperparameter:
-    """The variant as a factor.
-
-    Args:
-        codes: in the order in which they lie on the axis.
-    """
+    """The variant as a factor; its codes in the order in which they lie on the axis."""
     return Hyperparameter(
         VARIANT, 0, len(codes) - 1, "categories",
         rank=10, label=VARIANT, noun="the variant", plural="variants", categories=tuple(codes),

@@ -161,9 +161,6 @@ def check(analysis: StudyAnalysis) -> tuple[Claim, ...]:
     The trials that have ended of a study that is not complete are a biased sample: nothing is
     concluded from them.
 
-    Args:
-        analysis: of the study.
-
     Returns:
         The claims; the first says where the study is not the paper's. None for a study without a
         finished trial.

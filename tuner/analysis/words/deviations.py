@@ -24,9 +24,6 @@ _RULES = {
 def of_search(records: Records) -> tuple[str, ...]:
     """Says what a study does otherwise than the paper: trials, ranges and rules.
 
-    Args:
-        records: of the study.
-
     Returns:
         Clauses such as "20 trials a variant instead of 200"; none if all is the paper's.
     """

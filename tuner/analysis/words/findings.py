@@ -52,11 +52,7 @@ class Finding:
 
 
 def find(analysis: StudyAnalysis) -> tuple[Finding, ...]:
-    """Says in words what the trials of a study show, the most important first.
-
-    Args:
-        analysis: of the study.
-    """
+    """Says in words what the trials of a study show, the most important first."""
     return tuple(_findings(analysis))
 
 
@@ -211,9 +207,6 @@ def _disputed(alike: Sequence[Comparison], made: int) -> Iterator[Finding]:
 
 def search_needed(expected: ExpectedBest) -> int:
     """Counts the trials whose best is expected to be about as good as the best of all.
-
-    Args:
-        expected: of a variant.
 
     Returns:
         The least n whose expected test score is within `NEAR` of that of all trials.

@@ -27,9 +27,6 @@ def guide(analysis: StudyAnalysis) -> tuple[Finding, ...]:
     Advice on hyperparameters is read off the marginal curves of the pooled trials, or of one
     variant where the pooled ones are too unlike. An average over all other hyperparameters, bad
     ones too, it is about where to search, not about what the best model will score.
-
-    Args:
-        analysis: of the study.
     """
     return tuple(_guidelines(analysis)) if analysis.summaries else ()
 

@@ -31,9 +31,6 @@ _FIGURES = (
 def draw(analysis: StudyAnalysis) -> tuple[Figure, ...]:
     """Draws everything that a study has the numbers for.
 
-    Args:
-        analysis: all numbers about the study.
-
     Returns:
         The figures in the order of the page: `variants`, `marginals`, `importance`,
         `interactions`, `learning_curves`, `axes`, `expected_best`; without those that would be

@@ -184,10 +184,6 @@ def factor_axis(axis: matplotlib.axis.Axis, factor: Hyperparameter) -> None:
 
     Where 1 - value was sampled, the axis is of that quantity, its ticks are values, and the
     smallest value is at the left.
-
-    Args:
-        axis: horizontal or vertical.
-        factor: what is laid out.
     """
     ticks = factor_ticks(factor)
     low, high = factor.sampled_range

@@ -118,9 +118,6 @@ _OTHERS = (
 def series(variants: Iterable[str]) -> dict[str, Series]:
     """Gives each variant its style, by its place in a study; vanilla's is always the same.
 
-    Args:
-        variants: codes, in the order of the tables.
-
     Example:
         >>> styles = series(["V", "NIG", "NFG"])
         >>> styles["NFG"].marker, styles["V"] == series(["NP", "V"])["V"]
