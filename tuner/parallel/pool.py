@@ -158,8 +158,8 @@ class _Worker:
             self.send(Pause())
 
     def accepts(self, trial: Trial, engine: Engine) -> bool:
-        """Whether the worker's engine can train a trial beside those that it has."""
-        if engine.name != self.engine.name or len(self.jobs) >= self.capacity:
+        """Whether the engine, if it has room, can train a trial beside those that it has."""
+        if engine.name != self.engine.name:
             return False
         others = list(self.jobs.values())
         if not others:
@@ -318,9 +318,11 @@ class _Run:
     def _next(self, worker: _Worker | None) -> _Job | None:
         """Takes a job for a worker, or for one that is to be spawned; first those of dead ones."""
         if worker is None:
-            busy = sum(bool(other.jobs) for other in self._workers)
-            if busy == self._pool.workers:
-                return None
+            full = sum(bool(other.jobs) for other in self._workers) == self._pool.workers
+        else:
+            full = len(worker.jobs) == worker.capacity
+        if full:
+            return None
         accept = any_trial if worker is None else worker.accepts
         if worker is None or not worker.jobs:
             for job in self._retries:
