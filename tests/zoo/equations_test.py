@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
 
 from tests.zoo import harness, reference
@@ -42,17 +41,6 @@ def test_every_gradient_equals_central_differences() -> None:
     function = harness.Differentiable(problem, harness.make_layer(problem))
     expected = reference.central_differences(function.loss, problem.point)
     harness.assert_all_close(function.gradient(), expected, DIFFERENCE)
-
-
-@harness.some_variants
-def test_first_state_is_zero(code: str) -> None:
-    problem = harness.make_problem(code)
-    layer = harness.make_layer(problem)
-    outputs, *finals = harness.numpy_of(layer(keras.ops.convert_to_tensor(problem.inputs)))
-    zeros = [np.zeros_like(state) for state in problem.states]
-    expected, states = reference.forward(code, problem.weights, problem.inputs, zeros)
-    harness.assert_close(outputs, expected, VALUE)
-    harness.assert_close(finals[1], states[1], VALUE)
 
 
 @harness.some_variants

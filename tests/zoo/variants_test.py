@@ -15,7 +15,8 @@ from zoo import variant_cell
 
 LEGAL = harness.legal_variants()
 CHOSEN = random.Random(1).sample(LEGAL, 3)
-MASK = np.array([[1, 1, 0, 1], [0, 1, 1, 0]], bool)
+MASK = np.array([[1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0], [1, 1, 1, 1]], bool)
+"""Masked on the right, scattered, everywhere, nowhere."""
 
 
 def test_what_is_legal() -> None:
@@ -45,12 +46,14 @@ def test_the_step_on_numpy() -> None:
 @pytest.mark.parametrize(
     "variant",
     [
-        pytest.param(variant, id=variant.code, marks=[] if variant in CHOSEN else pytest.mark.slow)
-        for variant in LEGAL
+        *(zoo.get_variant(code) for code in ("V", "FGR", "CIFG")),
+        *CHOSEN,
+        *(pytest.param(one, marks=pytest.mark.slow) for one in LEGAL if one not in CHOSEN),
     ],
+    ids=lambda variant: variant.code,
 )
 def test_cell_and_scan_under_a_mask(variant: zoo.Variant) -> None:
-    problem = harness.make_problem(variant, time=4, features=2, units=3)
+    problem = harness.make_problem(variant, batch=len(MASK), time=4, features=2, units=3)
     mask = keras.ops.convert_to_tensor(MASK)
     outputs, states = reference.forward(
         variant, problem.weights, problem.inputs, problem.states, mask=MASK
@@ -68,3 +71,4 @@ def test_cell_and_scan_under_a_mask(variant: zoo.Variant) -> None:
             harness.assert_close(one, other, 1e-12)
         gradient = harness.Differentiable(problem, layer, mask=mask).gradient()
         harness.assert_all_close(gradient, expected, 1e-12)
+        assert not gradient["inputs"][~MASK].any() and gradient["inputs"][MASK].all()
