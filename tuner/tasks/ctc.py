@@ -76,19 +76,12 @@ def loss(targets: Any, logits: Any) -> Any:
 
 
 def frames_needed(labels: np.ndarray) -> int:
-    """Counts the frames of the shortest path: one a label, and a blank between equal neighbors.
-
-    Args:
-        labels: integers `[labels]`.
-    """
+    """Counts the frames of the shortest path: one a label, and a blank between equal neighbors."""
     return len(labels) + int(np.sum(labels[1:] == labels[:-1]))
 
 
 def best_path(logits: np.ndarray) -> np.ndarray:
-    """Decodes the labels of the most probable path, integers `[labels]`.
-
-    Args:
-        logits: array `[time, outputs]`; of equal ones the first is chosen.
+    """Decodes the labels of the most probable path; of equal logits the first is chosen.
 
     Example:
         >>> best_path(np.eye(4)[[3, 1, 1, 3, 1, 0]])

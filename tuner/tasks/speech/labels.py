@@ -20,13 +20,7 @@ _BLOCK = math.gcd(FRAME_LENGTH, FRAME_STEP)
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """A phone in time.
-
-    Attributes:
-        start: its first sample.
-        end: the sample after its last.
-        phone: one of `phones.PHONES`.
-    """
+    """A phone in time, from its first sample to the one after its last; one of `phones.PHONES`."""
 
     start: int
     end: int

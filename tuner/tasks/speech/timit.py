@@ -218,14 +218,7 @@ def _speakers(part: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _own_lists(root: Path) -> dict[str, frozenset[str]] | None:
-    """Reads the lists of speakers in the root.
-
-    Returns:
-        None if there are none.
-
-    Raises:
-        InputError: if one is missing, cannot be read, or both have a speaker.
-    """
+    """Reads the lists of speakers in the root; None if there are none."""
     paths = {split: root / name for split, name in OWN_LISTS.items()}
     if not any(path.exists() for path in paths.values()):
         return None
@@ -265,19 +258,13 @@ def _sample(folders: list[tuple[str, Path]]) -> Tree:
 
 
 def split_sample(speakers: Iterable[str]) -> dict[str, str]:
-    """Splits the speakers of a sample that comes without splits.
+    """Splits the speakers, names of folders such as `dr1-fvmh0`, of a sample without splits.
 
     The women and the men, each in the order of their folders' names, are counted in rounds of
     eight: the third of a round is for validation, the sixth for the test, all others for training.
 
-    Args:
-        speakers: names of folders such as `dr1-fvmh0`.
-
-    Returns:
-        For each the name of its split.
-
     Example:
-        >>> of_sample(f"dr1-fab{letter}0" for letter in "cdefgh")["dr1-fabe0"]
+        >>> split_sample(f"dr1-fab{letter}0" for letter in "cdefgh")["dr1-fabe0"]
         'validation'
     """
     splits = {}
@@ -291,7 +278,6 @@ def split_sample(speakers: Iterable[str]) -> dict[str, str]:
 
 
 def _recordings(speaker: str, folder: Path) -> Iterator[Recording]:
-    """The utterances in the folder of a speaker."""
     files: dict[str, list[tuple[str, Path]]] = {}
     with os.scandir(folder) as entries:
         for entry in entries:

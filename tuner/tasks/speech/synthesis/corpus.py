@@ -80,13 +80,7 @@ RECIPE = Recipe()
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What a corpus is.
-
-    Attributes:
-        recipe: what it was made of.
-        espeak: version of eSpeak NG that spoke it.
-        sha256: hash of the names and contents of its other files.
-    """
+    """What a corpus was made of, by which eSpeak NG, and the hash of its other files."""
 
     recipe: Recipe
     espeak: str

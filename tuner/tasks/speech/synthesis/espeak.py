@@ -56,12 +56,7 @@ _Callback = ctypes.CFUNCTYPE(
 
 @dataclasses.dataclass(frozen=True)
 class Mark:
-    """Where a phoneme begins.
-
-    Attributes:
-        sample: its first sample.
-        mnemonic: what eSpeak NG calls it, with marks of stress.
-    """
+    """The first sample of a phoneme, and what eSpeak NG calls it, with marks of stress."""
 
     sample: int
     mnemonic: str

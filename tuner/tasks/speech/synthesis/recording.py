@@ -48,13 +48,7 @@ _SILENCE_SECONDS = (0.05, 0.25)
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """An utterance.
-
-    Attributes:
-        text: what is said.
-        samples: int16 `[samples]` at 16 kHz.
-        segments: who tile the samples.
-    """
+    """What is said: text, int16 `[samples]` at 16 kHz, and the segments that tile them."""
 
     text: str
     samples: npt.NDArray[np.int16]
@@ -70,9 +64,7 @@ class Recording:
 def record(engine: Espeak, voice: Voice, text: str) -> Recording:
     """Lets a voice speak a text, with silence around it and noise over it.
 
-    Raises:
-        mnemonics.Unmapped: if it holds a phoneme for which no phone is known.
-        InputError: if this eSpeak NG does not have the voice.
+    Raises what `espeak.Espeak.speak` and `segments.segments` do.
     """
     speech = engine.speak(voice, text)
     spoken = segments(speech, voice.accent)
@@ -109,13 +101,7 @@ def _placed(spoken: tuple[Segment, ...], before: int, length: int) -> tuple[Segm
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-    """What one speaker says.
-
-    Attributes:
-        folder: where the files go, absolute; it exists.
-        voice: the speaker.
-        texts: the sentences, by the names of their files.
-    """
+    """What one speaker says: sentences by the names of their files, into an absolute folder."""
 
     folder: str
     voice: Voice
