@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.tuner.analysis import made_up
-from tests.tuner.analysis.made_up_figures import (
+from tests.tuner.analysis.made_up_page import (
     CODES,
     LOW,
     NLL,

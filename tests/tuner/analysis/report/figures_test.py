@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.tuner.analysis import made_up
-from tests.tuner.analysis.made_up_figures import CODES, LOW, NLL, analyzed, bare_study, drawn, study
+from tests.tuner.analysis.made_up_page import CODES, LOW, NLL, analyzed, bare_study, drawn, study
 from tuner.analysis.importance.importance import Effect
 from tuner.analysis.report import figures
 from tuner.analysis.report.figures import interactions, scales, style
