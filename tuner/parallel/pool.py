@@ -106,13 +106,7 @@ def assignments(queue: TrialQueue) -> Iterator[Assignment]:
 
 @dataclasses.dataclass
 class _Job:
-    """An assignment underway.
-
-    Attributes:
-        assignment: what is to be done.
-        epoch: the furthest epoch that it has come to.
-        deaths: how often its worker died since then.
-    """
+    """An assignment underway: the furthest epoch of its trial, and its worker's deaths since."""
 
     assignment: Assignment
     epoch: int = 0
@@ -318,10 +312,9 @@ class _Run:
     def _next(self, worker: _Worker | None) -> _Job | None:
         """Takes a job for a worker, or for one that is to be spawned; first those of dead ones."""
         if worker is None:
-            full = sum(bool(other.jobs) for other in self._workers) == self._pool.workers
-        else:
-            full = len(worker.jobs) == worker.capacity
-        if full:
+            if sum(bool(other.jobs) for other in self._workers) == self._pool.workers:
+                return None
+        elif len(worker.jobs) == worker.capacity:
             return None
         accept = any_trial if worker is None else worker.accepts
         if worker is None or not worker.jobs:
