@@ -21,7 +21,7 @@ from tuner.analysis.report import figures, page
 from tuner.analysis.trials.records import Records
 from tuner.training.protocol import Failure
 
-AXE = pathlib.Path(os.path.abspath(__file__)).parents[4] / (
+AXE = pathlib.Path(os.path.abspath(__file__)).parents[3] / (
     "browser/node_modules/axe-core/axe.min.js"
 )
 
@@ -65,7 +65,7 @@ def several(records: Records, tmp_path_factory: pytest.TempPathFactory) -> pathl
     waiting = dataclasses.replace(made_up.records(4, ("V", "NFG"), ended=0.0), name="waiting")
     studies = [
         made_up_page.page("music"),
-        made_up_page.page("speech", findings=(), claims=(), guidelines=()),
+        made_up_page.page("speech", findings=(), claims=()),
         made_up_page.page("waiting", analysis=made_up_page.analysis(waiting), figures=()),
     ]
     path = tmp_path_factory.mktemp("several") / "index.html"
@@ -145,12 +145,12 @@ def test_sorting_by_keyboard(browser: Browser, single: pathlib.Path) -> None:
 
 def test_filtering(browser: Browser, single: pathlib.Path, records: Records) -> None:
     browser.open(single)
-    entries = [entry for trials in records.entries.values() for entry in trials]
+    trials = [record.trial for record in (*records.all_entries, *records.all_failures)]
     assert browser.find(".status").text == "41 trials, 1–25 shown"
-    units = sorted(entry.trial.units for entry in entries)[20]
-    large = [entry for entry in entries if entry.trial.units >= units]
+    units = sorted(trial.units for trial in trials)[20]
+    large = [trial for trial in trials if trial.units >= units]
     assert ask(browser, f"units >= {units}").startswith(f"{len(large)} of 41 trials")
-    both = [entry for entry in large if entry.trial.learning_rate < 1e-3]
+    both = [trial for trial in large if trial.learning_rate < 1e-3]
     assert 0 < len(both) < len(large)
     answer = ask(browser, f"units>={units} learning_rate < 1e-3")
     assert answer.startswith(f"{len(both)} of 41 trials")
