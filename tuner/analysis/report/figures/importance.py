@@ -21,6 +21,10 @@ from tuner.search.space import Hyperparameter
 _TITLES = {"test": "variance of the test score", "seconds": "variance of the training time"}
 _PITCH = 1.8
 _LAST = 4.4
+# From the ninth column on headings take two lines, and names of pairs more room.
+_ROOMY = 8
+_HEADING = 11
+_LAST_CROWDED = 6.0
 _PAIRS, _HIGHER, _LARGEST = "all pairs", "higher order", "largest pair"
 _ROW = 0.27
 _LONGEST = 105
@@ -96,7 +100,7 @@ def plot(results: marginals.Results) -> matplotlib.figure.Figure:
     columns = _columns([one for one in results.values() if isinstance(one, Importance)])
     for axes, target in zip(panels[:, 0], targets, strict=True):
         _draw_table(axes, {variant: results.get((variant, target)) for variant in rows}, columns)
-        axes.set_title(_TITLES[target], pad=24)
+        axes.set_title(_TITLES[target], pad=24 if len(columns) <= _ROOMY else 34)
     return figure
 
 
@@ -119,10 +123,11 @@ def _draw_table(
     _draw_bars(axes, drawn)
     axes.set_yticks(range(len(results)), [_short(variant) for variant in results])
     axes.set_ylim(len(results) - 0.45, -0.55)
-    axes.set_xlim(0, _PITCH * (len(columns) - 1) + _LAST)
+    crowded = len(columns) > _ROOMY
+    axes.set_xlim(0, _PITCH * (len(columns) - 1) + (_LAST_CROWDED if crowded else _LAST))
     for column, start in columns.items():
         axes.annotate(
-            column,
+            textwrap.fill(column, _HEADING) if crowded else column,
             (start, 1),
             xycoords=("data", "axes fraction"),
             xytext=(0, 5),
