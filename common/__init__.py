@@ -1,1 +1,1 @@
-"""What every room stands on: errors for people, the shell of a command, files, caches, media."""
+"""What every package stands on: errors for people, the shell of a command, files, caches, media."""

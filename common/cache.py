@@ -57,7 +57,7 @@ def read_or_build(
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, data)
     except OSError as error:
-        log(f"{path} could not be kept: {reason(error)}")
+        log(f"{path} could not be cached: {reason(error)}")
         return data, "built now"
     return data, f"read from {path}"
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 def significant(value: float | None, digits: int = 4) -> str:
     """Writes a number with a few significant digits.
 
-    Whole digits before the point are kept. What is below a hundredth is written with a power of
+    Whole digits before the point stay. What is below a hundredth is written with a power of
     ten, as learning rates are.
 
     Args:

@@ -141,4 +141,4 @@ def test_data_are_built_once_and_again_if_they_are_damaged(cache_folder, capsys)
 def test_data_that_cannot_be_kept_are_used_all_the_same(cache_folder, capsys):
     cache_folder.write_text("a file where the folder should be")
     assert read_or_build("one") == ("one", "built now")
-    assert capsys.readouterr().err.endswith("could not be kept: File exists\n")
+    assert capsys.readouterr().err.endswith("could not be cached: File exists\n")

@@ -288,14 +288,14 @@ class Study:
                 raise InputError(f"{path}: expected JSON: {error}") from error
             self._compare(path, begun, facts)
         # A study may be continued elsewhere, or by a command that asks for more of it.
-        seen = {
+        grown = {
             "machines": _with(begun.get("machines", []), machine.describe()),
             "commands": _with(begun.get("commands", []), self._command),
         }
         if "cells" in facts:
-            seen["cells"] = begun.get("cells", {}) | facts["cells"]
-        if not seen.items() <= begun.items():
-            files.write_text(path, json.dumps(facts | begun | seen, indent=2) + "\n")
+            grown["cells"] = begun.get("cells", {}) | facts["cells"]
+        if not grown.items() <= begun.items():
+            files.write_text(path, json.dumps(facts | begun | grown, indent=2) + "\n")
 
     def _compare(self, path: Path, begun: dict[str, Any], facts: dict[str, Any]) -> None:
         """Refuses to go on with a study that was begun with other facts."""

@@ -1,4 +1,4 @@
-"""Features of utterances: computed once, then kept."""
+"""Features of utterances: computed once, then cached."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def of(samples: Sequence[Samples], sha256: str) -> list[Features]:
 
     Args:
         samples: int16 `[samples]` of each, one frame at least.
-        sha256: hash of all of them, by which their features are kept.
+        sha256: hash of all of them, by which their features are cached.
     """
     lengths = [frames_of(len(utterance)) for utterance in samples]
     key = hashlib.sha256(json.dumps([sha256, dataclasses.asdict(EXTRACTION)]).encode()).hexdigest()
@@ -65,7 +65,7 @@ def of(samples: Sequence[Samples], sha256: str) -> list[Features]:
 
 
 def _read(path: Path, frames: int) -> Features | None:
-    """Reads kept features; None if they are not there or damaged."""
+    """Reads cached features; None if they are not there or damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             features: Features = arrays["features"]

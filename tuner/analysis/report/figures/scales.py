@@ -139,7 +139,7 @@ def value_axis(
         axis: horizontal or vertical.
         low: smallest value shown.
         high: largest value shown.
-        margin: room beyond both ends, as a share of the axis.
+        margin: space beyond both ends, as a share of the axis.
         ticks: about how many there should be where the axis is linear.
 
     Returns:
@@ -147,8 +147,8 @@ def value_axis(
     """
     wide = is_wide(low, high)
     if wide:
-        room = (high / low) ** margin
-        ends = low / room, high * room
+        factor = (high / low) ** margin
+        ends = low / factor, high * factor
         chosen = log_ticks(*ends)
     else:
         # All values may be the same.

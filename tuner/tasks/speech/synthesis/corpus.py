@@ -141,7 +141,7 @@ def corpus_folder(recipe: Recipe = RECIPE) -> Path:
     except OSError as error:
         raise InputError(
             one_line(
-                f"synthetic speech: expected a folder for kept files that can be written, "
+                f"synthetic speech: expected a cache folder that can be written, "
                 f"${cache.FOLDER_VARIABLE}. Received: {folder}: {reason(error)}"
             )
         ) from error
