@@ -2,6 +2,9 @@
 
 import keras
 
+# Looking for examples in it would register the cells that it has.
+collect_ignore = ["cells.py"]
+
 if keras.backend.backend() == "jax":
     import jax
 

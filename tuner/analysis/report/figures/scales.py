@@ -115,6 +115,7 @@ def in_order(factors: Iterable[Hyperparameter]) -> list[Hyperparameter]:
     """Sorts hyperparameters as the paper's Figure 4 has them; others come last.
 
     Example:
+        >>> from tuner.search.space import PAPER
         >>> [factor.name for factor in in_order(PAPER)]
         ['learning_rate', 'units', 'noise_std', 'momentum']
     """
@@ -164,6 +165,7 @@ def factor_ticks(factor: Hyperparameter) -> list[tuple[float, str]]:
     """Chooses the ticks of a hyperparameter: the sampled quantity, and what is written there.
 
     Example:
+        >>> from tuner.search.space import PAPER
         >>> factor_ticks(PAPER["momentum"])
         [(0.01, '0.99'), (0.1, '0.9'), (1.0, '0')]
     """
