@@ -42,7 +42,8 @@ def main() -> int:
             f"--data: expected the data of the trials, sha256 {expected}. Received: {received}"
         )
     out.mkdir(parents=True, exist_ok=True)
-    problem = Problem(task, corpus, Protocol(**study.facts["protocol"]))
+    cells = tuple(study.facts.get("cells", {}).values())
+    problem = Problem(task, corpus, Protocol(**study.facts["protocol"]), cells)
     for folder, result in train_again(study.entries, study.facts, problem, out):
         scores = result.result
         print(f"{folder}: validation {scores.validation.mean:.4f}, test {scores.test.mean:.4f} "

@@ -101,9 +101,9 @@ def _path(cell: type) -> str:
 
 def _enter(code: str, name: str, path: str, variant: Variant | None, cell: type) -> None:
     """Makes a row, in the place of an earlier one of the same class."""
-    if not isinstance(code, str) or not _CODE.fullmatch(code):
+    if not isinstance(code, str) or not _CODE.fullmatch(code) or code.lower() == "all":
         raise ValueError(
-            "Received an invalid code of a cell, expected letters, digits, - and _, "
+            "Received an invalid code of a cell, expected letters, digits, - and _, and not all, "
             f"got {code!r} for {path}."
         )
     for row in _ROWS.values():
