@@ -250,12 +250,11 @@ def main() -> int:
     asked, name = _workers(strategy), _engine(strategy)
     codes, cells = _variants()
 
-    from tuner.search.space import PAPER, parse_flag
+    from tuner.search.space import parse_flag
     from tuner.study.presets import StudyConfig, find_preset
     from tuner.tasks.task import find_task, load_corpus
     from tuner.training.protocol import Problem
 
-    parse_flag(_SPACE.value, PAPER)
     task = find_task(_TASK.value)
     preset = find_preset(_PRESET.value, task)
     space: Space = parse_flag(_SPACE.value, preset.space)
@@ -277,18 +276,19 @@ def main() -> int:
         return 0
 
     pool = _pool(workers, strategy, config.problem)
-    return _lead(pool, directory, config, name) if pool else 0
+    return _lead(pool, directory, config, name, chosen) if pool else 0
 
 
-def _lead(pool: Pool, directory: Path, config: StudyConfig, engine: str) -> int:
+def _lead(
+    pool: Pool, directory: Path, config: StudyConfig, engine: str, chosen: dict[str, Engine]
+) -> int:
     """Runs the study to its report and its exported model."""
     command_line.start_tensorflow()
     from tuner.study.progress import Progress
     from tuner.study.study import Study
-    from tuner.training import engines
 
     def seconds(trial: Trial) -> float:
-        return engines.choose(engine, config.problem, trial).seconds(config.problem, trial)
+        return chosen[trial.variant].seconds(config.problem, trial)
 
     command = shlex.join(["python", "-m", "tuner.run", *sys.argv[1:]])
     signal.signal(signal.SIGTERM, _interrupt)
