@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pathlib
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -13,8 +11,8 @@ import zoo
 from serving import versions
 from serving.standin import launch
 from serving.standin.settings import ModelConfig, Settings
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+from tests import commands
+from tests.commands import ROOT
 
 
 def code_blocks(name: str) -> list[str]:
@@ -23,9 +21,9 @@ def code_blocks(name: str) -> list[str]:
 
 
 def run(arguments: list[str], folder: pathlib.Path) -> str:
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, text=True, capture_output=True, check=False
-    )
+    """What `python` prints with these arguments."""
+    way = {"-m": commands.run_module, "-c": commands.run_code}[arguments[0]]
+    done = commands.Forked(way, *arguments[1:], folder=folder).wait()
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -63,13 +61,13 @@ def test_arrays_in_a_file_and_the_example_of_a_task(
     """The lines of docs/your_own_task.md make a file, and its commands train on it."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=":")
     run(["-c", code_blocks("docs/your_own_task.md")[0]], tmp_path)
-    commands = re.findall(
+    shown = re.findall(
         r"^python -m (tuner.run .*)$",
         (ROOT / "docs/your_own_task.md").read_text(encoding="utf-8"),
         re.MULTILINE,
     )
-    assert len(commands) == 2
-    arrays, example = (["-m", *command.split()] for command in commands)
+    assert len(shown) == 2
+    arrays, example = (["-m", *command.split()] for command in shown)
     arrays = [argument.replace("mine.npz", "sines.npz") for argument in arrays]
     printed = run([*arrays, "--variants=V", "--trials=1", "--max_epochs=1"], tmp_path)
     assert "arrays of sines.npz" in printed

@@ -90,6 +90,12 @@ def test_no_private_imports():
     assert {path: names for path, names in found.items() if names} == {}
 
 
+def test_no_child_runs_python_before_its_program():
+    """After a fork without exec, the locks and threads of libraries such as gRPC are broken."""
+    name = "preexec" + "_fn"
+    assert [path for path in _sources() if name in path.read_text()] == []
+
+
 def test_no_text_of_one_machine():
     found = {path: one_machines_text(text) for path, text in _texts()}
     assert "requirements_lock.txt" in found

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -19,8 +17,8 @@ from serving.clients.local import LocalModel
 from serving.standin import launch
 from serving.standin.launch import Running
 from serving.standin.settings import ModelConfig, Settings
+from tests import commands
 
-ROOT = Path(__file__).resolve().parents[2]
 MODEL = "music-V"
 
 
@@ -31,14 +29,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def compose(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "serving.compose", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "LSTM_ODYSSEY_CACHE": str(folder / "cache")},
-        text=True,
-        capture_output=True,
-        check=False,
-    )
+    environment = {"LSTM_ODYSSEY_CACHE": str(folder / "cache")}
+    return commands.run("serving.compose", *arguments, environment=environment)
 
 
 @pytest.fixture(scope="module")

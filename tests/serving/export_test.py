@@ -6,8 +6,6 @@ import concurrent.futures
 import contextlib
 import json
 import pathlib
-import subprocess
-import sys
 import threading
 
 import keras
@@ -17,6 +15,7 @@ import tensorflow as tf
 
 from common.errors import InputError
 from serving import sources, versions
+from tests import commands
 from tests.serving import made_up
 
 
@@ -118,15 +117,8 @@ def test_who_publishes_at_the_same_time_overwrites_nobody(
 
 
 def test_the_command_exports(study: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    root = pathlib.Path(__file__).resolve().parents[2]
-    command = [sys.executable, "-m", "serving.export"]
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*command, *arguments], cwd=root, text=True, capture_output=True, check=False
-        )
-
-    done = run(
+    done = commands.run(
+        "serving.export",
         f"--study_dir={study}",
         "--variant=FGR",
         f"--model_base_path={tmp_path}/music",
@@ -136,7 +128,7 @@ def test_the_command_exports(study: pathlib.Path, tmp_path: pathlib.Path) -> Non
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{tmp_path}/music/3" in done.stdout
     assert "canary is 3, stable is 3" in done.stdout
-    missing = run(f"--study_dir={study}")
+    missing = commands.run("serving.export", f"--study_dir={study}")
     assert missing.returncode == 2
     assert missing.stderr == "error: --model_base_path: expected a folder. Received: nothing\n"
 

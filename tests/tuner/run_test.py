@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +14,8 @@ import sys
 import pytest
 
 from common import machine
+from tests import commands
+from tests.commands import Forked
 from tests.tuner import tiny
 from tests.tuner.tiny import study_command
 from tuner.search import design
@@ -21,13 +25,13 @@ QUICK = ("--data=a", "--preset=quick", "--variants=CIFG", "--trials=2", "--max_e
 
 @pytest.mark.parametrize("module", ["tuner.run", "tuner.report", "serving.export"])
 def test_help_is_quick_and_says_what_the_command_does(module: str) -> None:
-    done = tiny.run(tiny.command(module, "--help"))
+    done = commands.run(module, "--help")
     assert done.returncode == 0
     assert "--study_dir" in done.stdout and "python -m " + module in done.stdout
     # What takes seconds to import must wait until the flags are right.
     heavy = {"tensorflow", "keras", "numpy"}
     code = f"import sys, {module}; print(sorted(set(sys.modules) & {heavy}))"
-    assert tiny.run([sys.executable, "-c", code]).stdout.strip() == "[]"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
 @pytest.mark.parametrize(
@@ -62,8 +66,7 @@ def test_help_is_quick_and_says_what_the_command_does(module: str) -> None:
     ],
 )
 def test_wrong_input_is_one_line_and_status_2(arguments: list[str], named: str) -> None:
-    command = tiny.command("tuner.run", "--task=tests.tuner.tiny_task:TinyTask", *arguments)
-    done = tiny.run(command)
+    done = commands.run("tuner.run", "--task=tests.tuner.tiny_task:TinyTask", *arguments)
     assert done.returncode == 2, done.stderr
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: ") and named in lines[0], done.stderr
@@ -71,14 +74,14 @@ def test_wrong_input_is_one_line_and_status_2(arguments: list[str], named: str) 
 
 def test_a_study_from_the_command_line(tmp_path: pathlib.Path) -> None:
     directory = tmp_path / "study"
-    planned = tiny.run(study_command(directory, *QUICK, "--dry_run"))
+    planned = commands.run(*study_command(directory, *QUICK, "--dry_run"))
     assert planned.returncode == 0
     assert "2 trials, 2 of each of CIFG; at most 2 epochs" in planned.stdout
     assert "parameters" in planned.stdout
     assert re.search(r"estimate: about .* with the \w+ engine and \d+ worker", planned.stdout)
     assert not directory.exists()
 
-    done = tiny.run(study_command(directory, *QUICK))
+    done = commands.run(*study_command(directory, *QUICK))
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     # Plain lines where there is no terminal.
@@ -89,12 +92,12 @@ def test_a_study_from_the_command_line(tmp_path: pathlib.Path) -> None:
     assert (directory / "report" / "index.html").exists()
     assert (directory / "export" / "tiny" / "1" / "saved_model.pb").exists()
 
-    again = tiny.run(study_command(directory, *QUICK))
+    again = commands.run(*study_command(directory, *QUICK))
     assert "2 of 2 trials are already done" in again.stdout
     # The best model is the same: there is nothing new to serve.
     assert [path.name for path in (directory / "export" / "tiny").iterdir()] == ["1"]
 
-    other = tiny.run(study_command(directory, *QUICK, "--patience=3"))
+    other = commands.run(*study_command(directory, *QUICK, "--patience=3"))
     assert other.returncode == 2
     assert len(other.stderr.strip().splitlines()) == 1 and '"patience": 3' in other.stderr
 
@@ -119,20 +122,16 @@ def test_ctrl_c_stops_and_says_how_to_go_on(tmp_path: pathlib.Path, number: int)
     assert first["hyperparameters"]["units"] >= longest[machine.cores() - 1].units
 
 
-# Says that a disk has 100 kB free, then runs the command: a real disk of that size cannot be had
-# without being the superuser.
-ALMOST_FULL = """
-import collections, runpy, shutil, sys
-usage = collections.namedtuple("usage", "total used free")
-shutil.disk_usage = lambda path: usage(10**9, 10**9 - 10**5, 10**5)
-runpy.run_module("tuner.run", run_name="__main__", alter_sys=True)
-"""
+def run_on_a_full_disk(*command: str) -> None:
+    """Says that a disk has 100 kB free: a real one takes the superuser."""
+    usage = collections.namedtuple("usage", "total used free")
+    shutil.disk_usage = lambda path: usage(10**9, 10**9 - 10**5, 10**5)
+    commands.run_module(*command)
 
 
 def test_a_full_disk_is_one_line(tmp_path: pathlib.Path) -> None:
     directory = tmp_path / "study"
-    command = study_command(directory, *QUICK)
-    done = tiny.run([command[0], "-c", ALMOST_FULL, *command[3:]])
+    done = Forked(run_on_a_full_disk, *study_command(directory, *QUICK)).wait()
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert "No space left on device" in done.stderr and str(directory) in done.stderr
@@ -140,19 +139,19 @@ def test_a_full_disk_is_one_line(tmp_path: pathlib.Path) -> None:
 
 def test_a_read_only_directory_is_one_line(tmp_path: pathlib.Path) -> None:
     # Not even the superuser may write there.
-    done = tiny.run(study_command(pathlib.Path("/proc/self/study"), *QUICK))
+    done = commands.run(*study_command(pathlib.Path("/proc/self/study"), *QUICK))
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1 and "/proc/self/study" in done.stderr
 
 
 def test_the_report_can_be_written_again(tmp_path: pathlib.Path) -> None:
-    missing = tiny.run(tiny.command("tuner.report", f"--study_dir={tmp_path}"))
+    missing = commands.run("tuner.report", f"--study_dir={tmp_path}")
     assert missing.returncode == 2 and str(tmp_path) in missing.stderr
-    nothing = tiny.run(tiny.command("tuner.report"))
+    nothing = commands.run("tuner.report")
     assert nothing.returncode == 2 and "--study_dir" in nothing.stderr
 
 
 def test_commands_can_be_imported_together() -> None:
     # In a process of their own: flags of the same name may be defined in this one.
     code = "import tuner.run; from serving import versions; from tuner.analysis import report"
-    assert subprocess.run([sys.executable, "-c", code], cwd=tiny.ROOT, check=False).returncode == 0
+    assert Forked(commands.run_code, code).wait().returncode == 0

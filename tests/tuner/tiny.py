@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from tests import commands
 from tests.tuner.tiny_task import TinyTask
 from tuner.search.space import PAPER
 from tuner.study.presets import StudyConfig
@@ -23,9 +21,6 @@ from tuner.training import keras_engine
 from tuner.training.engines import Trainer
 from tuner.training.protocol import Problem, Protocol, Trial, TrialResult
 from tuner.training.trial_state import Checkpoint, TrialState
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-
 
 SPACE = PAPER.with_ranges(
     {"units": (3, 8), "learning_rate": (1e-3, 3e-2), "noise_std": (0.0, 0.5)}
@@ -121,39 +116,18 @@ def check_divergence(train: Callable[..., TrialResult], task: Task) -> None:
     assert len(seen) == 1
 
 
-def command(module: str, *arguments: str) -> list[str]:
-    """The command line of one of the project's commands."""
-    return [sys.executable, "-m", module, *arguments]
-
-
 def study_command(directory: pathlib.Path, *arguments: str) -> list[str]:
-    """The command line of a tiny study."""
-    return command(
-        "tuner.run", "--task=tests.tuner.tiny_task:TinyTask", f"--study_dir={directory}", *arguments
-    )
-
-
-def run(arguments: list[str], **options: object) -> subprocess.CompletedProcess[str]:
-    """Runs a command to its end."""
-    return subprocess.run(
-        arguments, cwd=ROOT, text=True, capture_output=True, check=False, **options
-    )
+    """Module and arguments of the command that runs a tiny study."""
+    task = "--task=tests.tuner.tiny_task:TinyTask"
+    return ["tuner.run", task, f"--study_dir={directory}", *arguments]
 
 
 def kill_when(arguments: list[str], seen: Callable[[], bool], number: int = signal.SIGKILL) -> str:
     """Runs a command, sends it a signal as soon as something has happened, returns its output."""
-    process = subprocess.Popen(
-        arguments,
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        # What a shell starts in the background ignores SIGINT, and so would its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    process = commands.start(*arguments, environment={"PYTHONUNBUFFERED": "1"})
     while process.poll() is None and not seen():
         time.sleep(0.01)
     if process.poll() is None:
         process.send_signal(number)
-    return process.communicate()[0]
+    done = process.wait()
+    return done.stdout + done.stderr

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 import wave
 
@@ -20,6 +18,7 @@ from serving.clients.ragged import predict_sequences
 from serving.clients.streaming import Stream
 from serving.standin import launch
 from serving.standin.settings import Batching, Loading, ModelConfig, Settings
+from tests import commands
 
 PHONES = ("h#", "iy", "\u0259", "s")
 LETTERS = ("a", "b", " ", "\u00e9")
@@ -183,12 +182,7 @@ def test_the_command_hears_and_reads(bases, server, tmp_path):
     )
     rest = f"--address=http://{server.rest_address}"
     heard, read = (
-        subprocess.run(
-            [sys.executable, "-m", "serving.client", *arguments],
-            text=True,
-            capture_output=True,
-            check=True,
-        ).stdout.splitlines()
+        commands.run("serving.client", *arguments).stdout.splitlines()
         for arguments in (
             [rest, "--model=speech", f"--input={tmp_path}/hello.wav"],
             [f"--local={bases['handwriting']}", f"--input={tmp_path}/line.inkml"],

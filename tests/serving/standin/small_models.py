@@ -126,10 +126,16 @@ class Reference:
         return {"logits": (frame + h) @ self.weights, "next_h": frame + h}
 
 
+def reference(version: int) -> Reference:
+    """What a version answers."""
+    weights = np.random.default_rng(version).normal(size=(FEATURES, OUTPUTS)).astype(np.float32)
+    return Reference(weights, version)
+
+
 def write(base_path: pathlib.Path, version: int) -> Reference:
     """Writes `base_path/<version>`, which appears whole."""
-    weights = np.random.default_rng(version).normal(size=(FEATURES, OUTPUTS)).astype(np.float32)
-    module = _Module(weights, version)
+    expected = reference(version)
+    module = _Module(expected.weights, version)
     base_path.mkdir(parents=True, exist_ok=True)
     temporary = base_path / f".tmp-{version}"
     tf.saved_model.save(
@@ -138,4 +144,4 @@ def write(base_path: pathlib.Path, version: int) -> Reference:
         signatures={name: getattr(module, method) for name, method in SIGNATURES.items()},
     )
     temporary.rename(base_path / str(version))
-    return Reference(weights, version)
+    return expected

@@ -6,7 +6,7 @@ import pathlib
 import subprocess
 import sys
 
-from tests.docs_test import ROOT
+from tests.commands import ROOT
 from tests.tuner.analysis import made_up
 
 LINES = """

@@ -16,8 +16,9 @@ import pytest
 import tensorflow as tf
 
 from common.errors import InputError
+from tests.commands import ROOT
 from tests.tuner import placed
-from tests.tuner.tiny import ROOT, train_one
+from tests.tuner.tiny import train_one
 from tests.zoo import harness
 from tuner.parallel import distribute
 

@@ -14,21 +14,19 @@ from collections.abc import Callable
 import pytest
 
 from common.errors import InputError
+from tests.commands import Forked
 from tests.tuner import fake_worker
 from tuner.parallel import pool
 from tuner.parallel.messages import EpochEnd, Event, Started, WorkerDied
 from tuner.training.engines import Engine
 from tuner.training.protocol import Failure, TrialResult
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
 
-# The study of a person, who may kill it: three trials that never end, on two workers.
-STUDY = """
-import pathlib, signal, sys
-from tests.tuner import fake_worker
-signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
-fake_worker.study(pathlib.Path(sys.argv[1]), 3, lambda event: None)
-"""
+def study(folder: pathlib.Path) -> None:
+    """The study of a person, who may kill it: three trials that never end, on two workers."""
+    os.setsid()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    fake_worker.study(folder, 3, lambda event: None)
 
 
 def train(
@@ -83,7 +81,7 @@ def sleeping(folder: pathlib.Path) -> list[int]:
 
 
 def wait_until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not true():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
@@ -197,25 +195,17 @@ def test_workers_that_cannot_start_end_the_run(tmp_path: pathlib.Path) -> None:
 def test_no_worker_outlives_the_study(
     tmp_path: pathlib.Path, number: signal.Signals, whole_group: bool
 ) -> None:
-    study = subprocess.Popen(
-        [sys.executable, "-c", STUDY, str(tmp_path)],
-        cwd=ROOT,
-        env={**os.environ, "FAKE_BEHAVIOR": json.dumps(dict.fromkeys(range(3), "sleeps"))},
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        # What a shell starts in the background ignores SIGINT, and so would its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    behavior = json.dumps(dict.fromkeys(range(3), "sleeps"))
+    process = Forked(study, tmp_path, environment={"FAKE_BEHAVIOR": behavior})
     try:
         wait_until(lambda: len(sleeping(tmp_path)) == 2)
         pids = sleeping(tmp_path)
         assert all(map(alive, pids))
         # A terminal sends Ctrl-C to all processes.
-        (os.killpg if whole_group else os.kill)(study.pid, number)
-        assert study.wait(60) != 0
+        (os.killpg if whole_group else os.kill)(process.pid, number)
+        assert process.wait().returncode != 0
     finally:
-        study.kill()
-        study.wait()
+        process.kill()
     wait_until(lambda: not any(map(alive, pids)))
 
 

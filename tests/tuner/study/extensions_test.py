@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import signal
-import subprocess
 import sys
 
 import pytest
 
+from tests import commands
+from tests.commands import Forked
 from tests.tuner import extensions, tiny
 from tests.tuner.studies import Killer, Silence, lines, run
 from tuner.parallel.messages import EpochEnd
@@ -17,6 +19,7 @@ from tuner.parallel.pool import WorkerPool
 from tuner.search import samplers
 from tuner.search.space import PAPER, parse_flag
 from tuner.training.engines import ENGINES, choose
+from tuner.training.protocol import TrialRecord
 
 CONFIG = tiny.config(("V", "FGR"), trials=5)
 
@@ -54,30 +57,23 @@ def test_an_engine_of_four_trials_at_once_gives_the_same_ledgers(
     assert lines(tmp_path) == lines(alone)
 
 
-# A study that dies by SIGKILL when its third trial has ended.
-STUDY = """
-import os, pathlib, signal, sys
-from tests.tuner import extensions
-from tests.tuner.study.extensions_test import CONFIG
-from tests.tuner.studies import Silence, run
-from tuner.parallel.pool import WorkerPool
-from tuner.training.engines import ENGINES
-
 class Dying(Silence):
-    def finish(self, record):
+    """Dies by SIGKILL when the third trial has ended."""
+
+    def finish(self, record: TrialRecord) -> None:
         super().finish(record)
         if len(self.finished) == 3:
             os.kill(os.getpid(), signal.SIGKILL)
 
-ENGINES["native"] = extensions.COHORT
-run(pathlib.Path(sys.argv[1]), CONFIG, WorkerPool(1), "native", Dying())
-"""
+
+def dying_study(directory: pathlib.Path) -> None:
+    ENGINES["native"] = extensions.COHORT
+    run(directory, CONFIG, WorkerPool(1), "native", Dying())
 
 
 @pytest.mark.usefixtures("cohort")
 def test_kill_9_of_its_study_changes_no_number(alone: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    command = [sys.executable, "-c", STUDY, str(tmp_path)]
-    assert subprocess.run(command, cwd=tiny.ROOT, check=False).returncode == -signal.SIGKILL
+    assert Forked(dying_study, tmp_path).wait().returncode == -signal.SIGKILL
     assert len(run(tmp_path, CONFIG, WorkerPool(1), "native").done) == 3
     assert lines(tmp_path) == lines(alone)
 
@@ -132,7 +128,7 @@ def test_a_cell_of_ones_own_and_a_further_hyperparameter_reach_the_report(
         "--preset=quick",
         "--max_epochs=2",
     ]
-    done = tiny.run(tiny.study_command(tmp_path / "study", *flags))
+    done = commands.run(*tiny.study_command(tmp_path / "study", *flags))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "engine of GRUCell: keras, not native: GRUCell is not a variant" in done.stdout
     assert "forget bias 0 to 2" in done.stdout
@@ -149,7 +145,7 @@ def test_a_cell_of_ones_own_and_a_further_hyperparameter_reach_the_report(
     # Its best model is the GRU, which Keras loads and no export takes.
     assert "model for TF Serving: none, since only cells of the zoo are exported" in done.stdout
 
-    again = tiny.run(tiny.study_command(tmp_path / "study", *flags))
+    again = commands.run(*tiny.study_command(tmp_path / "study", *flags))
     assert "4 of 4 trials are already done" in again.stdout
 
 

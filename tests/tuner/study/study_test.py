@@ -15,6 +15,7 @@ import pytest
 
 from common.errors import InputError
 from serving import sources
+from tests import commands
 from tests.tuner import fake_worker, tiny
 from tests.tuner.studies import Killer, lines, run
 from tests.tuner.tiny import SPACE, TinyTask
@@ -305,14 +306,14 @@ class SomeTimeAfterATrial:
 def test_kill_9_loses_no_finished_trial(tmp_path: pathlib.Path) -> None:
     """Kills the command at random moments, several times, then lets it finish."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    done = tiny.run(tiny.study_command(whole, *FLAGS, "--workers=1"))
+    done = commands.run(*tiny.study_command(whole, *FLAGS, "--workers=1"))
     assert done.returncode == 0, done.stdout + done.stderr
 
     chance = random.Random(1)
     for _ in range(4):
         moment = SomeTimeAfterATrial(killed, polls=chance.randrange(60))
         tiny.kill_when(tiny.study_command(killed, *FLAGS, "--workers=2"), moment)
-    resumed = tiny.run(tiny.study_command(killed, *FLAGS))
+    resumed = commands.run(*tiny.study_command(killed, *FLAGS))
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert lines(killed) == lines(whole)
     assert sum(map(len, lines(whole).values())) == 4

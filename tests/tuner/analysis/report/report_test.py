@@ -7,13 +7,11 @@ import dataclasses
 import pathlib
 import re
 import statistics
-import subprocess
-import sys
 
 import pytest
 
 from common.errors import InputError
-from tests.docs_test import ROOT
+from tests import commands
 from tests.tuner.analysis import made_up
 from tuner.analysis.report import report
 from tuner.analysis.trials import records, sources
@@ -226,10 +224,7 @@ def test_mistakes_are_one_line(
     tmp_path: pathlib.Path, arguments: list[str], named: str
 ) -> None:
     filled = [argument.format(tmp=tmp_path) for argument in arguments]
-    done = subprocess.run(
-        [sys.executable, "-m", "tuner.report", *filled],
-        cwd=ROOT, text=True, capture_output=True, check=False,
-    )  # fmt: skip
+    done = commands.run("tuner.report", *filled)
     assert done.returncode == 2
     assert named in done.stderr and len(done.stderr.strip().splitlines()) == 1
 

@@ -16,7 +16,7 @@ from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams import api_pb2, get_experiment, list_session_groups
 from tensorboard.plugins.hparams.backend_context import Context
 
-from tests.docs_test import ROOT
+from tests.commands import ROOT
 from tests.tuner.analysis import made_up
 from tuner.analysis.report import tensorboard
 from tuner.analysis.trials.records import Records

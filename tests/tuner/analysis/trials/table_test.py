@@ -19,7 +19,9 @@ import pytest
 
 import tuner
 from common.errors import InputError
-from tests.docs_test import ROOT, code_blocks
+from tests import commands
+from tests.commands import ROOT
+from tests.docs_test import code_blocks
 from tests.tuner.analysis import made_up
 from tests.tuner.entry import make_entry
 from tests.tuner.tiny_task import TinyTask
@@ -355,12 +357,9 @@ def test_the_export_command(tmp_path: pathlib.Path) -> None:
     directory = made_up.write(tmp_path / "music", 2, ("V",))
     made_up.write(tmp_path / "part", 2, ("NP",))
 
-    def export(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "tuner.export", *arguments]
-        return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
-
     outs = [tmp_path / f"trials.{suffix}" for suffix in SUFFIXES]
-    done = export(
+    done = commands.run(
+        "tuner.export",
         f"--study_dir={directory}",
         f"--study_dir={tmp_path / 'part'}",
         *(f"--out={out}" for out in outs),
@@ -369,7 +368,7 @@ def test_the_export_command(tmp_path: pathlib.Path) -> None:
     assert [str(out) in done.stdout for out in outs] == [True, True]
     for out in outs:
         assert list(tuner.load_trials(out).variant) == ["V", "V", "NP", "NP"]
-    done = export(f"--study_dir={directory}")
+    done = commands.run("tuner.export", f"--study_dir={directory}")
     assert done.returncode == 2
     assert done.stderr == "error: --out: expected a file .csv or .parquet. Received: nothing\n"
 

@@ -12,8 +12,9 @@ import sys
 import numpy as np
 import pytest
 
+from tests.commands import ROOT
 from tests.tuner import tiny
-from tests.tuner.tiny import ROOT, TRIAL, changed, train_one
+from tests.tuner.tiny import TRIAL, changed, train_one
 from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask, turned
 from tests.zoo import reference as equations
 from tuner.tasks.task import Task
