@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import shutil
 import sys
@@ -12,6 +13,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from common.errors import InputError, reason
 
 _UNFINISHED, _REPLACED = ".tmp-", ".old-"
 """How names begin that a killed process may leave behind."""
@@ -109,6 +113,22 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes `text` to `path` in UTF-8 as `write_file` does."""
     write_bytes(path, text.encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+        InputError: if the file holds something else; one line names it.
+        OSError: if it cannot be read.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: expected JSON: {reason(error)}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a JSON object. Received: {type(content).__name__}")
+    return content
 
 
 def write_folder(path: Path, write: Callable[[Path], None], *, size: int = 0) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from common import command_line
+from common import command_line, files
 from common.errors import InputError
 
 MODEL = "model.keras"
@@ -90,9 +90,9 @@ def from_folder(folder: Path) -> Source:
         if not (folder / name).is_file():
             raise InputError(f"{folder}: expected a folder with {MODEL} and {CARD}. No {name}")
     study = folder.parent.parent / STUDY
-    card = _read_json(folder / CARD)
+    card = files.read_json(folder / CARD)
     if folder.parent.name == "best" and study.is_file():
-        return Source(folder / MODEL, card, study_sha256(_read_json(study)), "study")
+        return Source(folder / MODEL, card, study_sha256(files.read_json(study)), "study")
     # A model that left its study remembers it in its card.
     return Source(folder / MODEL, card, card.get("study_sha256", ""), "file")
 
@@ -111,7 +111,7 @@ def from_file(path: Path) -> Source:
             f"({found})"
         )
     card = path.parent / CARD
-    return Source(path, _read_json(card) if card.is_file() else {})
+    return Source(path, files.read_json(card) if card.is_file() else {})
 
 
 def from_pretrained(name: str) -> Source:
@@ -146,7 +146,7 @@ def find_best(study_directory: Path, variant: str = "best") -> Path:
     folder = study_directory / "best"
     # Names with a dot are folders that are being written.
     paths = sorted(folder.glob(f"[!.]*/{CARD}"))
-    cards = {path.parent.name: _read_json(path) for path in paths}
+    cards = {path.parent.name: files.read_json(path) for path in paths}
     if not cards:
         raise InputError(
             "--study_dir: expected a study with a finished trial (best/CODE/card.json). "
@@ -182,13 +182,3 @@ def study_sha256(facts: Mapping[str, Any]) -> str:
     if isinstance(identity.get("data"), dict):
         identity["data"] = {name: identity["data"].get(name) for name in ("name", "sha256")}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: expected JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected a JSON object. Received: {type(content).__name__}")
-    return content

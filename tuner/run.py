@@ -250,7 +250,7 @@ def main() -> int:
     asked, name = _workers(strategy), _engine(strategy)
     codes, cells = _variants()
 
-    from tuner.search.space import parse_flag
+    from tuner.search.ranges import parse_flag
     from tuner.study.presets import StudyConfig, find_preset
     from tuner.tasks.task import find_task, load_corpus
     from tuner.training.protocol import Problem

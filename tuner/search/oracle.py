@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import re
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,10 @@ from tuner.training.protocol import Failure, Trial, TrialRecord
 _RUNNING, _COMPLETED, _FAILED, _STOPPED = "RUNNING", "COMPLETED", "FAILED", "STOPPED"
 
 _CHECKPOINT = "checkpoint.weights.h5"
+_TRIAL_FOLDER = re.compile(r"trial_([0-9]+)")
+
+_DISTRIBUTED = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
+"""By these a tuner of KerasTuner waits for a chief; a study has workers of its own."""
 
 
 class ProposalOracle(keras_tuner.oracles.RandomSearchOracle):
@@ -91,6 +98,34 @@ class ProposalOracle(keras_tuner.oracles.RandomSearchOracle):
         return trial
 
 
+def _tidy(project: Path, oracle: ProposalOracle) -> None:
+    """Removes what is written anew, and names folders of trials as the oracle does.
+
+    What is not KerasTuner's stays, unless it is where something of KerasTuner's belongs.
+    """
+    project.mkdir(parents=True, exist_ok=True)
+    for stale in [*project.glob("*.json"), *project.glob("trial_*/trial.json")]:
+        _remove(stale)
+    for folder in sorted(project.glob("trial_*")):
+        number = _TRIAL_FOLDER.fullmatch(folder.name)
+        if number is None:
+            continue
+        # The width of a trial's number grows with the number of trials.
+        named = project / f"trial_{oracle.trial_id(int(number[1]))}"
+        if not folder.is_dir():
+            folder.unlink()
+        elif folder != named and not named.exists():
+            folder.rename(named)
+
+
+def _remove(path: Path) -> None:
+    """Removes a file or a folder."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 class StudyTuner(keras_tuner.Tuner):
     """The KerasTuner tuner of one variant; each trial is trained and recorded by the study.
 
@@ -137,13 +172,9 @@ class StudyTuner(keras_tuner.Tuner):
         oracle.restore(records)
         # The study reports progress itself.
         oracle.verbose = 0
-        project = directory / variant
-        for stale in [*project.glob("*.json"), *project.glob("trial_*/trial.json")]:
-            stale.unlink()
-        for folder in sorted(project.glob("trial_*")):
-            # The width of a trial's number grows with the number of trials.
-            name = f"trial_{oracle.trial_id(int(folder.name.removeprefix('trial_')))}"
-            folder.rename(project / name)
+        _tidy(directory / variant, oracle)
+        for name in _DISTRIBUTED:
+            os.environ.pop(name, None)
         super().__init__(oracle, hypermodel, directory=str(directory), project_name=variant)
         for trial in self.oracle.trials.values():
             self._write(trial)

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from common import text
-from common.errors import InputError
 
 if TYPE_CHECKING:
     import keras_tuner
@@ -186,6 +185,23 @@ class Hyperparameter:
         """
         return int(written) if self.integer else float(written)
 
+    def fault(self, low: Number, high: Number) -> str:
+        """What is wrong with a range of finite numbers; empty if it can be sampled.
+
+        Example:
+            >>> PAPER["learning_rate"].fault(0, 1)
+            'LOW above 0, on a logarithmic scale'
+        """
+        if self.integer and not (float(low).is_integer() and float(high).is_integer()):
+            return "two whole numbers"
+        if low > high:
+            return "LOW:HIGH with LOW at most HIGH"
+        if self.scale == "log" and low <= 0:
+            return "LOW above 0, on a logarithmic scale"
+        if self.scale == "one_minus_log" and high >= 1:
+            return "HIGH below 1"
+        return f"LOW of at least {self.minimum:g}" if low < self.minimum else ""
+
 
 class Space(tuple[Hyperparameter, ...]):
     """The hyperparameters of a study, in the order in which they are drawn.
@@ -225,7 +241,7 @@ class Space(tuple[Hyperparameter, ...]):
         """
         rows = {row.name: row for row in self}
         for name, (low, high) in ranges.items():
-            rows[name] = dataclasses.replace(rows.get(name) or _KNOWN[name], low=low, high=high)
+            rows[name] = dataclasses.replace(rows.get(name) or KNOWN[name], low=low, high=high)
         return Space(rows.values())
 
     def to_json(self) -> dict[str, list[Number]]:
@@ -241,10 +257,13 @@ class Space(tuple[Hyperparameter, ...]):
         """
         named: dict[str, tuple[Number, Number]] = {}
         for name, (low, high) in ranges.items():
-            if name in _KNOWN:
+            if name in KNOWN:
                 named[name] = (low, high)
             else:
                 named[_SAMPLED[name].name] = (_one_minus(high), _one_minus(low))
+        for name, (low, high) in named.items():
+            if expected := KNOWN[name].fault(low, high):
+                raise ValueError(f"{name}: expected {expected}. Received: {low:g}:{high:g}")
         return Space(row for row in PAPER if row.name in named).with_ranges(named)
 
     def declare(self, container: keras_tuner.HyperParameters) -> dict[str, Number]:
@@ -317,13 +336,15 @@ EXTRAS: tuple[Hyperparameter, ...] = (
 )
 """Hyperparameters that a study varies only if it is asked to, by `--space`."""
 
-_KNOWN = {row.name: row for row in (*PAPER, *EXTRAS)}
-_SAMPLED = {row.sampled_name: row for row in _KNOWN.values()}
+KNOWN = {row.name: row for row in (*PAPER, *EXTRAS)}
+"""All hyperparameters by name."""
+
+_SAMPLED = {row.sampled_name: row for row in KNOWN.values()}
 
 
 def is_column(name: str) -> bool:
     """Whether a column holds a hyperparameter; see `read`."""
-    return name in _KNOWN or name in _SAMPLED
+    return name in KNOWN or name in _SAMPLED
 
 
 def read(column: str, cell: str) -> tuple[str, Number]:
@@ -331,66 +352,17 @@ def read(column: str, cell: str) -> tuple[str, Number]:
 
     Raises:
         KeyError: if there is no such hyperparameter.
-        ValueError: if the cell is no value of it.
+        ValueError: if the cell is no value of it, which is finite.
 
     Example:
         >>> read("one_minus_momentum", "0.25")
         ('momentum', 0.75)
     """
-    if column in _KNOWN:
-        return column, _KNOWN[column].parse(cell)
-    row = _SAMPLED[column]
-    return row.name, row.sampled(float(cell))
-
-
-def parse_flag(items: Sequence[str], space: Space) -> Space:
-    """Changes a space as the flag `--space` asks.
-
-    Args:
-        items: such as `learning_rate=1e-6:1`.
-        space: what is changed.
-
-    Raises:
-        InputError: if one of them is not that; the message names it.
-
-    Example:
-        >>> parse_flag(["learning_rate=1e-6:1"], PAPER)["learning_rate"].high
-        1.0
-        >>> parse_flag(["units=200:20"], PAPER)
-        Traceback (most recent call last):
-        common.errors.InputError: --space: units: expected LOW:HIGH with LOW at most HIGH. ...
-    """
-    ranges = {}
-    for item in items:
-        name, _, ends = (part.strip() for part in item.partition("="))
-        if name not in _KNOWN:
-            raise InputError(
-                f"--space: expected NAME=LOW:HIGH with a name of {', '.join(_KNOWN)}. "
-                f"Received: {item!r}"
-            )
-        ranges[name] = _parse_range(_KNOWN[name], ends)
-    return space.with_ranges(ranges)
-
-
-def _parse_range(row: Hyperparameter, ends: str) -> tuple[Number, Number]:
-    kind = "whole numbers" if row.integer else "numbers"
-    try:
-        low, high = (row.parse(end) for end in ends.split(":"))
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise ValueError
-    except ValueError as error:
-        raise InputError(
-            f"--space: {row.name}: expected LOW:HIGH, two {kind}. Received: {ends!r}"
-        ) from error
-    expected = ""
-    if low > high:
-        expected = "LOW:HIGH with LOW at most HIGH"
-    elif row.scale == "log" and low <= 0:
-        expected = "LOW above 0, on a logarithmic scale"
-    elif row.scale == "one_minus_log" and high >= 1:
-        expected = "HIGH below 1"
-    elif low < row.minimum:
-        expected = f"LOW of at least {row.minimum:g}"
-    if expected:
-        raise InputError(f"--space: {row.name}: expected {expected}. Received: {ends!r}")
-    return low, high
+    if column in KNOWN:
+        name, value = column, KNOWN[column].parse(cell)
+    else:
+        row = _SAMPLED[column]
+        name, value = row.name, row.sampled(float(cell))
+    if not math.isfinite(value):
+        raise ValueError(f"{column}: expected a finite number. Received: {cell!r}")
+    return name, value

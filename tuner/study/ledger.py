@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.errors import InputError
+from common import kinds
+from common.errors import InputError, one_line, reason
+from tuner.search import design
 from tuner.search import space as spaces
 from tuner.training.protocol import Epoch, Failure, Metrics, Score, Trial, TrialRecord
 
@@ -58,16 +60,19 @@ def _result_fields(result: Metrics) -> dict[str, Any]:
     }
 
 
-def from_json(line: str) -> TrialRecord | Failure:
+def from_json(line: str | bytes) -> TrialRecord | Failure:
     """Reads how a trial ended.
 
     Raises:
         ValueError: if the line is not an entry.
     """
     try:
-        return from_fields(json.loads(line))
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"not a ledger entry ({error})") from error
+        text = line if isinstance(line, str) else line.decode()
+        record = from_fields(json.loads(text))
+        kinds.check([record])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not a ledger entry ({reason(error)})") from error
+    return record
 
 
 def from_fields(fields: Mapping[str, Any]) -> TrialRecord | Failure:
@@ -114,10 +119,31 @@ def best_first(entries: Iterable[TrialRecord]) -> list[TrialRecord]:
     )
 
 
+def read_variant(
+    directory: Path, code: str, space: spaces.Space
+) -> tuple[tuple[Trial, ...], tuple[TrialRecord | Failure, ...]]:
+    """Reads what a study has proposed of a variant, and how that has ended.
+
+    Args:
+        directory: of the study.
+        code: of a variant that has a design.
+        space: of the study.
+
+    Raises:
+        InputError: if a file is damaged, or the ledger is not of the design.
+    """
+    ledger = Ledger(directory / "trials" / f"{code}.jsonl")
+    # In this order: a running study writes its proposals before they end.
+    ended = ledger.records()
+    planned = design.load(directory / "designs" / f"{code}.csv", space)
+    ledger.check(ended, planned)
+    return planned, ended
+
+
 class Ledger:
     """The ended trials of one variant of a study.
 
-    To have a failed trial tried again, remove its line.
+    A failed trial that was tried again has a further line, which counts.
 
     Example:
         >>> ledger = Ledger(Path("no_such_file.jsonl"))
@@ -134,14 +160,42 @@ class Ledger:
         self.path = path
 
     def records(self) -> tuple[TrialRecord | Failure, ...]:
-        """Reads all ended trials in the order in which they ended.
+        """Reads how each trial has ended, in the order in which they ended.
 
         A last line that was being written when the process died is left out; `repair` removes it.
 
+        Returns:
+            A record a trial; of one that failed and was tried again, the last.
+
         Raises:
-            InputError: if any other line is not an entry; the message names file and line.
+            InputError: if any other line is not an entry, is none of this variant, or is of a trial
+                that has finished before; the message names file and line.
         """
-        return tuple(record for record, _ in self._read())
+        ended: dict[int, TrialRecord | Failure] = {}
+        for number, (record, _) in enumerate(self._read(), start=1):
+            trial, where = record.trial, f"{self.path}: line {number}"
+            if trial.variant != self.path.stem:
+                raise InputError(
+                    f"{where}: expected a trial of {self.path.stem}. Received: one of "
+                    f"{one_line(trial.variant)}"
+                )
+            if isinstance(ended.pop(trial.index, None), TrialRecord):
+                raise InputError(
+                    f"{where}: expected each trial once. Received twice: trial {trial.index}"
+                )
+            ended[trial.index] = record
+        return tuple(ended.values())
+
+    def check(self, ended: Iterable[TrialRecord | Failure], planned: Sequence[Trial]) -> None:
+        """Checks that the trials that have ended are those of a design.
+
+        Raises:
+            InputError: if one is not; the message names it.
+        """
+        for record in ended:
+            index = record.trial.index
+            if record.trial not in planned[index : index + 1]:
+                raise InputError(f"{self.path}: trial {index} is not that of the design")
 
     def entries(self) -> tuple[TrialRecord, ...]:
         """Reads all finished trials as `records` does."""
@@ -160,7 +214,7 @@ class Ledger:
         for number, line in enumerate(content.splitlines(keepends=True), start=1):
             position += len(line)
             try:
-                record = from_json(line.decode())
+                record = from_json(line)
             except ValueError as error:
                 if not line.endswith(b"\n"):
                     return

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import keras
 
 from common import files
-from common.errors import InputError
+from common.errors import InputError, reason
 from serving.sources import CARD, MODEL, study_sha256
 from tuner.study.ledger import best_first
 from tuner.training import engines, network
@@ -115,6 +116,7 @@ class Models:
             entries: all finished trials of the variant.
 
         Raises:
+            InputError: if the best model is damaged or missing, and so are its weights.
             OSError: if the disk is full or the folder read-only.
         """
         ranked = best_first(entries)
@@ -126,30 +128,58 @@ class Models:
         wanted = card(best, self._problem)
         weights = self._weights_path(best.trial.index)
         if self._saved_card() != wanted:
-            if weights.exists():
-                self._save_best(best, wanted, weights)
+            self._save_best(best, wanted, weights)
         elif not weights.exists():
             model = keras.models.load_model(self._best_folder / MODEL)
             _save_weights(weights, model)
 
     def _saved_card(self) -> dict[str, Any] | None:
+        """The card of an undamaged model."""
         try:
-            saved: dict[str, Any] = json.loads(
-                (self._best_folder / CARD).read_text(encoding="utf-8")
-            )
-        except (FileNotFoundError, ValueError):
+            check_best(self._best_folder)
+            return files.read_json(self._best_folder / CARD)
+        except InputError:
             return None
-        return saved if (self._best_folder / MODEL).exists() else None
 
     def _save_best(self, entry: TrialRecord, described: dict[str, Any], weights: Path) -> None:
         model = self._network(entry)
-        model.load_weights(weights)
+        try:
+            model.load_weights(weights)
+        except Exception as error:
+            # Whatever h5py and Keras say of a file that is not there, or not as they wrote it.
+            raise InputError(
+                f"{self._best_folder}: expected the model of trial {entry.trial.index}, or its "
+                f"weights in {weights}; both are damaged or missing. To train the trial again, "
+                f"remove its line from the ledger"
+            ) from error
 
         def write(folder: Path) -> None:
             model.save(folder / MODEL)
             (folder / CARD).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
         files.write_folder(self._best_folder, write, size=_size(model))
+
+
+def check_best(folder: Path) -> None:
+    """Checks that `best/<code>` holds a model and its card, and both are whole.
+
+    Raises:
+        InputError: if one of them is damaged or missing; one line names it.
+    """
+    for path in (folder / CARD, folder / MODEL):
+        if not path.is_file():
+            raise InputError(f"{path}: expected a file of the study's best model")
+    score = files.read_json(folder / CARD).get("validation")
+    if not isinstance(score, float):
+        raise InputError(f"{folder / CARD}: expected a validation score. Received: {score!r}")
+    try:
+        with zipfile.ZipFile(folder / MODEL) as archive:
+            damaged = archive.testzip()
+    except Exception as error:
+        # A damaged archive raises whatever its parts lead to.
+        raise InputError(f"{folder / MODEL}: expected a model of Keras: {reason(error)}") from error
+    if damaged:
+        raise InputError(f"{folder / MODEL}: expected a model of Keras: {damaged} is damaged")
 
 
 def _save_weights(path: Path, model: keras.Model) -> None:
@@ -202,15 +232,12 @@ def train_again(
 def _is_of(folder: Path, entry: TrialRecord) -> bool:
     """Whether a folder holds the model of a trial."""
     try:
-        card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        check_best(folder)
+    except InputError:
         return False
-    trial = entry.trial
-    return (card["variant"], card["seed"], card["hyperparameters"]) == (
-        trial.variant,
-        trial.seed,
-        dict(trial.values),
-    )
+    card, trial = files.read_json(folder / CARD), entry.trial
+    expected = {"variant": trial.variant, "seed": trial.seed, "hyperparameters": trial.values}
+    return {name: card.get(name) for name in expected} == expected
 
 
 def _write(
@@ -223,6 +250,6 @@ def _write(
         models.save_weights(record, result.weights, [])
         models.update([record])
     path = folder / CARD
-    card = json.loads(path.read_text(encoding="utf-8"))
+    card = files.read_json(path)
     card["study_sha256"] = study_sha256(facts)
     files.write_text(path, json.dumps(card, indent=2) + "\n")

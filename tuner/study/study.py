@@ -11,33 +11,29 @@ report/index.html     what it says
 
 from __future__ import annotations
 
-import dataclasses
-import importlib.metadata
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from typing import Protocol as Interface
 
 import filelock
 
-from common import files, machine
+from common import files
+from common.command_line import log
 from common.errors import InputError
+from serving.sources import CARD, STUDY
 from tuner.parallel.messages import Assignment, EpochEnd, Event, Started, WorkerDied
 from tuner.parallel.pool import Accept, Pool
 from tuner.search import samplers
 from tuner.search.samplers import SearchProblem
-from tuner.search.space import Space
+from tuner.study import facts, ledger, models
 from tuner.study.presets import StudyConfig
 from tuner.study.variant_study import VariantStudy
-from tuner.training import engines
+from tuner.training import engines, trial_state
 from tuner.training.engines import Engine
-from tuner.training.protocol import Failure, Protocol, Trial, TrialRecord, TrialResult
-from zoo import registry
+from tuner.training.protocol import Failure, Trial, TrialRecord, TrialResult
 
 _FOLDERS = ("designs", "trials", "running", "keras_tuner", "best")
-_VERSIONED = ("keras", "keras-tuner", "numpy", "tensorflow")
 
 
 class Observer(Interface):
@@ -185,7 +181,8 @@ class Study:
         """
         config = self._config
         with self._locked():
-            self._check_facts()
+            facts.update(self.directory / STUDY, config, self._command)
+            self._discard_damaged()
             sampler = samplers.make(
                 config.sampler,
                 SearchProblem(
@@ -200,6 +197,7 @@ class Study:
                 variant: VariantStudy(self.directory, config, variant, sampler)
                 for variant in config.variants
             }
+            self._check_others()
 
             chosen: dict[str, Engine] = {}
 
@@ -238,6 +236,23 @@ class Study:
     def _checkpoint_path(self, trial: Trial) -> Path:
         return self.directory / "running" / f"{trial.variant}-{trial.index}.npz"
 
+    def _check_others(self) -> None:
+        """Reads of variants that are not trained now what report and export will read of them."""
+        config = self._config
+        for path in sorted((self.directory / "designs").glob("*.csv")):
+            if path.stem not in config.variants:
+                ledger.read_variant(self.directory, path.stem, config.space)
+        for path in sorted((self.directory / "best").glob(f"[!.]*/{CARD}")):
+            if path.parent.name not in config.variants:
+                models.check_best(path.parent)
+
+    def _discard_damaged(self) -> None:
+        """Removes damaged checkpoints: their trials start again, which changes no number."""
+        for path in sorted((self.directory / "running").glob("*.npz")):
+            if not trial_state.is_whole(path):
+                path.unlink()
+                log(f"{path}: damaged, or of another release; its trial starts again")
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         for folder in _FOLDERS:
@@ -256,91 +271,3 @@ class Study:
             yield
         finally:
             lock.release()
-
-    def _facts(self) -> dict[str, Any]:
-        config, problem = self._config, self._config.problem
-        facts: dict[str, Any] = {
-            "task": problem.task.name,
-            "metric": dataclasses.asdict(problem.task.metric),
-            "data": dataclasses.asdict(problem.corpus.dataset),
-            "protocol": dataclasses.asdict(problem.protocol),
-            "space": config.space.to_json(),
-            "sampler": config.sampler,
-            "seed": config.seed,
-            "versions": {name: importlib.metadata.version(name) for name in _VERSIONED},
-        }
-        if problem.cells:
-            facts["cells"] = {
-                registry.find_variant(cell): cell for cell in problem.cells
-            }
-        # Through JSON, as they come back from the file.
-        jsoned: dict[str, Any] = json.loads(json.dumps(facts))
-        return jsoned
-
-    def _check_facts(self) -> None:
-        path = self.directory / "study.json"
-        facts = self._facts()
-        begun: dict[str, Any] = {}
-        if path.exists():
-            try:
-                begun = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise InputError(f"{path}: expected JSON: {error}") from error
-            self._compare(path, begun, facts)
-        # A study may be continued elsewhere, or by a command that asks for more of it.
-        grown = {
-            "machines": _with(begun.get("machines", []), machine.describe()),
-            "commands": _with(begun.get("commands", []), self._command),
-        }
-        if "cells" in facts:
-            grown["cells"] = begun.get("cells", {}) | facts["cells"]
-        if not grown.items() <= begun.items():
-            files.write_text(path, json.dumps(facts | begun | grown, indent=2) + "\n")
-
-    def _compare(self, path: Path, begun: dict[str, Any], facts: dict[str, Any]) -> None:
-        """Refuses to go on with a study that was begun with other facts."""
-        for name, now in facts.items():
-            before = _today(name, begun.get(name))
-            # The same data may come from another file: only its hash and name matter.
-            if name == "data" and isinstance(before, dict):
-                before, now = (
-                    {key: side.get(key) for key in ("name", "sha256")} for side in (before, now)
-                )
-            if name == "cells":
-                before, now = (
-                    {code: side[code] for code in sorted((before or {}).keys() & now.keys())}
-                    for side in (before or {}, now)
-                )
-            if before != now:
-                raise InputError(
-                    f"{path}: this study was begun with {name} {_short(before, now)}; now it is "
-                    f"{_short(now, before)}. Use the same again, or another --study_dir"
-                )
-
-
-def _today(name: str, fact: Any) -> Any:
-    """A fact as this release writes it, of a study that an earlier one began."""
-    try:
-        match name:
-            case "protocol":
-                return dataclasses.asdict(Protocol(**fact))
-            case "space":
-                return Space.from_json(fact).to_json()
-            case "sampler":
-                return fact or "random"
-    except (AttributeError, KeyError, TypeError, ValueError):
-        # Something else, which differs from what is expected.
-        pass
-    return fact
-
-
-def _with(known: list[str], one: str) -> list[str]:
-    """Adds what is not in a list yet, and is not empty."""
-    return [*known, one] if one and one not in known else known
-
-
-def _short(value: Any, other: Any) -> str:
-    """Writes a fact, or only those of its parts that differ from another."""
-    if isinstance(value, dict) and isinstance(other, dict):
-        value = {key: part for key, part in value.items() if other.get(key) != part}
-    return json.dumps(value)

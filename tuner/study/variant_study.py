@@ -45,10 +45,7 @@ class VariantStudy:
         self._ledger.repair()
         self.trials = self._restore_design(config, sampler)
         self.records = list(self._ledger.records())
-        for record in self.records:
-            index = record.trial.index
-            if index >= len(self.trials) or record.trial != self.trials[index]:
-                raise InputError(f"{self._ledger.path}: trial {index} is not that of the design")
+        self._ledger.check(self.records, self.trials)
         max_trials = max([config.trials, *(record.trial.index + 1 for record in self.records)])
         self._tuner = StudyTuner(
             VariantHyperModel(
@@ -72,7 +69,7 @@ class VariantStudy:
 
     def _restore_design(self, config: StudyConfig, sampler: Sampler) -> list[Trial]:
         """Reads the proposals; those of a sampler that looks at no results are checked and made."""
-        saved = list(design.load(self._design)) if self._design.exists() else []
+        saved = list(design.load(self._design, config.space)) if self._design.exists() else []
         if sampler.lag is not None:
             return saved
         count = max(len(saved), config.trials)

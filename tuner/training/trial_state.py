@@ -6,9 +6,10 @@ The rules are the same for every engine; an engine only trains, measures and rep
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import io
 import json
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,12 +149,18 @@ class CheckpointTimer:
 
 
 # Counts the changes of what engines keep in checkpoints: those of another release do not fit.
-_FORMAT = 3
+_FORMAT = 4
+
+_DIGEST = hashlib.sha256
+_DIGEST_BYTES = _DIGEST().digest_size
 
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
     """A running trial on disk: everything that the rest of its curve depends on.
+
+    The file is NumPy's `.npz`, followed by the 32 bytes of its SHA-256: by themselves archives miss
+    some damage.
 
     Attributes:
         trial: which trial.
@@ -189,11 +196,10 @@ class Checkpoint:
         arrays |= {f"best_{index}": array for index, array in enumerate(state.best_weights)}
         arrays |= {f"state_{index}": array for index, array in enumerate(self.engine_state)}
 
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as file:
-                np.savez(file, **arrays)
-
-        files.write_file(path, write)
+        archive = io.BytesIO()
+        np.savez(archive, **arrays)
+        content = archive.getvalue()
+        files.write_bytes(path, content + _DIGEST(content).digest())
 
     @staticmethod
     def _identity(trial: Trial, engine: str) -> dict[str, Any]:
@@ -212,15 +218,13 @@ class Checkpoint:
             The checkpoint, or None if there is none, it is damaged, or another trial's, engine's or
             release's: the trial then starts again, which changes no number.
         """
-        if path is None:
+        content = None if path is None else _read_whole(path)
+        if content is None:
             return None
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                facts = json.loads(str(arrays["facts"]))
-                best = _numbered(arrays, "best_")
-                engine_state = _numbered(arrays, "state_")
-        except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            facts = json.loads(str(arrays["facts"]))
+            best = _numbered(arrays, "best_")
+            engine_state = _numbered(arrays, "state_")
         expected = cls._identity(trial, engine)
         if {name: facts.get(name) for name in expected} != expected:
             return None
@@ -233,6 +237,21 @@ class Checkpoint:
             seconds=facts["seconds"],
         )
         return cls(trial, engine, state, facts["visited"], engine_state)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file is an undamaged checkpoint of this release."""
+    return _read_whole(path) is not None
+
+
+def _read_whole(path: Path) -> bytes | None:
+    """Reads a checkpoint without its hash; None if there is none, or not as it was written."""
+    try:
+        file = path.read_bytes()
+    except OSError:
+        return None
+    content, digest = file[:-_DIGEST_BYTES], file[-_DIGEST_BYTES:]
+    return content if _DIGEST(content).digest() == digest else None
 
 
 def _numbered(arrays: Any, prefix: str) -> Weights:

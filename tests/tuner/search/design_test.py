@@ -116,7 +116,7 @@ def test_values_are_those_of_kerastuners_formulas() -> None:
 def test_csv_gives_back_the_very_numbers(tmp_path: pathlib.Path) -> None:
     rows = draw(PAPER, 2, "music", "V", 200)
     design.save(tmp_path / "V.csv", rows)
-    assert list(design.load(tmp_path / "V.csv")) == rows
+    assert list(design.load(tmp_path / "V.csv", PAPER)) == rows
 
 
 HEADER = "trial,seed,units,learning_rate,momentum,noise_std\n"
@@ -137,13 +137,24 @@ def test_a_design_of_an_earlier_release_is_read(tmp_path: pathlib.Path) -> None:
         ("trial,seed,untis\n0,1,20\n", "expected the columns"),
         (HEADER + "0,1,twenty,0.1,0.1,0.1\n", "line 2"),
         (HEADER + "0,1,20,0.1,0.1,0.1\n1,1,20\n", "line 3"),
+        (HEADER + "0,1,20,nan,0.1,0.1\n", "line 2.*expected a finite number"),
+        (HEADER + f"0,1,{'9' * 400},0.1,0.1,0.1\n", "line 2: not a trial"),
+        (HEADER + f"0,1,{'9' * 5000},0.1,0.1,0.1\n", "line 2: not a trial"),
+        (HEADER + "1,1,20,0.1,0.1,0.1\n", "line 2: expected trial 0. Received: trial 1"),
+        (HEADER + 2 * "0,1,20,0.1,0.1,0.1\n", "line 3: expected trial 1. Received: trial 0"),
+        (HEADER.replace("noise_std", "units") + "0,1,20,0.1,0.1,20\n", "hyperparameter once"),
+        (HEADER.replace(",noise_std", "") + "0,1,20,0.1,0.1\n", "expected values of .*noise_std"),
+        (HEADER + '0,1,20,0.1,0.1,"0.1\n', "line 2"),
+        (HEADER + "0,1,20,0.1,0.1,\0\n", "line 2"),
+        (HEADER + "\udcff", "decode"),
+        (HEADER + "0,1,20,0.1," + "0" * 200_000, "line 2: field larger"),
     ],
 )
 def test_a_file_that_is_no_design_is_one_line(
     tmp_path: pathlib.Path, text: str, message: str
 ) -> None:
     path = tmp_path / "V.csv"
-    path.write_text(text)
+    path.write_text(text, errors="surrogateescape")
     with pytest.raises(InputError, match=message) as caught:
-        design.load(path)
+        design.load(path, PAPER)
     assert "V.csv" in str(caught.value) and "\n" not in str(caught.value)

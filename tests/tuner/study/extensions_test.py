@@ -17,7 +17,8 @@ from tests.tuner.studies import Killer, Silence, lines, run
 from tuner.parallel.messages import EpochEnd
 from tuner.parallel.pool import WorkerPool
 from tuner.search import samplers
-from tuner.search.space import PAPER, parse_flag
+from tuner.search.ranges import parse_flag
+from tuner.search.space import PAPER
 from tuner.training.engines import ENGINES, choose
 from tuner.training.protocol import TrialRecord
 

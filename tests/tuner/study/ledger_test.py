@@ -1,7 +1,9 @@
+import dataclasses
 import errno
 import json
 import os
 import pathlib
+import random
 
 import pytest
 
@@ -96,6 +98,107 @@ def test_a_damaged_line_in_the_middle_is_named(ledger: Ledger) -> None:
     assert str(ledger.path) in str(caught.value) and "\n" not in str(caught.value)
     with pytest.raises(InputError, match="line 2"):
         ledger.repair()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"trial": "0"},
+        {"trial": None},
+        {"variant": 3},
+        {"hyperparameters": [1]},
+        {"hyperparameters": {"units": "60"}},
+        {"hyperparameters": {"units": True}},
+        {"hyperparameters": {"layers": 2}},
+        {"seed": 1.5},
+        {"best_epoch": "1"},
+        {"validation": None},
+        {"validation": float("nan")},
+        {"test": float("inf")},
+        {"test": 10**400},
+        {"curve": None},
+        {"curve": 3},
+        {"curve": [1]},
+        {"curve": [{"epoch": 0}]},
+        {"curve": [{"epoch": 0, "loss": "1", "validation": 2.0}]},
+        {"curve": [{"epoch": 0, "loss": 1.0, "validation": 2.0, "more": 1}]},
+        {"diverged": "no"},
+        {"seconds": [1]},
+        {"parameters": 1.5},
+        {"engine": None},
+        {"test_grouped": "7.5"},
+        {"failed": 3},
+    ],
+    ids=str,
+)
+def test_a_field_of_another_kind_is_a_damaged_line(ledger: Ledger, changes: dict) -> None:
+    line = json.dumps(json.loads(to_json(make_entry(0))) | changes)
+    ledger.path.write_text(f"{to_json(make_entry(1))}\n{line}\n")
+    with pytest.raises(InputError, match="line 2 is not a ledger entry") as caught:
+        ledger.records()
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("line", ["", "3", "null", "[]", "{}", "[" * 100_000, "\udcff", '"trial"'])
+def test_a_line_of_something_else_is_named(ledger: Ledger, line: str) -> None:
+    text = f"{line}\n{to_json(make_entry(1))}\n"
+    ledger.path.write_text(text, errors="surrogateescape")
+    with pytest.raises(InputError, match="line 1 is not a ledger entry") as caught:
+        ledger.records()
+    assert str(caught.value).isprintable()
+
+
+def test_a_trial_that_has_finished_has_no_further_line(ledger: Ledger) -> None:
+    failure = Failure(make_entry(1).trial, "its process was killed by SIGKILL", "native")
+    for later in (make_entry(1, 7.0), failure):
+        ledger.path.write_text("".join(
+            f"{to_json(record)}\n" for record in (make_entry(1), make_entry(0), later)
+        ))  # fmt: skip
+        with pytest.raises(InputError, match=r"line 3: .* once. Received twice: trial 1"):
+            ledger.records()
+
+
+def test_the_last_line_of_a_trial_that_was_tried_again_counts(ledger: Ledger) -> None:
+    other = make_entry(0)
+    failures = [Failure(make_entry(1).trial, reason, "native") for reason in ("a", "b")]
+    for record in (failures[0], other, failures[1]):
+        ledger.append(record)
+    assert ledger.records() == (other, failures[1])
+    ledger.append(make_entry(1))
+    assert ledger.records() == (other, make_entry(1)) and ledger.failures() == ()
+
+
+def test_a_trial_of_another_variant_or_study_is_named(ledger: Ledger) -> None:
+    planned = [make_entry(index).trial for index in range(2)]
+    foreign = dataclasses.replace(planned[1], seed=3)
+    for trial in (foreign, make_entry(2).trial, dataclasses.replace(planned[1], index=-1)):
+        with pytest.raises(InputError, match=f"trial {trial.index} is not that of the design"):
+            ledger.check([make_entry(0), Failure(trial, "", "")], planned)
+    ledger.check([make_entry(1), make_entry(0)], planned)
+    moved = dataclasses.replace(make_entry(0), trial=dataclasses.replace(planned[0], variant="V"))
+    ledger.append(moved)
+    with pytest.raises(InputError, match=r"line 1: expected a trial of NFG. Received: one of V"):
+        ledger.records()
+
+
+def test_any_damaged_byte_is_one_line_or_does_no_harm(ledger: Ledger) -> None:
+    for index in range(3):
+        ledger.append(make_entry(index))
+    content = ledger.path.read_bytes()
+    chance = random.Random(1)
+    refused = 0
+    for _ in range(150):
+        damaged = bytearray(content)
+        for _ in range(chance.randint(1, 3)):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        ledger.path.write_bytes(damaged[: chance.choice([None, chance.randrange(len(damaged))])])
+        try:
+            ledger.repair()
+            ledger.records()
+        except InputError as error:
+            assert str(error).isprintable()
+            refused += 1
+    assert 30 < refused < 120
 
 
 def test_a_full_disk_leaves_the_ledger_as_it_was(

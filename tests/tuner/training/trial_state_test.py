@@ -6,7 +6,7 @@ import pytest
 
 from tests.tuner.tiny import TRIAL
 from tuner.training.protocol import Epoch, Protocol, Score
-from tuner.training.trial_state import Checkpoint, TrialState
+from tuner.training.trial_state import Checkpoint, TrialState, is_whole
 
 
 def score(value: float) -> Score:
@@ -88,6 +88,22 @@ def test_a_checkpoint_comes_back_whole(tmp_path: pathlib.Path) -> None:
     ):
         assert actual.dtype == expected.dtype
         np.testing.assert_array_equal(actual, expected)
+
+
+def test_a_damaged_byte_is_noticed_wherever_it_is(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "V-0.npz"
+    Checkpoint(TRIAL, "native", follow([9.0, 7.0], Protocol()), 0, (np.ones(2),)).save(path)
+    content = path.read_bytes()
+    assert is_whole(path)
+    for place in range(0, len(content), 7):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :])
+        assert not is_whole(path) and Checkpoint.load(path, TRIAL, "native") is None
+    for other in (b"", content + b"0", content[32:], b"PK", bytes(len(content))):
+        path.write_bytes(other)
+        assert not is_whole(path) and Checkpoint.load(path, TRIAL, "native") is None
+    path.unlink()
+    path.mkdir()
+    assert not is_whole(path) and Checkpoint.load(path, TRIAL, "native") is None
 
 
 def test_a_missing_torn_or_foreign_checkpoint_is_none(

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
-from tuner.search import design
+from serving.sources import STUDY
 from tuner.search.space import Space
-from tuner.study.ledger import Ledger
-from tuner.tasks.task import DatasetInfo, Metric
-from tuner.training.protocol import Failure, Protocol, Trial, TrialRecord
+from tuner.study import facts as study_facts
+from tuner.study import ledger
+from tuner.study.facts import RANDOM
+from tuner.tasks.task import Metric
+from tuner.training.protocol import Failure, Trial, TrialRecord
 from zoo.registry import list_variants
-
-RANDOM = "random"
-"""The paper's sampler."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,60 +100,27 @@ def in_order(codes: Iterable[str]) -> list[str]:
     return [code for code in known if code in found] + [c for c in found if c not in known]
 
 
-def check_facts(facts: Any, where: str) -> dict[str, Any]:
-    """Checks that the facts of a study are those that the analysis needs.
-
-    Args:
-        facts: what `study.json` says, or the columns of a table.
-        where: the file, for the message.
-
-    Returns:
-        The facts as this release writes them: the space as `Space.to_json` does, the sampler only
-        if it is not the paper's, which draws at random.
-
-    Raises:
-        InputError: if something is missing, unknown or of another form.
-    """
-    try:
-        Metric(**facts["metric"])
-        DatasetInfo(**facts["data"])
-        Protocol(**facts["protocol"])
-        dict(facts["versions"], task=facts["task"], seed=facts["seed"])
-        named = {**facts, "space": Space.from_json(facts["space"]).to_json()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{where}: expected task, metric, data, protocol, space, seed and versions of a study: "
-            f"{type(error).__name__} {error}"
-        ) from error
-    if named.get("sampler") == RANDOM:
-        del named["sampler"]
-    return named
-
-
 def load(directory: Path) -> Records:
     """Reads a study directory.
 
     Raises:
         InputError: if it is no study directory, or a file of it is damaged.
     """
-    path = directory / "study.json"
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = study_facts.load(directory / STUDY)
     except FileNotFoundError as error:
         raise InputError(
-            f"{directory}: expected a study directory (one with study.json) or a table of trials "
+            f"{directory}: expected a study directory (one with {STUDY}) or a table of trials "
             "(.csv or .parquet)"
         ) from error
-    except ValueError as error:
-        raise InputError(f"{path}: expected JSON: {error}") from error
-    facts = check_facts(facts, str(path))
+    space = Space.from_json(facts["space"])
     codes = in_order(file.stem for file in sorted((directory / "designs").glob("*.csv")))
     records: list[TrialRecord | Failure | Trial] = []
     for code in codes:
-        ended = _ended(directory / "trials" / f"{code}.jsonl")
-        planned = design.load(directory / "designs" / f"{code}.csv")
-        records += ended.values()
-        records += [trial for trial in planned if trial.index not in ended]
+        planned, ended = ledger.read_variant(directory, code, space)
+        indices = {record.trial.index for record in ended}
+        records += ended
+        records += [trial for trial in planned if trial.index not in indices]
     return gather(directory.resolve().name, facts, codes, records)
 
 
@@ -169,7 +134,7 @@ def gather(
 
     Args:
         name: of the study.
-        facts: as `check_facts` returns them.
+        facts: as `tuner.study.facts.check` returns them.
         codes: of the variants, in any order.
         records: finished, failed and waiting trials.
     """
@@ -191,20 +156,3 @@ def trial_of(record: TrialRecord | Failure | Trial) -> Trial:
 
 def _index(record: TrialRecord | Failure | Trial) -> int:
     return trial_of(record).index
-
-
-def _ended(path: Path) -> dict[int, TrialRecord | Failure]:
-    """Reads a ledger, `<code>.jsonl`, by index; trials end in any order."""
-    ended: dict[int, TrialRecord | Failure] = {}
-    for record in Ledger(path).records():
-        trial = record.trial
-        if trial.variant != path.stem:
-            raise InputError(
-                f"{path}: expected trials of {path.stem}. Received: one of {trial.variant}"
-            )
-        if trial.index in ended:
-            raise InputError(
-                f"{path}: expected each trial once. Received twice: trial {trial.index}"
-            )
-        ended[trial.index] = record
-    return ended

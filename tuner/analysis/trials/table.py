@@ -23,8 +23,9 @@ from tuner.analysis.trials.columns import (
     columns,
     hyperparameters,
 )
-from tuner.analysis.trials.records import Records, check_facts
+from tuner.analysis.trials.records import Records
 from tuner.analysis.trials.table_files import Row
+from tuner.study import facts as study_facts
 from tuner.study import ledger
 from tuner.training.protocol import Failure, Trial, TrialRecord
 
@@ -164,7 +165,7 @@ def read(path: Path) -> tuple[Records, ...]:
         if len({len(row[name] or ()) for name in _CURVE}) > 1:
             raise InputError(f"{where}: expected {', '.join(_CURVE)} of one length")
         if row["study"] not in studies:
-            facts[row["study"]] = check_facts(_facts(row), where)
+            facts[row["study"]] = study_facts.check(_facts(row), where)
         first = studies.setdefault(row["study"], [row])[0]
         for name in STUDY_COLUMNS:
             if row.get(name) != first.get(name):

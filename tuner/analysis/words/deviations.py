@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from common import text
-from tuner.analysis.trials.records import RANDOM, Records
+from tuner.analysis.trials.records import Records
 from tuner.search.space import PAPER, Hyperparameter
+from tuner.study.facts import RANDOM
 from tuner.training.protocol import Protocol
 
 TRIALS = 200

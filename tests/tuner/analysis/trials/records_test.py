@@ -67,7 +67,7 @@ def test_a_relative_path_has_a_name(tmp_path: pathlib.Path, monkeypatch: Any) ->
         ({"metric": {"name": "NLL"}}, "unit"),
         ({"space": {"units": [1]}}, "unpack"),
         ({"data": None}, "NoneType"),
-        ({"versions": 3}, "int"),
+        ({"versions": 3}, "versions: expected dict"),
     ],
 )
 def test_damaged_facts_are_one_line(
@@ -81,7 +81,7 @@ def test_damaged_facts_are_one_line(
 def test_a_trial_in_another_variants_ledger_is_damage(tmp_path: pathlib.Path) -> None:
     directory = made_up.write(tmp_path, 2, ("V", "NP"))
     (directory / "trials" / "V.jsonl").rename(directory / "trials" / "NP.jsonl")
-    with pytest.raises(InputError, match=r"NP\.jsonl: expected trials of NP\. Received: one of V"):
+    with pytest.raises(InputError, match=r"NP\.jsonl: line 1: expected a trial of NP\."):
         records.load(directory)
 
 
@@ -90,7 +90,7 @@ def test_a_trial_that_ended_twice_is_damage(tmp_path: pathlib.Path) -> None:
     lines = ledger.read_text().splitlines(keepends=True)
     ledger.write_text("".join([*lines, lines[1]]))
     index = json.loads(lines[1])["trial"]
-    with pytest.raises(InputError, match=rf"V\.jsonl: expected each trial once.*trial {index}$"):
+    with pytest.raises(InputError, match=rf"V\.jsonl: line 4: .* once.*trial {index}$"):
         records.load(tmp_path)
 
 
