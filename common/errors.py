@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -60,6 +63,16 @@ def one_line(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
+def counted(kinds: Mapping[str, int]) -> str:
+    """Says how often what was found, in one line.
+
+    Example:
+        >>> counted({"tracks missing": 2, "notes outside 21..108": 1_200})
+        '1,200 notes outside 21..108, 2 tracks missing'
+    """
+    return one_line(", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items())))
+
+
 def reason(error: BaseException) -> str:
     """Says in a few words what a library complained about.
 
@@ -78,3 +91,31 @@ def reason(error: BaseException) -> str:
     if len(text) > 120:
         text = f"{text[:117]}..."
     return text or type(error).__name__
+
+
+def mistaken(beginning: bytes) -> str:
+    r"""Names what people often have in the place of a binary file; empty if it is none of this.
+
+    Args:
+        beginning: of the file's content, or all of it.
+
+    Example:
+        >>> mistaken(b"version https://git-lfs.github.com/spec/v1\noid sha256:00")
+        'a pointer of Git LFS; run `git lfs pull`'
+        >>> mistaken(b"<html>404 Not Found</html>"), mistaken(b"Hello"), mistaken(b"")
+        ('a web page', 'a text', 'an empty file')
+        >>> mistaken(b"RIFF\x00")
+        ''
+    """
+    beginning = beginning[:1024]
+    if not beginning:
+        return "an empty file"
+    if not any(beginning):
+        return "zeros"
+    if beginning.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS; run `git lfs pull`"
+    if re.match(rb"\s*<(?:!doctype )?html", beginning.removeprefix(codecs.BOM_UTF8), re.IGNORECASE):
+        return "a web page"
+    if all(byte >= 32 or byte in b"\t\n\f\r" for byte in beginning):
+        return "a text"
+    return ""

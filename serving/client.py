@@ -43,7 +43,7 @@ def _command() -> Callable[[], int]:
         "input",
         None,
         "The file: .npz (arrays named as the signature's inputs, or each a sequence), MIDI (.mid, "
-        ".midi), pen strokes (.inkml, .xml), or audio (WAV, FLAC, SPHERE and others).",
+        ".midi, .kar, .rmi), pen strokes (.inkml, .xml), or audio (WAV, FLAC, SPHERE and others).",
     )
     signature = flags.DEFINE_string(
         "signature",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from common import cache, command_line
-from common.errors import InputError, RecordingError
+from common.errors import InputError, RecordingError, counted
 
 if TYPE_CHECKING:
     from common.media.midi import Roll
@@ -82,9 +82,12 @@ def _read(path: Path) -> Roll:
     from common.media.midi import read_midi
 
     try:
-        return read_midi(path.read_bytes())
+        piece = read_midi(path.read_bytes())
     except RecordingError as error:
         raise InputError(f"--prompt: expected a MIDI file. Received: {path}, {error}") from error
+    if piece.odd:
+        command_line.log(f"{path}: {counted(piece.odd)}")
+    return piece.roll
 
 
 def _title() -> str:

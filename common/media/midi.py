@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import bisect
 import collections
 import dataclasses
 import importlib.util
 import io
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from common import files
-from common.errors import InputError, RecordingError, reason
+from common.errors import InputError, RecordingError
+from common.media import smf
+from common.media.smf import Song
 
 Roll: TypeAlias = npt.NDArray[np.uint8]
 """Zeros and ones `[frames, 88]`: column j is MIDI pitch 21 + j, a row is a frame."""
@@ -26,6 +29,9 @@ HIGHEST_PITCH = 108
 """C8, the highest."""
 
 PITCHES = HIGHEST_PITCH - LOWEST_PITCH + 1
+
+SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
+"""Names of MIDI files end so: bare, with the words of a song, in RIFF."""
 
 FEWEST_FRAMES = 2
 """A roll of T frames gives T - 1 pairs of a frame and the frame after it: at least one."""
@@ -42,6 +48,13 @@ _DRUM_CHANNEL = 9  # Channel 10 as musicians count.
 _TICKS = 480
 _VELOCITY = 80
 
+# Pitch, and the ticks at which it is struck and ends.
+_Note: TypeAlias = tuple[int, int, int]
+
+_OUTSIDE = f"notes outside {LOWEST_PITCH}..{HIGHEST_PITCH}"
+_RESTRUCK = "notes that end where their pitch is struck again"
+_ENDLESS = "notes that last to the end of the piece"
+
 
 def pitch_name(pitch: int) -> str:
     """Names a pitch.
@@ -57,49 +70,50 @@ def pitch_name(pitch: int) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Note:
-    """A note of a MIDI file: its pitch, and the ticks at which it is struck and released."""
+class Piece:
+    """What a file gives.
 
-    pitch: int
-    start: int
-    end: int
+    Attributes:
+        roll: its piano roll.
+        odd: what the roll does not have or had to guess, and how often; empty for a file that is
+            right. For example `notes outside 21..108`.
+    """
+
+    roll: Roll
+    odd: Mapping[str, int]
 
 
-def read_midi(content: bytes) -> Roll:
+def read_midi(content: bytes) -> Piece:
     """Makes a piano roll of a MIDI file.
 
     A frame is the set of pitches that sound at a quarter note, counted from the start of the file:
     a note from `start` to `end`, in quarter notes, is in the frames ceil(start) .. ceil(end) - 1.
     So tempo does not matter, and a note between two quarter notes is not in any frame. Drums
-    (channel 10) are left out. The roll ends with the last frame that has a note.
+    (channel 10) and notes outside 21..108 are left out, the latter counted. The roll ends with the
+    last frame that has a note.
+
+    A note ends with a release of its pitch on its channel; where a pitch is struck twice before it
+    is released, it sounds until it is released twice. A note that no release ends lasts to the next
+    strike of its pitch, All Notes Off or All Sound Off on its channel, or the end of the piece,
+    whichever is first; where that is not a message Off, it is counted.
 
     Args:
-        content: what is in the file.
-
-    Returns:
-        uint8 [frames, 88] of zeros and ones.
+        content: what is in the file, see `smf.read`.
 
     Raises:
         RecordingError: if it is no MIDI file, or has no such roll: time in seconds (SMPTE) instead
-            of quarter notes, independent tracks (type 2), no notes, pitches outside 21..108, fewer
-            than 2 frames or more than 200,000.
-        InputError: if the package mido is not installed.
+            of quarter notes, independent tracks (type 2), no notes, fewer than 2 frames or more
+            than 200,000.
     """
-    _require_mido()
-    import mido
-
-    try:
-        midi = mido.MidiFile(file=io.BytesIO(content))
-    except Exception as error:  # Damaged content makes it raise almost anything.
-        raise RecordingError(f"not a readable MIDI file ({reason(error)})") from error
-    ticks = midi.ticks_per_beat
-    if ticks < 0:
+    song = smf.read(content)
+    if song.ticks < 0:
         raise RecordingError("its time is in seconds (SMPTE), not in quarter notes")
-    if ticks == 0:
+    if song.ticks == 0:
         raise RecordingError("it has 0 ticks a quarter note")
-    if midi.type == 2:
+    if song.form == 2:
         raise RecordingError("its tracks are independent pieces (type 2)")
-    return _roll(_notes(_in_time_order(midi.tracks)), ticks)
+    notes, odd = _notes(song)
+    return Piece(_roll(notes, song.ticks), {kind: count for kind, count in odd.items() if count})
 
 
 def write_midi(
@@ -127,7 +141,11 @@ def write_midi(
             f"Expected a roll [frames, {PITCHES}] of zeros and ones. "
             f"Received: {roll.dtype} {list(roll.shape)}"
         )
-    _require_mido()
+    if importlib.util.find_spec("mido") is None:
+        raise InputError(
+            "MIDI: expected the package mido, which writes it. "
+            "Received: not installed; run `pip install 'lstm-odyssey[music]'`"
+        )
     import mido
 
     track = mido.MidiTrack()
@@ -155,62 +173,55 @@ def _changes(roll: Roll) -> list[tuple[int, str, int]]:
     )
 
 
-def _require_mido() -> None:
-    if importlib.util.find_spec("mido") is None:
-        raise InputError(
-            "MIDI: expected the package mido, which reads and writes it. "
-            "Received: not installed; run `pip install 'lstm-odyssey[music]'`"
-        )
-
-
-def _in_time_order(tracks: Iterable[Iterable[Any]]) -> list[tuple[int, Any]]:
-    messages = []
-    for track in tracks:
-        tick = 0
-        for message in track:
-            tick += message.time
-            messages.append((tick, message))
-    # The sort keeps the order within a tick: a note may end where the next one starts.
-    return sorted(messages, key=lambda message: message[0])
-
-
-def _notes(messages: list[tuple[int, Any]]) -> list[Note]:
-    """Pairs the messages that strike and release a note.
-
-    Where a pitch is struck twice before it is released, it sounds until it is released twice; which
-    release belongs to which note makes no difference to a roll. A note that is never released
-    sounds until the end of the file.
-    """
+def _notes(song: Song) -> tuple[list[_Note], dict[str, int]]:
+    """Pairs strikes and releases, and counts what is odd."""
+    # Of each channel and pitch where in the file it is struck, and which strikes still sound: which
+    # release belongs to which of them makes no difference to a roll.
+    strikes: dict[tuple[int, int], list[int]] = collections.defaultdict(list)
     sounding: dict[tuple[int, int], list[int]] = collections.defaultdict(list)
-    notes = []
-    for tick, message in messages:
-        if message.type not in ("note_on", "note_off") or message.channel == _DRUM_CHANNEL:
+    all_off: dict[int, list[int]] = collections.defaultdict(list)
+    notes: list[_Note] = []
+    odd = {**song.odd, _OUTSIDE: 0, _RESTRUCK: 0, _ENDLESS: 0}
+    for place, (tick, kind, channel, pitch) in enumerate(song.events):
+        if channel == _DRUM_CHANNEL:
             continue
-        starts = sounding[message.channel, message.note]
-        if message.type == "note_on" and message.velocity > 0:
-            starts.append(tick)
-        elif starts:
-            notes.append(Note(message.note, starts.pop(), tick))
-    end = messages[-1][0] if messages else 0
-    for (_, pitch), starts in sounding.items():
-        notes += [Note(pitch, start, end) for start in starts]
-    return notes
+        if kind == "all off":
+            all_off[channel].append(place)
+        elif not LOWEST_PITCH <= pitch <= HIGHEST_PITCH:
+            odd[_OUTSIDE] += kind == "on"
+        elif kind == "on":
+            sounding[channel, pitch].append(len(strikes[channel, pitch]))
+            strikes[channel, pitch].append(place)
+        elif sounding[channel, pitch]:
+            start = strikes[channel, pitch][sounding[channel, pitch].pop()]
+            notes.append((pitch, song.events[start].tick, tick))
+    for (channel, pitch), numbers in sounding.items():
+        for number in numbers:
+            start, *later = strikes[channel, pitch][number : number + 2]
+            off = bisect.bisect(all_off[channel], start)
+            ends = [*later, *all_off[channel][off : off + 1]]
+            end = song.events[min(ends)].tick if ends else song.end
+            notes.append((pitch, song.events[start].tick, end))
+            odd[_RESTRUCK] += ends != [] and min(ends) in later
+            odd[_ENDLESS] += not ends
+    return notes, odd
 
 
-def _roll(notes: list[Note], ticks: int) -> Roll:
+def _roll(notes: list[_Note], ticks: int) -> Roll:
     if not notes:
-        raise RecordingError("it has no notes (drums do not count)")
-    for note in notes:
-        if not LOWEST_PITCH <= note.pitch <= HIGHEST_PITCH:
-            raise RecordingError(
-                f"it has the MIDI pitch {note.pitch}, outside {LOWEST_PITCH}..{HIGHEST_PITCH}"
-            )
+        raise RecordingError(
+            f"it has no notes in {LOWEST_PITCH}..{HIGHEST_PITCH} (drums do not count)"
+        )
+    pitches, starts, ends = np.array(notes, np.int64).T
     # -(-a // b) is ceil(a / b) without rounding.
-    spans = [(note.pitch, -(-note.start // ticks), -(-note.end // ticks)) for note in notes]
-    frames = max((end for _, start, end in spans if start < end), default=0)
+    first, behind = -(-starts // ticks), -(-ends // ticks)
+    in_frames = first < behind
+    frames = int(max(behind[in_frames], default=0))
     if not FEWEST_FRAMES <= frames <= MOST_FRAMES:
         raise RecordingError(f"it has {frames:,} frames, not {FEWEST_FRAMES} to {MOST_FRAMES:,}")
-    roll = np.zeros((frames, PITCHES), np.uint8)
-    for pitch, start, end in spans:
-        roll[start:end, pitch - LOWEST_PITCH] = 1
-    return roll
+    # How many notes of a pitch begin in a frame, less those that ended; added up, how many sound.
+    changes = np.zeros((frames + 1, PITCHES), np.int32)
+    columns = pitches[in_frames] - LOWEST_PITCH
+    np.add.at(changes, (first[in_frames], columns), 1)
+    np.add.at(changes, (behind[in_frames], columns), -1)
+    return (np.cumsum(changes[:-1], axis=0) > 0).astype(np.uint8)

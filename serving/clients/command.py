@@ -12,10 +12,10 @@ import numpy as np
 
 from common import files
 from common.errors import InputError
+from common.media.midi import SUFFIXES
 from serving.clients.predictor import Predictor
 from serving.clients.reports.report import Report
 
-_MUSIC = (".mid", ".midi")
 _INK = (".inkml", ".xml")
 
 
@@ -108,7 +108,7 @@ def _report(predictor: Predictor, path: Path, question: Question) -> Report:
         from serving.clients.reports import arrays
 
         return arrays.report(predictor, path, question.signature)
-    if suffix in _MUSIC:
+    if suffix in SUFFIXES:
         from serving.clients.reports import music
 
         return music.report(predictor, path, question.signature)

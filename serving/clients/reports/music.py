@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from common.errors import InputError, RecordingError
+from common.errors import InputError, RecordingError, counted
 from common.media.midi import LOWEST_PITCH, PITCHES, Roll, pitch_name, read_midi
 from serving.clients.checks import signature_of
 from serving.clients.predictor import DEFAULT_SIGNATURE, Array, Predictor
@@ -39,9 +39,10 @@ def report(predictor: Predictor, path: Path, signature: str | None = None) -> Re
             f"Received: {features or ', '.join(spec.inputs)}"
         )
     try:
-        roll = read_midi(path.read_bytes())
+        piece = read_midi(path.read_bytes())
     except RecordingError as error:
         raise InputError(f"--input: expected a MIDI file. Received: {path}, {error}") from error
+    roll = piece.roll
     (outputs,) = predict_sequences(predictor, [roll], name)
     logits = outputs["logits"]
     nll = negative_log_likelihood(logits, roll)
@@ -50,7 +51,7 @@ def report(predictor: Predictor, path: Path, signature: str | None = None) -> Re
     chances = sigmoid(logits)
     likely = np.argsort(-chances[-1], kind="stable")[:_SHOWN].tolist()
     lines = (
-        f"{path}: {len(roll)} quarter notes",
+        f"{path}: {len(roll)} quarter notes" + (f"; {counted(piece.odd)}" if piece.odd else ""),
         f"NLL: {nll.mean():.2f} nats per frame, mean of frames 2 to {len(roll)}",
         f"least expected: frame {hardest + 2} ({sounding or 'silence'}), {nll[hardest]:.2f} nats",
         "next: " + ", ".join(f"{_name(column)} {chances[-1, column]:.2f}" for column in likely),

@@ -86,6 +86,14 @@ def test_a_piece_is_compared_with_what_the_model_expects(midi, roll):
     assert told.picture.row_names[39] == "C4"
 
 
+def test_what_a_piece_lacks_is_said(midi):
+    content = bytearray(midi.read_bytes())
+    content[11] = 3  # The header counts three tracks.
+    midi.write_bytes(content)
+    told = music.report(_music(np.zeros((1, 5, 88))), midi)
+    assert told.lines[0].endswith("piece.mid: 5 quarter notes; 2 tracks missing")
+
+
 def test_likelihoods_of_large_logits_are_finite(roll):
     logits = np.where(roll == 1, 1000.0, -1000.0)
     assert music.negative_log_likelihood(np.roll(logits, -1, axis=0), roll).tolist() == [0] * 4

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common import cache
 from common.command_line import log
-from common.errors import DataError, DownloadError, InputError, one_line
+from common.errors import DataError, DownloadError, InputError, counted, one_line
 from tuner.tasks.files import parse, read_content
 from tuner.tasks.handwriting import synthetic, uji
 from tuner.tasks.handwriting.iam import ARCHIVE_SUFFIXES, read_iam
@@ -118,7 +118,7 @@ def _read_synthetic(path: Path) -> Lines | None:
 
 def _dataset(name: str, lines: Lines, source: str | Path, origin: str) -> DatasetInfo:
     """Names the data, and says on standard error what was left out."""
-    skipped = ", ".join(f"{count:,} {kind}" for kind, count in sorted(lines.skipped.items()))
+    skipped = counted(lines.skipped)
     if skipped:
         log(f"{source}: left out: {skipped}")
     if not all(lines.counts):

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from common.errors import DataError, RecordingError, reason
-from common.media.midi import Roll, read_midi
+from common.media.midi import SUFFIXES, Piece, Roll, read_midi
 from tuner.tasks.music.piano_rolls import PianoRolls
 
-SUFFIXES = (".mid", ".midi")
 FEWEST_FILES = 3
 LARGEST_FILE = 2**24
 
@@ -26,15 +24,17 @@ class MidiFolder:
         rolls: the three splits; None if fewer than 3 files could be used.
         used: files that could be used.
         skipped: files that could not, and why.
+        odd: of files that could be used, what their rolls lack or had to guess, see `Piece.odd`.
     """
 
     rolls: PianoRolls | None
     used: int
     skipped: Mapping[Path, str]
+    odd: Mapping[Path, Mapping[str, int]]
 
 
 def read_folder(folder: Path) -> MidiFolder:
-    """Reads every `.mid` and `.midi` file in a folder and the folders in it.
+    """Reads every MIDI file (`SUFFIXES`) in a folder and the folders in it.
 
     The files are ranked by the SHA-256 of their content; the first three fifths are train, the next
     fifth is valid, the last is test. So the splits depend on the files' content alone, not on their
@@ -44,16 +44,10 @@ def read_folder(folder: Path) -> MidiFolder:
         folder: where to look; links to folders are not followed.
 
     Raises:
-        DataError: if it cannot be listed, or the package mido is not installed.
+        DataError: if it cannot be listed.
     """
-    if importlib.util.find_spec("mido") is None:
-        raise DataError(
-            folder,
-            "expected the package mido, which reads MIDI files. "
-            "Received: not installed; run `pip install lstm-odyssey[music]`",
-        )
     skipped: dict[Path, str] = {}
-    rolls: dict[str, Roll] = {}
+    pieces: dict[str, Piece] = {}
     paths: dict[str, Path] = {}
     for path in _midi_paths(folder, skipped):
         try:
@@ -62,14 +56,15 @@ def read_folder(folder: Path) -> MidiFolder:
             if digest in paths:
                 raise RecordingError(f"it has the same content as {paths[digest]}")
             paths[digest] = path
-            rolls[digest] = read_midi(content)
+            pieces[digest] = read_midi(content)
         except RecordingError as unsuitable:
             skipped[path] = str(unsuitable)
-    ranked = tuple(rolls[digest] for digest in sorted(rolls))
+    ranked = tuple(pieces[digest].roll for digest in sorted(pieces))
     return MidiFolder(
         rolls=_split(ranked) if len(ranked) >= FEWEST_FILES else None,
         used=len(ranked),
         skipped=skipped,
+        odd={paths[digest]: piece.odd for digest, piece in pieces.items() if piece.odd},
     )
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import collections
 import os
 from pathlib import Path
 
 from common import cache
 from common.cache import RemoteFile
 from common.command_line import log
-from common.errors import DataError, DownloadError, InputError, one_line
+from common.errors import DataError, DownloadError, InputError, counted, one_line
+from common.media.midi import SUFFIXES
 from tuner.tasks.music import datasets, music21_chorales
 from tuner.tasks.music.datasets import recognize
 from tuner.tasks.music.formats import PUBLISHED_MAT, read_file, write_npz
-from tuner.tasks.music.midi_folder import FEWEST_FILES, SUFFIXES, read_folder
+from tuner.tasks.music.midi_folder import FEWEST_FILES, read_folder
 from tuner.tasks.music.piano_rolls import PianoRolls
 from tuner.tasks.task import DatasetInfo
 
@@ -126,7 +128,13 @@ def _folder(folder: Path) -> tuple[PianoRolls, DatasetInfo]:
     result = read_folder(folder)
     for path, why in result.skipped.items():
         log(f"skipped {path}: {why}")
+    in_all: collections.Counter[str] = collections.Counter()
+    for path, odd in result.odd.items():
+        log(f"{path}: {counted(odd)}")
+        in_all.update(odd)
     files = f"{result.used} files used, {len(result.skipped)} skipped"
+    if in_all:
+        files += f"; in {len(result.odd)} files {counted(in_all)}"
     if result.rolls is None:
         raise DataError(
             folder,

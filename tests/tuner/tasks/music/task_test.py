@@ -141,16 +141,23 @@ def test_folder_of_midi_files(tmp_path, capsys):
     for pitch in range(60, 65):
         _write_midi(folder / f"{pitch}.mid", pitch)
     (folder / "bad.mid").touch()
+    (folder / "64.mid").rename(folder / "64.KAR")
+    for name, missing in (("x", 2), ("y", 1)):
+        _write_midi(folder / f"{name}.rmi", 70 + missing)
+        content = bytearray((folder / f"{name}.rmi").read_bytes())
+        content[11] += missing
+        (folder / f"{name}.rmi").write_bytes(content)
 
     corpus = MusicTask().load(str(folder))
 
     assert corpus.dataset.name == "MIDI files of my songs"
     assert corpus.dataset.detail == (
-        "train + valid + test are 3 + 1 + 1 sequences of 9 + 3 + 3 frames; "
-        f"5 files used, 1 skipped; read from {folder}"
+        "train + valid + test are 5 + 1 + 1 sequences of 15 + 3 + 3 frames; "
+        f"7 files used, 1 skipped; in 2 files 3 tracks missing; read from {folder}"
     )
     assert capsys.readouterr().err == (
-        f"skipped {folder / 'bad.mid'}: not a readable MIDI file (it ends too early)\n"
+        f"skipped {folder / 'bad.mid'}: not a readable MIDI file (an empty file)\n"
+        f"{folder / 'x.rmi'}: 2 tracks missing\n{folder / 'y.rmi'}: 1 tracks missing\n"
     )
 
 
@@ -163,7 +170,7 @@ def test_folder_with_too_few_midi_files(tmp_path, capsys):
         MusicTask().load(str(tmp_path))
 
     assert str(caught.value) == (
-        f"--data: {tmp_path}: expected at least 3 usable MIDI files (.mid, .midi). "
+        f"--data: {tmp_path}: expected at least 3 usable MIDI files (.mid, .midi, .kar, .rmi). "
         "Received: 2 files used, 1 skipped"
     )
     assert "bad.midi" in capsys.readouterr().err
