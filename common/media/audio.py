@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import math
+import os
 import re
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from common.command_line import start_tensorflow
-from common.errors import InputError, RecordingError, one_line, reason
+from common.errors import InputError, RecordingError, mistaken, one_line, reason
+
+if TYPE_CHECKING:
+    import soundfile
 
 SAMPLE_RATE = 16_000
+
+MOST_SAMPLES = 2**27
+"""So many samples are read at most, also after resampling: some gigabytes while they are read. A
+megabyte of FLAC can unpack to as many."""
 
 Samples = npt.NDArray[np.int16]
 
 _RATES = range(4_000, 768_001)
 _RIFF_BYTES = 12
-# Programs that write a RIFF file into a pipe cannot know its size.
-_UNKNOWN_SIZES = (0, 2**32 - 1)
+# Files of chunks: the order of bytes, and which chunk has the samples.
+_CHUNKED: dict[bytes, tuple[Literal["little", "big"], bytes]] = {
+    b"RIFF": ("little", b"data"),
+    b"RIFX": ("big", b"data"),
+    b"FORM": ("big", b"SSND"),
+}
+_MOST_CHUNKS = 1_000
+_UNKNOWN_SIZE = 2**31 - 2**16
+_MOST_BYTES = 8  # of a sample
+_UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's word where a header does not say
 _SPHERE, _SPHERE_BYTES = b"NIST_1A", 1024
 _TENSORFLOW_IO = (
     "tensorflow-io 0.37.1 under TensorFlow 2.16 or 2.17 to read it (an environment of "
@@ -48,7 +65,8 @@ def read(path: str) -> Samples:
         int16 `[samples]` at 16 kHz.
 
     Raises:
-        RecordingError: if it is no audio, damaged or truncated, or has more than one channel.
+        RecordingError: if it is no audio, damaged or truncated, without a sample, longer than
+            `MOST_SAMPLES`, or has more than one channel.
         InputError: if a package that reads it is not installed.
     """
     if "://" not in path:
@@ -62,10 +80,14 @@ def read(path: str) -> Samples:
 
 def _read(path: str) -> Samples:
     try:
-        with open(path, "rb") as file:
-            beginning = file.read(_SPHERE_BYTES)
+        with open(path, "rb", buffering=0) as file:
+            return _read_file(path, file)
     except OSError as error:
         raise RecordingError("unreadable file", f"{path}: {reason(error)}") from error
+
+
+def _read_file(path: str, file: BinaryIO) -> Samples:
+    beginning = file.read(_SPHERE_BYTES)
     if importlib.util.find_spec("soundfile") is None:
         raise InputError(
             one_line(
@@ -76,33 +98,109 @@ def _read(path: str) -> Samples:
     import soundfile
 
     expected = _sphere_samples(beginning) if beginning.startswith(_SPHERE) else None
-    if beginning[:4] == b"RIFF":
-        _check_size(beginning, Path(path).stat().st_size)
+    mended = _with_size(file, beginning)
+    file.seek(0)
     try:
-        with soundfile.SoundFile(path) as file:
-            rate, frames = file.samplerate, file.frames if expected is None else expected
-            # Other sample types are scaled to ±1 as well; 16 bits come back exactly.
-            audio = file.read(frames, dtype="float64", always_2d=True)
+        # By its number: soundfile would heed how its name ends.
+        with soundfile.SoundFile(mended or file.fileno(), closefd=False) as sound:
+            return _samples(sound, expected)
     except soundfile.LibsndfileError as error:
-        if "not recognised" in str(error):
-            samples, rate = decode(path)
-            return _at_16_khz(samples.astype(np.float64), rate)
-        raise RecordingError("damaged audio", reason(error)) from error
-    if audio.shape[1] != 1:
-        channels = audio.shape[1]
-        raise RecordingError("other audio format", f"expected one channel. Received: {channels}")
-    if len(audio) < frames:
+        if "not recognised" not in str(error):
+            raise RecordingError("damaged audio", reason(error)) from error
+    if what := mistaken(beginning):
+        raise RecordingError("no audio", f"expected an audio file. Received: {what}")
+    samples, rate = decode(path)
+    _check_length(len(samples), rate)
+    return _at_16_khz(samples.astype(np.float64), rate)
+
+
+def _with_size(file: BinaryIO, beginning: bytes) -> BinaryIO | None:
+    """Checks the size of the samples in RIFF and AIFF files, which soundfile does not.
+
+    A program that writes into a pipe cannot know the size of the samples and leaves 0 or a number
+    near 2³¹ or 2³²: the samples then go on to the end of the file. Where another number is more
+    than there is, the file is truncated, unless the size of the whole is right. Otherwise that size
+    does not matter, as to players.
+
+    Returns:
+        What has the right size where the file has 0, which soundfile would believe.
+    """
+    order, name = _CHUNKED.get(beginning[:4], ("big", b""))
+    size = file.seek(0, os.SEEK_END)
+    place = _RIFF_BYTES
+    for _ in range(_MOST_CHUNKS if name else 0):
+        file.seek(place)
+        chunk = file.read(8)
+        if len(chunk) < 8:
+            return None
+        stated = int.from_bytes(chunk[4:], order)
+        place += 8
+        if chunk[:4] == name:
+            break
+        place += stated + stated % 2
+    else:
+        return None
+    there = size - place
+    whole = int.from_bytes(beginning[4:8], order) + 8 == size
+    if there < stated < _UNKNOWN_SIZE and not whole:
+        received = f"expected {stated:,} bytes of samples. Received: {there:,}"
+        raise RecordingError("truncated audio", received)
+    if stated or not there or whole:
+        return None
+    _check_length(there // _MOST_BYTES, SAMPLE_RATE)
+    file.seek(0)
+    content = bytearray(file.read())
+    content[place - 4 : place] = min(there, 2**32 - 1).to_bytes(4, order)
+    return io.BytesIO(content)
+
+
+def _samples(sound: soundfile.SoundFile, expected: int | None) -> Samples:
+    """Reads what is open, if it is one channel of a bearable length and all its samples are there.
+
+    Args:
+        sound: the file.
+        expected: how many samples there should be, if a header says so that soundfile does not
+            read.
+    """
+    if sound.channels != 1:
+        received = f"expected one channel. Received: {sound.channels}"
+        raise RecordingError("other audio format", received)
+    rate = sound.samplerate
+    frames = sound.frames if expected is None else expected
+    unknown = frames == _UNKNOWN_FRAMES
+    if unknown:
+        frames = MOST_SAMPLES + 1
+    else:
+        _check_length(frames, rate)
+    # After reading, soundfile would seek to where it is, which libFLAC cannot do at the end of a
+    # file whose header has another length.
+    sound.seekable = lambda: False
+    # Other sample types are scaled to ±1 as well; 16 bits come back exactly.
+    audio = sound.read(frames, dtype="float64", always_2d=True)[:, 0]
+    if unknown:
+        _check_length(len(audio), rate)
+    elif len(audio) < frames:
         received = f"expected {frames:,} samples. Received: {len(audio):,}"
         raise RecordingError("truncated audio", received)
-    return _at_16_khz(audio[:, 0] * 32_768, rate)
+    if not len(audio):
+        raise RecordingError("no audio", "expected samples. Received: none")
+    audio *= 32_768
+    return _at_16_khz(audio, rate)
 
 
-def _check_size(beginning: bytes, size: int) -> None:
-    """Compares a RIFF file with the size in its header, which soundfile does not."""
-    stated = int.from_bytes(beginning[4:8], "little")
-    if len(beginning) >= _RIFF_BYTES and stated not in _UNKNOWN_SIZES and stated + 8 > size:
-        received = f"expected {stated + 8:,} bytes. Received: {size:,}"
-        raise RecordingError("truncated audio", received)
+def _check_length(samples: int, rate: int) -> None:
+    """Refuses rates that no audio has, and what does not fit into memory."""
+    if rate not in _RATES:
+        received = f"expected 4 kHz to 768 kHz. Received: {rate:,} Hz"
+        raise RecordingError("other audio format", received)
+    samples = max(samples, samples * SAMPLE_RATE // rate)
+    if samples > MOST_SAMPLES:
+        hours = MOST_SAMPLES / SAMPLE_RATE / 3600
+        raise RecordingError(
+            "too long",
+            f"expected at most {MOST_SAMPLES:,} samples ({hours:.1f} hours at 16 kHz). "
+            f"Received: {samples:,}",
+        )
 
 
 def _sphere_samples(header: bytes) -> int:
@@ -115,7 +213,7 @@ def _sphere_samples(header: bytes) -> int:
         raise RecordingError("truncated audio", received)
     fields = dict(re.findall(r"^(\w+) -\S+ (.*?) *$", header.decode("latin1"), re.MULTILINE))
     coding, count = fields.get("sample_coding", "pcm"), fields.get("sample_count", "nothing")
-    if coding != "pcm":
+    if coding not in ("pcm", "ulaw", "alaw"):
         raise RecordingError(
             "compressed audio",
             f"expected sample_coding pcm. Received: {coding} (sph2pipe or sox can unpack it)",
@@ -155,17 +253,14 @@ def write_sphere(path: Path, samples: Samples) -> None:
 
 
 def _at_16_khz(audio: np.ndarray, rate: int) -> Samples:
-    """Resamples and rounds audio in units of 16-bit samples."""
-    if rate not in _RATES:
-        received = f"expected 4 kHz to 768 kHz. Received: {rate:,} Hz"
-        raise RecordingError("other audio format", received)
+    """Resamples and rounds audio in units of 16-bit samples, in place where it can."""
     if rate != SAMPLE_RATE:
         import scipy.signal
 
         divisor = math.gcd(rate, SAMPLE_RATE)
         audio = scipy.signal.resample_poly(audio, SAMPLE_RATE // divisor, rate // divisor)
-    samples: Samples = np.clip(np.rint(audio), -32_768, 32_767).astype(np.int16)
-    return samples
+    np.clip(np.rint(audio, out=audio), -32_768, 32_767, out=audio)
+    return audio.astype(np.int16)
 
 
 def _fetch(address: str) -> bytes:

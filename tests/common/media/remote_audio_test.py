@@ -101,8 +101,8 @@ def test_a_file_over_http_is_the_file(
     [
         ("missing.wav", r"unreadable file: http://127\S+: .*(404|not found)"),
         ("garbage.wav", "no audio: unknown file type$|unknown audio format: "),
-        ("page.wav", "no audio: unknown file type$|unknown audio format: "),
-        ("empty.wav", "no audio: |unknown audio format: "),
+        ("page.wav", "no audio: expected an audio file. Received: a web page"),
+        ("empty.wav", "no audio: expected an audio file. Received: an empty file"),
         ("stereo.wav", "other audio format: expected one channel. Received: 2"),
     ],
 )
