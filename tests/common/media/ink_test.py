@@ -3,6 +3,7 @@ import pytest
 
 from common.errors import InputError, RecordingError
 from common.media import ink
+from tests.damage import read_damaged
 
 NAMESPACE = 'xmlns="http://www.w3.org/2003/InkML"'
 
@@ -107,12 +108,14 @@ def test_a_trace_names_its_context():
         ('contextRef="#c2"', "0 0,1 2"),
         ('contextRef="#c1"', "0 0,1 2"),
         ('contextRef="#c3"', "0 0 5000"),
-        ("", "0 0,3 4"),
+        # Of several formats none is usual.
+        ("", "0 0,4 3"),
         definitions=definitions,
     )
     points = read(content)
     assert points[[1, 3, 6], :2].tolist() == [[1, 2], [2, 1], [4, 3]]
-    assert points[4, 2] == 5
+    # Strokes without times lie just before the first that has some.
+    assert points[4, 2] == pytest.approx(0.32)
 
 
 def test_groups_are_read_in_order_and_the_air_is_not():
@@ -125,16 +128,18 @@ def test_groups_are_read_in_order_and_the_air_is_not():
     assert points[:, 3].tolist() == [0, 1, 1, 1]
 
 
+IAM = (
+    b'<?xml version="1.0" encoding="ISO-8859-1"?><WhiteboardCaptureSession><StrokeSet>'
+    b'<Stroke color="black"><Point x="1073" y="1058" time="3390318.93"/>'
+    b'<Point x="1075" y="1050" time="3390318.95"/></Stroke>'
+    b'<Stroke/><Stroke><Point x="1000" y="1100" time="3390319.43"/></Stroke>'
+    b"</StrokeSet></WhiteboardCaptureSession>"
+)
+
+
 def test_iam_is_read():
-    content = (
-        b'<?xml version="1.0" encoding="ISO-8859-1"?><WhiteboardCaptureSession><StrokeSet>'
-        b'<Stroke color="black"><Point x="1073" y="1058" time="3390318.93"/>'
-        b'<Point x="1075" y="1050" time="3390318.95"/></Stroke>'
-        b'<Stroke/><Stroke><Point x="1000" y="1100" time="3390319.43"/></Stroke>'
-        b"</StrokeSet></WhiteboardCaptureSession>"
-    )
     np.testing.assert_allclose(
-        read(content),
+        read(IAM),
         [[0, 0, 0, 0], [2, -8, 0.02, 1], [-73, 42, 0.5, 1]],
         rtol=1e-5,
     )
@@ -154,10 +159,9 @@ def test_points_are_what_the_front_end_wants():
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "damaged pen strokes: no element found"),
         (b"<ink><trace>", "damaged pen strokes"),
         (b"<ink/>", "no ink: expected at least one point"),
-        (b"<html/>", "no ink"),
+        (b"<svg/>", "no ink"),
         (inkml(("", "1 2,3 x")), "a point that is no 2 numbers: '3 x'"),
         (inkml(("", "1 2 3")), "a point that is no 2 numbers: '1 2 3'"),
         (inkml(("", "1")), "coordinates or times that are not finite"),
@@ -178,3 +182,65 @@ def test_xml_that_attacks_is_refused():
     content = b'<!DOCTYPE ink [<!ENTITY a "1 2">]><ink><trace>&a;</trace></ink>'
     with pytest.raises(InputError, match="line.inkml: expected a stroke file.*document type"):
         read(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "an empty file"),
+        (b"<!DOCTYPE html><html>Sign in</html>", "a web page"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "a pointer of Git LFS; run `git lfs pull`",
+        ),
+        (bytes(100), "zeros"),
+    ],
+)
+def test_what_lies_in_the_place_of_ink_is_named(content, what):
+    with pytest.raises(RecordingError) as caught:
+        read(content)
+    assert str(caught.value) == f"damaged pen strokes: expected XML. Received: {what}"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_encodings(encoding):
+    declared = "" if encoding.startswith("utf") else f"<?xml version='1.0' encoding='{encoding}'?>"
+    text = declared + "<ink><annotation>é</annotation><trace>1 2, 3 4</trace></ink>"
+    assert len(read(text.encode(encoding))) == 2
+
+
+CONTEXTS = (
+    "<definitions><inkSource xml:id='s'><traceFormat><channel name='X' units='cm'/><channel "
+    "name='Y' units='in'/><intermittentChannels><channel name='T' units='us'/>"
+    "</intermittentChannels></traceFormat><channelProperties><channelProperty channel='X' "
+    "name='resolution' value='40' units='1/cm'/><channelProperty channel='Y' name='resolution' "
+    "value='30' units='1/cm'/></channelProperties></inkSource><context xml:id='c' "
+    "inkSourceRef='#s'/><context xml:id='d' contextRef='#c'/><traceFormat xml:id='f'><channel "
+    "name='Y'/><channel name='X'/></traceFormat></definitions>"
+)
+FILES = {
+    "numbers": inkml(("", "1125 18432,'23'43,\"7\"-8,3-5,7 -3,6 2,* *,#1F 0,!5 1e2")),
+    "contexts": inkml(
+        ("contextRef='#d' timeOffset='5'", "1 2 3, 4 5 60, 7 8 ?"), ("", "1 2"),
+        definitions=CONTEXTS,
+    ),
+    "parts": inkml(
+        ("xml:id='a' continuation='begin'", "1 2, 4 5"), ("type='penUp'", "1 2"),
+        ("continuation='end' priorRef='#a'", "1 2"),
+    ),
+    "IAM-OnDB": IAM,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "files", [50, pytest.param(5_000, marks=pytest.mark.slow)], ids=["some", "many"]
+)
+@pytest.mark.parametrize("case", FILES)
+def test_damaged_files_are_ink_or_refused(case, files):
+    def check(content):
+        points = read(content)
+        assert points.dtype == np.float32 and points.shape[1] == 4 and np.isfinite(points).all()
+        assert points[-1, 3] == 1
+
+    outcomes = read_damaged(check, FILES[case], files=files)
+    assert min(outcomes["read"], outcomes["refused"]) > files / 20

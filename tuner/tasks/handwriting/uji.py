@@ -12,7 +12,7 @@ import numpy as np
 
 from common.cache import RemoteFile
 from common.errors import DataError, reason
-from common.media.ink import PAUSE_SECONDS, POINT_SECONDS
+from common.media.inkml import PAUSE_SECONDS, POINT_SECONDS
 from tuner.tasks.handwriting.lines import ALPHABET, Collector, Lines
 from tuner.tasks.handwriting.synthetic import draw_text
 
