@@ -1,7 +1,6 @@
-"""Trains the tiny tasks under a strategy; prints JSON.
+"""Trains the tiny tasks under a strategy, in a process that does nothing else.
 
-Run as `python placed.py mirrored 2` (logical CPUs), or in processes with TF_CONFIG as
-`python placed.py multiworker`. The chief prints curve, test score and weights of every trial.
+The chief prints curve, test score and weights of every trial as JSON.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ import dataclasses
 import functools
 import json
 import pathlib
-import sys
 import tempfile
+from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -66,7 +65,13 @@ class Queue:
         return self._left.pop(0) if self._left else None
 
 
-def run_mirrored(devices: int) -> list[dict[str, Any]]:
+def report(outcomes: Iterable[TrialResult]) -> None:
+    """Prints what must not depend on the strategy, in a line."""
+    print(json.dumps([numbers(outcome) for outcome in outcomes]))
+
+
+def run_mirrored(devices: int) -> None:
+    """Trains on logical CPUs."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(
         cpu, devices * [tf.config.LogicalDeviceConfiguration()]
@@ -75,20 +80,21 @@ def run_mirrored(devices: int) -> list[dict[str, Any]]:
     assert strategy.num_replicas_in_sync == devices
     print(distribute.describe(strategy))
     if devices == 4:
-        outcomes = [train_one(trial, task=task, trainer=on(strategy)) for task, trial in CASES[1:]]
-        return [numbers(outcome) for outcome in outcomes]
+        report(train_one(trial, task=task, trainer=on(strategy)) for task, trial in CASES[1:])
+        return
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "checkpoint.npz"
         interrupt(path, 5, trainer=on(strategy))
         outcome = train_one(trainer=on(strategy), checkpoint_path=lambda trial: path)
-    return [numbers(outcome)]
+    report([outcome])
 
 
-def run_multiworker() -> list[dict[str, Any]]:
+def run_multiworker() -> None:
+    """Trains in one of the processes that `TF_CONFIG` names."""
     strategy = distribute.make_strategy("multiworker")
     if not distribute.is_chief(strategy):
         distribute.follow(strategy, problem())
-        return []
+        return
     outcomes = []
     with tempfile.TemporaryDirectory() as folder:
         trials = [TRIAL, SECOND[1]]
@@ -98,16 +104,4 @@ def run_multiworker() -> list[dict[str, Any]]:
         ]
         interrupt(assignments[0].checkpoint, 5)
         distribute.Chief(strategy).run(problem(), Queue(assignments), outcomes.append)
-    return [numbers(outcome) for outcome in outcomes if isinstance(outcome, TrialResult)]
-
-
-def main() -> None:
-    if sys.argv[1] == "mirrored":
-        report = run_mirrored(int(sys.argv[2]))
-    else:
-        report = run_multiworker()
-    print(json.dumps(report))
-
-
-if __name__ == "__main__":
-    main()
+    report(outcome for outcome in outcomes if isinstance(outcome, TrialResult))

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import pathlib
 import socket
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -16,13 +12,10 @@ import pytest
 import tensorflow as tf
 
 from common.errors import InputError
-from tests.commands import ROOT
+from tests.commands import Forked
 from tests.tuner import placed
 from tests.tuner.tiny import train_one
-from tests.zoo import harness
 from tuner.parallel import distribute
-
-PLACED = pathlib.Path(placed.__file__)
 
 
 def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -43,7 +36,9 @@ def on_one_device(case: int) -> dict[str, Any]:
 
 def run_mirrored(devices: int) -> list[dict[str, Any]]:
     # Logical devices must be made before TensorFlow starts, hence the process.
-    printed = harness.run_python(str(PLACED), "mirrored", str(devices)).splitlines()
+    done = Forked(placed.run_mirrored, devices).wait()
+    assert done.returncode == 0, done.stderr[-5000:]
+    printed = done.stdout.splitlines()
     assert f"MirroredStrategy, {devices} replicas" in printed[-2] and "--workers" in printed[-2]
     return json.loads(printed[-1])
 
@@ -64,29 +59,17 @@ def test_two_processes_equal_one() -> None:
     hosts = ["{}:{}".format(*free.getsockname()) for free in sockets]
     for free in sockets:
         free.close()
+    cluster = {"worker": hosts}
+    places = [{"cluster": cluster, "task": {"type": "worker", "index": i}} for i in range(2)]
     processes = [
-        subprocess.Popen(
-            [sys.executable, str(PLACED), "multiworker"],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
-                "CUDA_VISIBLE_DEVICES": "-1",
-                "TF_CONFIG": json.dumps(
-                    {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
-                ),
-            },
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for index in range(2)
+        Forked(placed.run_multiworker, environment={"TF_CONFIG": json.dumps(place)})
+        for place in places
     ]
-    outputs = [process.communicate() for process in processes]
-    for process, (_, errors) in zip(processes, outputs, strict=True):
-        assert process.returncode == 0, errors[-5000:]
+    outputs = [process.wait() for process in processes]
+    for output in outputs:
+        assert output.returncode == 0, output.stderr[-5000:]
     # The first trial went on from a checkpoint that only the chief had.
-    first, second = json.loads(outputs[0][0].splitlines()[-1])
+    first, second = json.loads(outputs[0].stdout.splitlines()[-1])
     assert_same(first, on_one_device(0))
     task, trial = placed.SECOND
     assert_same(second, placed.numbers(train_one(trial, task=task)))
