@@ -53,7 +53,7 @@ def healthy(port: int) -> bool:
     rest = SERVERS["compose"]()["rest_api_port"]
     assert command[-1].count(rest) == 1
     command[-1] = command[-1].replace(rest, str(port))
-    done = subprocess.run(command, check=False, capture_output=True, timeout=10)
+    done = subprocess.run(command, check=False, capture_output=True, timeout=300)
     return done.returncode == 0
 
 
@@ -123,10 +123,10 @@ def test_command_of_compose_serves(folders: dict[str, str]) -> None:
                 answer = requests.post(
                     f"{address}/v1/models/{model().name}/labels/{label}:predict",
                     json={"instances": [[1.0, 2.0, 3.0]]},
-                    timeout=30,
+                    timeout=300,
                 )
                 assert answer.json() == {"predictions": [[2.0, 4.0, 6.0]]}
             path = read("prometheus.yml")[0]["scrape_configs"][0]["metrics_path"]
-            assert "# TYPE" in requests.get(address + path, timeout=30).text
+            assert "# TYPE" in requests.get(address + path, timeout=300).text
         finally:
             process.terminate()

@@ -58,7 +58,7 @@ def _behave(behavior: str, epoch: int, path: pathlib.Path) -> None:
         case "sleeps":
             # The name says it: a file could be seen before its content is there.
             path.with_suffix(f".pid-{os.getpid()}").touch()
-            time.sleep(100)
+            time.sleep(1000)
 
 
 def _weights(trial: Trial, task: object) -> tuple[np.ndarray, ...]:

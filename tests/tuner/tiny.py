@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pathlib
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -89,12 +90,16 @@ def killed_after(checkpoints: int) -> Iterator[None]:
 
 
 def check_going_on(
-    train: Callable[..., TrialResult], whole: TrialResult, path: pathlib.Path, checkpoints: int
+    train: Callable[..., TrialResult],
+    whole: TrialResult,
+    path: pathlib.Path,
+    checkpoints: Sequence[int],
 ) -> None:
-    """Kills a trial after a checkpoint; going on gives the whole trial's numbers, bit for bit."""
+    """Kills a trial after checkpoints; going on gives the whole trial's numbers, bit for bit."""
     options = {"checkpoint_path": lambda trial: path, "checkpoint_seconds": 0.0}
-    with killed_after(checkpoints):
-        train(**options)
+    for before, after in itertools.pairwise([0, *checkpoints]):
+        with killed_after(after - before):
+            train(**options)
     interrupted = train(**options)
     assert dataclasses.replace(interrupted.result, seconds=0) == dataclasses.replace(
         whole.result, seconds=0

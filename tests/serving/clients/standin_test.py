@@ -78,7 +78,7 @@ def asked(bases, server):
     addresses = {"grpc": server.grpc_address, "rest": f"http://{server.rest_address}"}
     found = {(name, "local"): LocalModel(base) for name, base in bases.items()}
     for way, address in addresses.items():
-        found |= {(name, way): Client(address, name, timeout=60) for name in bases}
+        found |= {(name, way): Client(address, name, timeout=300) for name in bases}
     yield found
     for predictor in found.values():
         predictor.close()
@@ -145,7 +145,7 @@ def test_requests_that_the_server_batches_come_back_whole(asked):
     answers = {}
 
     def ask(index):
-        start.wait(30)
+        start.wait(300)
         answers[index] = client.predict_sequences([sequences[index]])[0]
 
     threads = [threading.Thread(target=ask, args=(index,)) for index in range(len(sequences))]

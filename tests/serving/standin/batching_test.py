@@ -15,7 +15,7 @@ from serving.standin.launch import running
 from serving.standin.model import LoadedModel
 from serving.standin.settings import Batching, Limits, Loading, ModelConfig, Settings
 from tests.serving.standin import small_models
-from tests.serving.standin.callers import Grpc, arrays, request_for
+from tests.serving.standin.callers import SECONDS, Grpc, arrays, request_for
 
 # So long that a batch runs only when it is full.
 FOREVER = 600_000_000
@@ -54,7 +54,7 @@ def _together(model, requests, signature="serving_default"):
     """Runs requests at the same time, each in a thread of its own."""
     with ThreadPoolExecutor(len(requests)) as threads:
         futures = [threads.submit(model.run, signature, request, ()) for request in requests]
-        return [future.result(timeout=60) for future in futures]
+        return [future.result(timeout=SECONDS) for future in futures]
 
 
 def _check(reference, requests, answers):
@@ -176,7 +176,7 @@ def test_waiting_for_a_batch_keeps_nobody_out(reference):
     )
     request = request_for("serving_default", **_sequence(6))
     with running(settings) as server, Grpc(server.grpc_address) as client:
-        calls = [client.prediction.Predict.future(request, timeout=30) for _ in range(16)]
+        calls = [client.prediction.Predict.future(request, timeout=SECONDS) for _ in range(16)]
         rows = [arrays(call.result())["rows"].tolist() for call in calls]
     assert rows == [[8]] * 16
 

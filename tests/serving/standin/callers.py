@@ -15,7 +15,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-SECONDS = 20.0
+SECONDS = 300.0
+"""How long to wait for what comes at once on a machine that does nothing else."""
 
 
 class Grpc:

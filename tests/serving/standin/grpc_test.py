@@ -21,7 +21,7 @@ from tensorflow_serving.apis import (
 from serving.standin.launch import running
 from serving.standin.settings import Limits, ModelConfig, Settings, Specific
 from tests.serving.standin import small_models
-from tests.serving.standin.callers import Grpc, arrays, request_for
+from tests.serving.standin.callers import SECONDS, Grpc, arrays, request_for
 
 FEATURES = small_models.FEATURES
 
@@ -216,7 +216,7 @@ def test_malformed_tensors(client):
 
 def test_bytes_that_are_no_message(client):
     call = client.channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
-    assert _refused(lambda: call(b"\xff\xff\xff", timeout=5)) == (
+    assert _refused(lambda: call(b"\xff\xff\xff", timeout=SECONDS)) == (
         grpc.StatusCode.INVALID_ARGUMENT,
         "expected a PredictRequest",
     )
@@ -254,7 +254,7 @@ def test_deadline(client):
 def test_other_methods_are_refused(client):
     classify = classification_pb2.ClassificationRequest()
     classify.model_spec.name = "m"
-    assert _refused(lambda: client.prediction.Classify(classify, timeout=5)) == (
+    assert _refused(lambda: client.prediction.Classify(classify, timeout=SECONDS)) == (
         grpc.StatusCode.INVALID_ARGUMENT,
         "Expected classification signature method_name to be tensorflow/serving/classify. "
         "Was: tensorflow/serving/predict",
@@ -262,35 +262,35 @@ def test_other_methods_are_refused(client):
     classify.model_spec.signature_name = "none"
     assert (
         "No signature was found"
-        in _refused(lambda: client.prediction.Classify(classify, timeout=5))[1]
+        in _refused(lambda: client.prediction.Classify(classify, timeout=SECONDS))[1]
     )
     regress = regression_pb2.RegressionRequest()
     regress.model_spec.name = "m"
     assert (
         "tensorflow/serving/regress"
-        in _refused(lambda: client.prediction.Regress(regress, timeout=5))[1]
+        in _refused(lambda: client.prediction.Regress(regress, timeout=SECONDS))[1]
     )
     several = inference_pb2.MultiInferenceRequest()
-    assert _refused(lambda: client.prediction.MultiInference(several, timeout=5))[0] == (
+    assert _refused(lambda: client.prediction.MultiInference(several, timeout=SECONDS))[0] == (
         grpc.StatusCode.UNIMPLEMENTED
     )
 
 
 def test_metadata(client):
     request = get_model_metadata_pb2.GetModelMetadataRequest()
-    assert _refused(lambda: client.prediction.GetModelMetadata(request, timeout=5))[1] == (
+    assert _refused(lambda: client.prediction.GetModelMetadata(request, timeout=SECONDS))[1] == (
         "Missing ModelSpec"
     )
     request.model_spec.name = "m"
     request.metadata_field.append("signature_def")
-    response = client.prediction.GetModelMetadata(request, timeout=5)
+    response = client.prediction.GetModelMetadata(request, timeout=SECONDS)
     assert response.model_spec.version.value == 12
     signatures = get_model_metadata_pb2.SignatureDefMap()
     assert response.metadata["signature_def"].Unpack(signatures)
     sequence = signatures.signature_def["serving_default"].inputs["sequence"]
     assert [dim.size for dim in sequence.tensor_shape.dim] == [-1, -1, FEATURES]
     request.metadata_field.append("weights")
-    assert _refused(lambda: client.prediction.GetModelMetadata(request, timeout=5))[0] == (
+    assert _refused(lambda: client.prediction.GetModelMetadata(request, timeout=SECONDS))[0] == (
         grpc.StatusCode.INVALID_ARGUMENT
     )
 
@@ -298,13 +298,13 @@ def test_metadata(client):
 def test_status(client):
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = "m"
-    response = client.model.GetModelStatus(request, timeout=5)
+    response = client.model.GetModelStatus(request, timeout=SECONDS)
     assert [
         (entry.version, entry.state, entry.status.error_code)
         for entry in response.model_version_status
     ] == [(12, get_model_status_pb2.ModelVersionStatus.AVAILABLE, 0), (3, 30, 0)]
     request.model_spec.version.value = 5
-    assert _refused(lambda: client.model.GetModelStatus(request, timeout=5)) == (
+    assert _refused(lambda: client.model.GetModelStatus(request, timeout=SECONDS)) == (
         grpc.StatusCode.NOT_FOUND,
         "Could not find version 5 of model m",
     )
@@ -312,7 +312,7 @@ def test_status(client):
 
 def test_health(client):
     stub = health_pb2_grpc.HealthStub(client.channel)
-    answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
+    answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=SECONDS)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
@@ -326,9 +326,9 @@ def test_queue_is_bounded_and_a_client_that_left_is_not_served(references):
     long = request_for("slow", turns=np.array([small_models.LONG], np.int32))
     with running(settings) as server, Grpc(server.grpc_address) as client:
         gate = server.core.gate
-        runs = client.prediction.Predict.future(long, timeout=1.5)
+        runs = client.prediction.Predict.future(long, timeout=SECONDS)
         _wait_for(lambda: gate.running == 1)
-        waits = client.prediction.Predict.future(long, timeout=60)
+        waits = client.prediction.Predict.future(long, timeout=SECONDS)
         _wait_for(lambda: gate.waiting == 1)
         code, text = _refused(lambda: client.call(long))
         assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -336,18 +336,19 @@ def test_queue_is_bounded_and_a_client_that_left_is_not_served(references):
         # Control calls do not queue.
         status = get_model_status_pb2.GetModelStatusRequest()
         status.model_spec.name = "m"
-        assert client.model.GetModelStatus(status, timeout=5).model_version_status
+        assert client.model.GetModelStatus(status, timeout=SECONDS).model_version_status
         waits.cancel()
-        assert runs.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        threading.Event().wait(0.1)
+        runs.cancel()
         # Had it been started, it would run for minutes.
-        assert gate.wait_until_empty(timeout=20)
+        assert gate.wait_until_empty(timeout=SECONDS)
         counts = server.core.metrics.page().decode()
-        for status in ("CANCELLED", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"):
-            line = f'request_count{{model_name="m",status="{status}"}} 1.0'
+        for status, count in (("CANCELLED", 2), ("RESOURCE_EXHAUSTED", 1)):
+            line = f'request_count{{model_name="m",status="{status}"}} {count}.0'
             assert line in counts
 
 
-def _wait_for(condition, seconds=20.0):
+def _wait_for(condition, seconds=SECONDS):
     turn = threading.Event()
     for _ in range(int(seconds / 0.005)):
         if condition():

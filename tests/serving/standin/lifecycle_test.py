@@ -23,7 +23,7 @@ from common.errors import InputError
 from serving.standin.launch import running
 from serving.standin.settings import TLS, Batching, Loading, ModelConfig, Settings
 from tests.serving.standin import small_models
-from tests.serving.standin.callers import Grpc, arrays, request_for, rest
+from tests.serving.standin.callers import SECONDS, Grpc, arrays, request_for, rest
 
 FRAME, H = np.random.default_rng(0).normal(size=(2, 3, small_models.FEATURES)).astype(np.float32)
 POLL = 0.05
@@ -36,7 +36,7 @@ def _step(version=None):
     return request
 
 
-def _wait(condition, seconds=300.0):
+def _wait(condition, seconds=SECONDS):
     turn = threading.Event()
     end = time.monotonic() + seconds
     while not condition():
@@ -124,7 +124,7 @@ def test_a_half_written_version_displaces_nothing(tmp_path):
 
         def state():
             try:
-                response = client.model.GetModelStatus(status, timeout=5)
+                response = client.model.GetModelStatus(status, timeout=SECONDS)
             except grpc.RpcError:
                 return None
             return response.model_version_status[0]
@@ -156,11 +156,11 @@ def test_reload_over_grpc(tmp_path):
         request = model_management_pb2.ReloadConfigRequest()
         config = request.config.model_config_list.config.add(name="m", base_path=str(base))
         config.model_version_policy.specific.versions.extend([1, 2])
-        response = client.model.HandleReloadConfigRequest(request, timeout=20)
+        response = client.model.HandleReloadConfigRequest(request, timeout=SECONDS)
         assert response.status.error_code == 0
         assert client.call(_step(1)).model_spec.version.value == 1
         config.version_labels["stable"] = 1
-        client.model.HandleReloadConfigRequest(request, timeout=20)
+        client.model.HandleReloadConfigRequest(request, timeout=SECONDS)
         labeled = _step()
         labeled.model_spec.version_label = "stable"
         assert client.call(labeled).model_spec.version.value == 1
@@ -172,7 +172,7 @@ def test_reload_over_grpc(tmp_path):
         ):
             change()
             with pytest.raises(grpc.RpcError) as error:
-                client.model.HandleReloadConfigRequest(request, timeout=20)
+                client.model.HandleReloadConfigRequest(request, timeout=SECONDS)
             assert error.value.code().name == code
         assert client.call(labeled).model_spec.version.value == 1
 
@@ -250,26 +250,24 @@ def test_a_port_that_is_taken(tmp_path):
 def test_a_request_that_outlives_the_grace_does_not_stop_the_end(tmp_path):
     small_models.write(tmp_path / "m", 1)
     settings = Settings((ModelConfig("m", tmp_path / "m"),), grace_seconds=0.2)
-    long = request_for("slow", turns=np.array([small_models.LONG], np.int32))
+    long = request_for("slow", turns=np.array([1_000_000], np.int32))
     with running(settings) as server:
         client = Grpc(server.grpc_address)
-        # Its deadline only spares the test process a thread that never ends.
-        call = client.prediction.Predict.future(long, timeout=5)
+        call = client.prediction.Predict.future(long, timeout=SECONDS)
         _wait(lambda: server.core.gate.running)
-        start = time.monotonic()
-    assert time.monotonic() - start < 4
+    # The end did not wait for an answer.
     assert call.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
     client.channel.close()
-    assert server.core.gate.wait_until_empty(20)
+    assert server.core.gate.wait_until_empty(SECONDS)
 
 
 def test_the_end_is_announced_and_new_requests_are_refused(tmp_path):
     small_models.write(tmp_path / "m", 1)
-    slow = request_for("slow", turns=np.array([300_000], np.int32))
+    slow = request_for("slow", turns=np.array([1_000_000], np.int32))
     refused = []
     with running(Settings((ModelConfig("m", tmp_path / "m"),))) as server:
         client = Grpc(server.grpc_address)
-        call = client.prediction.Predict.future(slow, timeout=30)
+        call = client.prediction.Predict.future(slow, timeout=SECONDS)
         _wait(lambda: server.core.gate.running)
 
         def ask():
@@ -284,9 +282,9 @@ def test_the_end_is_announced_and_new_requests_are_refused(tmp_path):
 
         thread = threading.Thread(target=ask)
         thread.start()
-    thread.join(20)
+    thread.join()
     assert refused == [503, grpc.StatusCode.UNAVAILABLE]
-    assert arrays(call.result())["done"].tolist() == [300_000]
+    assert arrays(call.result())["done"].tolist() == [1_000_000]
     client.channel.close()
 
 

@@ -15,7 +15,7 @@ from serving.standin.manager import Manager
 from serving.standin.settings import All, Latest, Limits, Loading, ModelConfig, Specific
 from serving.standin.versions import State
 
-SECONDS = 10.0
+SECONDS = 300.0
 
 
 class Model:

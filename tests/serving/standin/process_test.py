@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 
 import grpc
 import numpy as np
@@ -14,19 +13,31 @@ import pytest
 
 from tests import commands
 from tests.serving.standin import small_models
-from tests.serving.standin.callers import Grpc, arrays, request_for, rest
+from tests.serving.standin.callers import SECONDS, Grpc, arrays, request_for, rest
 
 FRAME, H = np.random.default_rng(0).normal(size=(2, 3, small_models.FEATURES)).astype(np.float32)
+
+
+def _wait_until_running(address: str) -> None:
+    while True:
+        status, content, _ = rest(address, "GET", "/metrics")
+        assert status == 200
+        if b"serving_standin_running_requests 1.0" in content:
+            return
 
 
 def test_the_process_serves_finishes_and_ends(tmp_path):
     base = tmp_path / "m"
     reference = small_models.write(base, 1)
+    monitoring = tmp_path / "monitoring.config"
+    monitoring.write_text('prometheus_config { enable: true path: "/metrics" }')
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "serving.server", "--model_name=m"),
             f"--model_base_path={base}",
             "--free_ports",
+            "--grace_seconds=300",
+            f"--monitoring_config_file={monitoring}",
             "--enable_grpc_healthcheck_service",
             "--grpc_channel_arguments=grpc.max_connection_age_ms=100000",
         ],
@@ -47,17 +58,17 @@ def test_the_process_serves_finishes_and_ends(tmp_path):
             np.testing.assert_allclose(
                 answer["logits"], reference.step(FRAME, H)["logits"], rtol=1e-5
             )
-            # Runs for about a second, into the shutdown.
-            slow = request_for("slow", turns=np.array([300_000], np.int32))
-            running_call = client.prediction.Predict.future(slow, timeout=30)
-            threading.Event().wait(0.2)
+            # Runs for some seconds, into the shutdown.
+            slow = request_for("slow", turns=np.array([1_000_000], np.int32))
+            running_call = client.prediction.Predict.future(slow, timeout=SECONDS)
+            _wait_until_running(addresses["REST"])
             process.send_signal(signal.SIGTERM)
             assert process.stdout.readline() == "Stopping.\n"
-            assert arrays(running_call.result())["done"].tolist() == [300_000]
+            assert arrays(running_call.result())["done"].tolist() == [1_000_000]
             with pytest.raises(grpc.RpcError) as error:
-                client.predict("step", timeout=5, frame=FRAME, h=H)
+                client.predict("step", frame=FRAME, h=H)
             assert error.value.code() == grpc.StatusCode.UNAVAILABLE
-        assert process.wait(timeout=20) == 0
+        assert process.wait() == 0
         assert "Traceback" not in process.stderr.read()
     finally:
         process.kill()

@@ -15,6 +15,7 @@ import pytest
 from serving.standin.launch import running
 from serving.standin.settings import Latest, Limits, ModelConfig, Settings
 from tests.serving.standin import small_models
+from tests.serving.standin.callers import SECONDS
 from tests.serving.standin.callers import rest as call
 
 FEATURES = small_models.FEATURES
@@ -236,7 +237,7 @@ def test_bodies_over_the_limit(server, post):
     assert status == 413 and "100000 bytes" in answer["error"]
     # In chunks, of which no header tells the number.
     host, port = server.rest_address.split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=SECONDS) as connection:
         connection.sendall(
             b"POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         )
@@ -337,11 +338,13 @@ def test_metrics(server, get, post):
 def test_timeout_and_full_queue(references):
     folder, _ = references
     limits = Limits(max_concurrency=1, max_queue=0)
-    settings = Settings(
-        (ModelConfig("m", folder),), grpc_port=None, limits=limits, rest_timeout_seconds=1.0
-    )
+    models = (ModelConfig("m", folder),)
     body = {"signature_name": "slow", "inputs": [small_models.LONG]}
-    with running(settings) as server:
+    with running(Settings(models, grpc_port=None, rest_timeout_seconds=0.3)) as server:
+        status, answer, _ = call(server.rest_address, "POST", "/v1/models/m:predict", body)
+        assert (status, answer) == (504, {"error": "The deadline was exceeded."})
+    body = {"signature_name": "slow", "inputs": [1_000_000]}
+    with running(Settings(models, grpc_port=None, limits=limits)) as server:
         answers = []
 
         def work():
@@ -356,4 +359,4 @@ def test_timeout_and_full_queue(references):
         assert "queue is full" in answer["error"]
         thread.join()
         ((status, answer, _),) = answers
-        assert (status, answer) == (504, {"error": "The deadline was exceeded."})
+        assert (status, answer) == (200, {"outputs": [1_000_000]})

@@ -32,32 +32,34 @@ class TinyMultilabel(TinyTask):
 
 
 @pytest.mark.parametrize(
-    ("task", "variant"),
+    ("task", "variant", "epochs"),
     [
-        (TinyTask(), "V"),
-        (TinyMultilabel(), "NIG"),
-        (TinySpeech(), "FGR"),
-        (TinyHandwriting(), "CIFG"),
+        # What differs from epoch to epoch depends on neither head nor variant.
+        (TinyTask(), "V", 2),
+        (TinyMultilabel(), "NIG", 1),
+        (TinySpeech(), "FGR", 1),
+        (TinyHandwriting(), "CIFG", 1),
     ],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_training_follows_the_protocol(task: Task, variant: str) -> None:
-    protocol = Protocol(max_epochs=2, patience=3, order_seed=5)
+def test_training_follows_the_protocol(task: Task, variant: str, epochs: int) -> None:
+    protocol = Protocol(max_epochs=epochs, patience=3, order_seed=5)
     # So high a rate that the metrics, which are counts of errors for two heads, change.
     trial = dataclasses.replace(tiny.changed(learning_rate=0.3), variant=variant)
     outcome = train_one(trial, protocol, task=task)
     result = outcome.result
     expected, weights = numpy_protocol.train(task, task.load("a"), trial, protocol)
-    # float32 against float64 over 10 to 16 updates.
+    # float32 against float64 over 5 to 16 updates.
     for epoch, (loss, mean, _) in zip(result.curve[1:], expected, strict=True):
         assert epoch.loss == pytest.approx(loss, rel=1e-5)
         assert epoch.validation == pytest.approx(mean, rel=1e-5)
-    assert result.curve[2].loss < 0.99 * result.curve[1].loss
+    if epochs == 2:
+        assert result.curve[2].loss < 0.99 * result.curve[1].loss
     assert result.parameters == sum(part.size for part in weights.values())
     assert result.parameters == engines.count_params(
         tiny.problem(task=task), variant, trial.units
     )
-    if result.best_epoch == 2:
+    if result.best_epoch == epochs:
         assert result.validation.sequence_mean == pytest.approx(expected[-1][2], rel=1e-5)
         for found, part in zip(outcome.weights, weights.values(), strict=True):
             np.testing.assert_allclose(found, part, atol=1e-5)
@@ -149,12 +151,11 @@ def test_the_same_trial_gives_the_same_curve(whole: TrialResult) -> None:
     assert train_one(dataclasses.replace(TRIAL, seed=12)).result.curve != first.result.curve
 
 
-@pytest.mark.parametrize("after", [5, 8, 15])
 def test_an_interrupted_trial_goes_on_bit_for_bit(
-    tmp_path: pathlib.Path, whole: TrialResult, after: int
+    tmp_path: pathlib.Path, whole: TrialResult
 ) -> None:
     """Dies right after a checkpoint: after update 5 of epoch 1, after epoch 1, in epoch 2."""
-    tiny.check_going_on(train_one, whole, tmp_path / "checkpoint.npz", after)
+    tiny.check_going_on(train_one, whole, tmp_path / "checkpoint.npz", [5, 8, 15])
 
 
 def test_a_diverging_trial_ends_with_finite_scores() -> None:
