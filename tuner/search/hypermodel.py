@@ -13,6 +13,8 @@ Example:
 
 from __future__ import annotations
 
+import collections
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +24,8 @@ import numpy as np
 
 from tuner.search.space import PAPER, Space
 from tuner.tasks.task import Corpus, Task
-from tuner.training import keras_engine, network, replicas
+from tuner.training import keras_engine, network, random_streams, replicas
+from tuner.training.initialization import initial_weights
 from tuner.training.protocol import Protocol, Trial
 
 OBJECTIVE = keras_tuner.Objective("validation", "min")
@@ -56,7 +59,9 @@ class VariantHyperModel(keras_tuner.HyperModel):
     """Builds and fits the network of one variant for the hyperparameters that a tuner chooses.
 
     The tuner sees the metric `validation` after every epoch; epochs follow the protocol's loss,
-    optimizer, order and noise. A diverged trial reports the untrained network's score, never NaN.
+    initial weights, optimizer, order and noise. A diverged trial reports the untrained network's
+    score, never NaN. The same seeds of tuner and hypermodel give the same trials with the same
+    scores; `executions_per_trial` differ in weights and noise.
 
     Args:
         task: what is learned.
@@ -64,7 +69,7 @@ class VariantHyperModel(keras_tuner.HyperModel):
         corpus: the task's data; without it models can be built and loaded but not fitted.
         protocol: training rules.
         space: ranges of the hyperparameters.
-        seed: seed of the input noise; initial weights come from Keras' own random state here.
+        seed: seed of the initial weights and the input noise of all trials.
     """
 
     def __init__(
@@ -83,16 +88,27 @@ class VariantHyperModel(keras_tuner.HyperModel):
         self._protocol = protocol or Protocol()
         self._space = space or PAPER
         self._seed = seed
+        self._executions: collections.Counter[str] = collections.Counter()
 
-    def _trial(self, hp: keras_tuner.HyperParameters) -> Trial:
-        return Trial(0, self._variant, self._space.declare(hp), self._seed)
+    def trial(self, hp: keras_tuner.HyperParameters) -> Trial:
+        """What the next `fit` of the values in `hp` trains; its seed follows from them.
+
+        Args:
+            hp: the tuner's; the search space is declared there.
+        """
+        values = self._space.declare(hp)
+        key = _key(hp)
+        seed = random_streams.trial_seed(self._seed, key, self._executions[key])
+        return Trial(0, self._variant, values, seed)
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Makes the compiled, untrained network for the values in `hp`."""
-        trial = self._trial(hp)
+        trial = self.trial(hp)
         model = network.build_network(
             self._task, self._variant, trial.units, self._protocol.weight_std
         )
+        shapes = [tuple(weight.shape) for weight in model.weights]
+        model.set_weights(initial_weights(trial, shapes, self._task, self._protocol))
         network.compile_network(model, self._task, trial, self._protocol.optimizer)
         return model
 
@@ -124,7 +140,8 @@ class VariantHyperModel(keras_tuner.HyperModel):
             raise ValueError(
                 "`fit` needs data: make the VariantHyperModel with `corpus`. Received: None"
             )
-        trial = self._trial(hp)
+        trial = self.trial(hp)
+        self._executions[_key(hp)] += 1
         feed = keras_engine.Feed(trial, self._protocol, self._corpus.train)
         patience = keras.callbacks.EarlyStopping(
             "validation", mode="min", patience=self._protocol.patience
@@ -133,3 +150,8 @@ class VariantHyperModel(keras_tuner.HyperModel):
         options = {"epochs": self._protocol.max_epochs, "shuffle": False, **kwargs}
         dataset = replicas.replicate(feed.dataset(), model.distribute_strategy)
         return model.fit(dataset, *args, callbacks=[*own, *callbacks], **options)
+
+
+def _key(hp: keras_tuner.HyperParameters) -> str:
+    """The values as text, also a tuner's own: Hyperband's epochs, for example."""
+    return json.dumps(hp.values, sort_keys=True, default=str)

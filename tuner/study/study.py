@@ -217,6 +217,8 @@ class Study:
         self, event: Event, variants: Mapping[str, VariantStudy], observer: Observer
     ) -> None:
         """Records what has ended and calls the observer."""
+        if isinstance(event, TrialResult) and (reason := event.result.not_finite):
+            event = Failure(event.trial, reason, event.result.engine)
         match event:
             case Started(trial):
                 observer.start(trial)

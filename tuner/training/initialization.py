@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tuner.tasks.task import Task
 from tuner.training import random_streams
-from tuner.training.protocol import Problem, Trial
+from tuner.training.protocol import Protocol, Trial
 from tuner.training.trial_state import Weights
 from zoo.registry import switches
 
@@ -15,7 +16,9 @@ from zoo.registry import switches
 _BIAS = 2
 
 
-def initial_weights(trial: Trial, shapes: Sequence[tuple[int, ...]], problem: Problem) -> Weights:
+def initial_weights(
+    trial: Trial, shapes: Sequence[tuple[int, ...]], task: Task, protocol: Protocol
+) -> Weights:
     """Draws a network's initial weights: N(0, std²) for every weight and bias.
 
     To the biases of the forget gate, where there is one, `Trial.forget_bias` is added.
@@ -24,15 +27,16 @@ def initial_weights(trial: Trial, shapes: Sequence[tuple[int, ...]], problem: Pr
         trial: seed and hyperparameters.
         shapes: of the weights, in the order of `keras.Model.get_weights()`: those of the cell, of a
             bidirectional network once more for the backward cell, kernel and bias of the output.
-        problem: its protocol has the standard deviation.
+        task: for its direction.
+        protocol: has the standard deviation.
 
     Returns:
         One float32 array a shape.
     """
-    weights = random_streams.initial_weights(trial.seed, shapes, problem.protocol.weight_std)
+    weights = random_streams.initial_weights(trial.seed, shapes, protocol.weight_std)
     variant = switches(trial.variant)
     if trial.forget_bias and variant is not None and "f" in variant.gates:
-        directions = 2 if problem.task.bidirectional else 1
+        directions = 2 if task.bidirectional else 1
         cell = (len(shapes) - 2) // directions
         start = variant.gates.index("f") * trial.units
         for direction in range(directions):

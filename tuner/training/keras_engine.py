@@ -153,7 +153,7 @@ class _Run:
             task, trial.variant, trial.units, protocol.weight_std
         )
         shapes = [tuple(weight.shape) for weight in model.weights]
-        model.set_weights(initial_weights(trial, shapes, problem))
+        model.set_weights(initial_weights(trial, shapes, task, protocol))
         network.compile_network(model, task, trial, protocol.optimizer)
         model.optimizer.build(model.trainable_variables)
         self._scorer = network.Scorer(model, task)

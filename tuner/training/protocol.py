@@ -172,7 +172,7 @@ class Metrics:
         parameters: trainable weights.
         engine: which engine trained it.
         test_grouped: test score after classes are merged into `tuner.tasks.task.Task.groups`;
-            None for tasks without.
+            None for tasks without, and where no frame of the test set counts.
     """
 
     best_epoch: int
@@ -184,6 +184,24 @@ class Metrics:
     parameters: int
     engine: str
     test_grouped: float | None = None
+
+    @property
+    def not_finite(self) -> str:
+        """Which score is not finite, so that the trial has failed; empty if none.
+
+        Divergence leaves the scores of an epoch before; but the untrained network's may not be
+        finite either, or those of the best epoch on the test set.
+        """
+        scores = {
+            "validation": (self.validation.mean, self.validation.sequence_mean),
+            "test": (self.test.mean, self.test.sequence_mean),
+            "grouped test": (self.test_grouped or 0.0,),
+        }
+        for name, numbers in scores.items():
+            for number in numbers:
+                if not np.isfinite(number):
+                    return f"the {name} score at epoch {self.best_epoch} is {number}"
+        return ""
 
 
 @dataclasses.dataclass(frozen=True)

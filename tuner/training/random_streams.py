@@ -41,6 +41,17 @@ def design(seed: int, task: str, variant: str) -> np.random.Generator:
     return _generator("design", seed, task, variant)
 
 
+def trial_seed(seed: int, values: str, execution: int) -> int:
+    """Draws the seed of a trial that somebody else's search proposes.
+
+    Args:
+        seed: of the search.
+        values: the hyperparameters as text.
+        execution: how often they have been tried before.
+    """
+    return int(_seeds("trial", seed, values, execution).generate_state(1, np.uint64)[0])
+
+
 def initial_weights(
     seed: int, shapes: Sequence[tuple[int, ...]], std: float
 ) -> tuple[np.ndarray, ...]:

@@ -11,6 +11,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class TrialState:
             score: its validation score.
             weights: its weights.
         """
-        return cls(0, score, weights, [Epoch(0, None, score.mean)])
+        return cls(0, score, weights, [Epoch(0, None, score.mean)], diverged=not score.finite)
 
     @property
     def epoch(self) -> int:
@@ -101,7 +102,8 @@ class TrialState:
         Args:
             trial: which trial.
             test: test score of the best weights.
-            test_grouped: their test score over the task's groups of classes, if it has some.
+            test_grouped: their test score over the task's groups of classes, if it has some; NaN if
+                no frame counts.
             engine: which engine trained it.
         """
         return TrialResult(
@@ -115,7 +117,7 @@ class TrialState:
                 seconds=self.seconds,
                 parameters=sum(weight.size for weight in self.best_weights),
                 engine=engine,
-                test_grouped=test_grouped,
+                test_grouped=None if test_grouped is None or isnan(test_grouped) else test_grouped,
             ),
             weights=self.best_weights,
         )

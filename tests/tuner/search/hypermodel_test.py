@@ -1,14 +1,17 @@
 """The study's model under KerasTuner's own tuners."""
 
+import gc
 import pathlib
+from typing import Any
 
+import keras
 import keras_tuner
 import numpy as np
 import pytest
 
 from tests.tuner.tiny import SPACE, TinyTask
 from tuner.search.hypermodel import OBJECTIVE, VariantHyperModel
-from tuner.training import keras_engine, network, random_streams
+from tuner.training import keras_engine, network
 from tuner.training.protocol import Problem, Protocol, Trial
 
 TASK = TinyTask()
@@ -21,14 +24,17 @@ def make(variant: str = "V", max_epochs: int = 2) -> VariantHyperModel:
     )
 
 
-@pytest.mark.parametrize(
+TUNERS = pytest.mark.parametrize(
     ("tuner_class", "options"),
     [
         (keras_tuner.RandomSearch, {"max_trials": 3}),
-        (keras_tuner.BayesianOptimization, {"max_trials": 4, "num_initial_points": 2}),
+        (keras_tuner.BayesianOptimization, {"max_trials": 3, "num_initial_points": 2}),
         (keras_tuner.Hyperband, {"max_epochs": 3, "factor": 3, "hyperband_iterations": 1}),
     ],
 )
+
+
+@TUNERS
 def test_stock_tuners_search_it(tmp_path: pathlib.Path, tuner_class: type, options: dict) -> None:
     tuner = tuner_class(
         make("CIFG"),
@@ -50,6 +56,76 @@ def test_stock_tuners_search_it(tmp_path: pathlib.Path, tuner_class: type, optio
     assert measured == pytest.approx(trials[0].score, rel=1e-5)
 
 
+class Fed(Exception):
+    """A trial would be trained now."""
+
+    def __init__(self, trial: Trial) -> None:
+        super().__init__(trial)
+        self.trial = trial
+
+
+@pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def feed(trial: Trial, *_: object) -> None:
+        raise Fed(trial)
+
+    monkeypatch.setattr(keras_engine, "Feed", feed)
+    # KerasTuner does it before every trial, and it takes most of the time.
+    monkeypatch.setattr(gc, "collect", lambda: 0)
+
+
+class Untrained(VariantHyperModel):
+    """Scores a network by its initial weights and the seed of its noise, and trains nothing."""
+
+    def fit(self, hp: Any, model: Any, *args: Any, **options: Any) -> float:
+        with pytest.raises(Fed) as caught:
+            super().fit(hp, model)
+        score = float(abs(np.sum(model.get_weights()[0]))) + caught.value.trial.seed % 1000
+        for callback in options.get("callbacks", ()):
+            callback.set_model(model)
+            callback.on_epoch_end(options.get("initial_epoch", 0), {"validation": score})
+        return score
+
+
+@TUNERS
+@pytest.mark.usefixtures("untrained")
+def test_stock_tuners_find_the_same_again(
+    tmp_path: pathlib.Path, tuner_class: type, options: dict
+) -> None:
+    found = []
+    for attempt in ("first", "second"):
+        # As if it were another process.
+        keras.utils.set_random_seed(len(attempt))
+        tuner = tuner_class(
+            Untrained(TASK, "CIFG", CORPUS, space=SPACE),
+            objective=OBJECTIVE,
+            directory=str(tmp_path / attempt),
+            seed=3,
+            **options,
+        )
+        tuner.search(verbose=0)
+        trials = tuner.oracle.get_best_trials(10)
+        found.append([(trial.hyperparameters.values, trial.score) for trial in trials])
+    assert found[0] == found[1] and len(found[0]) >= 3
+
+
+@pytest.mark.usefixtures("untrained")
+def test_executions_of_a_trial_differ_and_come_again() -> None:
+    """As `executions_per_trial` of KerasTuner builds and fits them, one after the other."""
+
+    def executions(seed: int) -> list[float]:
+        hypermodel = Untrained(TASK, "V", CORPUS, space=SPACE, seed=seed)
+        hyperparameters = keras_tuner.HyperParameters()
+        # The tuner's first look at the space counts for nothing.
+        hypermodel.build(hyperparameters)
+        return [
+            hypermodel.fit(hyperparameters, hypermodel.build(hyperparameters)) for _ in range(2)
+        ]
+
+    first, again, other = executions(1), executions(1), executions(2)
+    assert first == again and len({*first, *other}) == 4
+
+
 def test_diverging_trials_are_no_failures(tmp_path: pathlib.Path) -> None:
     # KerasTuner gives up after three trials in a row without a number.
     space = SPACE.with_ranges(
@@ -65,7 +141,7 @@ def test_diverging_trials_are_no_failures(tmp_path: pathlib.Path) -> None:
 
 
 def test_an_epoch_is_that_of_the_engine(tmp_path: pathlib.Path) -> None:
-    """Same order, noise, loss and optimizer: equal weights stay equal."""
+    """Same initial weights, order, noise, loss and optimizer."""
     del tmp_path
     hypermodel = make(max_epochs=1)
     hyperparameters = keras_tuner.HyperParameters()
@@ -76,11 +152,9 @@ def test_an_epoch_is_that_of_the_engine(tmp_path: pathlib.Path) -> None:
         "noise_std": 0.2,
     }
     model = hypermodel.build(hyperparameters)
-    trial = Trial(
-        0, "V", {"units": 4, "learning_rate": 0.01, "momentum": 0.5, "noise_std": 0.2}, seed=1
-    )
-    shapes = [tuple(weight.shape) for weight in model.weights]
-    model.set_weights(random_streams.initial_weights(trial.seed, shapes, 0.1))
+    values = {"units": 4, "learning_rate": 0.01, "momentum": 0.5, "noise_std": 0.2}
+    trial = hypermodel.trial(hyperparameters)
+    assert trial == Trial(0, "V", values, trial.seed)
     history = hypermodel.fit(hyperparameters, model, verbose=0)
     problem = Problem(TASK, CORPUS, Protocol(max_epochs=1))
     (outcome,) = keras_engine.Trainer(problem).train([trial])

@@ -70,6 +70,34 @@ def test_divergence_ends_a_trial_and_keeps_its_finite_best(loss: float, value: f
     assert len(state.curve) == 2
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_network_that_starts_without_a_finite_score_stops_at_once(value: float) -> None:
+    state = follow([value], Protocol())
+    assert state.diverged and state.should_stop(Protocol())
+    assert "validation score at epoch 0" in state.result(TRIAL, score(1.0), None, "").result.not_finite
+
+
+@pytest.mark.parametrize(
+    ("test", "grouped", "expected"),
+    [
+        (score(1.0), None, ""),
+        (score(1.0), 0.0, ""),
+        # No frame of the test set counts: there is no such score.
+        (score(1.0), np.nan, ""),
+        (score(1.0), np.inf, "the grouped test score at epoch 1 is inf"),
+        (Score(np.nan, 1.0), None, "the test score at epoch 1 is nan"),
+        (Score(1.0, -np.inf), 5.0, "the test score at epoch 1 is -inf"),
+    ],
+)
+def test_a_result_says_which_score_is_not_finite(
+    test: Score, grouped: float | None, expected: str
+) -> None:
+    result = follow([9.0, 7.0], Protocol()).result(TRIAL, test, grouped, "native").result
+    assert result.not_finite == expected
+    if not expected:
+        assert result.test_grouped in (None, 0.0)
+
+
 def test_a_checkpoint_comes_back_whole(tmp_path: pathlib.Path) -> None:
     state = follow([9.0, 7.0, 8.0], Protocol())
     state.seconds = 12.5

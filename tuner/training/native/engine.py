@@ -48,7 +48,7 @@ class _Network:
         frames = max(int(split.lengths.max()) for split in splits)
         labels = max(len(target) for split in splits for target in split.targets)
         self._workspace = memory.allocate(self.shape, frames, labels)
-        self.weights = initial_weights(trial, self.sizes, problem)
+        self.weights = initial_weights(trial, self.sizes, task, problem.protocol)
         self._velocities = memory.empty(self.shape)
 
     @property
