@@ -10,11 +10,11 @@ import dataclasses
 import difflib
 import functools
 import importlib
-import operator
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from common import import_path
 from zoo import pretrained
 from zoo.variants import VARIANTS, Variant
 
@@ -179,28 +179,15 @@ def _find_path(path: str) -> str:
 
 def _load(path: str) -> type:
     """Imports a class."""
-    module, _, name = path.partition(":")
-
-    def refuse(reason: str) -> ValueError:
-        return ValueError(
-            f"Received an unknown variant, expected package.module:CellClass, got {path!r}: "
-            f"{' '.join(reason.split())}."
-        )
-
     try:
-        found = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name and f"{module}.".startswith(f"{error.name}."):
-            raise refuse(f"there is no module {error.name}") from error
-        raise refuse(f"importing {module} failed: {error}") from error
-    except Exception as error:
-        raise refuse(f"importing {module} failed: {type(error).__name__}: {error}") from error
-    try:
-        cell = operator.attrgetter(name)(found)
-    except AttributeError as error:
-        raise refuse(f"module {module} has no {name}") from error
-    if not isinstance(cell, type):
-        raise refuse(f"{name} is not a class")
+        cell = import_path.find(path)
+        if not isinstance(cell, type):
+            raise ValueError(f"{path.partition(':')[2]} is not a class")
+    except ValueError as error:
+        raise ValueError(
+            "Received an unknown variant, expected package.module:CellClass, "
+            f"got {path!r}: {error}."
+        ) from error
     return cell
 
 

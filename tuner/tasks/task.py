@@ -5,13 +5,13 @@ from __future__ import annotations
 import abc
 import dataclasses
 import difflib
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from common.errors import InputError
+from common import import_path
+from common.errors import InputError, one_line, reason
 from tuner.tasks.heads import HEADS
 from tuner.tasks.sequences import Sequences
 
@@ -186,19 +186,26 @@ def find_task(name: str) -> Task:
         88
     """
     path = _TASKS.get(name, name)
-    module_name, separator, class_name = path.partition(":")
-    if not separator:
+    if ":" not in path:
         near = difflib.get_close_matches(name, _TASKS, n=1, cutoff=0.0)
         raise InputError(
             f"--task: expected one of {', '.join(_TASKS)} or package.module:TaskClass. "
-            f"Received: {name!r} (did you mean {near[0]!r}?)"
+            f"Received: {one_line(name)!r} (did you mean {near[0]!r}?)"
         )
     try:
-        task_class = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"--task: cannot import {path!r}: {error}") from error
-    if not (isinstance(task_class, type) and issubclass(task_class, Task)):
+        found: Any = import_path.find(path)
+        if not (isinstance(found, type) and issubclass(found, Task)):
+            raise ValueError("it is not a subclass of tuner.tasks.task.Task")
+        return _make(found)
+    except ValueError as error:
         raise InputError(
-            f"--task: expected a subclass of tuner.tasks.task.Task. Received: {path!r}"
-        )
-    return task_class()
+            f"--task: expected package.module:TaskClass. Received: {path!r}: {error}"
+        ) from error
+
+
+def _make(task_class: type[Task]) -> Task:
+    try:
+        return task_class()
+    except Exception as error:
+        # It is a user's.
+        raise ValueError(f"making it failed: {type(error).__name__}: {reason(error)}") from error

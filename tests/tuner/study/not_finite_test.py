@@ -36,8 +36,8 @@ class Huge(TinySpeech):
     def load(self, data: str) -> Corpus:
         corpus = super().load(data)
         split = getattr(corpus, self.split)
-        inputs = tuple(np.full_like(each, 3e38) for each in split.inputs)
-        return dataclasses.replace(corpus, **{self.split: dataclasses.replace(split, inputs=inputs)})
+        huge = tuple(np.full_like(each, 3e38) for each in split.inputs)
+        return dataclasses.replace(corpus, **{self.split: dataclasses.replace(split, inputs=huge)})
 
 
 class HugeValidation(Huge):

@@ -74,7 +74,8 @@ def test_divergence_ends_a_trial_and_keeps_its_finite_best(loss: float, value: f
 def test_a_network_that_starts_without_a_finite_score_stops_at_once(value: float) -> None:
     state = follow([value], Protocol())
     assert state.diverged and state.should_stop(Protocol())
-    assert "validation score at epoch 0" in state.result(TRIAL, score(1.0), None, "").result.not_finite
+    result = state.result(TRIAL, score(1.0), None, "native").result
+    assert "the validation score at epoch 0" in result.not_finite
 
 
 @pytest.mark.parametrize(

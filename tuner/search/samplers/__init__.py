@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from typing import Protocol as Interface
+
+from common import import_path
 
 if TYPE_CHECKING:
     from tuner.search.space import Space
@@ -73,7 +74,5 @@ def make(name: str, problem: SearchProblem) -> Sampler:
         name: a name of `SAMPLERS`.
         problem: what it searches.
     """
-    module, _, class_name = SAMPLERS[name].partition(":")
-    found: Any = getattr(importlib.import_module(module), class_name)
-    sampler: Sampler = found(problem)
+    sampler: Sampler = import_path.find(SAMPLERS[name])(problem)
     return sampler
