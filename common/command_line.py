@@ -16,6 +16,19 @@ from absl import app, flags, logging
 
 from common.errors import InputError, one_line
 
+_KERAS_LIMITS = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
+"""Variables by which Keras ends any training early."""
+
+
+def _set_keras() -> None:
+    """Chooses TensorFlow for Keras, whatever a machine's users have chosen for their own work.
+
+    The variable counts more than their `keras.json`; it is to be set before anything imports Keras.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    for name in _KERAS_LIMITS:
+        os.environ.pop(name, None)
+
 
 def start_tensorflow() -> None:
     """Imports TensorFlow without its start-up messages.
@@ -92,6 +105,7 @@ def run(main: Callable[[], int]) -> None:
     def guarded(_: list[str]) -> int:
         # TensorFlow logs every file that it writes.
         logging.set_verbosity(logging.WARNING)
+        _set_keras()
         try:
             return main()
         except InputError as error:

@@ -66,7 +66,14 @@ _OPTIMIZER = flags.DEFINE_enum(
     list(OPTIMIZERS),
     "; ".join(f"{each.name}: {each.meaning}" for each in OPTIMIZERS.values()) + ".",
 )
-_SEED = flags.DEFINE_integer("seed", 1, "Seed of designs, weights, order and noise.", lower_bound=0)
+_SEED = flags.DEFINE_integer(
+    "seed",
+    1,
+    "Seed of designs, weights, order and noise.",
+    lower_bound=0,
+    # The table of trials has 64 bits for it.
+    upper_bound=2**64 - 1,
+)
 _STUDY_DIR = flags.DEFINE_string(
     "study_dir", None, "Directory of the study [studies/TASK; studies/TASK-quick]."
 )
@@ -94,6 +101,9 @@ _STRATEGY = flags.DEFINE_enum(
 _TPU = flags.DEFINE_string("tpu", "", "Name or address of the TPU [TPU_NAME, or local].")
 _MODEL_BASE_PATH = flags.DEFINE_string(
     "model_base_path", None, "Where to export the best model [STUDY_DIR/export]."
+)
+_RETRY_FAILED = flags.DEFINE_bool(
+    "retry_failed", False, "Train failed trials again, for example on a machine with more memory."
 )
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the plan and stop.")
 
@@ -294,7 +304,9 @@ def _lead(
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with Progress(config, seconds) as progress:
-            Study(directory, config, command).run(pool, progress, engine)
+            Study(directory, config, command).run(
+                pool, progress, engine, retry_failed=_RETRY_FAILED.value
+            )
     except KeyboardInterrupt:
         print(f"\nstopped; nothing finished is lost. To go on: {command}", file=sys.stderr)
         return 130

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import textwrap
@@ -18,10 +19,14 @@ command_line.run(main)
 """
 
 
-def run(body: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(body: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     code = COMMAND.format(body=textwrap.indent(body, "    ").strip())
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments], text=True, capture_output=True, check=False
+        [sys.executable, "-c", code, *arguments],
+        text=True,
+        capture_output=True,
+        check=False,
+        env={**os.environ, **variables},
     )
 
 
@@ -41,6 +46,16 @@ def test_the_status_is_the_commands() -> None:
 def test_a_persons_error_is_one_line_and_status_2(body: str, line: str) -> None:
     done = run(body)
     assert (done.returncode, done.stderr) == (2, f"error: {line}\n")
+
+
+def test_what_a_machine_has_chosen_for_keras_does_not_count() -> None:
+    done = run(
+        "import os; print({name: value for name, value in os.environ.items() if 'KERAS' in name})",
+        KERAS_BACKEND="jax",
+        KERAS_MAX_EPOCHS="1",
+        KERAS_MAX_STEPS_PER_EPOCH="1",
+    )
+    assert done.stdout == "{'KERAS_BACKEND': 'tensorflow'}\n"
 
 
 def test_a_mistake_of_ours_keeps_its_traceback() -> None:

@@ -141,12 +141,13 @@ def study(
     on_event: Callable[[Event], None],
     command: tuple[str, ...] | None = None,
     engine: Engine = FAKE,
+    workers: int = 2,
 ) -> None:
-    """Trains some trials on two workers."""
+    """Trains some trials."""
     task = TinyTask()
     queue = Queue(
         Assignment(dataclasses.replace(TRIAL, index=index), engine, folder / f"{index}.npz")
         for index in range(trials)
     )
-    pool = WorkerPool(2, command) if command else WorkerPool(2)
+    pool = WorkerPool(workers, command) if command else WorkerPool(workers)
     pool.run(Problem(task, task.load("a"), Protocol(max_epochs=3)), queue, on_event)

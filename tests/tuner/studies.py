@@ -58,9 +58,10 @@ def run(
     pool: Pool = HERE,
     engine: str = "keras",
     observer: Silence | None = None,
+    **options: bool,
 ) -> Silence:
     observer = observer or Silence()
-    Study(directory, config).run(pool, observer, engine)
+    Study(directory, config).run(pool, observer, engine, **options)
     return observer
 
 

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import pickle
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import Pipe, connection
+from multiprocessing import connection
 from typing import Any, BinaryIO
 from typing import Protocol as Interface
 
 from common.errors import InputError
-from common.machine import single_threaded_environment
 from tuner.parallel import corpus_file
 from tuner.parallel.messages import (
     Assignment,
     EpochEnd,
     Event,
-    Pause,
-    Setup,
     WorkerDied,
     WorkerError,
     WorkerReady,
 )
 from tuner.parallel.worker import run_trials
+from tuner.parallel.worker_process import Job, WorkerProcess
 from tuner.training.engines import Engine, Trainer
 from tuner.training.protocol import Failure, Problem, Trial, TrialResult
 
@@ -37,10 +31,6 @@ MAX_DEATHS = 3
 A trial that has come to a new epoch in between starts counting again: a machine that kills a worker
 now and then only delays a trial.
 """
-
-_TERMINATE_TIMEOUT_SECONDS = 10.0
-_TAIL_LINES = 3
-_TAIL_BYTES = 2**14
 
 Accept = Callable[[Trial, Engine], bool]
 
@@ -104,111 +94,6 @@ def assignments(queue: TrialQueue) -> Iterator[Assignment]:
         yield assignment
 
 
-@dataclasses.dataclass
-class _Job:
-    """An assignment underway: the furthest epoch of its trial, and its worker's deaths since."""
-
-    assignment: Assignment
-    epoch: int = 0
-    deaths: int = 0
-
-
-class _Worker:
-    """A worker process as the parent sees it."""
-
-    def __init__(
-        self, command: Sequence[str], problem: Problem, engine: Engine, corpus: BinaryIO
-    ) -> None:
-        self.engine = engine
-        self.capacity = engine.capacity()
-        self.jobs: dict[Trial, _Job] = {}
-        self.ready = False
-        self._paused = False
-        self.channel, theirs = Pipe()
-        # Nothing that is printed in a worker disturbs the view of the study's progress.
-        self._output = tempfile.TemporaryFile()
-        with theirs:
-            descriptors = (theirs.fileno(), corpus.fileno())
-            self.process = subprocess.Popen(
-                [*command, *map(str, descriptors)],
-                stdin=subprocess.DEVNULL,
-                stdout=self._output,
-                stderr=subprocess.STDOUT,
-                env=single_threaded_environment(engine.keras_backend),
-                pass_fds=descriptors,
-            )
-        self.send(Setup(engine, problem.task, problem.protocol, problem.cells))
-
-    def assign(self, job: _Job) -> None:
-        """Sends a job."""
-        self.jobs[job.assignment.trial] = job
-        self._paused = False
-        self.send(job.assignment)
-
-    def pause(self) -> None:
-        """Tells the engine not to wait for more trials."""
-        if not self._paused:
-            self._paused = True
-            self.send(Pause())
-
-    def accepts(self, trial: Trial, engine: Engine) -> bool:
-        """Whether the engine, if it has room, can train a trial beside those that it has."""
-        if engine.name != self.engine.name:
-            return False
-        others = list(self.jobs.values())
-        if not others:
-            return True
-        # A trial whose worker has died is trained alone: it may be the cause.
-        alone = any(job.deaths for job in others)
-        return not alone and engine.group(trial) == engine.group(others[0].assignment.trial)
-
-    def send(self, message: Any) -> None:
-        """Sends a message, unless the worker has died, which the next `receive` notices."""
-        try:
-            self.channel.send_bytes(pickle.dumps(message))
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-
-    def receive(self) -> Any:
-        """Takes the next message; None if the worker has died."""
-        try:
-            return self.channel.recv()
-        except (EOFError, OSError):
-            return None
-
-    def terminate(self) -> None:
-        """Tells the process to end."""
-        self.channel.close()
-        self.process.terminate()
-
-    def join(self) -> str:
-        """Waits for the end of the process and says how it ended."""
-        try:
-            status = self.process.wait(_TERMINATE_TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            status = self.process.wait()
-        self.channel.close()
-        with self._output as output:
-            size = output.seek(0, os.SEEK_END)
-            output.seek(max(0, size - _TAIL_BYTES))
-            lines = output.read().decode(errors="replace").split("\n")
-        tail = [line.strip() for line in lines if line.strip()][-_TAIL_LINES:]
-        return _describe_end(status) + (f"; its last output: {' | '.join(tail)}" if tail else "")
-
-
-def _describe_end(status: int) -> str:
-    if status >= 0:
-        return f"its process ended with status {status}"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        # A real-time signal has no name.
-        name = f"signal {-status}"
-    hint = " (as when memory runs out)" if -status == signal.SIGKILL else ""
-    return f"its process was killed by {name}{hint}"
-
-
 @dataclasses.dataclass(frozen=True)
 class WorkerPool:
     """Trains trials in worker processes, each with one engine.
@@ -258,10 +143,11 @@ class _Run:
         self._corpus = corpus
         self._queue = queue
         self._on_event = on_event
-        self._workers: list[_Worker] = []
+        self._workers: list[WorkerProcess] = []
         # Jobs whose worker has died.
-        self._retries: list[_Job] = []
-        self._startup_failures = 0
+        self._retries: list[Job] = []
+        # Most processes at a time; fewer than asked for if more cannot be started.
+        self._limit = pool.workers
 
     def run(self) -> None:
         """Works until nothing is left to do.
@@ -294,25 +180,25 @@ class _Run:
             if not worker.jobs and self._queue.exhausted and not self._retries:
                 self._end(worker)
         while (job := self._next(None)) is not None:
-            if len(self._workers) == self._pool.workers:
+            if len(self._workers) >= self._limit:
                 # Its engine has nothing to do at the moment.
                 self._end(next(worker for worker in self._workers if not worker.jobs))
             engine = job.assignment.engine
-            worker = _Worker(self._pool.command, self._problem, engine, self._corpus)
+            worker = WorkerProcess(self._pool.command, self._problem, engine, self._corpus)
             self._workers.append(worker)
             worker.assign(job)
             self._fill(worker)
 
-    def _fill(self, worker: _Worker) -> None:
+    def _fill(self, worker: WorkerProcess) -> None:
         while (job := self._next(worker)) is not None:
             worker.assign(job)
         if worker.jobs and len(worker.jobs) < worker.capacity:
             worker.pause()
 
-    def _next(self, worker: _Worker | None) -> _Job | None:
+    def _next(self, worker: WorkerProcess | None) -> Job | None:
         """Takes a job for a worker, or for one that is to be spawned; first those of dead ones."""
         if worker is None:
-            if sum(bool(other.jobs) for other in self._workers) == self._pool.workers:
+            if sum(bool(other.jobs) for other in self._workers) >= self._limit:
                 return None
         elif len(worker.jobs) == worker.capacity:
             return None
@@ -323,19 +209,21 @@ class _Run:
                     self._retries.remove(job)
                     return job
         assignment = self._queue.take(accept)
-        return None if assignment is None else _Job(assignment)
+        return None if assignment is None else Job(assignment)
 
-    def _end(self, worker: _Worker) -> None:
+    def _end(self, worker: WorkerProcess) -> None:
         self._workers.remove(worker)
         worker.terminate()
         worker.join()
 
-    def _handle(self, worker: _Worker, message: Any) -> None:
+    def _handle(self, worker: WorkerProcess, message: Any) -> None:
         match message:
             case None:
                 self._respawn(worker)
             case WorkerReady():
-                self._startup_failures, worker.ready = 0, True
+                worker.ready = True
+                for job in worker.jobs.values():
+                    job.starts = 0
             case WorkerError(error):
                 raise error
             case TrialResult(trial):
@@ -350,14 +238,12 @@ class _Run:
                         job.epoch, job.deaths = message.epoch, 0
                 self._on_event(message)
 
-    def _respawn(self, worker: _Worker) -> None:
+    def _respawn(self, worker: WorkerProcess) -> None:
         """Lets other workers go on with the trials of one that has died."""
         self._workers.remove(worker)
         reason = worker.join()
         if not worker.ready:
-            self._startup_failures += 1
-            if self._startup_failures == MAX_DEATHS:
-                raise ChildProcessError(f"no worker can be started: {reason}")
+            self._count_start(worker, reason)
         failed = []
         for job in worker.jobs.values():
             job.deaths += worker.ready
@@ -369,6 +255,23 @@ class _Run:
         self._dispatch()
         for assignment in failed:
             self._on_event(Failure(assignment.trial, reason, assignment.engine.name))
+
+    def _count_start(self, worker: WorkerProcess, reason: str) -> None:
+        """Counts a worker that was never ready, each in a row of its own.
+
+        Memory, for example, may suffice for some workers only: others of the engine go on with what
+        this one should have trained.
+
+        Raises:
+            ChildProcessError: if workers of the engine keep dying, and there is no other.
+        """
+        for job in worker.jobs.values():
+            job.starts += 1
+        if max((job.starts for job in worker.jobs.values()), default=0) < MAX_DEATHS:
+            return
+        if not any(other.engine == worker.engine for other in self._workers):
+            raise ChildProcessError(f"no worker can be started: {reason}")
+        self._limit = len(self._workers)
 
 
 def parse_workers(text: str) -> int | None:

@@ -162,7 +162,14 @@ class Study:
         self._config = config
         self._command = command
 
-    def run(self, pool: Pool, observer: Observer, engine: str = "auto") -> None:
+    def run(
+        self,
+        pool: Pool,
+        observer: Observer,
+        engine: str = "auto",
+        *,
+        retry_failed: bool = False,
+    ) -> None:
         """Does all trials that have not ended.
 
         The trials of all variants are underway together. A finished one is on disk before anybody
@@ -172,6 +179,7 @@ class Study:
             pool: trains the trials; it need not be that of an earlier run of the study.
             observer: is called with the progress.
             engine: a name of `tuner.training.engines.ENGINES`, or `auto`.
+            retry_failed: whether to train failed trials again; the ledger gets a further line.
 
         Raises:
             InputError: if another process runs the study, it was begun with another protocol,
@@ -194,7 +202,9 @@ class Study:
                 ),
             )
             variants = {
-                variant: VariantStudy(self.directory, config, variant, sampler)
+                variant: VariantStudy(
+                    self.directory, config, variant, sampler, retry_failed=retry_failed
+                )
                 for variant in config.variants
             }
             self._check_others()

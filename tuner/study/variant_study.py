@@ -25,7 +25,13 @@ class VariantStudy:
     """
 
     def __init__(
-        self, directory: Path, config: StudyConfig, variant: str, sampler: Sampler
+        self,
+        directory: Path,
+        config: StudyConfig,
+        variant: str,
+        sampler: Sampler,
+        *,
+        retry_failed: bool = False,
     ) -> None:
         """Restores what is done from the ledger.
 
@@ -34,6 +40,7 @@ class VariantStudy:
             config: what the study shall do.
             variant: code of the variant.
             sampler: proposes trials; one that looks at no results does so now.
+            retry_failed: whether failed trials count as not ended.
 
         Raises:
             InputError: if a file is damaged, or the trials are not those of this search.
@@ -44,9 +51,12 @@ class VariantStudy:
         self._ledger = Ledger(directory / "trials" / f"{variant}.jsonl")
         self._ledger.repair()
         self.trials = self._restore_design(config, sampler)
-        self.records = list(self._ledger.records())
-        self._ledger.check(self.records, self.trials)
-        max_trials = max([config.trials, *(record.trial.index + 1 for record in self.records)])
+        ended = self._ledger.records()
+        self._ledger.check(ended, self.trials)
+        self.records = [
+            record for record in ended if not (retry_failed and isinstance(record, Failure))
+        ]
+        max_trials = max([config.trials, *(record.trial.index + 1 for record in ended)])
         self._tuner = StudyTuner(
             VariantHyperModel(
                 config.problem.task,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -46,11 +47,13 @@ class HugeValidation(Huge):
     split = "validation"
 
 
-def study(directory: pathlib.Path, task: Any, trainer: Any = Trainer) -> Silence:
+def study(
+    directory: pathlib.Path, task: Any, trainer: Any = Trainer, **options: bool
+) -> Silence:
     """Two trials; what is not finite passes through no input activation."""
     problem = Problem(task, task.load("a"), tiny.PROTOCOL)
     config = dataclasses.replace(tiny.config(("NIAF",), trials=2), problem=problem)
-    return run(directory, config, InProcess(trainer), "native")
+    return run(directory, config, InProcess(trainer), "native", **options)
 
 
 class Sometimes(Trainer):
@@ -88,3 +91,24 @@ def test_huge_inputs_end_no_study(tmp_path: pathlib.Path, task: Huge) -> None:
     assert observer.failed and len(observer.failed) + len(observer.finished) == 2
     for failure in observer.failed:
         assert f"the {task.split} score at epoch" in failure.reason
+
+
+def test_a_failed_trial_is_trained_again_if_that_is_asked_for(tmp_path: pathlib.Path) -> None:
+    study(tmp_path / "whole", TinySpeech())
+    directory = tmp_path / "failed"
+    ledger = directory / "trials" / "NIAF.jsonl"
+    for options in ({}, {"retry_failed": True}):
+        observer = study(directory, TinySpeech(), Sometimes, **options)
+        assert [failure.trial.index for failure in observer.failed] == [1]
+    before = ledger.read_text()
+
+    observer = study(directory, TinySpeech(), retry_failed=True)
+    assert [record.trial.index for record in observer.finished] == [1]
+    # What was stays; what comes later counts, also for the analysis and KerasTuner.
+    assert ledger.read_text().startswith(before)
+    assert lines(directory)["NIAF"][-1] == lines(tmp_path / "whole")["NIAF"][1]
+    found = records.load(directory)
+    assert (found.finished, found.all_failures, found.planned) == (2, [], {"NIAF": 2})
+    trial = json.loads((directory / "keras_tuner" / "NIAF" / "trial_1" / "trial.json").read_text())
+    assert trial["status"] == "COMPLETED"
+    assert study(directory, TinySpeech(), retry_failed=True).started == []
