@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tuner.parallel.pool import Pool
     from tuner.search.space import Space
     from tuner.study.presets import Preset, StudyConfig
-    from tuner.tasks.task import Task
+    from tuner.tasks.task import Corpus, Task
     from tuner.training.engines import Engine
     from tuner.training.protocol import Problem, Protocol, Trial
 
@@ -141,6 +141,18 @@ def _protocol(preset: Preset) -> Protocol:
 def _study_directory(task: Task) -> Path:
     suffix = "" if _PRESET.value == "paper" else f"-{_PRESET.value}"
     return Path(_STUDY_DIR.value or Path("studies") / f"{task.name}{suffix}")
+
+
+def _load(task: Task, directory: Path) -> Corpus:
+    """Loads the data; with `auto` a study goes on with those that it was begun with."""
+    from serving.sources import STUDY
+    from tuner.study import facts
+    from tuner.tasks.task import DatasetInfo, load_begun, load_corpus
+
+    if _DATA.value == "auto" and task.choices and (directory / STUDY).exists():
+        begun = DatasetInfo(**facts.load(directory / STUDY)["data"])
+        return load_begun(task, begun)
+    return load_corpus(task, _DATA.value)
 
 
 def _engine(strategy: str) -> str:
@@ -262,13 +274,14 @@ def main() -> int:
 
     from tuner.search.ranges import parse_flag
     from tuner.study.presets import StudyConfig, find_preset
-    from tuner.tasks.task import find_task, load_corpus
+    from tuner.tasks.task import find_task
     from tuner.training.protocol import Problem
 
     task = find_task(_TASK.value)
     preset = find_preset(_PRESET.value, task)
     space: Space = parse_flag(_SPACE.value, preset.space)
-    corpus = load_corpus(task, _DATA.value)
+    directory = _study_directory(task)
+    corpus = _load(task, directory)
     print(f"data: {corpus.dataset}")
     config = StudyConfig(
         Problem(task, corpus, _protocol(preset), cells),
@@ -278,7 +291,6 @@ def main() -> int:
         _SEED.value,
         _SAMPLER.value,
     )
-    directory = _study_directory(task)
     chosen = _choose(config, name)
     workers = asked or max(engine.workers() for engine in chosen.values())
     _print_plan(config, chosen, workers, directory)
@@ -316,8 +328,13 @@ def _lead(
     from tuner.analysis.trials import records
     from zoo.registry import switches
 
-    page = report.write([records.load(directory)], directory / "report")
-    print(f"report: {page}")
+    study = records.load(directory)
+    print(f"report: {report.write([study], directory / 'report')}")
+    if not study.finished:
+        raise InputError(
+            f"{directory}: expected a finished trial, whose model to export. Received: "
+            f"{len(study.all_failures)} failed trials; the report says why"
+        )
     best = sources.find_best(directory)
     if switches(best.name) is None:
         print(

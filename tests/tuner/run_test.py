@@ -47,6 +47,8 @@ def test_help_is_quick_and_says_what_the_command_does(module: str) -> None:
         (["--task=no.such.module:Task"], "no.such.module"),
         (["--task=tests.tuner.tiny_task:np"], "Task"),
         (["--seed=-1"], "seed"),
+        ([f"--seed={2**64}"], "seed"),
+        (["--task=.a:B"], "--task: expected package.module:TaskClass"),
         (["--space=units=20"], "--space: units: expected LOW:HIGH"),
         (["--space=unit=20:30"], "--space: expected NAME=LOW:HIGH"),
         (["--space=momentum=0:1"], "--space: momentum: expected HIGH below 1"),

@@ -89,6 +89,8 @@ class Task(abc.ABC):
         groups: for head `softmax`, the coarser class that each class belongs to, -1 for a class
             whose frames do not count; then trials also get the test score of the coarser classes.
             Empty if there are none.
+        choices: values of `data` that `auto` chooses from by what is at hand; empty if it always
+            gives the same.
         quick_learning_rates: the range of a quick study, in which few epochs suffice to learn
             something. The loss is a sum, so longer sequences need lower rates.
     """
@@ -101,6 +103,7 @@ class Task(abc.ABC):
     metric: Metric
     labels: tuple[str, ...] = ()
     groups: tuple[int, ...] = ()
+    choices: tuple[str, ...] = ()
     quick_learning_rates: tuple[float, float] = (2e-3, 1e-2)
 
     @abc.abstractmethod
@@ -114,6 +117,30 @@ class Task(abc.ABC):
             InputError: if the data cannot be used; one line names the file and what is wrong with
                 it.
         """
+
+
+def load_begun(task: Task, begun: DatasetInfo) -> Corpus:
+    """Loads the data that a study was begun with, by `auto`, if they are at hand; else what is.
+
+    Args:
+        task: whose data.
+        begun: the study's.
+
+    Raises:
+        InputError: as for `load_corpus`.
+    """
+    corpus = load_corpus(task, "auto")
+    for choice in task.choices:
+        if corpus.dataset.sha256 == begun.sha256:
+            return corpus
+        try:
+            other = load_corpus(task, choice)
+        except InputError:
+            # Not at hand here; the study will say which data it wants.
+            continue
+        if other.dataset.sha256 == begun.sha256:
+            return other
+    return corpus
 
 
 def load_corpus(task: Task, data: str) -> Corpus:

@@ -42,10 +42,9 @@ def find(data: str) -> tuple[PianoRolls, DatasetInfo]:
         data: one of
             `canonical`: the published JSB Chorales, out of the cache or downloaded;
             `music21`: their music21 edition, out of the cache or built;
-            `auto`: `canonical` if it is there within seconds, else `music21`;
+            `auto`: `canonical` if it is there within seconds, else `music21`; a study goes on with
+            the data it began with, whatever is there later;
             a path: a file `.mat`, `.pickle`, `.pkl`, `.json`, `.npz`, or a folder of MIDI files.
-            With the path of a file in the cache a study goes on with the data it began with,
-            whatever `auto` finds later.
 
     Returns:
         The rolls, and what they are. Name and hash of known data are the same however they were

@@ -31,6 +31,7 @@ class MusicTask(Task):
     head = "bernoulli"
     bidirectional = False
     metric = Metric("NLL", "nats per frame")
+    choices = ("canonical", "music21")
 
     def load(self, data: str) -> Corpus:
         """Loads piano rolls.

@@ -13,7 +13,7 @@ from common.errors import InputError
 from tuner.tasks.music import datasets, music21_chorales, sources
 from tuner.tasks.music.formats import write_npz
 from tuner.tasks.music.task import MusicTask
-from tuner.tasks.task import find_task
+from tuner.tasks.task import DatasetInfo, find_task, load_begun
 
 # The tests replace the address.
 PUBLISHED = sources.CANONICAL
@@ -105,6 +105,24 @@ def test_study_begun_without_a_network_goes_on_with_the_kept_file(
     assert (by_name.name, by_name.sha256) == (begun.name, begun.sha256)
     assert str(cache_folder / sources.MUSIC21_FILE) in begun.detail
     assert "fetched" not in by_name.detail
+
+
+def test_auto_gives_a_study_the_data_that_it_was_begun_with(
+    built, tiny, cache_folder, music_data
+):
+    task = MusicTask()
+    offline = task.load("auto").dataset
+    shutil.copyfile(music_data / "JSB_Chorales.mat", cache_folder / "JSB_Chorales.mat")
+    online = task.load("auto").dataset
+    assert (offline.sha256, online.sha256) == (tiny.sha256(), JSB)
+
+    for begun in (offline, online):
+        assert load_begun(task, begun).dataset.sha256 == begun.sha256
+    # Data that nobody has: the study will say so.
+    assert load_begun(task, DatasetInfo("other", "0" * 64, "")).dataset == online
+    (cache_folder / "JSB_Chorales.mat").unlink()
+    assert load_begun(task, online).dataset.sha256 == offline.sha256
+    assert load_begun(task, offline).dataset.sha256 == offline.sha256
 
 
 def test_canonical_without_a_network_says_what_to_do():
