@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import stat
 import warnings
 from collections.abc import Callable
@@ -38,6 +39,22 @@ def read_content(path: Path, data: str, largest: int) -> bytes:
     if not content:
         raise DataError(path, f"expected {data}. Received: an empty file")
     return content
+
+
+def text_of(content: bytes, encoding: str = "latin-1") -> str:
+    r"""Decodes text. Byte order marks, which editors put in, are no part of it.
+
+    Args:
+        content: of a file.
+        encoding: what it has if nothing in it says otherwise; what cannot be decoded is replaced.
+
+    Example:
+        >>> text_of(b"\xef\xbb\xbfone\n"), text_of("one\n".encode("utf-16"))
+        ('one\n', 'one\n')
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", "replace").replace("\ufeff", "")
+    return content.replace(codecs.BOM_UTF8, b"").decode(encoding, "replace")
 
 
 def parse(source: str, content: bytes, kind: str, reader: Callable[[str, bytes], _Data]) -> _Data:

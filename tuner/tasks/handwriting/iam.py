@@ -15,6 +15,7 @@ import numpy as np
 from common.command_line import log
 from common.errors import DataError, RecordingError, reason
 from common.media.ink import read_strokes
+from tuner.tasks.files import text_of
 from tuner.tasks.handwriting.lines import Collector, Lines
 
 NAME = "IAM-OnDB"
@@ -50,8 +51,9 @@ def read_iam(folder: Path) -> tuple[Lines, str]:
     """Reads the lines of the boards that the four lists name.
 
     The sets v and t validate together, f tests. A line whose files are missing or damaged, or that
-    cannot be learned from, is counted in `Lines.skipped`. Board z01-000z, which has ink but no
-    text, is in none of the lists.
+    cannot be learned from, is counted in `Lines.skipped`; so is a board with empty lines between
+    its texts, if the numbers of its ink do not say whether they count. Board z01-000z, which has
+    ink but no text, is in none of the lists.
 
     Source: Liwicki and Bunke, *IAM-OnDB: an on-line English sentence database acquired from
         handwritten text on a whiteboard* (ICDAR 2005); Greff et al. (2015), section IV.A.
@@ -90,7 +92,7 @@ def _read_sets(part: Path) -> dict[str, str]:
     for name, split in _SPLITS.items():
         if name not in lists:
             raise DataError(part, f"expected the lists {', '.join(SETS)}. Received: no {name}")
-        for board in lists[name].decode("latin-1").split():
+        for board in text_of(lists[name]).split():
             if board in split_of:
                 raise DataError(
                     part, f"expected each board in one list. Received: {board} twice"
@@ -100,16 +102,17 @@ def _read_sets(part: Path) -> dict[str, str]:
 
 
 def _read_texts(part: Path, boards: Collection[str]) -> dict[str, list[str]]:
-    """Reads the lines of each board: those that are not empty after `CSR:`."""
+    """Reads the lines of each board: those after `CSR:`, from the first with text to the last."""
 
     def wanted(name: str) -> bool:
         return name.endswith(".txt") and name.removesuffix(".txt") in boards
 
     texts = {}
     for name, content in files_in(part, wanted):
-        written = content.decode("latin-1").partition("CSR:")[2]
-        lines = (line.strip() for line in written.splitlines())
-        texts[name.removesuffix(".txt")] = [line for line in lines if line]
+        written = text_of(content).partition("CSR:")[2].strip()
+        # Not `splitlines`: what else it takes for the end of a line would shift all after it.
+        lines = re.split(r"\r\n|\r|\n", written)
+        texts[name.removesuffix(".txt")] = [line.strip() for line in lines] if written else []
     return texts
 
 
@@ -137,6 +140,14 @@ def _add_board(
 ) -> None:
     if not texts and not strokes:
         collector.skipped["boards without files"] += 1
+    if "" in texts:
+        # Only the number of the last ink says whether an empty line counts.
+        most, written = max(strokes, default=0), [text for text in texts if text]
+        if most == len(written):
+            texts = written
+        elif most != len(texts):
+            collector.skipped["boards with empty lines between their texts"] += 1
+            return
     for number in sorted({*range(1, len(texts) + 1), *strokes}):
         line = strokes.get(number, [])
         if line is None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Mapping
 
 import numpy as np
 
 from common.cache import RemoteFile
-from common.errors import DataError, reason
+from common.errors import DataError, InputError, reason
 from common.media.inkml import PAUSE_SECONDS, POINT_SECONDS
+from tuner.tasks.files import text_of
 from tuner.tasks.handwriting.lines import ALPHABET, Collector, Lines
 from tuner.tasks.handwriting.synthetic import draw_text
 
@@ -39,6 +39,9 @@ _VALIDATION = 10
 _HEADER = re.compile(
     r"WORD (?P<character>\S) (?P<set>trn|tst)_(?P<writer>(?P<place>\w+?)_W\d+)-\d+"
 )
+
+# Tablets are some ten thousand units wide.
+_LARGEST = 1e6
 
 # The tablet at Valencia had the finer grid.
 _UNITS = {"UPV": 1.52}
@@ -104,9 +107,11 @@ def _text(source: str, content: bytes) -> str:
                         f"expected at most {LARGEST_FILE:,} bytes in {FILE}. Received: {size:,}",
                     )
                 content = archive.read(names[0])
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        except InputError:
+            raise
+        except Exception as error:  # Of damaged archives zipfile raises almost anything.
             raise DataError(source, f"expected a .zip file. Received: {reason(error)}") from error
-    return content.decode("utf-8", errors="replace")
+    return text_of(content, "utf-8")
 
 
 def _read_letters(text: str, collector: Collector) -> dict[tuple[str, str], _Hand]:
@@ -118,7 +123,7 @@ def _read_letters(text: str, collector: Collector) -> dict[tuple[str, str], _Han
             continue
         try:
             letter = _strokes(entry, _UNITS.get(header["place"], 1.0))
-        except ValueError:
+        except (ValueError, OverflowError):
             collector.skipped["damaged letters"] += 1
             continue
         hand = hands.setdefault((header["set"], header["writer"]), {})
@@ -128,12 +133,12 @@ def _read_letters(text: str, collector: Collector) -> dict[tuple[str, str], _Han
 
 def _strokes(entry: str, unit: float) -> _Letter:
     """Reads the lines `POINTS n # x y x y ...` of a letter; ValueError if they are damaged."""
-    count = re.search(r"^\s*NUMSTROKES (\d+)", entry, re.MULTILINE)
+    count = re.search(r"^[ \t]*NUMSTROKES (\d+)", entry, re.MULTILINE)
     strokes = []
-    for line in re.findall(r"^\s*POINTS (.*)$", entry, re.MULTILINE):
+    for line in re.findall(r"^[ \t]*POINTS (.*)$", entry, re.MULTILINE):
         points, _, numbers = line.partition("#")
         stroke = np.array(numbers.split(), np.float64).reshape(int(points), 2)
-        if not len(stroke) or not np.all(np.isfinite(stroke)):
+        if not len(stroke) or not np.all(np.abs(stroke) <= _LARGEST):
             raise ValueError("expected points")
         strokes.append(stroke / unit)
     if count is None or not strokes or len(strokes) != int(count[1]):

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from common.errors import RecordingError
+from tuner.tasks.files import text_of
 from tuner.tasks.speech.phones import INDEX, PHONES, SILENCE
 
 FRAME_LENGTH, FRAME_STEP = 400, 160
 """Samples of a frame and from a frame to the next: 25 ms every 10 ms."""
 
 _BLOCK = math.gcd(FRAME_LENGTH, FRAME_STEP)
+
+_MOST_OVERLAP = 16
+"""Samples, 1 ms."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,36 +32,56 @@ class Segment:
     phone: str
 
 
-def read(path: str | Path) -> tuple[Segment, ...]:
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """What a file says.
+
+    Attributes:
+        segments: in order and without overlap; gaps are possible.
+        mended: labels that were left out or cut, by what was odd about them.
+    """
+
+    segments: tuple[Segment, ...]
+    mended: Mapping[str, int]
+
+
+def read(path: str | Path) -> Labels:
     """Reads a file of lines `start end phone`, in samples at 16 kHz.
 
-    Args:
-        path: the file; empty lines and the case of phones do not matter.
+    A label that is empty in time is left out. One that begins up to a millisecond before the one
+    before it ends, as rounding leaves it, begins where that ends.
 
-    Returns:
-        The segments, in order and without overlap; gaps are possible.
+    Args:
+        path: the file; empty lines, byte order marks and the case of phones do not matter.
 
     Raises:
         RecordingError: if there is no label, or a line is not of this form, has an unknown phone,
-            is empty in time or begins before the line before it ends.
+            ends before it begins or overlaps the line before it by more.
         OSError: if it cannot be read.
     """
     segments: list[Segment] = []
-    lines = Path(path).read_text("latin1").splitlines()
+    mended: collections.Counter[str] = collections.Counter()
+    lines = text_of(Path(path).read_bytes()).splitlines()
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         segment = _segment(number, line.split())
-        end = segments[-1].end if segments else 0
-        if segment.start < end:
+        last = segments[-1] if segments else Segment(0, 0, SILENCE)
+        if segment.start < max(last.end - _MOST_OVERLAP, last.start):
             raise RecordingError(
                 "overlapping labels",
-                f"line {number}: expected a start from {end} on. Received: {segment.start}",
+                f"line {number}: expected a start from {last.end} on. Received: {segment.start}",
             )
-        segments.append(segment)
+        if segment.start < last.end:
+            mended["overlapping labels"] += 1
+            segment = dataclasses.replace(segment, start=last.end)
+        elif segment.start == segment.end:
+            mended["labels of no length"] += 1
+        if segment.start < segment.end:
+            segments.append(segment)
     if not segments:
         raise RecordingError("no labels", "expected lines start end phone. Received: none")
-    return tuple(segments)
+    return Labels(tuple(segments), mended)
 
 
 def _segment(number: int, words: list[str]) -> Segment:
@@ -67,10 +92,10 @@ def _segment(number: int, words: list[str]) -> Segment:
             f"line {number}: expected start end phone. Received: {' '.join(words)[:60]!r}",
         )
     segment = Segment(int(words[0]), int(words[1]), words[2].lower())
-    if segment.end <= segment.start:
+    if segment.end < segment.start:
         raise RecordingError(
             "damaged labels",
-            f"line {number}: expected an end after the start {segment.start}. "
+            f"line {number}: expected an end from {segment.start} on. "
             f"Received: {segment.end}",
         )
     if segment.phone not in INDEX:

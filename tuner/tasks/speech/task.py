@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from common.command_line import log
-from common.errors import DataError, InputError, one_line
+from common.errors import DataError, InputError, counted, one_line
 from tuner.tasks.features import corpus_of
 from tuner.tasks.speech import features, timit, utterances
 from tuner.tasks.speech.features import FEATURES
@@ -103,6 +103,8 @@ def _dataset(folder: Path, tree: Tree, speech: Speech) -> DatasetInfo:
             f"expected usable utterances for {', '.join(SPLITS)}. "
             f"Received: {counts}; left out: {', '.join(skipped)}",
         )
+    if speech.mended:
+        log(f"{folder}: mended: {counted(speech.mended)}")
     frames = [sum(one.frames for one in speech.splits[split]) for split in SPLITS]
     size = (
         f"train + validation + test are {' + '.join(f'{count:,}' for count in counts.values())} "
@@ -112,6 +114,8 @@ def _dataset(folder: Path, tree: Tree, speech: Speech) -> DatasetInfo:
     parts = [tree.detail, size, f"read from {folder}"]
     if tree.missing:
         parts.insert(2, f"there are only {tree.missing}")
+    if speech.mended:
+        parts.insert(2, f"mended: {counted(speech.mended)}")
     if skipped:
         parts.insert(2, f"left out: {', '.join(skipped)}")
     name = tree.name if complete else _INCOMPLETE

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from common.errors import DataError, one_line, reason
+from tuner.tasks.files import text_of
 
 SPLITS = ("train", "validation", "test")
 
@@ -225,7 +226,7 @@ def _own_lists(root: Path) -> dict[str, frozenset[str]] | None:
     lists = {}
     for split, path in paths.items():
         try:
-            lists[split] = frozenset(path.read_text("latin1").lower().split())
+            lists[split] = frozenset(text_of(path.read_bytes()).lower().split())
         except OSError as error:
             problem = f"expected a list of speakers. Received: {reason(error)}"
             raise DataError(path, problem) from error
@@ -239,7 +240,7 @@ def _own_lists(root: Path) -> dict[str, frozenset[str]] | None:
 def _own_edition(root: Path) -> tuple[str, str]:
     """Name and detail of data with lists of its own."""
     try:
-        lines = (root / OWN_EDITION).read_text("utf-8", "replace").splitlines()
+        lines = text_of((root / OWN_EDITION).read_bytes(), "utf-8").splitlines()
     except OSError:
         lines = []
     name, detail, *_ = (*map(one_line, lines), "", "")

@@ -11,7 +11,7 @@ from common.errors import InputError, RecordingError, reason
 from common.media import audio
 from common.media.audio import Samples
 from tuner.tasks.speech import labels
-from tuner.tasks.speech.labels import FRAME_LENGTH, Segment, frames_of
+from tuner.tasks.speech.labels import FRAME_LENGTH, Labels, Segment, frames_of
 from tuner.tasks.speech.timit import Recording, Tree
 
 _MOST_BEYOND = 1_600
@@ -27,12 +27,14 @@ class Utterance:
         name: lower case.
         samples: int16 `[samples]` at 16 kHz, one frame at least.
         segments: in the order of time.
+        mended: see `Labels`.
     """
 
     speaker: str
     name: str
     samples: Samples
     segments: tuple[Segment, ...]
+    mended: Mapping[str, int]
 
     @property
     def frames(self) -> int:
@@ -53,6 +55,14 @@ class Speech:
     splits: Mapping[str, tuple[Utterance, ...]]
     skipped: Mapping[str, int]
     examples: Mapping[str, str]
+
+    @property
+    def mended(self) -> Mapping[str, int]:
+        """Labels of all utterances that were left out or cut, see `Labels`."""
+        mended: collections.Counter[str] = collections.Counter()
+        for utterance in self.utterances:
+            mended.update(utterance.mended)
+        return mended
 
     @property
     def utterances(self) -> tuple[Utterance, ...]:
@@ -102,8 +112,8 @@ def read(recording: Recording) -> Utterance:
             or there is not one frame.
         InputError: if a package that is needed to read the audio is not installed.
     """
-    samples, segments = _read_audio(recording), _read_labels(recording)
-    end = segments[-1].end
+    samples, read_labels = _read_audio(recording), _read_labels(recording)
+    end = read_labels.segments[-1].end
     if end > len(samples) + _MOST_BEYOND:
         raise RecordingError(
             "labels past the end",
@@ -114,10 +124,10 @@ def read(recording: Recording) -> Utterance:
         raise RecordingError("too short", f"expected {FRAME_LENGTH} samples. Received: {end}")
     cut = tuple(
         dataclasses.replace(segment, end=min(segment.end, end))
-        for segment in segments
+        for segment in read_labels.segments
         if segment.start < end
     )
-    return Utterance(recording.speaker, recording.name, samples[:end], cut)
+    return Utterance(recording.speaker, recording.name, samples[:end], cut, read_labels.mended)
 
 
 def _read_audio(recording: Recording) -> Samples:
@@ -137,7 +147,7 @@ def _read_audio(recording: Recording) -> Samples:
     raise problem
 
 
-def _read_labels(recording: Recording) -> tuple[Segment, ...]:
+def _read_labels(recording: Recording) -> Labels:
     if not recording.labels:
         raise RecordingError("no labels", "expected a .PHN file beside the audio. Received: none")
     path = recording.labels[0]

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import gzip
-import io
-import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -148,6 +145,96 @@ def test_damaged_stroke_files(tmp_path: Path, content: bytes) -> None:
     assert read(tmp_path, files).skipped == {"lines with a damaged stroke file": 1}
 
 
+THREE = ["one line", "another", "the third"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "ink", "expected", "skipped"),
+    [
+        # Ink and texts in the order of their numbers.
+        (THREE, [1, 2, 3], dict(zip((1, 2, 3), THREE, strict=True)), {}),
+        # The ink has no number for the empty line.
+        (["one line", "", "another", "", "", "the third"], [1, 2, 3],
+         dict(zip((1, 2, 3), THREE, strict=True)), {}),
+        # It has one.
+        (["one line", "", "the third"], [1, 2, 3], {1: "one line", 3: "the third"},
+         {"lines without text": 1}),
+        (["one line", "", "the third"], [1, 3], {1: "one line", 3: "the third"},
+         {"lines without ink": 1}),
+        # Nobody can tell.
+        (["one line", "", "", "the third"], [1, 2, 3], {},
+         {"boards with empty lines between their texts": 1}),
+        (["one line", "", "the third"], [1], {},
+         {"boards with empty lines between their texts": 1}),
+        (["one line", "", "the third"], [], {},
+         {"boards with empty lines between their texts": 1}),
+        # Around the texts they do not matter.
+        (["", "", *THREE, "", " "], [1, 2, 3], dict(zip((1, 2, 3), THREE, strict=True)), {}),
+        # What Python takes for the end of a line too is none.
+        (["one line", "wait\x85 what", "the third"], [1, 2, 3], {1: "one line", 3: "the third"},
+         {"lines with characters outside the alphabet": 1}),
+        (["one line", "x\x0cy", "the third"], [1, 2, 3], {1: "one line", 3: "the third"},
+         {"lines with characters outside the alphabet": 1}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_text_is_that_of_its_ink(
+    tmp_path: Path, lines: list[str], ink: list[int], expected: Mapping[int, str],
+    skipped: Mapping[str, int], end: str,
+) -> None:  # fmt: skip
+    files = {
+        name: content for name, content in layouts.iam_files().items() if "a01-000u" not in name
+    }
+    files[TEXT] = layouts.transcription(lines).replace(b"\n", end.encode())
+    for number in ink:
+        files[layouts.stroke_path("a01-000u", number)] = layouts.stroke_file(
+            layouts.strokes_of("a01-000u", number)
+        )
+    found = read(tmp_path, files)
+    points = {
+        text: np.concatenate(layouts.strokes_of("a01-000u", number))
+        for number, text in expected.items()
+    }
+    assert [line.text for line in found.train[: len(points)]] == list(points)
+    for line in found.train[: len(points)]:
+        drawn = points[line.text]
+        np.testing.assert_allclose(line.points[:, :3], drawn - drawn[0], atol=1e-6)
+    assert len(found.train) == len(points) + 4
+    assert found.skipped == skipped
+
+
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"])
+@pytest.mark.parametrize("place", ["beginning", "texts", "second text", "end"])
+def test_byte_order_marks_shift_nothing(tmp_path: Path, mark: bytes, place: str) -> None:
+    right = iam.read_iam(_written(tmp_path / "right", layouts.iam_files()))[0]
+    files = layouts.iam_files()
+    behind = {"beginning": b"OCR:", "texts": b"A MOVE", "second text": b"stop Mr"}.get(place)
+    index = len(files[TEXT]) if behind is None else files[TEXT].rindex(behind)
+    files[TEXT] = files[TEXT][:index] + mark + files[TEXT][index:]
+    files["task1/trainset.txt"] = mark + files["task1/trainset.txt"]
+    assert iam.read_iam(_written(tmp_path / "marked", files))[0].sha256() == right.sha256()
+
+
+def test_texts_and_lists_in_two_bytes_a_character_are_read(tmp_path: Path) -> None:
+    right = iam.read_iam(_written(tmp_path / "right", layouts.iam_files()))[0]
+    files = {
+        name: content if name.startswith("line") else content.decode("latin-1").encode("utf-16")
+        for name, content in layouts.iam_files().items()
+    }
+    assert iam.read_iam(_written(tmp_path / "wide", files))[0].sha256() == right.sha256()
+
+
+def _written(folder: Path, files: Mapping[str, bytes]) -> Path:
+    layouts.write_unpacked(folder, files)
+    return folder
+
+
+def test_a_web_page_in_the_place_of_ink_costs_a_line(tmp_path: Path) -> None:
+    files = layouts.iam_files()
+    files[STROKES] = b"<!DOCTYPE html><html>Sign in</html>"
+    assert read(tmp_path, files).skipped == {"lines with a damaged stroke file": 1}
+
+
 def test_missing_files_are_counted(tmp_path: Path) -> None:
     files = layouts.iam_files()
     del files[layouts.stroke_path("a01-000u", 1)]
@@ -227,80 +314,3 @@ def test_no_usable_lines_is_refused(tmp_path: Path) -> None:
     layouts.write_unpacked(tmp_path, files)
     with pytest.raises(InputError, match=r"usable lines for train.*Received: \(0, 0, 0\)"):
         sources.find(str(tmp_path))
-
-
-def archive_of(members: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as tar:
-        for member, data in members:
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return content.getvalue()
-
-
-def test_archives_write_nothing_and_follow_no_links(tmp_path: Path) -> None:
-    layouts.write_archives(tmp_path / "iam", layouts.iam_files())
-    link = tarfile.TarInfo("lineStrokes/a01/a01-000/a01-000u-01.xml")
-    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-    content = archive_of(
-        [
-            (link, b""),
-            (tarfile.TarInfo("../../a01-000u-02.xml"), layouts.stroke_file(ink(4, 6, 5.0))),
-            (tarfile.TarInfo("/c03-001a-01.xml"), layouts.stroke_file(ink(4, 6, 5.0))),
-        ]
-    )
-    (tmp_path / "iam" / "lineStrokes-all.tar.gz").write_bytes(gzip.compress(content))
-    before = sorted(tmp_path.rglob("*"))
-    lines, _ = iam.read_iam(tmp_path / "iam")
-    assert sorted(tmp_path.rglob("*")) == before
-    assert texts(lines.train) == ["stop Mr. Gaitskell"]
-    assert lines.skipped["lines without ink"] == 9
-
-
-DAMAGES: dict[str, Callable[[bytes], bytes]] = {
-    "truncated": lambda content: content[: len(content) // 2],
-    "garbage": lambda content: b"nothing of the kind" * 100,
-    "changed": lambda content: content[:900] + b"other" + content[905:],
-    "empty": lambda content: b"",
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_archives_are_refused_in_one_line(tmp_path: Path, damage: str) -> None:
-    layouts.write_archives(tmp_path, layouts.iam_files())
-    path = tmp_path / "lineStrokes-all.tar.gz"
-    path.write_bytes(DAMAGES[damage](path.read_bytes()))
-    with pytest.raises(InputError) as caught:
-        iam.read_iam(tmp_path)
-    assert "lineStrokes-all.tar.gz: expected a tar archive" in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("bound", "limit"), [("LARGEST_UNPACKED", 20_000), ("LARGEST_MEMBER", 50), ("MOST_MEMBERS", 3)]
-)
-def test_archives_are_bounded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, limit: int
-) -> None:
-    layouts.write_archives(tmp_path, layouts.iam_files())
-    monkeypatch.setattr(iam, bound, limit)
-    with pytest.raises(InputError, match=r"expected a tar archive.*more than"):
-        iam.read_iam(tmp_path)
-
-
-def test_a_bomb_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    layouts.write_archives(tmp_path, layouts.iam_files())
-    bomb = tarfile.TarInfo("anything")
-    content = gzip.compress(archive_of([(bomb, bytes(2**26))]))
-    assert len(content) < 2**17
-    (tmp_path / "lineStrokes-all.tar.gz").write_bytes(content)
-    monkeypatch.setattr(iam, "LARGEST_UNPACKED", 2**22)
-    with pytest.raises(InputError, match="unpacks to more than"):
-        iam.read_iam(tmp_path)
-
-
-def test_an_unpacked_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    layouts.write_unpacked(tmp_path, layouts.iam_files())
-    monkeypatch.setattr(iam, "LARGEST_MEMBER", 1000)
-    with pytest.raises(InputError, match="expected at most 1,000 bytes"):
-        iam.read_iam(tmp_path)

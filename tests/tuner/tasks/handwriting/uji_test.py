@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from common import cache
 from common.errors import DownloadError, InputError
+from tests.damage import read_damaged
 from tests.tuner.tasks.handwriting import layouts
 from tuner.tasks.handwriting import sources, uji
 
@@ -140,6 +142,45 @@ def test_other_files_are_refused_in_one_line(
     assert problem in str(caught.value)
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mark", ["utf-8-sig", "utf-16"])
+def test_byte_order_marks_cost_no_letter(content: bytes, mark: str) -> None:
+    content = content[content.index(b"WORD") : len(content) // 4]
+    right = uji.read_uji("uji", content)
+    marked = uji.read_uji("uji", content.decode().encode(mark))
+    assert (marked.sha256(), marked.skipped) == (right.sha256(), right.skipped)
+
+
+@pytest.mark.parametrize("damage", ["# 1e7 ", "# 1e308 ", "# -1e308 "])
+def test_letters_wider_than_a_tablet_are_counted(damage: str) -> None:
+    text = layouts.uji_text(WRITERS[-2:], CHARACTERS)
+    start = text.index("# ") + 2
+    text = text[: start - 2] + damage + text[text.index(" ", start) + 1 :]
+    assert uji.read_uji("uji", text.encode()).skipped == {"damaged letters": 1}
+
+
+def test_time_is_linear_in_the_length(content: bytes) -> None:
+    start = time.process_time()
+    uji.read_uji("uji", content[:20_000] + b"\n " * 100_000 + b"POINTS x")
+    assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize(
+    "files", [20, pytest.param(1_000, marks=pytest.mark.slow)], ids=["some", "many"]
+)
+@pytest.mark.parametrize("form", ["text", "zip"])
+def test_damaged_files_are_lines_or_refused(
+    monkeypatch: pytest.MonkeyPatch, form: str, files: int
+) -> None:
+    monkeypatch.setattr(uji, "LINES_A_WRITER", 1)
+    text = layouts.uji_text(WRITERS[-2:], CHARACTERS).encode()
+
+    def read(content: bytes) -> None:
+        lines = uji.read_uji("uji", content)
+        assert all(np.isfinite(line.points).all() for line in lines.train)
+
+    read_damaged(read, text if form == "text" else zipped(text), files=files)
 
 
 def test_a_zip_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,14 +144,20 @@ def test_nltks_sample_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [len(split) for split in (corpus.train, corpus.validation, corpus.test)] == [8, 2, 2]
 
 
-def test_own_speech_has_its_own_name(timit_folder: Path) -> None:
+def test_own_speech_has_its_own_name(
+    timit_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in ("dev", "test"):
         speaker = min(PATHS["validation" if name == "dev" else "test"])[0]
         (timit_folder / f"{name}_spk.list").write_text(speaker)
     (timit_folder / "edition.txt").write_text("own speech\nread by me")
+    first = timit_folder / "TRAIN/DR1/MDAC0/SI10.PHN"
+    first.write_bytes(b"\xef\xbb\xbf0 0 h#\n" + first.read_bytes())
     edition = SpeechTask().load(str(timit_folder)).dataset
     assert edition.name == "own speech"
     assert edition.detail.startswith("read by me; train + validation + test are 6 + 2 + 2 ")
+    assert "; mended: 1 labels of no length; read from " in edition.detail
+    assert _problems(capsys) == [f"{timit_folder}: mended: 1 labels of no length"]
 
 
 def test_a_split_of_bad_files_alone_is_refused(timit_folder: Path) -> None:

@@ -140,6 +140,16 @@ class TestOwnLists:
         assert found["validation"] == {("fxxx0", "si10"), ("fxxx0", "sx20")}
         assert found["test"] == PATHS["test"] | PATHS["validation"]
 
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+    def test_byte_order_marks_are_no_speakers(self, root: Path, encoding: str) -> None:
+        before = find(root)
+        for name in ("dev_spk.list", "test_spk.list"):
+            text = (root / name).read_text()
+            (root / name).write_bytes(text.replace("\n", "\r\n").encode(encoding))
+        (root / "edition.txt").write_bytes("own speech".encode(encoding))
+        after = find(root)
+        assert (after.name, after.splits) == ("own speech", before.splits)
+
     def test_may_have_a_name(self, root: Path) -> None:
         (root / "edition.txt").write_text("own speech\x07\nread by me\nthird line\n")
         tree = find(root)

@@ -114,6 +114,19 @@ def test_bad_utterances_are_left_out_and_counted(timit_folder: Path, kind: str) 
     assert speech.examples[kind].startswith(f"mdac0 si10: {kind}: ")
 
 
+def test_labels_that_are_mended_cost_no_utterance(timit_folder: Path) -> None:
+    right = _read(timit_folder)
+    assert right.mended == {}
+    for path in timit_folder.glob("TRAIN/*/MDAC0/S[IX]*.PHN"):
+        start, *_ = (lines := path.read_text().splitlines())[1].split()
+        lines.insert(1, f"{start} {start} q")
+        lines[2] = lines[2].replace(start, str(int(start) - 1), 1)
+        path.write_text("\n".join(lines))
+    mended = _read(timit_folder)
+    assert mended.mended == {"labels of no length": 2, "overlapping labels": 2}
+    assert (mended.sha256(), mended.skipped) == (right.sha256(), {})
+
+
 def test_random_changes_never_crash(timit_folder: Path) -> None:
     generator = np.random.default_rng(0)
     for path in [*timit_folder.rglob("S[IX]*.PHN"), *timit_folder.rglob("S[IX]*.WAV")]:
@@ -171,5 +184,5 @@ def _change_a_sample(folder: Path) -> None:
 
 def _change_a_label(folder: Path) -> None:
     path = folder / "TRAIN" / "DR1" / "MDAC0" / "SI10.PHN"
-    first, *rest = labels.read(path)
+    first, *rest = labels.read(path).segments
     labels.write(path, [Segment(first.start + 1, first.end, first.phone), *rest])

@@ -96,7 +96,7 @@ def test_nobody_says_what_somebody_else_says(small_corpus):
 
 def _utterances(folder: Path) -> list[tuple[np.ndarray, tuple[Segment, ...]]]:
     return [
-        (audio.read(str(path)).astype(float), labels.read(path.with_suffix(".PHN")))
+        (audio.read(str(path)).astype(float), labels.read(path.with_suffix(".PHN")).segments)
         for path in sorted(folder.rglob("*.WAV"))
     ]
 

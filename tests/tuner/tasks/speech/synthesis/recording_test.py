@@ -60,7 +60,7 @@ def test_what_is_written_is_what_was_recorded(tmp_path):
     result.write(tmp_path, "SX7")
 
     np.testing.assert_array_equal(audio.read(str(tmp_path / "SX7.WAV")), result.samples)
-    assert labels.read(tmp_path / "SX7.PHN") == result.segments
+    assert labels.read(tmp_path / "SX7.PHN").segments == result.segments
     text = (tmp_path / "SX7.TXT").read_text("ascii")
     assert text == f"0 {len(result.samples)} Uh.\n"
 
