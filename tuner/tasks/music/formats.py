@@ -105,10 +105,10 @@ def _read_matlab(source: str, content: bytes) -> PianoRolls:
 
 
 def _read_pickle(source: str, content: bytes) -> PianoRolls:
-    """Reads nested lists, see `from_pitch_lists`, whose numbers may be NumPy integers.
+    """Reads nested lists, see `from_pitch_lists`, whose numbers may be NumPy's.
 
     As Boulanger-Lewandowski et al. (2012) published them. A pickle is a program: any name in it
-    but those of NumPy integers is refused before it is imported.
+    but those of NumPy numbers is refused before it is imported.
     """
     for opcode, argument, _ in pickletools.genops(content):
         # The unpickler reserves memory for the largest memo number that a file names, so that a
@@ -126,10 +126,10 @@ class _StandIn:
 
 
 class _Dtype(_StandIn):
-    """Stands in for `numpy.dtype`: an integer type and, by its state, a byte order."""
+    """Stands in for `numpy.dtype`: a type of numbers and, by its state, a byte order."""
 
     def __init__(self, name: str, *_: Any) -> None:
-        if not re.fullmatch("[iu][1248]", name):
+        if not re.fullmatch("[iu][1248]|f[248]", name):
             raise pickle.UnpicklingError(f"a number of type {name[:20]!r}")
         self.numpy = np.dtype(name)
 
@@ -146,20 +146,20 @@ class _Bytes(_StandIn):
         return text.encode("latin1")
 
 
-class _Integer(_StandIn):
+class _Number(_StandIn):
     """Stands in for NumPy's constructor of a number."""
 
-    def __new__(cls, dtype: _Dtype, raw: Any) -> int:  # type: ignore[misc]
+    def __new__(cls, dtype: _Dtype, raw: Any) -> int | float:  # type: ignore[misc]
         # Python 2 wrote bytes as `str`, which arrives here as text decoded by latin1.
         content = raw.encode("latin1") if isinstance(raw, str) else raw
         (number,) = np.frombuffer(content, dtype.numpy).tolist()
-        return int(number)
+        return number  # type: ignore[no-any-return]
 
 
 _STAND_INS = {
     "numpy.dtype": _Dtype,
-    "numpy.core.multiarray.scalar": _Integer,
-    "numpy._core.multiarray.scalar": _Integer,
+    "numpy.core.multiarray.scalar": _Number,
+    "numpy._core.multiarray.scalar": _Number,
     "_codecs.encode": _Bytes,
 }
 
@@ -173,7 +173,7 @@ class _Unpickler(pickle.Unpickler):
         if f"{module}.{name}" not in _STAND_INS:
             raise DataError(
                 self._source,
-                "expected a pickle of lists and integers only; it was not executed. "
+                "expected a pickle of lists and numbers only; it was not executed. "
                 f"Received: a pickle that asks for {module[:60]}.{name[:60]}; {_CONVERT}",
             )
         return _STAND_INS[f"{module}.{name}"]

@@ -146,15 +146,15 @@ def from_pitch_lists(source: str, content: Any) -> PianoRolls:
     Args:
         source: the file, for the error text.
         content: a dictionary with `train`, `valid` and `test`; a split is a list (or tuple) of
-            sequences, a sequence of frames, a frame a list, tuple or set of MIDI pitches, integers
-            21..108. A pitch may come twice in a frame (two voices on one note); other keys are
-            ignored.
+            sequences, a sequence of frames, a frame a list, tuple or set of MIDI pitches, whole
+            numbers 21..108, also as floats. A pitch may come twice in a frame (two voices on one
+            note); a voice that rests is missing, or -1, 0, NaN or None. Other keys are ignored.
 
     Raises:
         DataError: if a part of it is something else; see `from_arrays`.
 
     Example:
-        >>> split = [[[60, 64], [62]]]
+        >>> split = [[[60, 64], [62.0, -1]]]
         >>> from_pitch_lists("x.json", {"train": split, "valid": split, "test": split}).counts
         ((1, 2), (1, 2), (1, 2))
     """
@@ -179,9 +179,7 @@ def from_pitch_lists(source: str, content: Any) -> PianoRolls:
     return from_arrays(source, splits)
 
 
-def _of_type(
-    source: str, where: str, value: Any, types: tuple[type, ...], expected: str
-) -> Any:
+def _of_type(source: str, where: str, value: Any, types: tuple[type, ...], expected: str) -> Any:
     if not isinstance(value, types):
         raise DataError(source, f"{where}expected {expected}. Received: {type(value).__name__}")
     return value
@@ -197,16 +195,29 @@ def _roll(source: str, where: str, frames: Sequence[Any]) -> Roll:
             raise DataError(source, f"{place}{expected}. Received: {len(chord):,}")
         for pitch in chord:
             # `type` and not `isinstance`: True is an int to Python, but no pitch.
-            is_integer = type(pitch) is int
-            if not is_integer or not LOWEST_PITCH <= pitch <= HIGHEST_PITCH:
-                received = type(pitch).__name__
-                if is_integer:
-                    # An integer of a file may have more digits than Python agrees to print.
-                    received = str(pitch) if abs(pitch) < 10**9 else "a huge number"
-                raise DataError(
-                    source,
-                    f"{place}expected MIDI pitches, integers {LOWEST_PITCH}..{HIGHEST_PITCH}. "
-                    f"Received: {received}",
-                )
-            roll[number, pitch - LOWEST_PITCH] = 1
+            if type(pitch) is int and LOWEST_PITCH <= pitch <= HIGHEST_PITCH:
+                roll[number, pitch - LOWEST_PITCH] = 1
+            elif not _rests(pitch):
+                roll[number, _pitch(source, place, pitch) - LOWEST_PITCH] = 1
     return roll
+
+
+def _rests(value: Any) -> bool:
+    """Whether this is what people write where a voice has no note."""
+    return value is None or (type(value) in (int, float) and (value != value or value in (-1, 0)))
+
+
+def _pitch(source: str, place: str, value: Any) -> int:
+    """Reads a pitch that may be a float without a fraction."""
+    number = int(value) if type(value) is float and value.is_integer() else value
+    if type(number) is int and LOWEST_PITCH <= number <= HIGHEST_PITCH:
+        return number
+    received = type(value).__name__
+    if type(value) in (int, float):
+        # An integer of a file may have more digits than Python agrees to print.
+        received = f"{value:.6g}" if abs(value) < 10**9 else "a huge number"
+    raise DataError(
+        source,
+        f"{place}expected MIDI pitches, integers {LOWEST_PITCH}..{HIGHEST_PITCH}. "
+        f"Received: {received}",
+    )

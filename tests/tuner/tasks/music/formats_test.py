@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import pickle
 import struct
@@ -161,6 +162,38 @@ def test_json_with_byte_order_mark_is_read(tiny, tiny_pitches):
     assert parse("x.json", content).sha256() == tiny.sha256()
 
 
+@pytest.mark.parametrize("rest", ["-1", "-1.0", "0", "0.0", "NaN", "null"])
+def test_voices_that_rest_and_floats_without_a_fraction_are_read(rest):
+    """As the editions in eighths and sixteenths of czhuang/JSB-Chorales-dataset have them."""
+    voices = (
+        f"[[72.0, 67, {rest}, 48], [{rest}, {rest}, {rest}, {rest}], [], [{rest}, 65.0, 6.0e1]]"
+    )
+    content = f'{{"test": [{voices}], "train": [{voices}, {voices}], "valid": [{voices}]}}'
+    rolls = parse("x.json", content.encode())
+    assert json.loads(b"".join(rolls.canonical_form())) == {
+        "train": [[[48, 67, 72], [], [], [60, 65]]] * 2,
+        "valid": [[[48, 67, 72], [], [], [60, 65]]],
+        "test": [[[48, 67, 72], [], [], [60, 65]]],
+    }
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_the_chorales_are_read_at_every_resolution(music_data, steps):
+    """A quarter note held for so many frames, in four voices, is the same music."""
+    published = read_file(music_data / "JSB_Chorales.mat").splits
+    some = {name: split[:12] for name, split in published.items()}
+    splits: dict[str, list[list[list[float]]]] = {}
+    for name, split in some.items():
+        splits[name] = []
+        for roll in split:
+            chords = [[*map(float, 21 + np.flatnonzero(frame)), *[math.nan] * 4] for frame in roll]
+            splits[name].append([chord[:4] for chord in chords for _ in range(steps)])
+    rolls = parse("x.json", json.dumps(splits).encode())
+    for name, split in some.items():
+        for ours, roll in zip(rolls.splits[name], split, strict=True):
+            np.testing.assert_array_equal(ours, np.repeat(roll, steps, axis=0))
+
+
 # --- .npz ---
 
 
@@ -248,6 +281,9 @@ def content_with(train):
     [
         pytest.param([(60, 64), (62,)], id="tuples"),
         pytest.param([[np.int64(60), np.dtype(">i4").type(64)], [np.uint8(62)]], id="integers"),
+        pytest.param(
+            [[np.float64(60), 64.0, np.float16("nan")], [np.float32(62), -1]], id="floats"
+        ),
     ],
 )
 def test_every_way_to_write_pitches_is_read(protocol, piece):
@@ -277,8 +313,12 @@ def test_numpy_integers_of_python_2_are_read(order, raw):
 @pytest.mark.parametrize(
     ("number", "received"),
     [
-        (np.float64(60), "damaged or other content (a number of type 'f8')"),
-        (60.0, "expected MIDI pitches, integers 21..108. Received: float"),
+        (
+            np.float64(60.5),
+            "train[0], frame 0: expected MIDI pitches, integers 21..108. Received: 60.5",
+        ),
+        (np.complex64(60), "damaged or other content (a number of type 'c8')"),
+        (np.True_, "damaged or other content (a number of type 'b1')"),
         (np.array([60]), "asks for numpy"),
         (np.str_("60"), "a number of type 'U2'"),
     ],
@@ -316,7 +356,7 @@ def test_a_pickle_that_wants_to_run_something_is_refused(tmp_path, protocol, att
         with pytest.raises(InputError) as caught:
             parse("folder/x.pickle", pickle.dumps(content, protocol=protocol))
 
-        assert "folder/x.pickle: expected a pickle of lists and integers only" in str(caught.value)
+        assert "folder/x.pickle: expected a pickle of lists and numbers only" in str(caught.value)
         assert "\n" not in str(caught.value)
         assert not target.exists() and not target.with_suffix(".npy").exists()
 
