@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -23,8 +24,23 @@ _UNFINISHED, _REPLACED = ".tmp-", ".old-"
 _ATTEMPTS, _PAUSE = 20, 0.05
 """How often, and after how many seconds, to remove again what a child has put into a folder."""
 
+_NAME = re.compile(r"[^/\0-\x1f\x7f-\x9f\ud800-\udfff]+")
+_LONGEST = 200
+"""Bytes of a name; file systems take 255, and something may be put before or after it."""
+
 _FULL = 2**20
 """A disk with fewer free bytes than these is full when something could not be written."""
+
+
+def is_name(name: str) -> bool:
+    r"""Whether a file or folder can be called so: whoever names one may not choose a place.
+
+    Example:
+        >>> [is_name(name) for name in ("sines", "Chöre, 1.", "", "..", "a/b", "two\nlines")]
+        [True, True, False, False, False, False]
+    """
+    fits = name not in (".", "..") and _NAME.fullmatch(name) is not None
+    return fits and len(name.encode()) <= _LONGEST
 
 
 def sync_folder(folder: Path) -> None:

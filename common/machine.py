@@ -28,11 +28,16 @@ def describe() -> str:
         'AMD EPYC-Milan Processor, 2 cores, 24 GiB, Linux'
     """
     parts = [_processor(), f"{os.cpu_count()} cores"]
-    # Windows has no such call.
-    if hasattr(os, "sysconf"):
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        parts.append(f"{memory / 2**30:.0f} GiB")
+    if size := memory():
+        parts.append(f"{size / 2**30:.0f} GiB")
     return ", ".join([*parts, platform.system()])
+
+
+def memory() -> int:
+    """The machine's memory in bytes; 0 where nobody says, as on Windows."""
+    if not hasattr(os, "sysconf"):
+        return 0
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _processor() -> str:

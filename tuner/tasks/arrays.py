@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from common import machine
 from common.errors import DataError, InputError, one_line
+from common.files import is_name
 from tuner.tasks import files, ragged_npz
 from tuner.tasks.heads import HEADS
 from tuner.tasks.ragged_npz import RaggedNpz
@@ -23,7 +25,7 @@ SPLITS = ("train", "validation", "test")
 _MOST_OUTPUTS = 2**16
 
 LARGEST = 2**33
-"""Bytes of a file, and of what it unpacks to."""
+"""Bytes of a file, and of what it unpacks to; half of the machine's memory if that is less."""
 
 _METRICS = {
     "bernoulli": Metric("NLL", "nats per frame"),
@@ -48,7 +50,8 @@ class ArraysTask(Task):
     default as many as the targets need), `labels`, strings: what the outputs are called, and
     `name`, a string.
 
-    Inputs are used as they are: bring them to about zero mean and unit variance.
+    The name becomes that of folders. Inputs are used as they are: bring them to about zero mean and
+    unit variance.
 
     Example:
         >>> import tempfile
@@ -77,28 +80,34 @@ class ArraysTask(Task):
                 "--data: expected the .npz file that --task=arrays shall learn. Received: 'auto'"
             )
         path = Path(os.path.expanduser(data))
-        content = files.read_content(path, "arrays", LARGEST)
+        content = files.read_content(path, "arrays", _largest())
         return files.parse(str(path), content, "an .npz", self._load)
 
     def _load(self, source: str, content: bytes) -> Corpus:
-        archive = ragged_npz.read(source, content, LARGEST)
+        archive = ragged_npz.read(source, content, _largest())
         # All of them are part of the hash.
         archive = RaggedNpz(source, dict(archive.arrays))
         self.head = str(_value(archive, "head", "U", "a string", ""))
         if self.head not in HEADS:
             raise DataError(
-                source, f"head: expected one of {', '.join(HEADS)}. Received: {self.head!r}"
+                source, f"head: expected one of {', '.join(HEADS)}. Received: {self.head!r:.40}"
             )
-        self.name = one_line(str(_value(archive, "name", "U", "a string", self.name)))
         self.metric = _METRICS[self.head]
-        bidirectional = self.head != "bernoulli"
-        self.bidirectional = bool(
-            _value(archive, "bidirectional", "biu", "true or false", bidirectional)
+        self.name = str(_value(archive, "name", "U", "a string", self.name))
+        if not is_name(self.name):
+            raise DataError(
+                source,
+                f"name: expected one that a folder can have. Received: {self.name!r:.40}",
+            )
+        bidirectional = _value(
+            archive, "bidirectional", "biu", "true or false", self.head != "bernoulli"
         )
-        self.labels = ()
-        if "labels" in archive.arrays:
-            labels = archive.array("labels", "Uiu", "strings [labels]")
-            self.labels = tuple(map(str, labels.tolist()))
+        if bidirectional not in (False, True):
+            raise DataError(
+                source, f"bidirectional: expected true or false. Received: {bidirectional}"
+            )
+        self.bidirectional = bool(bidirectional)
+        self.labels = _labels(archive)
         splits = {split: _split(archive, split, self.head) for split in SPLITS}
         self.inputs = int(archive.arrays["train_inputs"].shape[1])
         self.outputs = self._outputs(archive)
@@ -172,6 +181,23 @@ def save(
     ragged_npz.write(path, arrays)
 
 
+def _largest() -> int:
+    """Bytes that a file, and what it unpacks to, may have."""
+    return min(LARGEST, machine.memory() // 2 or LARGEST)
+
+
+def _labels(archive: RaggedNpz) -> tuple[str, ...]:
+    if "labels" not in archive.arrays:
+        return ()
+    labels = archive.array("labels", "Uiu", "strings [labels]")
+    if len(labels) > _MOST_OUTPUTS:
+        raise DataError(
+            archive.source,
+            f"labels: expected at most {_MOST_OUTPUTS:,}. Received: {len(labels):,}",
+        )
+    return tuple(map(str, labels.tolist()))
+
+
 def _value(archive: RaggedNpz, name: str, kinds: str, expected: str, default: Any) -> Any:
     return archive.array(name, kinds, expected).item() if name in archive.arrays else default
 
@@ -189,6 +215,15 @@ def _split(archive: RaggedNpz, split: str, head: str) -> Sequences:
         )
     if head == "bernoulli":
         targets = archive.array(name, "fiub", "numbers [frames, outputs]")
+        # Not later, when 32 bits have made zeros and ones of what is nearly so.
+        wrong = np.argwhere((targets != 0) & (targets != 1))
+        if len(wrong):
+            frame, output = wrong[0].tolist()
+            raise DataError(
+                archive.source,
+                f"{name}: expected 0 or 1. Received: {targets[frame, output]:.6g} as output "
+                f"{output} of frame {frame:,}",
+            )
     else:
         targets = archive.array(name, "iu", "integers [targets]")
         # What is no class must not become one when it is made 32 bits long.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
+import math
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,15 @@ import numpy as np
 from common import files
 from common.errors import DataError
 from tuner.tasks.sequences import cut
+
+_MOST_SEQUENCES = 2**24
+"""Each is an object: zeros for the lengths of a billion would fit into a small file."""
+
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+"""What reads the head of an array, by the version of the format."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,14 +53,17 @@ class RaggedNpz:
             DataError: if it is missing, or of another kind or shape.
         """
         if name not in self.arrays:
-            present = ", ".join(self.arrays) or "none"
+            names = (present[:40] for present in itertools.islice(self.arrays, 20))
+            present = ", ".join(names) or "none"
             raise DataError(self.source, f"expected an array {name!r}. Received: {present}")
         array = self.arrays[name]
         axes = re.findall(r"(\w+)(?=[,\]])", expected)
         fits = array.dtype.kind in kinds and array.ndim == len(axes)
         sizes = [size for axis, size in zip(axes, array.shape, strict=fits) if axis.isdigit()]
         if not fits or sizes != [int(axis) for axis in axes if axis.isdigit()]:
-            received = f"{array.dtype.name} {list(array.shape)}"
+            # NumPy counts the bits of texts too.
+            kind = array.dtype.name.rstrip("0123456789" if array.dtype.kind in "SU" else "")
+            received = f"{kind} {list(array.shape)}"
             raise DataError(self.source, f"{name}: expected {expected}. Received: {received}")
         return array
 
@@ -66,7 +80,13 @@ class RaggedNpz:
             DataError: see `array`; and if the lengths do not add up to the rows of the array.
         """
         array = self.array(name, kinds, expected)
-        numbers: list[int] = self.array(lengths, "iu", "integers [sequences]").tolist()
+        counts = self.array(lengths, "iu", "integers [sequences]")
+        if len(counts) > _MOST_SEQUENCES:
+            raise DataError(
+                self.source,
+                f"{lengths}: expected at most {_MOST_SEQUENCES:,}. Received: {len(counts):,}",
+            )
+        numbers: list[int] = counts.tolist()
         if sum(numbers) != len(array) or min(numbers, default=0) < 0:
             raise DataError(
                 self.source,
@@ -74,6 +94,56 @@ class RaggedNpz:
                 f"Received: {sum(numbers):,}, the shortest {min(numbers, default=0)}",
             )
         return cut(array, numbers)
+
+
+class _Members(Mapping[str, np.ndarray]):
+    """The arrays in a zip file by name; each is unpacked when it is asked for."""
+
+    def __init__(self, source: str, archive: zipfile.ZipFile) -> None:
+        self._source, self._archive = source, archive
+        self._members = {
+            member.filename.removesuffix(".npy"): member for member in archive.infolist()
+        }
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._members
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        member = self._members[name]
+        if obstacle := self._obstacle(member):
+            raise DataError(
+                self._source,
+                f"{name[:40]}: expected an array of numbers or strings. Received: {obstacle}",
+            )
+        with self._archive.open(member) as file:
+            # Pickles would run whatever code is in them.
+            array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+        return array
+
+    def _obstacle(self, member: zipfile.ZipInfo) -> str:
+        """Says why a member cannot be unpacked; empty if it can. Only its head is unpacked."""
+        if member.flag_bits & 1:
+            return "an encrypted one"
+        # The others unpack a piece of a file whole, however large that is.
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            return "one that is compressed in another way than NumPy does"
+        try:
+            with self._archive.open(member) as file:
+                version = np.lib.format.read_magic(file)
+                shape, _, dtype = _HEADERS[version](file)
+                size = file.tell() + math.prod(shape) * dtype.itemsize
+        except Exception:  # Damaged content makes the libraries raise almost anything.
+            return "a damaged one, or something else"
+        if dtype.hasobject:
+            return "Python objects"
+        # NumPy would ask for as much memory as the head names.
+        return "" if size == member.file_size else "one that is longer or shorter than its shape"
 
 
 def read(source: str, content: bytes, largest: int) -> RaggedNpz:
@@ -86,17 +156,16 @@ def read(source: str, content: bytes, largest: int) -> RaggedNpz:
 
     Raises:
         DataError: if it would unpack to more.
-        Exception: whatever `zipfile` and NumPy raise for a damaged file.
+        Exception: whatever `zipfile` raises for a damaged file.
     """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        # `zipfile` reads no more of a member than its stated size, so the sizes can be relied on.
-        unpacked = sum(member.file_size for member in archive.infolist())
+    archive = zipfile.ZipFile(io.BytesIO(content))
+    # `zipfile` reads no more of a member than its stated size, so the sizes can be relied on.
+    unpacked = sum(member.file_size for member in archive.infolist())
     if unpacked > largest:
         raise DataError(
             source, f"expected at most {largest:,} bytes when unpacked. Received: {unpacked:,}"
         )
-    # Pickles would run whatever code is in them.
-    return RaggedNpz(source, np.load(io.BytesIO(content), allow_pickle=False))
+    return RaggedNpz(source, _Members(source, archive))
 
 
 def write(path: Path, arrays: Mapping[str, Any]) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import abc
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from common import import_path
 from common.errors import InputError, one_line, reason
+from common.files import is_name
 from tuner.tasks.heads import HEADS
 from tuner.tasks.sequences import Sequences
 
@@ -77,7 +78,7 @@ class Task(abc.ABC):
     `load` at the latest.
 
     Attributes:
-        name: short name; part of the seeds of a study.
+        name: short name, which folders get too; part of the seeds of a study.
         inputs: features a frame.
         outputs: outputs a frame; head `ctc` counts the blank, which is the last.
         head: what the outputs mean, a name of `tuner.tasks.heads.HEADS`: `bernoulli` independent
@@ -155,6 +156,7 @@ def load_corpus(task: Task, data: str) -> Corpus:
             attribute of the task.
     """
     corpus = task.load(data)
+    _check_attributes(task)
     named = task.outputs - (task.head == "ctc")
     for attribute, expected in (("labels", named), ("groups", task.outputs)):
         received = len(getattr(task, attribute))
@@ -176,6 +178,37 @@ def load_corpus(task: Task, data: str) -> Corpus:
                     f"task {task.name}, sequence {index} of {name}: {error}"
                 ) from error
     return corpus
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a label can be written in UTF-8, as exported models have it."""
+    return isinstance(value, str) and value == value.encode("utf-8", "replace").decode()
+
+
+_ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (lambda name: isinstance(name, str) and is_name(name), "one that a folder can have"),
+    # `type` and not `isinstance`: NumPy's cannot be written as JSON, where models describe theirs.
+    "inputs": (lambda count: type(count) is int and count > 0, "an int of at least 1"),
+    "outputs": (lambda count: type(count) is int and count > 0, "an int of at least 1"),
+    "head": (lambda head: isinstance(head, str) and head in HEADS, f"one of {', '.join(HEADS)}"),
+    "bidirectional": (lambda value: type(value) is bool, "True or False"),
+    "metric": (lambda metric: isinstance(metric, Metric), "a Metric"),
+    "labels": (lambda labels: all(map(_is_text, labels)), "strings"),
+    "groups": (lambda groups: all(type(group) is int for group in groups), "ints"),
+}
+"""What the attributes of a task must be, and how to say so."""
+
+
+def _check_attributes(task: Task) -> None:
+    for attribute, (fits, expected) in _ATTRIBUTES.items():
+        value = getattr(task, attribute, None)
+        try:
+            right = fits(value)
+        except TypeError:
+            right = False
+        if not right:
+            where = f"task {type(task).__name__}, {attribute}"
+            raise InputError(one_line(f"{where}: expected {expected}. Received: {value!r:.60}"))
 
 
 def _check_inputs(inputs: np.ndarray, features: int) -> None:

@@ -86,3 +86,45 @@ def test_names_of_outputs_are_counted(
     wrong = type(task.__name__, (task,), {attribute: value})()
     with pytest.raises(InputError, match=expected):
         load_corpus(wrong, "a")
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "expected"),
+    [
+        *(
+            ("name", name, "one that a folder can have")
+            for name in ("", "..", "a/b", "/a", "\n", 3)
+        ),
+        ("inputs", 0, "an int of at least 1"),
+        ("inputs", np.int64(5), "an int of at least 1"),
+        ("outputs", 5.0, "an int of at least 1"),
+        ("outputs", True, "an int of at least 1"),
+        ("head", "gaussian", "one of bernoulli, softmax, ctc"),
+        ("head", ["ctc"], "one of bernoulli, softmax, ctc"),
+        ("bidirectional", "false", "True or False"),
+        ("bidirectional", np.True_, "True or False"),
+        ("metric", ("NLL", "nats"), "a Metric"),
+        ("labels", 5, "strings"),
+        ("labels", range(5), "strings"),
+        ("labels", ("a", "b", "c", "d", "\udcff"), "strings"),
+        ("groups", (0, 0, 1, 1, None), "ints"),
+    ],
+)
+def test_wrong_attributes_are_one_line(attribute: str, value: object, expected: str) -> None:
+    """Before a trial trains to its end, and its model cannot be written."""
+    wrong = type("Mine", (TinyTask,), {attribute: value})()
+    with pytest.raises(InputError) as caught:
+        load_corpus(wrong, "a")
+    assert str(caught.value).startswith(f"task Mine, {attribute}: expected {expected}. Received: ")
+    assert str(caught.value).isprintable()
+
+
+def test_a_missing_attribute_is_one_line() -> None:
+    class Mine(Task):
+        name = "mine"
+
+        def load(self, data: str) -> Corpus:
+            return TinyTask().load(data)
+
+    with pytest.raises(InputError, match="task Mine, inputs: expected an int of at least 1"):
+        load_corpus(Mine(), "a")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import InputError
+from common.files import is_name
 from tuner.analysis.trials import records, table_files
 from tuner.analysis.trials.columns import (
     FAILED,
@@ -150,7 +151,7 @@ def read(path: Path) -> tuple[Records, ...]:
     for number, row in enumerate(table_files.read(path), start=1):
         where = f"{path}: row {number}"
         for column in ("study", "variant"):
-            if row[column] in ("", "..") or Path(row[column]).name != row[column]:
+            if not is_name(row[column]):
                 raise InputError(
                     f"{where}, column {column}: expected a name that a folder can have. "
                     f"Received: {row[column]!r}"
