@@ -26,13 +26,14 @@ _OUT = flags.DEFINE_string("out", None, "Folder of the models; one is added for 
 def main() -> int:
     """Runs the command."""
     trials, out = _path("trial_table", _TRIAL_TABLE.value), _path("out", _OUT.value)
-    command_line.start_tensorflow()
     from tuner.analysis.trials import sources
+
+    study = sources.load_one(trials)
+    command_line.start_tensorflow()
     from tuner.study.models import train_again
     from tuner.tasks.task import find_task, load_corpus
     from tuner.training.protocol import Problem, Protocol
 
-    (study,) = sources.load_all([trials])
     task = find_task(study.facts["task"])
     corpus = load_corpus(task, _DATA.value)
     print(f"data: {corpus.dataset}")
@@ -44,7 +45,8 @@ def main() -> int:
     out.mkdir(parents=True, exist_ok=True)
     cells = tuple(study.facts.get("cells", {}).values())
     problem = Problem(task, corpus, Protocol(**study.facts["protocol"]), cells)
-    for folder, result in train_again(study.entries, study.facts, problem, out):
+    finished = {code: entries for code, entries in study.entries.items() if entries}
+    for folder, result in train_again(finished, study.facts, problem, out):
         scores = result.result
         print(f"{folder}: validation {scores.validation.mean:.4f}, test {scores.test.mean:.4f} "
               f"{task.metric.unit}")

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from common import text
 from common.errors import InputError
 from tuner.analysis.trials import records, table
 from tuner.analysis.trials.records import Records
@@ -49,6 +50,19 @@ def load_all(paths: Sequence[Path]) -> tuple[Records, ...]:
         name = next(name for name in itertools.chain([study.name], names) if name not in named)
         named[name] = dataclasses.replace(study, name=name)
     return tuple(named.values())
+
+
+def load_one(path: Path) -> Records:
+    """Reads a study directory, or a table of the trials of one study.
+
+    Raises:
+        InputError: if it is neither or is damaged, or has the trials of none or of several studies.
+    """
+    studies = load_all([path])
+    if len(studies) != 1:
+        names = text.listed([study.name for study in studies]) if studies else "none"
+        raise InputError(f"{path}: expected the trials of one study. Received: {names}")
+    return studies[0]
 
 
 def _identity(study: Records) -> str:

@@ -6,12 +6,13 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common import files
-from common.errors import InputError
+from common.errors import InputError, reason
 from tuner.analysis.trials.columns import STATUSES, Column, columns
 
 if TYPE_CHECKING:
@@ -25,8 +26,20 @@ SUFFIXES = (".csv", ".parquet")
 _LONGEST_CELL = 2**31 - 1
 """Most characters of a cell of CSV; Python's own limit is reached by a curve of 6,000 epochs."""
 
-_NO_CAST = (ValueError, TypeError, NotImplementedError)
-"""What Arrow and JSON raise for a value of another type."""
+_MOST_ROWS = 2**20
+"""Rows of a file; a few bytes of Parquet can stand for any number."""
+
+_NOTHING = frozenset(["", "nan", "na", "<na>", "n/a", "#n/a", "nat", "none", "null"])
+"""What pandas and spreadsheets write into an empty cell."""
+
+_EXACT = 2**53
+"""The largest integer up to which a float stands for one only."""
+
+_NO_CAST = (
+    *(ArithmeticError, LookupError, NotImplementedError),
+    *(RecursionError, TypeError, ValueError),
+)
+"""What Arrow, JSON and the functions here raise for a value of another type."""
 
 _EXPECTED = {
     "str": "a text",
@@ -62,6 +75,9 @@ def write(path: Path, rows: Sequence[Row], columns: Sequence[Column]) -> None:
 
 def read(path: Path) -> list[Row]:
     """Reads rows; other columns than those of `columns.columns` are left out.
+
+    Also of a table that pandas or a spreadsheet saved: `TRUE`, `37.0` for 37, lists as Python or
+    NumPy prints them, `NaN` in empty cells.
 
     Raises:
         InputError: if the file is no table of trials; the message names file, row (the first one
@@ -121,6 +137,20 @@ def _write_parquet(path: Path, rows: Sequence[Row], columns: Sequence[Column]) -
     pq.write_table(pa.Table.from_pylist(rows, schema), path, compression="zstd")
 
 
+def _wanted(path: Path, names: Sequence[str]) -> list[tuple[int, str]]:
+    """Lists the known columns of a file with their places.
+
+    Raises:
+        InputError: if one is there twice.
+    """
+    known = {column.name for column in columns(names)}
+    wanted = [(place, name) for place, name in enumerate(names) if name in known]
+    for place, name in wanted:
+        if names.index(name) != place:
+            raise InputError(f"{path}: expected each column once. Received twice: {name}")
+    return wanted
+
+
 def _read_csv(path: Path) -> dict[str, pa.Array]:
     """Reads the columns as texts."""
     import pyarrow as pa
@@ -129,19 +159,29 @@ def _read_csv(path: Path) -> dict[str, pa.Array]:
     try:
         # Spreadsheets begin a file with a byte order mark.
         with path.open(newline="", encoding="utf-8-sig") as file:
-            names, *rows = [*csv.reader(file, strict=True)] or [[]]
+            reader = csv.reader(file, strict=True)
+            names = next(reader, [])
+            if len(names) == 1 and (other := re.search("[;\t]", names[0])):
+                raise InputError(
+                    f"{path}: expected cells with commas between them, and numbers with points. "
+                    f"Received: {'semicolons' if other[0] == ';' else 'tabs'} between them"
+                )
+            rows = [*reader]
     except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected CSV in UTF-8: {error}") from error
+        raise InputError(f"{path}: expected CSV in UTF-8: {reason(error)}") from error
     finally:
         csv.field_size_limit(limit)
+    # Spreadsheets leave empty rows at the end.
+    while rows and not any(rows[-1]):
+        rows.pop()
     for number, row in enumerate(rows, start=1):
         if len(row) != len(names):
             raise InputError(
                 f"{path}: row {number}: expected {len(names)} cells. Received: {len(row)}"
             )
-    by_column = list(zip(*rows, strict=True)) or [()] * len(names)
     return {
-        name: pa.array(texts, pa.string()) for name, texts in zip(names, by_column, strict=True)
+        name: pa.array([row[place] for row in rows], pa.string())
+        for place, name in _wanted(path, names)
     }
 
 
@@ -152,16 +192,30 @@ def _read_parquet(path: Path) -> dict[str, pa.Array]:
     try:
         # Not `read_table`, which makes columns of folders that are named like `seed=1`.
         with pq.ParquetFile(path) as file:
-            found = file.read()
-    except pa.ArrowException as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: expected a Parquet file: {reason}") from error
-    return {name: found.column(name).combine_chunks() for name in found.column_names}
+            if file.metadata.num_rows > _MOST_ROWS:
+                raise InputError(
+                    f"{path}: expected at most {_MOST_ROWS:,} rows. "
+                    f"Received: {file.metadata.num_rows:,}"
+                )
+            wanted = _wanted(path, file.schema_arrow.names)
+            found = file.read([name for _, name in wanted])
+            # Damage can leave offsets out of bounds, and text that is none.
+            found.validate(full=True)
+            arrays = {name: found.column(name).combine_chunks() for _, name in wanted}
+            # What pandas calls categories.
+            return {
+                name: array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+                for name, array in arrays.items()
+            }
+    except InputError:
+        raise
+    except Exception as error:  # Damaged content makes Arrow raise almost anything.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise InputError(f"{path}: expected a Parquet file: {reason(error)}") from error
 
 
-def _checked(
-    column: pa.Array, wanted: Column, statuses: Sequence[str], path: Path
-) -> list[Any]:
+def _checked(column: pa.Array, wanted: Column, statuses: Sequence[str], path: Path) -> list[Any]:
     """Returns the values of a column.
 
     Raises:
@@ -173,11 +227,12 @@ def _checked(
     for number, (cell, status) in enumerate(zip(column.to_pylist(), statuses, strict=True), 1):
         where = f"{path}: row {number}, column {wanted.name}"
         allowed = status in wanted.statuses
-        empty_text = wanted.dtype == "str" and allowed and not wanted.optional
-        # pandas writes NaN where there is nothing.
-        nothing = cell is None or (cell == "" and not empty_text) or cell != cell
-        if nothing and allowed and not wanted.optional:
-            raise InputError(f"{where}: expected {expected}. Received: nothing")
+        needed = allowed and not wanted.optional
+        any_text = isinstance(cell, str) and wanted.dtype == "str" and needed
+        nothing = not any_text and _is_nothing(cell)
+        if nothing and needed:
+            received = f"{cell!r:.60}" if isinstance(cell, str) and cell else "nothing"
+            raise InputError(f"{where}: expected {expected}. Received: {received}")
         if not nothing and not allowed:
             raise InputError(
                 f"{where}: expected nothing for a {status} trial. Received: {cell!r:.60}"
@@ -197,11 +252,16 @@ def _checked(
         raise
 
 
+def _is_nothing(cell: Any) -> bool:
+    """Whether a cell is one of those that are empty."""
+    return cell is None or cell != cell or (isinstance(cell, str) and cell.lower() in _NOTHING)
+
+
 def _cast(values: list[Any], dtype: str, stored: pa.DataType) -> list[Any]:
     """Makes values of a dtype of what a file has.
 
     Raises:
-        ValueError, TypeError, NotImplementedError: if one of them is not a value of that dtype.
+        One of `_NO_CAST`: if one of them is not a value of that dtype.
     """
     import pyarrow as pa
 
@@ -209,9 +269,11 @@ def _cast(values: list[Any], dtype: str, stored: pa.DataType) -> list[Any]:
         kind = {"json object": dict, "json list": list}[dtype]
         if not all(value is None or isinstance(json.loads(value), kind) for value in values):
             raise ValueError
-    if dtype.startswith("list") and pa.types.is_string(stored):
-        lists = [None if value is None else json.loads(value) for value in values]
-        array = pa.array(lists)
+    if dtype in _READERS:
+        read = _READERS[dtype]
+        array = pa.array([None if one is None else read(one) for one in values], arrow_type(dtype))
+    elif dtype.startswith("list"):
+        array = pa.array([_numbers(one) if isinstance(one, str) else one for one in values])
     else:
         array = pa.array(values, stored)
     cast: list[Any] = array.cast(arrow_type(dtype)).to_pylist()
@@ -226,3 +288,51 @@ def _cast(values: list[Any], dtype: str, stored: pa.DataType) -> list[Any]:
     if not all(number is None or math.isfinite(number) for number in numbers):
         raise ValueError
     return cast
+
+
+def _integer(cell: Any) -> int:
+    """Reads an integer; columns with empty cells have floats in pandas."""
+    if isinstance(cell, str) and re.fullmatch("-?[0-9]+", cell):
+        return int(cell)
+    if type(cell) is int:
+        return cell
+    number = _float(cell)
+    # Of what a spreadsheet has rounded, as it does with seeds, nobody knows what it was.
+    if isinstance(cell, bool) or not number.is_integer() or abs(number) > _EXACT:
+        raise ValueError
+    return int(number)
+
+
+def _float(cell: Any) -> float:
+    """Reads a number; Python would also take underscores and the digits of all scripts."""
+    if isinstance(cell, str) and not re.fullmatch("[-+.0-9eE]+", cell):
+        raise ValueError
+    return float(cell)
+
+
+def _truth(cell: Any) -> bool:
+    """Reads a truth value, in the spelling of Python, JSON or a spreadsheet, or as a number."""
+    return {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}[
+        str(cell).lower()
+    ]
+
+
+def _numbers(text: str) -> Any:
+    """Reads a list in JSON, or as Python or NumPy prints one: `[nan 9.5 9.25]`."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    inner = re.fullmatch(r"\[(.*)\]", text.strip(), re.DOTALL)
+    if not inner:
+        raise ValueError
+    words: Iterable[str] = re.split(r"[\s,]+", re.sub(r"np\.\w+\(([^()]*)\)", r"\1", inner[1]))
+    return [None if word.lower() in _NOTHING else _float(word) for word in words if word]
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "int64": _integer,
+    "uint64": _integer,
+    "bool": _truth,
+}
+"""What reads a cell of a dtype that Arrow would not read in all spellings."""

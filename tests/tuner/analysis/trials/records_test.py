@@ -163,6 +163,17 @@ def test_nothing_counts_twice(tmp_path: pathlib.Path) -> None:
         sources.load_all([one, tmp_path / "one.csv"])
 
 
+def test_where_one_study_is_expected_others_are_one_line(tmp_path: pathlib.Path) -> None:
+    studies = [made_up.records(2, ("V",)), made_up.records(2, ("V",), task="speech")]
+    path = tmp_path / "trials.csv"
+    for some, received in ((studies, "music and speech"), ([], "none")):
+        table.write(some, path)
+        with pytest.raises(InputError, match=rf"csv: expected the trials of one .*: {received}$"):
+            sources.load_one(path)
+    table.write(studies[1:], path)
+    assert sources.load_one(path) == studies[1]
+
+
 def test_neither_study_nor_table_is_one_line(tmp_path: pathlib.Path) -> None:
     with pytest.raises(InputError, match=r"nowhere: expected a study directory"):
         sources.load_all([tmp_path / "nowhere"])
