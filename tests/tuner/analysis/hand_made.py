@@ -86,6 +86,7 @@ def comparison(variant: str, difference: float = 0.01, **changes: object) -> Com
         count=20,
         baseline_count=20,
         difference=difference,
+        difference_interval=(difference - 0.07, difference + 0.07),
         t=difference / 0.05,
         degrees_of_freedom=37.5,
         p=0.4,

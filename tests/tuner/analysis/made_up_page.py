@@ -25,7 +25,7 @@ from tuner.analysis.statistics import summaries
 from tuner.analysis.statistics.summaries import Distribution, InsufficientData, VariantSummary
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.analysis.trials.records import Records
-from tuner.analysis.words import verdicts
+from tuner.analysis.words import comparisons
 from tuner.analysis.words.claims import Claim
 from tuner.analysis.words.findings import Finding
 from tuner.search.space import PAPER
@@ -129,12 +129,12 @@ def page(key: str = "music", **changes: Any) -> StudyPage:
         ),
         "claims": (
             Claim(
-                "variants", "NFG is worse.", "abstract", verdicts.none_better,
+                "variants", "NFG is worse.", "abstract", comparisons.none_better,
                 found="NFG is worse.", verdict="agrees",
             ),
             Claim(
-                "momentum", "It hardly matters.", "section 8", verdicts.none_better,
-                found="Too few trials.", verdict="cannot tell",
+                "momentum", "It hardly matters.", "section 8", comparisons.none_better,
+                found="Too few trials.", verdict="undecided",
             ),
         ),
         "command": f"python -m tuner.run --task={key}\npython -m tuner.run --trials=30",

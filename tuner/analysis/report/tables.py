@@ -72,10 +72,11 @@ def _variants(study: StudyAnalysis) -> Iterator[Cells]:
 def _comparisons(study: StudyAnalysis) -> Iterator[Cells]:
     for variant, one in study.comparisons.items():
         if isinstance(one, Comparison):
-            yield variant, *(getattr(one, name) for name in _COMPARISON), *one.g_interval
+            ends = (*one.g_interval, *one.difference_interval)
+            yield variant, *(getattr(one, name) for name in _COMPARISON), *ends
         else:
             lacking = {"verdict": f"not enough trials: {one.reason}"}
-            yield variant, *map(lacking.get, _COMPARISON), None, None
+            yield variant, *map(lacking.get, _COMPARISON), *[None] * 4
 
 
 def _analyzed(study: StudyAnalysis) -> Iterator[tuple[str, str, Importance]]:
@@ -126,7 +127,9 @@ def _curves(study: StudyAnalysis) -> Iterator[Cells]:
 
 _DISTRIBUTION = [one.name for one in dataclasses.fields(Distribution) if one.name != "count"]
 _COMPARISON = [
-    one.name for one in dataclasses.fields(Comparison) if one.name not in ("variant", "g_interval")
+    one.name
+    for one in dataclasses.fields(Comparison)
+    if one.name not in ("variant", "g_interval", "difference_interval")
 ]
 _TESTS = [f"{of}_{name}" for of in ("test", "best_tenth_test") for name in _DISTRIBUTION]
 
@@ -137,7 +140,10 @@ _TABLES: dict[str, tuple[str, Callable[[StudyAnalysis], Iterator[Cells]]]] = {
         "seconds",
         _variants,
     ),
-    "comparisons": (f"variant {' '.join(_COMPARISON)} g_low g_high", _comparisons),
+    "comparisons": (
+        f"variant {' '.join(_COMPARISON)} g_low g_high difference_low difference_high",
+        _comparisons,
+    ),
     "importance": (
         "variant target effect share spread ped_anova explained limited trials backend",
         _importance,

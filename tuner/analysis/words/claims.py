@@ -1,7 +1,7 @@
 """The paper's own claims beside what a study found.
 
 What the paper says is given with where it was read, and how sure that is; the criterion of each
-verdict is that of its function in `tuner.analysis.words.verdicts`.
+verdict is that of its function in `tuner.analysis.words.verdicts` or `comparisons`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 
 from tuner.analysis.study_analysis import StudyAnalysis
-from tuner.analysis.words import lookup, verdicts
-from tuner.analysis.words.verdicts import CANNOT_TELL, Judge
+from tuner.analysis.words import comparisons, lookup, verdicts
+from tuner.analysis.words.verdicts import UNDECIDED, Judge
 
 _ABSTRACT = "the paper's abstract"
 _PAGE = "the paper, page 8"
@@ -31,7 +31,7 @@ class Claim:
         args: what the judge is told of it: names and numbers.
         tasks: which tasks it is about; empty for all.
         found: what this study found.
-        verdict: "agrees", "differs" or "cannot tell".
+        verdict: "agrees", "differs" or "undecided".
     """
 
     topic: str
@@ -41,7 +41,7 @@ class Claim:
     args: tuple[str | float, ...] = ()
     tasks: tuple[str, ...] = ()
     found: str = ""
-    verdict: str = CANNOT_TELL
+    verdict: str = UNDECIDED
 
 
 _CLAIMS = (
@@ -54,37 +54,37 @@ _CLAIMS = (
     Claim(
         "better than vanilla",
         "No variant is significantly better than V.",
-        _ABSTRACT, verdicts.none_better,
+        _ABSTRACT, comparisons.none_better,
     ),
     Claim(
         "forget gate and output activation",
         "NFG and NOAF are significantly worse than V on all three tasks.",
-        _SUMMARY, verdicts.worse, ("NFG", "NOAF"),
+        _SUMMARY, comparisons.worse, ("NFG", "NOAF"),
     ),
     Claim(
         "input gate, output gate, input activation",
         "NIG, NOG and NIAF do not differ significantly from V on music.",
-        _SUMMARY, verdicts.alike, ("NIG", "NOG", "NIAF"), tasks=("music",),
+        _SUMMARY, comparisons.alike, ("NIG", "NOG", "NIAF"), tasks=("music",),
     ),
     Claim(
         "input gate, output gate, input activation",
         "NIG, NOG and NIAF are significantly worse than V on speech and handwriting.",
-        _SUMMARY, verdicts.worse, ("NIG", "NOG", "NIAF"), tasks=("speech", "handwriting"),
+        _SUMMARY, comparisons.worse, ("NIG", "NOG", "NIAF"), tasks=("speech", "handwriting"),
     ),
     Claim(
         "coupled gates, no peepholes",
         "CIFG and NP do not differ significantly from V.",
-        _SUMMARY, verdicts.alike, ("CIFG", "NP"),
+        _SUMMARY, comparisons.alike, ("CIFG", "NP"),
     ),
     Claim(
         "full gate recurrence",
         "FGR gains nothing in spite of its many more weights.",
-        _SUMMARY, verdicts.no_gain, ("FGR",),
+        _SUMMARY, comparisons.no_gain, ("FGR",),
     ),
     Claim(
         "full gate recurrence",
         "FGR is significantly worse than V on music.",
-        _UNCONFIRMED, verdicts.worse, ("FGR",), tasks=("music",),
+        _UNCONFIRMED, comparisons.worse, ("FGR",), tasks=("music",),
     ),
     Claim(
         "best model",
@@ -175,6 +175,6 @@ def check(analysis: StudyAnalysis) -> tuple[Claim, ...]:
 def _held_against(claim: Claim, analysis: StudyAnalysis) -> Claim:
     found, verdict = claim.judge(analysis, *claim.args)
     if claim.judge is not verdicts.same_study and lookup.unfinished(analysis):
-        found = found if verdict == CANNOT_TELL else f"So far: {found}"
-        verdict = CANNOT_TELL
+        found = found if verdict == UNDECIDED else f"So far: {found}"
+        verdict = UNDECIDED
     return dataclasses.replace(claim, found=found, verdict=verdict)

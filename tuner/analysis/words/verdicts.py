@@ -1,35 +1,35 @@
 """Whether the numbers of a study agree with a claim, each by a criterion fixed beforehand.
 
-"cannot tell" is the verdict wherever the numbers that a criterion asks for are missing, or lie
-nearer to its bound than they are certain. Importance is judged on vanilla's trials where its forest
+"undecided" is the verdict wherever the numbers that a criterion asks for are missing, or lie nearer
+to its bound than they are certain. Importance is judged on vanilla's trials where its forest
 predicts well, else on the first analysis that does, and named so; shares and curves count as
-different if they are so by more than their standard deviations over the trees.
+different if they are so by more than their standard deviations over the trees. Comparisons of
+variants have a module of their own, `tuner.analysis.words.comparisons`.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Concatenate, ParamSpec
 
 from common import text
 from tuner.analysis.importance.importance import Effect, Importance, Marginal
-from tuner.analysis.statistics.summaries import Comparison
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.analysis.words import deviations, lookup
 from tuner.analysis.words.lookup import difference
 
-AGREES, DIFFERS, CANNOT_TELL = "agrees", "differs", "cannot tell"
+AGREES, DIFFERS, UNDECIDED = "agrees", "differs", "undecided"
 
-ENOUGH = 10
-"""Trials of a best tenth that can carry "no difference shown" as agreement: half of the paper's."""
+MARGIN = 0.02
+"""How far apart scores are called the same, relative to the paper's or the baseline's.
 
-# Seeds of one good trial differ by 0.3 % on JSB Chorales; two searches may differ by more.
-_SAME_SCORE = 0.02
+Seeds of one good trial differ by 0.3 % on JSB Chorales; two searches may differ by more.
+"""
 
 Verdict = tuple[str, str]
-"""What a study found, and "agrees", "differs" or "cannot tell"."""
+"""What a study found, and "agrees", "differs" or "undecided"."""
 
 Judge = Callable[..., Verdict]
 """Holds a study, its first argument, against a claim, whose names and numbers follow."""
@@ -48,110 +48,17 @@ def same_study(analysis: StudyAnalysis) -> Verdict:
 def best_score(analysis: StudyAnalysis, papers: float) -> Verdict:
     """Agrees if the best model's test score is within 2 % of the paper's, on the paper's data."""
     if analysis.best is None:
-        return "No trial has finished.", CANNOT_TELL
+        return "No trial has finished.", UNDECIDED
     best = analysis.best.best
     score = best.result.test.mean
     found = f"{best.trial.variant}, {text.significant(score)} {analysis.metric.unit}"
     if deviations.of_data(analysis.records):
-        return f"{found}; on other data.", CANNOT_TELL
+        return f"{found}; on other data.", UNDECIDED
     ratio = score / papers - 1.0
     side = "above" if ratio > 0 else "below"
     found += f": {text.percent(abs(ratio))} {side} the paper's."
     found += " Which variant it is, is left to chance where variants are alike."
-    return found, AGREES if abs(ratio) <= _SAME_SCORE else DIFFERS
-
-
-# --- Comparisons with vanilla ---
-
-_Missing = dict[str, str]
-"""Reasons by variant that could not be compared."""
-
-
-def _compared(judge: Callable[[list[Comparison], _Missing], Verdict]) -> Judge:
-    """Makes a judge of what judges the comparisons made (at least one) of some variants, or all."""
-
-    @functools.wraps(judge)
-    def judged(analysis: StudyAnalysis, *variants: str) -> Verdict:
-        made, missing = [], {}
-        for variant in variants or analysis.comparisons:
-            result = analysis.comparisons.get(variant)
-            if isinstance(result, Comparison):
-                made.append(result)
-            else:
-                missing[variant] = result.reason if result else f"{variant} has no finished trial"
-        return judge(made, missing) if made else (_without(missing), CANNOT_TELL)
-
-    return judged
-
-
-@_compared
-def none_better(made: list[Comparison], missing: _Missing) -> Verdict:
-    """Agrees if no variant is better, of all that finished trials with large enough best tenths."""
-    better = [one.variant for one in made if one.verdict == "better"]
-    if better:
-        return f"Significantly better: {text.listed(better)}.", DIFFERS
-    return _nothing_shown("No gain is", made, missing)
-
-
-@_compared
-def worse(made: list[Comparison], missing: _Missing) -> Verdict:
-    """Agrees if all variants are significantly worse; differs if one with enough trials is not."""
-    found = _described(made, missing)
-    others = [one for one in made if one.verdict != "worse"]
-    if any(one.verdict == "better" or _smaller(one) >= ENOUGH for one in others):
-        return found, DIFFERS
-    return found, CANNOT_TELL if missing or others else AGREES
-
-
-@_compared
-def alike(made: list[Comparison], missing: _Missing) -> Verdict:
-    """Agrees if no difference is shown although best tenths are large; differs if one is."""
-    if any(one.verdict in ("worse", "better") for one in made):
-        return _described(made, missing), DIFFERS
-    return _nothing_shown("No difference is", made, missing)
-
-
-@_compared
-def no_gain(made: list[Comparison], missing: _Missing) -> Verdict:
-    """Agrees if a variant is not better although best tenths are large; differs if it is."""
-    verdicts = {"better": DIFFERS, "worse": AGREES}
-    if made[0].verdict in verdicts:
-        return _described(made, missing), verdicts[made[0].verdict]
-    return _nothing_shown("No gain is", made, missing)
-
-
-def _smaller(comparison: Comparison) -> int:
-    return min(comparison.count, comparison.baseline_count)
-
-
-def _nothing_shown(subject: str, made: Sequence[Comparison], missing: _Missing) -> Verdict:
-    smallest = min(map(_smaller, made))
-    codes = text.listed([one.variant for one in made])
-    found = f"{subject} shown: {codes}, best tenths of {smallest} trials or more"
-    if smallest < ENOUGH:
-        found += f"; fewer than {ENOUGH} are too few to call that agreement"
-    if missing:
-        found += f"; {_without(missing).rstrip('.')}"
-    return f"{found}.", AGREES if smallest >= ENOUGH and not missing else CANNOT_TELL
-
-
-def _described(made: Sequence[Comparison], missing: _Missing) -> str:
-    words = "; ".join(
-        f"{one.variant} {one.verdict} (g {text.significant(one.hedges_g, 2)}, "
-        f"p {text.p_value(max(one.p_holm, one.p_permutation_holm))})"
-        for one in made
-    )
-    return f"{words}; {_without(missing)}" if missing else f"{words}."
-
-
-def _without(missing: _Missing) -> str:
-    if not missing:
-        return "There is no other variant."
-    reasons = dict.fromkeys(missing.values())
-    return f"{text.listed(list(missing))} not compared: {'; '.join(reasons)}."
-
-
-# --- Importance ---
+    return found, AGREES if abs(ratio) <= MARGIN else DIFFERS
 
 
 def _analyzed(
@@ -172,12 +79,12 @@ def _analyzed(
         ) -> Verdict:
             result = lookup.choose(analysis, "test", lookup.VANILLA_FIRST)
             if result is None:
-                return lookup.why_none(analysis, lookup.VANILLA_FIRST), CANNOT_TELL
+                return lookup.why_none(analysis, lookup.VANILLA_FIRST), UNDECIDED
             if result.explained < lookup.RELIABLE:
-                return f"{text.capitalized(lookup.reliability(result))}.", CANNOT_TELL
+                return f"{text.capitalized(lookup.reliability(result))}.", UNDECIDED
             names = {*varied, *(one for one in args if isinstance(one, str))}
             if not names <= {factor.name for factor in result.factors}:
-                return "Not varied." if len(names) == 1 else "Not all were varied.", CANNOT_TELL
+                return "Not varied." if len(names) == 1 else "Not all were varied.", UNDECIDED
             return judge(analysis, result, *args, **kwargs)
 
         return judged
@@ -191,7 +98,7 @@ def share_above(analysis: StudyAnalysis, result: Importance, factor: str, bound:
     effect, found = _main(result, factor)
     if effect.share - bound > effect.std:
         return found, AGREES
-    return found, DIFFERS if bound - effect.share > effect.std else CANNOT_TELL
+    return found, DIFFERS if bound - effect.share > effect.std else UNDECIDED
 
 
 @_analyzed()
@@ -203,7 +110,7 @@ def share_below(analysis: StudyAnalysis, result: Importance, factor: str, bound:
     effect, found = _main(result, factor)
     if effect.share < bound:
         return found, AGREES
-    return found, DIFFERS if effect.share - bound > effect.std else CANNOT_TELL
+    return found, DIFFERS if effect.share - bound > effect.std else UNDECIDED
 
 
 def _main(result: Importance, factor: str) -> tuple[Effect, str]:
@@ -227,7 +134,7 @@ def order(analysis: StudyAnalysis, result: Importance, *factors: str) -> Verdict
     if all(lookup.clearly_above(first, second) for first, second in pairs):
         return found, AGREES
     turned = any(lookup.clearly_above(second, first) for first, second in pairs)
-    return found, DIFFERS if turned else CANNOT_TELL
+    return found, DIFFERS if turned else UNDECIDED
 
 
 @_analyzed()
@@ -240,7 +147,7 @@ def interactions_within(
     if low <= total.share <= high:
         return found, AGREES
     away = max(low - total.share, total.share - high)
-    return found, DIFFERS if away > total.std else CANNOT_TELL
+    return found, DIFFERS if away > total.std else UNDECIDED
 
 
 @_analyzed()
@@ -253,7 +160,7 @@ def largest_interaction(
     """
     own = result.pair(first, second)
     if own is None:
-        return "Their interaction is unavailable.", CANNOT_TELL
+        return "Their interaction is unavailable.", UNDECIDED
     others = [effect for effect in result.pairs if effect is not own]
     found = lookup.share(own)
     if others:
@@ -263,7 +170,7 @@ def largest_interaction(
     if all(lookup.clearly_above(own, other) for other in others):
         return found, AGREES
     beaten = any(lookup.clearly_above(other, own) for other in others)
-    return found, DIFFERS if beaten else CANNOT_TELL
+    return found, DIFFERS if beaten else UNDECIDED
 
 
 def _curve(result: Importance, name: str) -> Marginal:
@@ -294,7 +201,7 @@ def larger_is_better(analysis: StudyAnalysis, result: Importance) -> Verdict:
     if change > std:
         return f"{found}.", DIFFERS
     agrees = -change > std and first < second and times is not None and times > 1.0
-    return f"{found}.", AGREES if agrees else CANNOT_TELL
+    return f"{found}.", AGREES if agrees else UNDECIDED
 
 
 @_analyzed("noise_std")
@@ -308,7 +215,7 @@ def noise_hurts(analysis: StudyAnalysis, result: Importance) -> Verdict:
         f"{difference(harm, analysis.metric)} (± {text.significant(std, 2)})."
     )
     if abs(harm) <= std:
-        return found, CANNOT_TELL
+        return found, UNDECIDED
     return found, AGREES if harm > 0 else DIFFERS
 
 
@@ -325,7 +232,7 @@ def noise_dips(analysis: StudyAnalysis, result: Importance, low: float, high: fl
     found = f"{found} Best at {text.significant(value, 2)}."
     if verdict != AGREES or low <= value <= high:
         return found, verdict
-    return found, DIFFERS if place == 0 else CANNOT_TELL
+    return found, DIFFERS if place == 0 else UNDECIDED
 
 
 @_analyzed("learning_rate")
@@ -344,7 +251,7 @@ def best_rate_at_the_end(analysis: StudyAnalysis, result: Importance) -> Verdict
     if place >= tenth:
         return found, AGREES
     _, last = lookup.basin(curve, 0.01)
-    return found, DIFFERS if last < tenth else CANNOT_TELL
+    return found, DIFFERS if last < tenth else UNDECIDED
 
 
 @_analyzed("units", "learning_rate")
@@ -356,7 +263,7 @@ def best_rate_stays(analysis: StudyAnalysis, result: Importance) -> Verdict:
     """
     surface = result.surface("units", "learning_rate")
     if surface is None:
-        return "Their interaction is unavailable.", CANNOT_TELL
+        return "Their interaction is unavailable.", UNDECIDED
     third = max(1, len(surface.values[0]) // 3)
     small, large = (
         float(surface.values[1][part.mean(axis=0).argmin()])
@@ -370,4 +277,4 @@ def best_rate_stays(analysis: StudyAnalysis, result: Importance) -> Verdict:
     factor = max(small / large, large / small)
     if factor <= 3.0:
         return found, AGREES
-    return found, DIFFERS if factor > 10.0 else CANNOT_TELL
+    return found, DIFFERS if factor > 10.0 else UNDECIDED

@@ -73,6 +73,7 @@ def test_boxes_are_at_the_quartiles_and_the_different_ones_are_marked() -> None:
             baseline_count=9,
             verdict=verdict,
             g_interval=(0.5, 1.5),
+            difference_interval=(0.5, 1.5),
             **dict.fromkeys(_NUMBERS, 1.0),
         )
 

@@ -140,6 +140,7 @@ def test_comparisons_are_written_as_papers_do() -> None:
     made = dataclasses.replace(
         comparison,
         difference=0.21234567,
+        detectable=0.15234567,
         hedges_g=-1.5,
         g_interval=(-2.25, float("inf")),
         p=0.00012,
@@ -154,7 +155,7 @@ def test_comparisons_are_written_as_papers_do() -> None:
     rows = html_of(dataclasses.replace(study, analysis=analysis)).tables["music-comparisons"]
     assert rows[2:] == [
         [
-            *("NFG", "worse", "+0.212", "−1.50", "−2.25 to +∞"),
+            *("NFG", "worse", "+0.212", "0.152", "−1.50", "−2.25 to +∞"),
             *("< 0.001", "0.012", "0.25", "0.50", "1.00", "0.044"),
         ]
     ]
@@ -218,7 +219,7 @@ def test_claims_stand_beside_the_papers() -> None:
         "momentum",
         "It hardly matters.",
         "Too few trials.",
-        "cannot tell",
+        "undecided",
         "section 8",
     ]
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 from statsmodels.stats.power import TTestIndPower
+from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from benchmarks import comparisons
 from tests.tuner.entry import make_entry
@@ -238,6 +239,17 @@ def test_detectable_is_what_a_power_analysis_says_where_choosing_makes_no_differ
     ]
     expected = TTestIndPower().solve_power(nobs1=20, alpha=0.05 / 8, power=0.8)
     assert np.mean(sizes) == pytest.approx(expected, rel=0.1)
+    # And the interval of the difference is that of Welch's test, both of whose sides have 5 %.
+    tops = {
+        one.variant: DescrStatsW([entry.result.test.mean for entry in one.top]) for one in variants
+    }
+    ratios = []
+    for code, made in comparisons.compare(variants).items():
+        low, high = made.difference_interval
+        welch = CompareMeans(tops[code], tops["V"]).tconfint_diff(alpha=0.1, usevar="unequal")
+        assert (low + high) / 2 == pytest.approx(made.difference) == pytest.approx(sum(welch) / 2)
+        ratios.append((high - low) / (welch[1] - welch[0]))
+    assert np.mean(ratios) == pytest.approx(1, rel=0.1)
 
 
 @pytest.mark.usefixtures("quick_collection")

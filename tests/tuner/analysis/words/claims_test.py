@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pytest
 
 from tests.tuner.analysis import hand_made, made_up
 from tests.tuner.analysis.hand_made import comparison, entry, significant
 from tuner.analysis import study_analysis
 from tuner.analysis.importance.importance import Importance
+from tuner.analysis.statistics import summaries
 from tuner.analysis.statistics.summaries import Comparison, InsufficientData
 from tuner.analysis.words import claims, deviations
 from tuner.analysis.words.claims import Claim
+from tuner.training.protocol import TrialRecord
 
 CODES = ("NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "NP", "FGR")
 LACK = InsufficientData("the best tenth of V has 2 trials; a test needs 3")
@@ -29,7 +33,7 @@ def check(
     study = hand_made.records({"V": [entry("V", 0, best, best)]}, task=task, **facts)
     found = list(claims.check(hand_made.analysis(study, comparisons, importances)))
     for claim in found:
-        assert claim.verdict in ("agrees", "differs", "cannot tell")
+        assert claim.verdict in ("agrees", "differs", "undecided")
         assert claim.found.endswith(".") and claim.paper.endswith(".") and claim.source
         assert not re.search(r"\d{6}|nan|None|\.\.|  ", claim.found)
     return found
@@ -87,6 +91,14 @@ def test_sources_say_how_sure_they_are() -> None:
     assert not any(re.search(r"\[|S2|\bR\b", claim.source) for claim in found)
 
 
+def wide(variant: str, low: float = -0.25, high: float = 0.3) -> Comparison:
+    """A comparison that shows nothing, and can exclude only what is outside an interval.
+
+    Scores are called the same within 2 % of V's 8.4, which is 0.168.
+    """
+    return comparison(variant, (low + high) / 2, difference_interval=(low, high), detectable=0.6)
+
+
 NONE = "significantly better than V"
 WORSE = "NFG and NOAF"
 ALIKE = "CIFG and NP"
@@ -98,31 +110,43 @@ GAIN, FGR_WORSE = "FGR gains nothing", "FGR is significantly worse"
     [
         (NONE, [], "agrees"),
         (NONE, [significant("CIFG", -0.3)], "differs"),
-        (NONE, [comparison("NP", count=5)], "cannot tell"),
-        (NONE, [comparison("NP", baseline_count=9)], "cannot tell"),
+        (NONE, [comparison("NP", count=5)], "undecided"),
+        (NONE, [comparison("NP", baseline_count=9)], "undecided"),
         (NONE, [comparison("NP", count=10)], "agrees"),
+        (NONE, [wide("NP")], "undecided"),
+        (NONE, [wide("NP", -0.167, 0.4)], "agrees"),
+        (NONE, [wide("NP", -0.169, 0.0)], "undecided"),
         (WORSE, [], "agrees"),
         (WORSE, [comparison("NOAF")], "differs"),
-        (WORSE, [comparison("NOAF", count=4)], "cannot tell"),
+        (WORSE, [comparison("NOAF", count=4)], "undecided"),
+        (WORSE, [wide("NOAF")], "undecided"),
+        (WORSE, [wide("NOAF", -0.4, 0.167)], "differs"),
+        (WORSE, [wide("NOAF", -0.4, 0.169)], "undecided"),
         (WORSE, [significant(code, 0.6, count=3) for code in ("NFG", "NOAF")], "agrees"),
         (WORSE, [significant("NFG", -0.6, count=3)], "differs"),
-        (WORSE, ["NOAF"], "cannot tell"),
-        (WORSE, ["NFG", "NOAF"], "cannot tell"),
+        (WORSE, ["NOAF"], "undecided"),
+        (WORSE, ["NFG", "NOAF"], "undecided"),
         (ALIKE, [], "agrees"),
         (ALIKE, [significant("NP", 0.1)], "differs"),
         (ALIKE, [significant("NP", -0.1)], "differs"),
-        (ALIKE, [comparison("NP", count=9)], "cannot tell"),
-        (ALIKE, ["NP"], "cannot tell"),
+        (ALIKE, [comparison("NP", count=9)], "undecided"),
+        (ALIKE, ["NP"], "undecided"),
+        (ALIKE, [wide("NP")], "undecided"),
+        (ALIKE, [wide("NP", -0.169, 0.1)], "undecided"),
+        (ALIKE, [wide("NP", -0.1, 0.169)], "undecided"),
+        (ALIKE, [wide("NP", -0.167, 0.167)], "agrees"),
         (GAIN, [significant("FGR", 0.2)], "agrees"),
         (GAIN, [], "agrees"),
         (GAIN, [significant("FGR", -0.2)], "differs"),
-        (GAIN, [comparison("FGR", count=4)], "cannot tell"),
-        (GAIN, ["FGR"], "cannot tell"),
+        (GAIN, [comparison("FGR", count=4)], "undecided"),
+        (GAIN, ["FGR"], "undecided"),
+        (GAIN, [wide("FGR")], "undecided"),
+        (GAIN, [wide("FGR", -0.1, 0.4)], "agrees"),
         (FGR_WORSE, [significant("FGR", 0.2)], "agrees"),
         (FGR_WORSE, [], "differs"),
         (FGR_WORSE, [significant("FGR", -0.2)], "differs"),
-        (FGR_WORSE, [comparison("FGR", count=4)], "cannot tell"),
-        (FGR_WORSE, ["FGR"], "cannot tell"),
+        (FGR_WORSE, [comparison("FGR", count=4)], "undecided"),
+        (FGR_WORSE, ["FGR"], "undecided"),
     ],
 )
 def test_comparisons(paper: str, changed: list[Comparison | str], verdict: str) -> None:
@@ -137,6 +161,41 @@ def test_comparisons(paper: str, changed: list[Comparison | str], verdict: str) 
         assert "the best tenth of V has 2 trials" in claim.found
 
 
+def test_what_a_comparison_can_see_stands_beside_its_verdict() -> None:
+    found = one(check(everything()), ALIKE).found
+    assert found == (
+        "No difference is shown: CIFG and NP, best tenths of 20 trials or more; a difference of "
+        "0.17 nats per frame (2 % of V's score) is ruled out; 90 % intervals within −0.060 to "
+        "0.080, minimum detectable difference (80 % power) 0.15."
+    )
+    found = one(check(everything(NP=wide("NP"))), ALIKE).found
+    assert "(2 % of V's score) is not ruled out for NP; 90 % intervals within −0.25 to " in found
+    assert "to 0.30, minimum detectable difference (80 % power) 0.60." in found
+    found = one(check(everything(NP=comparison("NP", count=9))), ALIKE).found
+    assert "fewer than 10 are too few to call that agreement; 90 % intervals within" in found
+    found = one(check(everything(NOAF=wide("NOAF"))), WORSE).found
+    assert "NFG worse (g 3.0, p 0.004); NOAF no difference shown (g 0.12, p 0.90; 90 % " in found
+    assert "interval −0.25 to 0.30, minimum detectable difference (80 % power) 0.60)." in found
+
+
+def test_ten_trials_that_see_nothing_are_no_agreement() -> None:
+    """A hundred noisy trials of each variant, drawn alike: nothing is shown, nothing said."""
+    generator = np.random.default_rng(5)
+
+    def draw(code: str) -> list[TrialRecord]:
+        scores = 8.4 + generator.exponential(1.5, 100)
+        return [entry(code, n, s, s + generator.normal(0, 0.3)) for n, s in enumerate(scores)]
+
+    study = hand_made.records({code: draw(code) for code in ("V", "CIFG", "NP", "FGR")})
+    analysis = hand_made.analysis(study)
+    compared = summaries.compare(analysis.summaries)
+    found = list(claims.check(dataclasses.replace(analysis, comparisons=compared)))
+    for paper in (NONE, ALIKE, GAIN, FGR_WORSE):
+        claim = one(found, paper)
+        assert claim.verdict == "undecided"
+        assert "minimum detectable difference" in claim.found
+
+
 def test_the_best_score_counts_on_the_papers_data_only() -> None:
     assert one(check(best=8.5), "8.38").verdict == "agrees"
     claim = one(check(best=8.6), "8.38")
@@ -144,7 +203,7 @@ def test_the_best_score_counts_on_the_papers_data_only() -> None:
     assert "2.6 % above the paper's" in claim.found
     other = {"name": "Nottingham", "sha256": "00", "detail": ""}
     claim = one(check(best=8.4, data=other), "8.38")
-    assert claim.verdict == "cannot tell" and "other data" in claim.found
+    assert claim.verdict == "undecided" and "other data" in claim.found
 
 
 def of_shares(paper: str, **changes: object) -> Claim:
@@ -159,19 +218,19 @@ ORDER, PAIRS = "comes the size", "All interactions"
     ("paper", "shares", "std", "verdict"),
     [
         (RATE, {"learning_rate": 0.75}, 0.05, "agrees"),
-        (RATE, {"learning_rate": 0.75}, 0.10, "cannot tell"),
-        (RATE, {"learning_rate": 0.60}, 0.10, "cannot tell"),
+        (RATE, {"learning_rate": 0.75}, 0.10, "undecided"),
+        (RATE, {"learning_rate": 0.60}, 0.10, "undecided"),
         (RATE, {"learning_rate": 0.60}, 0.05, "differs"),
         (MOMENTUM, {"momentum": 0.009}, 0.02, "agrees"),
-        (MOMENTUM, {"momentum": 0.02}, 0.02, "cannot tell"),
+        (MOMENTUM, {"momentum": 0.02}, 0.02, "undecided"),
         (MOMENTUM, {"momentum": 0.04}, 0.02, "differs"),
         (ORDER, {"units": 0.12, "noise_std": 0.05}, 0.03, "agrees"),
-        (ORDER, {"units": 0.08, "noise_std": 0.05}, 0.03, "cannot tell"),
+        (ORDER, {"units": 0.08, "noise_std": 0.05}, 0.03, "undecided"),
         (ORDER, {"units": 0.05, "noise_std": 0.12}, 0.03, "differs"),
         (PAIRS, 0.002, 0.04, "differs"),
-        (PAIRS, 0.02, 0.04, "cannot tell"),
+        (PAIRS, 0.02, 0.04, "undecided"),
         (PAIRS, 0.08, 0.04, "agrees"),
-        (PAIRS, 0.20, 0.04, "cannot tell"),
+        (PAIRS, 0.20, 0.04, "undecided"),
         (PAIRS, 0.4, 0.04, "differs"),
     ],
 )
@@ -191,7 +250,7 @@ def test_the_one_clear_interaction() -> None:
     paper = "Learning rate and input noise interact"
     assert of_shares(paper).verdict == "agrees"
     both = {("learning_rate", "noise_std"): 0.08, ("units", "learning_rate"): 0.08}
-    assert of_shares(paper, pairs=both).verdict == "cannot tell"
+    assert of_shares(paper, pairs=both).verdict == "undecided"
     claim = of_shares(paper, pairs={("units", "learning_rate"): 0.08})
     assert claim.verdict == "differs"
     assert "the number of units and the learning rate have the most, 8.0 %" in claim.found
@@ -201,9 +260,9 @@ def test_the_one_clear_interaction() -> None:
     ("curve", "times", "verdict"),
     [
         ([10.0, 9.7, 9.6], [20.0, 60.0, 100.0], "agrees"),
-        ([10.0, 9.7, 9.6], [100.0, 60.0, 20.0], "cannot tell"),
-        ([10.0, 9.9, 9.6], [20.0, 60.0, 100.0], "cannot tell"),
-        ([10.0, 9.98, 9.97], [20.0, 60.0, 100.0], "cannot tell"),
+        ([10.0, 9.7, 9.6], [100.0, 60.0, 20.0], "undecided"),
+        ([10.0, 9.9, 9.6], [20.0, 60.0, 100.0], "undecided"),
+        ([10.0, 9.98, 9.97], [20.0, 60.0, 100.0], "undecided"),
         ([9.6, 9.7, 10.0], [20.0, 60.0, 100.0], "differs"),
     ],
 )
@@ -225,10 +284,10 @@ def test_larger_is_better(curve: list[float], times: list[float], verdict: str) 
     ("curve", "music", "speech"),
     [
         ([9.3, 9.5, 10.1], "agrees", "differs"),
-        ([9.3, 9.3, 9.35], "cannot tell", "cannot tell"),
+        ([9.3, 9.3, 9.35], "undecided", "undecided"),
         ([10.1, 9.5, 9.3], "differs", "differs"),
         ([9.5, 9.4, 9.0, 9.6, 10.5], "agrees", "agrees"),
-        ([9.5, 9.4, 9.6, 9.0, 10.5], "agrees", "cannot tell"),
+        ([9.5, 9.4, 9.6, 9.0, 10.5], "agrees", "undecided"),
     ],
 )
 def test_input_noise(curve: list[float], music: str, speech: str) -> None:
@@ -241,7 +300,7 @@ def test_input_noise(curve: list[float], music: str, speech: str) -> None:
     ("curve", "verdict"),
     [
         ([12.5, 11.0, 9.0, 8.6, 8.5], "agrees"),
-        ([12.5, 11.0, 8.5, 8.52, 8.55], "cannot tell"),
+        ([12.5, 11.0, 8.5, 8.52, 8.55], "undecided"),
         ([12.5, 11.0, 8.5, 9.5, 10.5], "differs"),
     ],
 )
@@ -253,7 +312,7 @@ def test_the_best_rate_lies_at_the_end(curve: list[float], verdict: str) -> None
 
 @pytest.mark.parametrize(
     ("best_rates", "verdict"),
-    [((1e-3, 1e-3), "agrees"), ((3e-4, 2e-3), "cannot tell"), ((1e-5, 5e-3), "differs")],
+    [((1e-3, 1e-3), "agrees"), ((3e-4, 2e-3), "undecided"), ((1e-5, 5e-3), "differs")],
 )
 def test_the_best_rate_stays(best_rates: tuple[float, float], verdict: str) -> None:
     results = [hand_made.importance(best_rates=best_rates)]
@@ -267,20 +326,20 @@ def test_the_best_rate_stays(best_rates: tuple[float, float], verdict: str) -> N
 def test_a_forest_that_predicts_nothing_tells_nothing() -> None:
     found = check((), [hand_made.importance(explained=0.3)])
     claim = one(found, "two thirds")
-    assert claim.verdict == "cannot tell" and "30 % of the variance" in claim.found
+    assert claim.verdict == "undecided" and "30 % of the variance" in claim.found
 
 
 def test_degenerate_studies_cannot_tell() -> None:
     lack = InsufficientData("V has 5 finished trials; the analysis needs 20")
     for task in ("music", "speech", "handwriting", "own.module:Task"):
         found = check(dict.fromkeys(CODES, LACK), lack, task=task, best=20.0)
-        assert {claim.verdict for claim in found[1:]} <= {"cannot tell", "differs"}
+        assert {claim.verdict for claim in found[1:]} <= {"undecided", "differs"}
         assert {claim.topic for claim in found[1:] if claim.verdict == "differs"} <= {"best model"}
         assert one(found, "two thirds").found == "V has 5 finished trials; the analysis needs 20."
     study = hand_made.records({"V": []})
     assert claims.check(hand_made.analysis(study)) == ()
     small = study_analysis.analyze(made_up.records(5, ("NP",)))
-    assert {claim.verdict for claim in claims.check(small)[1:]} == {"cannot tell"}
+    assert {claim.verdict for claim in claims.check(small)[1:]} == {"undecided"}
 
 
 def test_a_study_that_is_not_complete_concludes_nothing() -> None:
@@ -290,7 +349,7 @@ def test_a_study_that_is_not_complete_concludes_nothing() -> None:
     analysis = hand_made.analysis(study, everything(), [hand_made.importance(shares=CLEAR)])
     first, *others = claims.check(analysis)
     assert first.verdict == "differs"
-    assert {claim.verdict for claim in others} == {"cannot tell"}
+    assert {claim.verdict for claim in others} == {"undecided"}
     assert one(others, "two thirds").found.startswith("So far: 75 %")
     assert not one(others, "Larger networks").found.startswith("So far")
 
