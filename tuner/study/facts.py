@@ -61,6 +61,10 @@ def check(facts: Any, where: str) -> dict[str, Any]:
             Protocol(**facts["protocol"]),
         ):
             kinds.check([parts])
+        if not files.is_name(facts["task"]):
+            raise ValueError(
+                f"task: expected a name that a folder can have. Received: {facts['task']!r:.60}"
+            )
         named = {**facts, "space": Space.from_json(facts["space"]).to_json()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(

@@ -79,7 +79,7 @@ def test_damaged_files_are_one_line() -> None:
     content = file.getvalue()
     rng = np.random.default_rng(1)
     refused = 0
-    for _ in range(1500):
+    for _ in range(300):
         damaged = bytearray(content)
         for place in rng.integers(0, len(content), size=rng.integers(1, 4)):
             damaged[place] ^= int(rng.integers(1, 256))
@@ -88,7 +88,7 @@ def test_damaged_files_are_one_line() -> None:
         except DataError as error:
             refused += 1
             assert str(error).startswith("--data: x.npz: ") and str(error).isprintable()
-    assert refused > 1000
+    assert refused > 200
 
 
 def zipped(content: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytearray:

@@ -186,7 +186,6 @@ def _read_csv(path: Path) -> dict[str, pa.Array]:
 
 
 def _read_parquet(path: Path) -> dict[str, pa.Array]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
@@ -201,12 +200,7 @@ def _read_parquet(path: Path) -> dict[str, pa.Array]:
             found = file.read([name for _, name in wanted])
             # Damage can leave offsets out of bounds, and text that is none.
             found.validate(full=True)
-            arrays = {name: found.column(name).combine_chunks() for _, name in wanted}
-            # What pandas calls categories.
-            return {
-                name: array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-                for name, array in arrays.items()
-            }
+            return {name: found.column(name).combine_chunks() for _, name in wanted}
     except InputError:
         raise
     except Exception as error:  # Damaged content makes Arrow raise almost anything.

@@ -68,6 +68,7 @@ def test_a_relative_path_has_a_name(tmp_path: pathlib.Path, monkeypatch: Any) ->
         ({"space": {"units": [1]}}, "unpack"),
         ({"data": None}, "NoneType"),
         ({"versions": 3}, "versions: expected dict"),
+        ({"task": "../elsewhere"}, "task: expected a name that a folder can have"),
     ],
 )
 def test_damaged_facts_are_one_line(

@@ -170,6 +170,7 @@ def test_marks_line_ends_and_empty_rows_of_spreadsheets_do_no_harm(
         ("curve_epoch", "[nan 1.]", "a list of integers"),
         ("curve_epoch", "[99999999999999999999]", "a list of integers"),
         ("space", "[" * 100_000, "a JSON object"),
+        ("task", "../music", "task: expected a name that a folder can have. Received: '../music'"),
     ],
 )
 def test_what_stands_for_something_else_is_one_line(
