@@ -32,7 +32,8 @@ def text(logits: Tensor, lengths: Tensor, labels: Sequence[str]) -> Tensor:
     """
     path = tf.argmax(logits, axis=-1, output_type=tf.int32)
     # No output has the number -1: the first frame repeats nothing.
-    before = tf.pad(path[:, :-1], [[0, 0], [1, 0]], constant_values=-1)
+    # (`tf.vectorized_map` would pad with 0 whatever the constant is.)
+    before = tf.concat([-tf.ones_like(path[:, :1]), path[:, :-1]], axis=-1)
     # The blank's name is empty.
     names = tf.where(path == before, "", tf.gather(tf.constant([*labels, ""]), path))
     return tf.strings.reduce_join(_cut(names, lengths), axis=-1)

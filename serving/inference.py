@@ -21,7 +21,7 @@ import tensorflow as tf
 import zoo
 from common.errors import InputError
 from zoo import networks, variant_cell
-from zoo.recurrence import Blocks
+from zoo.blocks import Blocks
 
 Tensor = Any
 
@@ -135,13 +135,14 @@ class Recurrence:
                 hidden.append(states[0])
             return index + 1, outputs.write(index, tf.stack(hidden)), *states
 
+        like = states[0][None]
         _, outputs, *after = tf.while_loop(
             lambda index, *_: index < blocks.count,
             body,
-            (tf.constant(0), blocks.new(states[0][None]), *states),
+            (tf.constant(0), blocks.new(like), *states),
             maximum_iterations=blocks.count,
         )
-        return blocks.join(outputs), after
+        return blocks.join(outputs, like), after
 
     def _blocks(self, nets: Tensor, c: Tensor) -> Blocks:
         if self.steps is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -34,7 +35,9 @@ class RNN(keras.layers.RNN):
     Arguments, call arguments, weights, outputs, states, masking and saved files are those of
     `keras.layers.RNN`, and so are the values, up to rounding. What differs is how they are
     computed: the products with the inputs are one matrix product over all steps, and the gradient
-    goes back through time by its own loop (`zoo.recurrence`). Second derivatives are refused.
+    goes back through time by its own loop (`zoo.recurrence`). Forward-mode and second derivatives
+    are TensorFlow's of that computation, and take as long as Keras' loop. An initial state of shape
+    `(1, size)` or `(size,)` is that of every sequence.
 
     Keras' own loop is taken, and a warning says so once, for a cell that is not of the zoo or whose
     `call` is overridden (`keras.layers.StackedRNNCells`: stack layers instead), in training with
@@ -43,7 +46,7 @@ class RNN(keras.layers.RNN):
     than TensorFlow always take it, and need no warning.
 
     Raises:
-        NotImplementedError: when a gradient is differentiated again.
+        ValueError: if initial states have other shapes than the cell's.
 
     Example:
         >>> import numpy as np, zoo
@@ -77,7 +80,7 @@ class RNN(keras.layers.RNN):
             if not any(activation is known for known in _POINTWISE):
                 name = getattr(activation, "__name__", type(activation).__name__)
                 return f"the activation {name} is not known to be pointwise"
-        if training and cell.recurrent_dropout > 0:
+        if training and 0 < cell.recurrent_dropout < 1:
             return "recurrent_dropout is inside the step"
         if self.unroll:
             return "unroll=True asks for it"
@@ -97,7 +100,7 @@ class RNN(keras.layers.RNN):
         from zoo import recurrence
 
         cell = self.cell
-        if training and cell.dropout > 0:
+        if training and 0 < cell.dropout < 1:
             sequences = sequences * ops.expand_dims(cell.get_dropout_mask(sequences[:, 0]), 1)
         inputs = self._project(sequences)
         if mask is not None:
@@ -109,7 +112,7 @@ class RNN(keras.layers.RNN):
         outputs, states = recurrence.scan(
             cell.variant,
             inputs,
-            initial_state,
+            _for_each_sequence(initial_state, cell.state_size, sequences),
             *map(_value, (cell.recurrent_kernel, cell.peephole, cell.gate_recurrent_kernel)),
             mask=mask,
             activation=cell.activation,
@@ -129,11 +132,38 @@ class RNN(keras.layers.RNN):
         if self.cell.bias is not None:
             # The weight of an input that is 1: one product gives sum and gradients of both.
             kernel = ops.concatenate([kernel, _value(self.cell.bias)[None]], axis=0)
-            sequences = ops.pad(sequences, [[0, 0], [0, 0], [0, 1]], constant_values=1)
+            # Not `ops.pad`: TensorFlow's `vectorized_map` pads with 0 whatever the constant is.
+            ones = ops.ones_like(sequences[..., :1])
+            sequences = ops.concatenate([sequences, ones], axis=-1)
         time, batch, features = ops.shape(sequences)
         # Of two axes: a product with more is one of the slow ones.
         projected = ops.matmul(ops.reshape(sequences, (-1, features)), kernel)
         return ops.reshape(projected, (time, batch, projected.shape[-1]))
+
+
+def _for_each_sequence(
+    states: Sequence[Tensor], sizes: Sequence[int], sequences: Tensor
+) -> list[Tensor]:
+    """Repeats initial states that are given once, `(1, size)` or `(size,)`, over the batch."""
+    batch, known = ops.shape(sequences)[0], sequences.shape[0]
+    shapes = [tuple(state.shape) for state in states]
+    expected = [(known, size) for size in sizes]
+    fits = len(shapes) == len(sizes) and all(
+        len(shape) in (1, 2)
+        and shape[-1] in (size, None)
+        and (len(shape) == 1 or known is None or shape[0] in (known, 1, None))
+        for shape, size in zip(shapes, sizes, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            "Received an invalid value for argument `initial_state`, expected tensors of shapes "
+            f"{expected}, the first size 1 or left out where all sequences share it, got {shapes}."
+        )
+    shared = {(), (1,), (None,)} - {(known or 0,)}
+    return [
+        ops.broadcast_to(state, (batch, size)) if shape[:-1] in shared else state
+        for state, shape, size in zip(states, shapes, sizes, strict=True)
+    ]
 
 
 def _value(variable: Any) -> Tensor:

@@ -19,18 +19,19 @@ of any TensorFlow build: a graph of this runs wherever TensorFlow does.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from zoo.blocks import Blocks
 from zoo.variant_cell import Activation, Tensor, by_gate, step
 from zoo.variants import Variant
 
-_BLOCK_NUMBERS = 16384  # Of a gate in a block: about what keeps a block in a core's cache.
-_BLOCK_STEPS = (4, 10)  # Fewest and most.
-_UNKNOWN_BATCH = 16
+_NO_FORWARD_MODE = (
+    "zoo.RNN has no derivatives in forward mode: use keras.layers.RNN(cell), whose values are "
+    "the same."
+)
 
 
 def scan(
@@ -50,7 +51,7 @@ def scan(
         a_t = inputs_t + h_{t-1} R (+ [i_{t-1} f_{t-1} o_{t-1}] R_gates)
         h_t, c_t, gates_t = zoo.variant_cell.step(a_t, c_{t-1})
 
-    Every tensor but `mask` is differentiated, once, and has the same floating-point type.
+    Every tensor but `mask` is differentiated and has the same floating-point type.
 
     Args:
         variant: what to compute.
@@ -66,9 +67,6 @@ def scan(
 
     Returns:
         h after every step, `(time, batch, units)`, and the states after the last.
-
-    Raises:
-        NotImplementedError: when a gradient of this is differentiated again.
 
     Example:
         >>> from zoo.variants import VARIANTS
@@ -95,62 +93,6 @@ def scan(
     if gates:
         outputs = outputs[..., : h.shape[-1]]
     return outputs, [h, c, *([tf.concat(gates, -1)] if gates else [])]
-
-
-def _shape(tensor: Tensor) -> list[Any]:
-    """Sizes of a tensor, as numbers where they are known and as tensors where not."""
-    return [tf.shape(tensor)[i] if size is None else size for i, size in enumerate(tensor.shape)]
-
-
-@dataclasses.dataclass(frozen=True)
-class Blocks:
-    """How the steps of a sequence are cut into blocks.
-
-    Attributes:
-        time, count: steps of the sequence, and blocks; tensors where not known beforehand.
-        steps: steps of a block.
-        full: whether the blocks hold the steps exactly; else the last is padded.
-    """
-
-    time: int | Tensor
-    count: int | Tensor
-    steps: int
-    full: bool
-
-    @classmethod
-    def plan(cls, inputs: Tensor, c: Tensor) -> Blocks:
-        """Chooses the blocks for inputs `(time, ...)` and a cell state `(batch, units)`."""
-        batch, units = c.shape
-        numbers = (batch or _UNKNOWN_BATCH) * units
-        steps = sorted([_BLOCK_NUMBERS // numbers, *_BLOCK_STEPS])[1]
-        time = inputs.shape[0]
-        if time is None:
-            time = tf.shape(inputs)[0]
-            return cls(time, (time + steps - 1) // steps, steps, full=False)
-        # No padding saves more than the best size does; else blocks are about equal.
-        full = [size for size in range(_BLOCK_STEPS[0], _BLOCK_STEPS[1] + 1) if time % size == 0]
-        even = math.ceil(time / math.ceil(time / steps))
-        steps = min(full, key=lambda size: abs(size - steps), default=even)
-        count = math.ceil(time / steps)
-        return cls(time, count, steps, full=count * steps == time)
-
-    def cut(self, tensor: Tensor) -> Tensor:
-        """Makes `(count, steps, ...)` of `(time, ...)`; the padding is 0 or False."""
-        if not self.full:
-            missing = self.count * self.steps - self.time
-            tensor = tf.pad(tensor, [[0, missing], *([[0, 0]] * (len(tensor.shape) - 1))])
-        return tf.reshape(tensor, [self.count, self.steps, *_shape(tensor)[1:]])
-
-    def new(self, like: Tensor) -> tf.TensorArray:
-        """Makes an empty list for the blocks of a tensor `(time, ...)` like this one."""
-        shape = [self.steps, *like.shape[1:]]
-        return tf.TensorArray(like.dtype, self.count, clear_after_read=False, element_shape=shape)
-
-    def join(self, blocks: tf.TensorArray) -> Tensor:
-        """Makes `(time, ...)` of blocks again."""
-        tensor = blocks.stack()
-        tensor = tf.reshape(tensor, [self.count * self.steps, *_shape(tensor)[2:]])
-        return tensor if self.full else tensor[: self.time]
 
 
 def _to_all_gates(variant: Variant, kernel: Tensor) -> Tensor:
@@ -204,7 +146,20 @@ class _Scan:
                 @tf.custom_gradient
                 def once(*arguments: Tensor) -> tuple[Any, Callable[..., Any]]:
                     taken, given = arguments[: len(tensors)], arguments[len(tensors) :]
-                    return self._backward(mask, forward, given, *taken), _refuse
+
+                    def twice(*directions: Tensor) -> Any:
+                        # Seldom asked for: TensorFlow differentiates the forward loop.
+                        with tf.GradientTape() as outer, tf.GradientTape() as inner:
+                            outer.watch(arguments)
+                            inner.watch(taken)
+                            results = self._forward(mask, *taken)[:2]
+                            grads = inner.gradient(results, taken, given)
+                        if any(grad is None for grad in grads):
+                            # Inside of a ForwardAccumulator no tape records.
+                            raise NotImplementedError(_NO_FORWARD_MODE)
+                        return outer.gradient(grads, arguments, directions)
+
+                    return self._backward(mask, forward, given, *taken), twice
 
                 return once(*tensors, *upstream)
 
@@ -243,20 +198,21 @@ class _Scan:
             lists = tuple(each.write(index, b) for each, b in zip(lists, blocks, strict=True))
             return index + 1, h, c, *lists
 
-        lists = [self.blocks.new(like) for like in (inputs, c[None], output_state[None])]
-        _, _, c, pre_activations, cells, output_states = tf.while_loop(
+        likes = inputs, c[None], output_state[None]
+        lists = [self.blocks.new(like) for like in likes]
+        _, _, c, *lists = tf.while_loop(
             lambda index, *_: index < self.blocks.count,
             body,
             (tf.constant(0), output_state, c, *lists),
             maximum_iterations=self.blocks.count,
         )
+        # A SavedModel keeps the gradient too, and for that no list may go from here to there.
+        pre_activations, cells = map(self.blocks.stack, lists[:2], likes[:2])
         if not self.blocks.full:
             # The last real step may be within the last block.
             last = self.blocks.count - 1
-            ends = tf.concat([cells.read(last), c[None]], 0)
-            c = ends[self.blocks.time - self.blocks.steps * last]
-        # A SavedModel keeps the gradient too, and for that no list may go from here to there.
-        return self.blocks.join(output_states), c, pre_activations.stack(), cells.stack()
+            c = tf.concat([cells[last], c[None]], 0)[self.blocks.time - self.blocks.steps * last]
+        return self.blocks.join(lists[2], likes[2]), c, pre_activations, cells
 
     def _backward(
         self,
@@ -315,7 +271,7 @@ class _Scan:
             (last, tf.zeros_like(output_state), grad_c, self.blocks.new(inputs), *grad_p),
             maximum_iterations=self.blocks.count,
         )
-        grad_inputs = self.blocks.join(grads)
+        grad_inputs = self.blocks.join(grads, inputs)
         grad_kernel = _over_time(output_state[None], grad_inputs[:1])
         grad_kernel += _over_time(output_states[:-1], grad_inputs[1:])
         grad_weights = [tf.reduce_sum(tf.concat(grad_p, -1), -2)] if grad_p else []
@@ -392,9 +348,3 @@ class _Scan:
             return {}
         blocks = by_gate(peephole[None], self.variant.peephole_gates)
         return {gate: tf.broadcast_to(block, tf.shape(c)) for gate, block in blocks.items()}
-
-
-def _refuse(*_: Tensor) -> Any:
-    raise NotImplementedError(
-        "zoo.RNN has no second derivatives: use keras.layers.RNN(cell), whose values are the same."
-    )

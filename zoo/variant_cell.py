@@ -7,6 +7,7 @@ a whole sequence.
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -112,10 +113,11 @@ class VariantCell(keras.layers.LSTMCell):
         peephole_constraint: Constraint on `peephole`. Default: `None`.
         unit_forget_bias: Boolean (default `True`). If `True`, the bias of a forget gate with
             weights of its own starts at 1. The paper's networks have `False`.
-        dropout: Float in [0, 1), fraction of the inputs to drop. The same inputs are dropped at
-            every time step and for every gate. Defaults to 0.
-        recurrent_dropout: Float in [0, 1), fraction of the previous hidden state to drop, likewise.
-            Defaults to 0.
+        dropout: Float between 0 and 1, fraction of the inputs to drop. The same inputs are dropped
+            at every time step and for every gate. As in Keras' cells, a number outside counts as
+            the nearest inside, and with 1 nothing is dropped. Defaults to 0.
+        recurrent_dropout: Float between 0 and 1, fraction of the previous hidden state to drop,
+            likewise. Defaults to 0.
 
     Call arguments:
         inputs: A 2D tensor, with shape `(batch, features)`.
@@ -134,7 +136,7 @@ class VariantCell(keras.layers.LSTMCell):
         As `keras.layers.RNN` does it: a masked step leaves all states as they were.
 
     Raises:
-        ValueError: if `units` is not a positive integer, or a dropout is outside [0, 1).
+        ValueError: if `units` is not a positive integer, or a dropout is no number.
         TypeError: if the base class itself is to be made.
     """
 
@@ -174,10 +176,10 @@ class VariantCell(keras.layers.LSTMCell):
                 f"expected a positive integer, got {units!r}."
             )
         for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
-            if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
+            if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or math.isnan(rate):
                 raise ValueError(
                     f"Received an invalid value for argument `{name}`, "
-                    f"expected a float in [0, 1), got {rate!r}."
+                    f"expected a float between 0 and 1, got {rate!r}."
                 )
         if "implementation" in kwargs:
             raise ValueError(
@@ -199,8 +201,8 @@ class VariantCell(keras.layers.LSTMCell):
             kernel_constraint=kernel_constraint,
             recurrent_constraint=recurrent_constraint,
             bias_constraint=bias_constraint,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
+            dropout=float(dropout),
+            recurrent_dropout=float(recurrent_dropout),
             seed=seed,
             **kwargs,
         )
@@ -253,10 +255,15 @@ class VariantCell(keras.layers.LSTMCell):
     def call(
         self, inputs: Tensor, states: Sequence[Tensor], training: bool = False
     ) -> tuple[Tensor, list[Tensor]]:
+        if len(states) != len(self.state_size):
+            raise ValueError(
+                f"Received an invalid value for argument `states`, expected {len(self.state_size)} "
+                f"tensors, got {len(states)}."
+            )
         h, c, *previous_gates = states
-        if training and self.dropout > 0:
+        if training and 0 < self.dropout < 1:
             inputs = inputs * self.get_dropout_mask(inputs)
-        if training and self.recurrent_dropout > 0:
+        if training and 0 < self.recurrent_dropout < 1:
             h = h * self.get_recurrent_dropout_mask(h)
 
         pre_activation = ops.matmul(inputs, self.kernel) + ops.matmul(h, self.recurrent_kernel)

@@ -1,6 +1,7 @@
 """Decoding in the graph against decoding in NumPy."""
 
 import numpy as np
+import tensorflow as tf
 
 from serving import decoding
 from tuner.tasks import ctc
@@ -24,6 +25,13 @@ def test_nothing_is_the_text_of_no_frames() -> None:
     for shape in ((1, 3, 4), (1, 0, 4)):
         texts = decoding.text(np.ones(shape, np.float32), [0], LABELS)
         assert texts.numpy().tolist() == [b""]
+
+
+def test_a_vectorized_text_keeps_its_first_label() -> None:
+    # TensorFlow's `vectorized_map` pads with 0, which is the number of a label.
+    logits = tf.one_hot([[0, 3, 0], [1, 1, 2]], len(LABELS) + 1)
+    texts = tf.vectorized_map(lambda row: decoding.text(row[None], [3], LABELS)[0], logits)
+    assert [text.decode() for text in texts.numpy()] == ["aa", "é "]
 
 
 def test_classes_name_the_largest_logit_of_each_frame_that_counts() -> None:

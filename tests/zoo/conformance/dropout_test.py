@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import zoo
 from tests.zoo import harness, reference
 
 RATE = 0.4
@@ -86,6 +87,24 @@ def test_seed_repeats_the_masks_and_every_call_draws_new_ones(code: str) -> None
     assert np.abs(first - second).max() > 1e-2
     other = harness.make_layer(problem, cell_arguments={**ARGUMENTS, "seed": 6})
     assert np.abs(first - harness.run(other, problem, training=True)[0]).max() > 1e-2
+
+
+@pytest.mark.parametrize("rate", [-0.1, -1, 1, 1.0, 1.5, float("inf"), np.float32(0.5)])
+def test_a_rate_outside_is_the_nearest_inside_as_in_keras(rate: float) -> None:
+    arguments = {"dropout": rate, "recurrent_dropout": rate, "seed": 1}
+    cells = harness.CELLS["NP"](4, **arguments), keras.layers.LSTMCell(4, **arguments)
+    for name in ("dropout", "recurrent_dropout"):
+        ours, stock = (cell.get_config()[name] for cell in cells)
+        assert ours == stock and type(ours) is float
+    if rate != 0.5:
+        # Below 0 and, as it is in Keras, above 1 nothing is dropped.
+        problem = harness.make_problem("NP")
+        for kind in (keras.layers.RNN, zoo.RNN):
+            layer = harness.make_layer(
+                problem, kind=kind, cell_arguments={**arguments, "seed": None}
+            )
+            expected, _ = reference.forward("NP", problem.weights, problem.inputs, problem.states)
+            harness.assert_close(harness.run(layer, problem, training=True)[0], expected, TOLERANCE)
 
 
 def test_rate_of_each_mask() -> None:
