@@ -37,7 +37,7 @@ def test_every_gradient_follows_the_paper(code: str) -> None:
 
 def test_every_gradient_equals_central_differences() -> None:
     # Of the cell itself, so this holds whatever the reference says.
-    problem = harness.make_problem("FGR", batch=1, features=2, units=3)
+    problem = harness.make_problem("FGR", batch=1, time=3, features=1, units=2)
     function = harness.Differentiable(problem, harness.make_layer(problem))
     expected = reference.central_differences(function.loss, problem.point)
     harness.assert_all_close(function.gradient(), expected, DIFFERENCE)
@@ -72,7 +72,7 @@ def test_cell_without_bias(code: str) -> None:
 @harness.some_variants
 def test_reference_gradient_equals_its_central_differences(code: str) -> None:
     # The yardstick itself: complex steps and differences of the same NumPy function.
-    problem = harness.make_problem(code, batch=1, features=2, units=3)
+    problem = harness.make_problem(code, batch=1, time=3, features=2, units=2)
     harness.assert_all_close(
         reference.gradient(problem.reference_loss, problem.point),
         reference.central_differences(problem.reference_loss, problem.point),

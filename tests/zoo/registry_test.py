@@ -193,18 +193,6 @@ def test_a_path_that_leads_to_no_cell(path: str, message: str) -> None:
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_importing_the_zoo_imports_no_framework() -> None:
-    harness.run_python(
-        "-c",
-        "import sys, zoo, zoo.variants, zoo.registry as registry\n"
-        "assert registry.find_variant('cifg') in zoo.list_variants()\n"
-        "assert registry.count_params('V', 88, 100) == 75900 and 'RNN' in dir(zoo)\n"
-        "assert not {'keras', 'tensorflow', 'jax', 'numpy'} & set(sys.modules)\n"
-        "zoo.VanillaCell, zoo.networks, zoo.frontends\n"
-        "assert not hasattr(zoo, 'nothing') and 'keras' in sys.modules\n",
-    )
-
-
 @pytest.mark.parametrize("unknown", ["", None, 3, "???"])
 def test_anything_else_is_an_unknown_variant(unknown: object) -> None:
     with pytest.raises(ValueError, match="expected one of V, NIG, .*Did you mean"):

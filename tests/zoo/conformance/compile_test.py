@@ -15,8 +15,18 @@ TOLERANCE = 1e-11
 """Float64; XLA reorders sums, fuses, and has its own exp and tanh."""
 
 
-@pytest.mark.parametrize("mode", ["eager", "xla"])
-@harness.some_variants
+@pytest.mark.parametrize(
+    ("code", "mode"),
+    [
+        *(("V", "eager"), ("FGR", "xla")),
+        *(
+            pytest.param(code, mode, marks=pytest.mark.slow)
+            for code in reference.CODES
+            for mode in ("eager", "xla")
+            if (code, mode) not in (("V", "eager"), ("FGR", "xla"))
+        ),
+    ],
+)
 def test_values_and_gradients(code: str, mode: str) -> None:
     problem = harness.make_problem(code)
     layer = harness.make_layer(problem)
@@ -46,7 +56,7 @@ def test_values_and_gradients(code: str, mode: str) -> None:
         harness.assert_close(found, wanted[name], TOLERANCE, name)
 
 
-@harness.some_variants
+@pytest.mark.parametrize("code", ["FGR", pytest.param("V", marks=pytest.mark.slow)])
 def test_one_program_serves_every_batch_and_length(code: str) -> None:
     layer = harness.make_layer(harness.make_problem(code), return_state=False)
     traced = []

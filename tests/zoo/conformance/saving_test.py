@@ -1,4 +1,4 @@
-"""Every cell saved and loaded: `.keras`, weights alone, and SavedModel, the last without `zoo`."""
+"""The weights of every cell saved and loaded. Whole models: `fresh_process_test.py`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import pathlib
 import keras
 import numpy as np
 
-from tests.zoo import harness, reference
-
-RELOAD = pathlib.Path(__file__).with_name("reload.py")
+from tests.zoo import harness
 
 
 def make_model(code: str, seed: int) -> keras.Model:
@@ -37,19 +35,3 @@ def test_weights_file(code: str, tmp_path: pathlib.Path) -> None:
     other.load_weights(tmp_path / "model.weights.h5")
     for ours, loaded in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, loaded)
-
-
-def test_models_in_a_fresh_process(tmp_path: pathlib.Path) -> None:
-    # One process for all: it takes longer to start TensorFlow than to load nine models.
-    random = np.random.default_rng(0)
-    inputs = random.normal(size=(2, harness.TIME, harness.FEATURES)).astype("float32")
-    expected = {}
-    for code in reference.CODES:
-        model = make_model(code, seed=1)
-        expected[code] = harness.numpy_of(model(inputs))
-        model.save(tmp_path / f"{code}.keras")
-        model.export(tmp_path / code, verbose=False)
-    np.savez(tmp_path / "expected.npz", inputs=inputs, **expected)
-    printed = harness.run_python(str(RELOAD), str(tmp_path)).splitlines()
-    codes = list(reference.CODES)
-    assert printed == [*(f"SavedModel {code}" for code in codes), *(f"keras {c}" for c in codes)]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import math
 import re
 import struct
@@ -13,7 +12,6 @@ import pytest
 from keras import ops
 
 import zoo
-from tests.zoo import harness
 from zoo.frontends import MFCC
 
 # What HTK's configurations say, as arguments; 5 warps frequencies, which the layer does not.
@@ -305,19 +303,3 @@ def test_bad_variance_is_named() -> None:
 
 def test_is_public() -> None:
     assert zoo.frontends.MFCC is MFCC
-
-
-@pytest.mark.skipif(keras.backend.backend() == "jax", reason="runs on JAX already")
-@pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="JAX is not installed")
-def test_on_jax() -> None:
-    printed = harness.run_python(
-        *("-m", "pytest", "-q", "--import-mode=importlib", "-p", "no:cacheprovider"),
-        # There each shape compiles a program of its own.
-        *("-o", "addopts=", "-k", "is_beyond or none and 399 or file"),
-        "tests/zoo/frontends/mfcc_test.py",
-        KERAS_BACKEND="jax",
-        JAX_PLATFORMS="cpu",
-        XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
-    )
-    assert re.search(r"\b3 passed", printed), printed
-    assert "skipped" not in printed, printed

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tests.zoo import harness
 from zoo.frontends import PenStrokes
 
 
@@ -174,16 +172,3 @@ def test_saved_model_takes_any_length(tmp_path: Path) -> None:
 def test_wrong_arguments_are_named(arguments: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         PenStrokes(**arguments)
-
-
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="once is enough")
-@pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="JAX is not installed")
-def test_the_same_on_jax() -> None:
-    printed = harness.run_python(
-        *("-m", "pytest", "-q", "--import-mode=importlib", "-p", "no:cacheprovider"),
-        *("-o", "addopts=", "tests/zoo/frontends/pen_strokes_test.py"),
-        *("-k", "follow_the_definition or dropped"),
-        KERAS_BACKEND="jax",
-        JAX_PLATFORMS="cpu",
-    )
-    assert "4 passed" in printed, printed
