@@ -67,8 +67,12 @@ def build_network(task: Task, variant: str, units: int, weight_std: float) -> ke
         weight_std: standard deviation of the initial weights.
 
     Returns:
-        A model from sequences `(batch, time, inputs)` to logits `(batch, time, outputs)`.
+        A model from sequences `(batch, time, inputs)` to logits `(batch, time, outputs)`. It is
+        float32, whatever a machine's `keras.json` has chosen.
     """
+    if keras.config.floatx() != "float32":
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
     model = zoo.networks.network(
         cell_class(variant)(units),
         task.inputs,

@@ -181,3 +181,16 @@ def test_initial_weights_of_a_built_network_have_the_protocols_deviation() -> No
             # Six standard errors.
             assert abs(values.std() - 0.1) < 6 * 0.1 / np.sqrt(2 * values.size), weight.path
         assert np.all(values != 0), weight.path
+
+
+@pytest.mark.parametrize("floatx", ["float64", "float16"])
+def test_a_network_computes_in_float32_whatever_a_machine_has_chosen(floatx: str) -> None:
+    keras.config.set_floatx(floatx)
+    keras.config.set_dtype_policy(floatx)
+    try:
+        model = network.build_network(TinyTask(), "V", 3, 0.1)
+        assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+        assert {weight.dtype for weight in model.weights} == {"float32"}
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
