@@ -12,7 +12,7 @@ from tuner.parallel.messages import EpochEnd, WorkerDied
 from tuner.parallel.pool import InProcess, Pool
 from tuner.study.presets import StudyConfig
 from tuner.study.study import Study
-from tuner.training import keras_engine
+from tuner.training.native.engine import Trainer
 from tuner.training.protocol import Failure, Trial, TrialRecord
 
 
@@ -49,14 +49,14 @@ class Silence:
         self.failed.append(failure)
 
 
-HERE = InProcess(keras_engine.Trainer)
+HERE = InProcess(Trainer)
 
 
 def run(
     directory: pathlib.Path,
     config: StudyConfig,
     pool: Pool = HERE,
-    engine: str = "keras",
+    engine: str = "native",
     observer: Silence | None = None,
     **options: bool,
 ) -> Silence:

@@ -86,7 +86,7 @@ def test_kerastuner_alone_opens_the_project(
     models = tuner.get_best_models(num_models=3)
     scores = [network.Scorer(model, TASK)(TASK.load("a").validation).mean for model in models]
     expected = sorted(entry.result.validation.mean for entry in entries)
-    np.testing.assert_allclose(scores, expected, rtol=1e-12)
+    np.testing.assert_allclose(scores, expected, rtol=1e-6)
 
     capsys.readouterr()
     tuner.results_summary()
@@ -101,7 +101,8 @@ def test_the_best_model_and_its_card_say_the_same(finished: pathlib.Path) -> Non
     card = json.loads((finished / "best" / "V" / "card.json").read_text())
     model = keras.models.load_model(finished / "best" / "V" / "model.keras")
     score = network.Scorer(model, TASK)(TASK.load("a").test)
-    assert score.mean == card["test"] and score.sequence_mean == card["test_per_sequence"]
+    assert score.mean == pytest.approx(card["test"], rel=1e-6)
+    assert score.sequence_mean == pytest.approx(card["test_per_sequence"], rel=1e-6)
     assert card["validation"] == min(line["validation"] for line in lines(finished)["V"])
     assert card["data"]["name"] == "tiny music" and card["variant"] == "V"
 
@@ -192,7 +193,7 @@ def test_a_damaged_kerastuner_project_is_rebuilt(copied: pathlib.Path, damage: o
     card = json.loads((copied / "best" / "V" / "card.json").read_text())
     assert tuner.oracle.get_best_trials()[0].score == card["validation"]
     score = network.Scorer(tuner.get_best_models()[0], TASK)(TASK.load("a").validation)
-    assert score.mean == card["validation"]
+    assert score.mean == pytest.approx(card["validation"], rel=1e-6)
 
 
 @pytest.mark.parametrize("name", ["card.json", "model.keras", ""])
@@ -232,7 +233,7 @@ def test_neither_workers_nor_their_deaths_change_a_number(
 ) -> None:
     config = tiny.config(("V", "FGR"))
     alone = finished
-    if engine == "native":
+    if engine != "native":
         alone = tmp_path / "alone"
         assert len(run(alone, config, WorkerPool(1), engine).finished) == 6
     together = tmp_path / "together"
