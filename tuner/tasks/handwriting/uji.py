@@ -123,7 +123,7 @@ def _read_letters(text: str, collector: Collector) -> dict[tuple[str, str], _Han
             continue
         try:
             letter = _strokes(entry, _UNITS.get(header["place"], 1.0))
-        except (ValueError, OverflowError):
+        except ValueError:
             collector.skipped["damaged letters"] += 1
             continue
         hand = hands.setdefault((header["set"], header["writer"]), {})
