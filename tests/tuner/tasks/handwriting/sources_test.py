@@ -119,7 +119,7 @@ def test_bad_lines_are_counted(tmp_path: Path) -> None:
         ("test_lengths", np.array([3]), "that add up to"),
         ("test_texts", np.array([1]), "test_texts: expected strings [lines]"),
         ("test_texts", np.array(["a", "b"]), "expected 2 lengths, one a text"),
-        ("test_texts", np.array([{"a": 1}], object), "damaged or other content"),
+        ("test_texts", np.array([{"a": 1}], object), "test_texts: expected an array of numbers or"),
     ],
 )
 def test_wrong_arrays_are_named(tmp_path: Path, name: str, array: Any, problem: str) -> None:
