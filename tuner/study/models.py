@@ -14,7 +14,7 @@ from typing import Any
 import keras
 
 from common import files
-from common.errors import InputError, reason
+from common.errors import InputError, one_line, reason
 from serving.sources import CARD, MODEL, study_sha256
 from tuner.study.ledger import best_first
 from tuner.training import engines, network
@@ -23,6 +23,9 @@ from tuner.training.trial_state import Weights
 
 MODELS = 10
 """Of how many trials of a variant there are weights: the best."""
+
+_PARTS = {"config.json", "metadata.json", "model.weights.h5"}
+"""Of what a `.keras` file consists."""
 
 TOLERANCE = 0.01
 """Relative difference that rounding on another processor may make over a whole trial."""
@@ -174,12 +177,16 @@ def check_best(folder: Path) -> None:
         raise InputError(f"{folder / CARD}: expected a validation score. Received: {score!r}")
     try:
         with zipfile.ZipFile(folder / MODEL) as archive:
-            damaged = archive.testzip()
+            # Where the archive's directory is damaged, parts may be missing.
+            missing = _PARTS - set(archive.namelist())
+            damaged = min(missing, default=None) or archive.testzip()
     except Exception as error:
         # A damaged archive raises whatever its parts lead to.
         raise InputError(f"{folder / MODEL}: expected a model of Keras: {reason(error)}") from error
     if damaged:
-        raise InputError(f"{folder / MODEL}: expected a model of Keras: {damaged} is damaged")
+        raise InputError(
+            f"{folder / MODEL}: expected a model of Keras: {one_line(damaged)} is damaged"
+        )
 
 
 def _save_weights(path: Path, model: keras.Model) -> None:
