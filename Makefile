@@ -121,11 +121,11 @@ EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' common serving tuner zoo)
 
 .PHONY: test
 test: $(INSTALLED) ## the tests, and the examples in the docstrings
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal --doctest-modules tests $(EXAMPLES) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadscope --no-loadscope-reorder --doctest-modules tests $(EXAMPLES) $(PYTEST_ARGS)
 
 .PHONY: test-slow
 test-slow: $(INSTALLED) ## the tests marked slow
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal -m slow --timeout 3600 tests $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadscope --no-loadscope-reorder -m slow --timeout 3600 tests $(PYTEST_ARGS)
 
 .PHONY: io-test
 io-test: $(IO_VENV)/installed ## the tests of tensorflow-io and of the front ends, in an environment with TensorFlow 2.16

@@ -51,7 +51,7 @@ def test_a_task_of_ones_own_and_kerastuner_on_it(
     assert "V " in run(["-c", in_pandas.replace("studies/small", "studies/music-quick")], tmp_path)
     assert "Hyperband" in lines
     lines = lines.replace('find_task("music")', 'find_task("own:Switches")')
-    printed = run(["-c", lines.replace("max_epochs=9", "max_epochs=2")], tmp_path)
+    printed = run(["-c", lines.replace("max_epochs=9", "max_epochs=1")], tmp_path)
     assert "Score: " in printed
 
 

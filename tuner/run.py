@@ -280,8 +280,9 @@ def main() -> int:
     task = find_task(_TASK.value)
     preset = find_preset(_PRESET.value, task)
     space: Space = parse_flag(_SPACE.value, preset.space)
+    corpus = _load(task, _study_directory(task))
+    # The data may have named the task.
     directory = _study_directory(task)
-    corpus = _load(task, directory)
     print(f"data: {corpus.dataset}")
     config = StudyConfig(
         Problem(task, corpus, _protocol(preset), cells),

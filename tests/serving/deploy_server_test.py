@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests import commands
 from tests.serving.deployment import CONFIGURATION, DEPLOY, SERVERS, compose, model, read
 
 # --- The command in the health check of Compose ---
@@ -94,7 +95,7 @@ tf.saved_model.save(tf.Module(), sys.argv[1], {"serving_default": twice})
 def folders(tmp_path: pathlib.Path) -> dict[str, str]:
     """Where a machine has what the containers have at these paths."""
     version = tmp_path / "models" / model().name / str(max(model().labels.values()))
-    subprocess.run([sys.executable, "-c", MODEL, str(version)], check=True, capture_output=True)
+    assert commands.Forked(commands.run_code, MODEL, str(version)).wait().returncode == 0
     config = tmp_path / "config"
     config.mkdir()
     for name in CONFIGURATION:

@@ -72,6 +72,7 @@ def test_speech_in_onnx_has_classes_and_no_audio(tmp_path: pathlib.Path) -> None
     assert answer["classes"][1].tolist() == [*named, "", "", ""]
 
 
+@pytest.mark.slow
 def test_handwriting_in_onnx_has_strokes_and_no_text(tmp_path: pathlib.Path) -> None:
     source = _source(tmp_path / "best", zoo.frontends.PenStrokes(), "ctc")
     lines = onnx.convert(source, tmp_path / "ink.onnx")
@@ -82,8 +83,13 @@ def test_handwriting_in_onnx_has_strokes_and_no_text(tmp_path: pathlib.Path) -> 
 
 @pytest.mark.parametrize(
     ("frontend", "head", "left_out"),
-    [(zoo.frontends.MFCC(), "softmax", "classes"), (zoo.frontends.PenStrokes(), "ctc", "text")],
-    ids=["audio", "strokes"],
+    [
+        # Each front end and each format once; the others are slow.
+        pytest.param(
+            zoo.frontends.MFCC(), "softmax", "classes", id="audio", marks=pytest.mark.slow
+        ),
+        pytest.param(zoo.frontends.PenStrokes(), "ctc", "text", id="strokes"),
+    ],
 )
 def test_litert_takes_raw_input_and_makes_no_strings(
     tmp_path: pathlib.Path, frontend: keras.layers.Layer, head: str, left_out: str

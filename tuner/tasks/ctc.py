@@ -58,7 +58,9 @@ def loss(targets: Any, logits: Any) -> Any:
     log_y = ops.einsum("btk,bsk->tbs", ops.log_softmax(logits), chosen)
 
     def shifted(log_alpha: Any, by: int) -> Any:
-        return ops.pad(log_alpha[:, :-by], ((0, 0), (by, 0)), constant_values=_NEVER)
+        # Not `ops.pad`: TensorFlow's `vectorized_map` pads with 0 whatever the constant is.
+        never = ops.full_like(log_alpha[:, :by], _NEVER)
+        return ops.concatenate([never, log_alpha[:, :-by]], axis=1)
 
     def step(carry: tuple[Any, Any], log_y_t: Any) -> tuple[tuple[Any, Any], None]:
         log_alpha, taken_off = carry

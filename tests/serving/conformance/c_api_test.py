@@ -19,6 +19,7 @@ from serving.specs import Signature
 from tests.serving import made_up
 from tests.serving.conformance import c_api
 from tests.serving.conformance.exported import STATES, Exported, after, by_keras
+from tests.zoo import harness
 
 BATCHES, TIMES = (1, 16), (1, 61, 500)
 CASES = [(batch, time) for batch in BATCHES for time in TIMES]
@@ -50,11 +51,17 @@ def _tensors(signature: Signature) -> dict[str, dict[str, str]]:
     }
 
 
+@pytest.fixture(scope="module", params=harness.SOME)
+def code(request: pytest.FixtureRequest) -> str:
+    """A variant."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
 def answers(
-    exported: Exported, sequence: np.ndarray, tmp_path_factory: pytest.TempPathFactory
+    exported: Exported, code: str, sequence: np.ndarray, tmp_path_factory: pytest.TempPathFactory
 ) -> Answers:
-    """What one process answers for all models, signatures, and shapes."""
+    """What a process answers for a model, all signatures and shapes."""
     folder = tmp_path_factory.mktemp("c_api")
     inputs = {}
     for batch, time in CASES:
@@ -66,21 +73,20 @@ def answers(
             padding[..., None], np.float32(np.nan), sequence[:batch, :time]
         )
     np.savez(folder / "inputs.npz", **inputs)
-    models = {}
-    for code, version in exported.versions.items():
-        signatures = saved_model.read_signatures(version)
-        states = {n: signatures["step"].inputs[n] for n in STATES if n in signatures["step"].inputs}
-        models[code] = {
-            "folder": str(version),
-            "signatures": {name: _tensors(signature) for name, signature in signatures.items()},
-            "states": {name: spec.shape[1] for name, spec in states.items()},
-        }
+    version = exported.version(code)
+    signatures = saved_model.read_signatures(version)
+    states = {n: signatures["step"].inputs[n] for n in STATES if n in signatures["step"].inputs}
+    model = {
+        "folder": str(version),
+        "signatures": {name: _tensors(signature) for name, signature in signatures.items()},
+        "states": {name: spec.shape[1] for name, spec in states.items()},
+    }
     installed = pathlib.Path(tf.sysconfig.get_lib())
     job = {
         "libraries": [
             str(installed / f"libtensorflow_{name}.so.2") for name in ("framework", "cc")
         ],
-        "models": models,
+        "models": {code: model},
         "cases": [f"{batch}x{time}" for batch, time in CASES],
         "cuts": CUTS,
         "inputs": str(folder / "inputs.npz"),
@@ -109,12 +115,10 @@ def _states(code: str) -> tuple[str, ...]:
     return STATES if zoo.get_variant(code).gate_recurrence else STATES[:2]
 
 
-@pytest.fixture(scope="module", params=zoo.list_variants())
-def expected(
-    request: pytest.FixtureRequest, exported: Exported, sequence: np.ndarray
-) -> tuple[str, dict[str, np.ndarray]]:
-    """A variant, and what Keras makes of the longest sequences: of shorter ones it is the same."""
-    return request.param, by_keras(exported.model(request.param), sequence)
+@pytest.fixture(scope="module")
+def by_frame(exported: Exported, code: str, sequence: np.ndarray) -> dict[str, np.ndarray]:
+    """What Keras makes of the longest sequences: of shorter ones it is the same."""
+    return by_keras(exported.model(code), sequence)
 
 
 def assert_close(answer: np.ndarray, by_frame: Answers, expected: np.ndarray) -> None:
@@ -127,9 +131,8 @@ def assert_close(answer: np.ndarray, by_frame: Answers, expected: np.ndarray) ->
 
 
 def test_whole_sequences_are_answered_as_keras_does(
-    answers: Answers, expected: tuple[str, dict[str, np.ndarray]]
+    answers: Answers, code: str, by_frame: dict[str, np.ndarray]
 ) -> None:
-    code, by_frame = expected
     names = _states(code)
     for batch, time in CASES:
         lengths = lengths_of(batch, time)
@@ -145,9 +148,8 @@ def test_whole_sequences_are_answered_as_keras_does(
 
 
 def test_steps_and_chunks_are_the_whole_sequence_bit_for_bit(
-    answers: Answers, expected: tuple[str, dict[str, np.ndarray]]
+    answers: Answers, code: str, by_frame: dict[str, np.ndarray]
 ) -> None:
-    code, by_frame = expected
     for batch, time in CASES:
         case, lengths = f"{batch}x{time}", lengths_of(batch, time)
         whole = _answer(answers, code, case, "whole")

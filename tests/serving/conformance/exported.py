@@ -7,11 +7,13 @@ import functools
 import pathlib
 from typing import Any
 
+import filelock
 import keras
 import numpy as np
 import tensorflow as tf
 
 import zoo
+from serving import sources, versions
 
 STATES = ("h", "c", "gates")
 
@@ -22,11 +24,15 @@ class Exported:
 
     Attributes:
         study: the study's directory.
-        versions: folder of the version of each variant.
+        served: folder of the versions, each made when it is asked for.
     """
 
     study: pathlib.Path
-    versions: dict[str, pathlib.Path]
+    served: pathlib.Path
+
+    def version(self, code: str) -> pathlib.Path:
+        with filelock.FileLock(f"{self.served}-{code}.lock"):
+            return versions.publish(sources.find_best(self.study, code), self.served / code)
 
     def keras_file(self, code: str) -> pathlib.Path:
         return self.study / "best" / code / "model.keras"

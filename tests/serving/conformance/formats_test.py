@@ -10,11 +10,11 @@ import numpy as np
 import onnxruntime
 import pytest
 
-import zoo
 from serving import sources
 from serving.formats import conversion, litert, onnx
 from tests.serving import made_up
 from tests.serving.conformance.exported import STATES, Exported, after, by_keras
+from tests.zoo import harness
 
 SHAPES = [(1, 1), (3, 9)]
 
@@ -52,7 +52,7 @@ def check(run, by_frame: dict[str, np.ndarray], sequence: np.ndarray, chunks: bo
         np.testing.assert_allclose(answer["next_h"][0], by_frame["h"][0, time - 1], atol=1e-6)
 
 
-@pytest.mark.parametrize("code", zoo.list_variants())
+@harness.some_variants
 def test_onnx_answers_as_keras_does(
     exported: Exported,
     sequence: np.ndarray,
@@ -89,7 +89,7 @@ def test_onnx_answers_as_keras_does(
     assert card["variant"] == code and card["validation"] == 9.0
 
 
-@pytest.mark.parametrize("code", zoo.list_variants())
+@harness.some_variants
 def test_litert_answers_as_keras_does(
     exported: Exported,
     sequence: np.ndarray,

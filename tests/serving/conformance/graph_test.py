@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,12 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import zoo
 from serving import saved_model, signatures
 from serving.clients.local import LocalModel
 from serving.inference import Network
+from tests import commands
 from tests.serving import made_up
 from tests.serving.conformance.exported import Exported
+from tests.zoo import harness
 
 # Operations that want XLA, a GPU's library, or Python begin so.
 FORBIDDEN = ("Cudnn", "EagerPyFunc", "Py", "Xla", "_")
@@ -86,9 +85,9 @@ def _set(attributes: Any, name: str) -> bool:
     return name in attributes and bool(attributes[name].b or attributes[name].s)
 
 
-@pytest.mark.parametrize("code", zoo.list_variants())
+@harness.some_variants
 def test_no_operation_needs_more_than_any_tensorflow(exported: Exported, code: str) -> None:
-    content = saved_model.read(exported.versions[code])
+    content = saved_model.read(exported.version(code))
     assert faults(content) == []
     operations = {node.op for _, nodes, _ in parts(content) for node in nodes}
     assert {"MatMul", "ReadVariableOp", "Sigmoid"} < operations
@@ -99,7 +98,7 @@ def test_no_operation_needs_more_than_any_tensorflow(exported: Exported, code: s
 
 
 def test_a_step_has_no_loop(exported: Exported) -> None:
-    content = saved_model.read(exported.versions["V"])
+    content = saved_model.read(exported.version("V"))
     loops = {}
     for name in ("step", "chunk"):
         one = type(content).FromString(content.SerializeToString())
@@ -144,7 +143,7 @@ def test_a_stream_is_the_whole_sequence_with_this_tensorflow_too(
     exported: Exported, code: str
 ) -> None:
     sequence = np.random.default_rng(4).normal(size=(1, 9, made_up.FEATURES)).astype(np.float32)
-    with LocalModel(exported.versions[code]) as model:
+    with LocalModel(exported.version(code)) as model:
         whole = model.predict({"sequence": sequence, "lengths": [9]})
         names = [name for name in whole if name != "logits"]
         states = {name: np.zeros_like(whole[name]) for name in names}
@@ -164,25 +163,19 @@ def test_a_stream_is_the_whole_sequence_with_this_tensorflow_too(
 
 
 def test_saved_model_cli_shows_and_runs(exported: Exported, tmp_path: pathlib.Path) -> None:
-    version = exported.versions["V"]
+    version = exported.version("V")
     sequence = np.random.default_rng(5).normal(size=(2, 4, made_up.FEATURES)).astype(np.float32)
     inputs = {"sequence": sequence, "lengths": np.array([4, 2], np.int32)}
     np.savez(tmp_path / "in.npz", **inputs)
     # What the command saved_model_cli runs.
-    tool = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli"]
+    tool = "tensorflow.python.tools.saved_model_cli"
     one = ["--dir", str(version), "--tag_set", "serve", "--signature_def", "serving_default"]
     given = ";".join(f"{name}={tmp_path}/in.npz[{name}]" for name in inputs)
-    processes = [
-        subprocess.Popen([*tool, *arguments], stdout=subprocess.PIPE, text=True)
-        for arguments in (
-            ["show", "--dir", str(version), "--all"],
-            ["run", *one, "--inputs", given, "--outdir", str(tmp_path)],
-        )
-    ]
-    shown, _ = [process.communicate(timeout=300)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
+    shown = commands.run(tool, "show", "--dir", str(version), "--all")
+    ran = commands.run(tool, "run", *one, "--inputs", given, "--outdir", str(tmp_path))
+    assert (shown.returncode, ran.returncode) == (0, 0)
     for name in ("serving_default", "step", "chunk"):
-        assert f"signature_def['{name}']" in shown
+        assert f"signature_def['{name}']" in shown.stdout
     with LocalModel(version) as model:
         for name, value in model.predict(inputs).items():
             np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), value)

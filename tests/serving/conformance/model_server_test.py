@@ -43,7 +43,7 @@ def channel(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Ite
             yield channel
         return
     folder = tmp_path_factory.mktemp("server")
-    shutil.copytree(exported.versions["V"], folder / MODEL / "1")
+    shutil.copytree(exported.version("V"), folder / MODEL / "1")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

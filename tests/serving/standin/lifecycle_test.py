@@ -250,7 +250,7 @@ def test_a_port_that_is_taken(tmp_path):
 def test_a_request_that_outlives_the_grace_does_not_stop_the_end(tmp_path):
     small_models.write(tmp_path / "m", 1)
     settings = Settings((ModelConfig("m", tmp_path / "m"),), grace_seconds=0.2)
-    long = request_for("slow", turns=np.array([1_000_000], np.int32))
+    long = request_for("slow", turns=np.array([300_000], np.int32))
     with running(settings) as server:
         client = Grpc(server.grpc_address)
         call = client.prediction.Predict.future(long, timeout=SECONDS)
@@ -263,9 +263,10 @@ def test_a_request_that_outlives_the_grace_does_not_stop_the_end(tmp_path):
 
 def test_the_end_is_announced_and_new_requests_are_refused(tmp_path):
     small_models.write(tmp_path / "m", 1)
-    slow = request_for("slow", turns=np.array([1_000_000], np.int32))
+    slow = request_for("slow", turns=np.array([300_000], np.int32))
     refused = []
-    with running(Settings((ModelConfig("m", tmp_path / "m"),))) as server:
+    settings = Settings((ModelConfig("m", tmp_path / "m"),), grace_seconds=SECONDS)
+    with running(settings) as server:
         client = Grpc(server.grpc_address)
         call = client.prediction.Predict.future(slow, timeout=SECONDS)
         _wait(lambda: server.core.gate.running)
@@ -284,7 +285,7 @@ def test_the_end_is_announced_and_new_requests_are_refused(tmp_path):
         thread.start()
     thread.join()
     assert refused == [503, grpc.StatusCode.UNAVAILABLE]
-    assert arrays(call.result())["done"].tolist() == [1_000_000]
+    assert arrays(call.result())["done"].tolist() == [300_000]
     client.channel.close()
 
 

@@ -56,7 +56,7 @@ def application(tmp_path_factory):
 def test_requests_made_from_the_description(operation, mode):
     @given(operation.as_strategy(generation_mode=mode))
     @settings(
-        max_examples=8,
+        max_examples=5,
         deadline=None,
         database=None,
         phases=(Phase.explicit, Phase.generate),

@@ -59,12 +59,12 @@ def test_the_process_serves_finishes_and_ends(tmp_path):
                 answer["logits"], reference.step(FRAME, H)["logits"], rtol=1e-5
             )
             # Runs for some seconds, into the shutdown.
-            slow = request_for("slow", turns=np.array([1_000_000], np.int32))
+            slow = request_for("slow", turns=np.array([300_000], np.int32))
             running_call = client.prediction.Predict.future(slow, timeout=SECONDS)
             _wait_until_running(addresses["REST"])
             process.send_signal(signal.SIGTERM)
             assert process.stdout.readline() == "Stopping.\n"
-            assert arrays(running_call.result())["done"].tolist() == [1_000_000]
+            assert arrays(running_call.result())["done"].tolist() == [300_000]
             with pytest.raises(grpc.RpcError) as error:
                 client.predict("step", frame=FRAME, h=H)
             assert error.value.code() == grpc.StatusCode.UNAVAILABLE

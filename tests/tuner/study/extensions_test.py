@@ -95,12 +95,12 @@ def test_an_adaptive_sampler_does_not_depend_on_workers_or_interruptions(
     monkeypatch.setitem(samplers.SAMPLERS, "adaptive", path)
     config = tiny.config(("V", "NP"), trials=5, sampler="adaptive")
     ledgers = []
-    for workers in (1, 2, 4):
+    for workers in (1, 4):
         directory = tmp_path / str(workers)
         observer = run(directory, config, WorkerPool(workers), "native")
         assert len(observer.finished) == len(observer.remaining) == 10
         ledgers.append(lines(directory))
-    assert ledgers[0] == ledgers[1] == ledgers[2]
+    assert ledgers[0] == ledgers[1]
     # It has looked at other trials: the rates of the later ones follow from those of the best.
     rates = [line["hyperparameters"]["learning_rate"] for line in ledgers[0]["V"]]
     before = [
@@ -128,6 +128,7 @@ def test_a_cell_of_ones_own_and_a_further_hyperparameter_reach_the_report(
         "--data=a",
         "--preset=quick",
         "--max_epochs=2",
+        "--workers=1",
     ]
     done = commands.run(*tiny.study_command(tmp_path / "study", *flags))
     assert done.returncode == 0, done.stdout + done.stderr

@@ -283,9 +283,6 @@ def test_an_error_in_a_trial_ends_the_study_as_it_is(
         run(tmp_path / "study", tiny.config(trials=1))
 
 
-FLAGS = ("--data=a", "--engine=keras", "--preset=quick", "--variants=V,NIG", "--trials=2")
-
-
 class SomeTimeAfterATrial:
     """True some polls after the ledgers have grown; at first, after the study has begun."""
 
@@ -304,20 +301,27 @@ class SomeTimeAfterATrial:
         return self._polls < 0
 
 
-def test_kill_9_loses_no_finished_trial(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize(
+    ("engine", "trials"), [("native", 10), pytest.param("keras", 2, marks=pytest.mark.slow)]
+)
+def test_kill_9_loses_no_finished_trial(
+    tmp_path: pathlib.Path, engine: str, trials: int
+) -> None:
     """Kills the command at random moments, several times, then lets it finish."""
+    flags = ["--data=a", "--preset=quick", "--variants=V,NIG"]
+    flags += [f"--engine={engine}", f"--trials={trials}"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    done = commands.run(*tiny.study_command(whole, *FLAGS, "--workers=1"))
+    done = commands.run(*tiny.study_command(whole, *flags, "--workers=1"))
     assert done.returncode == 0, done.stdout + done.stderr
 
     chance = random.Random(1)
-    for _ in range(4):
+    for _ in range(3):
         moment = SomeTimeAfterATrial(killed, polls=chance.randrange(60))
-        tiny.kill_when(tiny.study_command(killed, *FLAGS, "--workers=2"), moment)
-    resumed = commands.run(*tiny.study_command(killed, *FLAGS))
+        tiny.kill_when(tiny.study_command(killed, *flags, "--workers=2"), moment)
+    resumed = commands.run(*tiny.study_command(killed, *flags))
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert lines(killed) == lines(whole)
-    assert sum(map(len, lines(whole).values())) == 4
+    assert sum(map(len, lines(whole).values())) == 2 * trials
     for name in ("best/V/card.json", "best/NIG/card.json", "designs/V.csv"):
         assert (killed / name).read_text() == (whole / name).read_text()
     facts = [json.loads((path / "study.json").read_text()) for path in (killed, whole)]

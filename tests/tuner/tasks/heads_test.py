@@ -116,6 +116,22 @@ def test_a_batch_keeps_its_sequences_apart() -> None:
             assert np.sum(found[row]) == pytest.approx(np.real(expected), rel=1e-5)
 
 
+def test_ctc_of_vectorized_sequences() -> None:
+    generator = np.random.default_rng(6)
+    logits = tf.constant(generator.normal(size=(3, 7, 4)), tf.float32)
+    targets = tf.constant([[0, 1], [2, 2], [1, 0]], tf.int32)
+
+    def loss(pair: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        return SummedLoss("ctc")(pair[0][tf.newaxis], pair[1][tf.newaxis])
+
+    found = tf.vectorized_map(loss, (targets, logits))
+    expected = [
+        numpy_protocol.ctc_loss(one.numpy(), each.numpy().astype(float))
+        for one, each in zip(targets, logits, strict=True)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("head", HEADS)
 def test_score_and_size(head: str) -> None:
     generator = np.random.default_rng(9)
