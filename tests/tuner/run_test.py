@@ -111,7 +111,7 @@ def test_ctrl_c_stops_and_says_how_to_go_on(tmp_path: pathlib.Path, number: int)
     flags = (*QUICK[:3], "--trials=200", "--max_epochs=2")
     ledger = directory / "trials" / "CIFG.jsonl"
     output = tiny.kill_when(
-        study_command(directory, *flags),
+        commands.start(*study_command(directory, *flags)),
         lambda: ledger.exists() and ledger.stat().st_size > 0,
         number,
     )

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from tests import commands
+from tests.commands import Forked
 from tests.tuner.tiny_task import TinyTask
 from tuner.search.space import PAPER
 from tuner.study.presets import StudyConfig
@@ -127,9 +127,8 @@ def study_command(directory: pathlib.Path, *arguments: str) -> list[str]:
     return ["tuner.run", task, f"--study_dir={directory}", *arguments]
 
 
-def kill_when(arguments: list[str], seen: Callable[[], bool], number: int = signal.SIGKILL) -> str:
-    """Runs a command, sends it a signal as soon as something has happened, returns its output."""
-    process = commands.start(*arguments, environment={"PYTHONUNBUFFERED": "1"})
+def kill_when(process: Forked, seen: Callable[[], bool], number: int = signal.SIGKILL) -> str:
+    """Sends a process a signal as soon as something has happened, returns its output."""
     while process.poll() is None and not seen():
         time.sleep(0.01)
     if process.poll() is None:
