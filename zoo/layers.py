@@ -35,9 +35,9 @@ class RNN(keras.layers.RNN):
     Arguments, call arguments, weights, outputs, states, masking and saved files are those of
     `keras.layers.RNN`, and so are the values, up to rounding. What differs is how they are
     computed: the products with the inputs are one matrix product over all steps, and the gradient
-    goes back through time by its own loop (`zoo.recurrence`). Forward-mode and second derivatives
-    are TensorFlow's of that computation, and take as long as Keras' loop. An initial state of shape
-    `(1, size)` or `(size,)` is that of every sequence.
+    goes back through time by its own loop (`zoo.recurrence`). Second derivatives are TensorFlow's
+    of the forward loop, and take as long as Keras' loop; derivatives in forward mode are refused.
+    An initial state of shape `(1, size)` or `(size,)` is that of every sequence.
 
     Keras' own loop is taken, and a warning says so once, for a cell that is not of the zoo or whose
     `call` is overridden (`keras.layers.StackedRNNCells`: stack layers instead), in training with
@@ -47,6 +47,7 @@ class RNN(keras.layers.RNN):
 
     Raises:
         ValueError: if initial states have other shapes than the cell's.
+        NotImplementedError: inside of a `tf.autodiff.ForwardAccumulator`.
 
     Example:
         >>> import numpy as np, zoo

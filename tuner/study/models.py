@@ -139,8 +139,7 @@ class Models:
     def _saved_card(self) -> dict[str, Any] | None:
         """The card of an undamaged model."""
         try:
-            check_best(self._best_folder)
-            return files.read_json(self._best_folder / CARD)
+            return check_best(self._best_folder)
         except InputError:
             return None
 
@@ -163,8 +162,11 @@ class Models:
         files.write_folder(self._best_folder, write, size=_size(model))
 
 
-def check_best(folder: Path) -> None:
+def check_best(folder: Path) -> dict[str, Any]:
     """Checks that `best/<code>` holds a model and its card, and both are whole.
+
+    Returns:
+        The card.
 
     Raises:
         InputError: if one of them is damaged or missing; one line names it.
@@ -172,7 +174,8 @@ def check_best(folder: Path) -> None:
     for path in (folder / CARD, folder / MODEL):
         if not path.is_file():
             raise InputError(f"{path}: expected a file of the study's best model")
-    score = files.read_json(folder / CARD).get("validation")
+    described = files.read_json(folder / CARD)
+    score = described.get("validation")
     if not isinstance(score, float):
         raise InputError(f"{folder / CARD}: expected a validation score. Received: {score!r}")
     try:
@@ -187,6 +190,7 @@ def check_best(folder: Path) -> None:
         raise InputError(
             f"{folder / MODEL}: expected a model of Keras: {one_line(damaged)} is damaged"
         )
+    return described
 
 
 def _save_weights(path: Path, model: keras.Model) -> None:
@@ -239,12 +243,12 @@ def train_again(
 def _is_of(folder: Path, entry: TrialRecord) -> bool:
     """Whether a folder holds the model of a trial."""
     try:
-        check_best(folder)
+        described = check_best(folder)
     except InputError:
         return False
-    card, trial = files.read_json(folder / CARD), entry.trial
+    trial = entry.trial
     expected = {"variant": trial.variant, "seed": trial.seed, "hyperparameters": trial.values}
-    return {name: card.get(name) for name in expected} == expected
+    return {name: described.get(name) for name in expected} == expected
 
 
 def _write(

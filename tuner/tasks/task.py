@@ -131,9 +131,9 @@ def load_begun(task: Task, begun: DatasetInfo) -> Corpus:
         InputError: as for `load_corpus`.
     """
     corpus = load_corpus(task, "auto")
+    if corpus.dataset.sha256 == begun.sha256:
+        return corpus
     for choice in task.choices:
-        if corpus.dataset.sha256 == begun.sha256:
-            return corpus
         try:
             other = load_corpus(task, choice)
         except InputError:

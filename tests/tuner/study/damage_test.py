@@ -14,12 +14,11 @@ import pytest
 
 from common.errors import InputError
 from tests.tuner import tiny
-from tests.tuner.studies import Silence, lines, run
+from tests.tuner.studies import HERE, Silence, lines, run
 from tuner.parallel.pool import InProcess
 from tuner.study import models
 from tuner.training.native.engine import Trainer
 
-NATIVE = InProcess(Trainer)
 BEST = "best/V"
 
 
@@ -34,8 +33,8 @@ class Idle:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A finished study of two trials of V and one of NP; not to be changed."""
     directory = tmp_path_factory.mktemp("study") / "tiny"
-    run(directory, tiny.config(("V",), trials=2), NATIVE, "native")
-    run(directory, tiny.config(("NP",), trials=1), NATIVE, "native")
+    run(directory, tiny.config(("V",), trials=2))
+    run(directory, tiny.config(("NP",), trials=1))
     return directory
 
 
@@ -46,7 +45,7 @@ def copied(finished: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
 
 def go_on(directory: pathlib.Path, trials: int = 2, pool: Any = None) -> Silence:
     """Goes on with the study of V; unless a pool is given, nothing may be left to train."""
-    return run(directory, tiny.config(("V",), trials=trials), pool or Idle(), "native")
+    return run(directory, tiny.config(("V",), trials=trials), pool or Idle())
 
 
 def best(directory: pathlib.Path, code: str = "V") -> int:
@@ -115,7 +114,7 @@ def test_a_best_model_without_weights_is_one_line_that_says_what_to_do(
     ledger = copied / "trials" / "V.jsonl"
     kept = [line for line in ledger.read_text().splitlines() if json.loads(line)["trial"] != index]
     ledger.write_text("".join(f"{line}\n" for line in kept))
-    assert [record.trial.index for record in go_on(copied, pool=NATIVE).finished] == [index]
+    assert [record.trial.index for record in go_on(copied, pool=HERE).finished] == [index]
     assert lines(copied) == before
     models.check_best(copied / BEST)
 
@@ -176,7 +175,7 @@ def test_what_others_put_into_kerastuners_folder_stays_and_does_no_harm(
     (project / "trial_0" / "trial.json").mkdir()
 
     kept = weights(copied).read_bytes()
-    assert go_on(copied, trials=12, pool=NATIVE).failed == []
+    assert go_on(copied, trials=12, pool=HERE).failed == []
     assert (project / "trial_best" / "mine.txt").exists() and (project / "notes.txt").exists()
     assert (project / "oracle.json").is_file()
     assert kept in [path.read_bytes() for path in project.glob("trial_??/*.h5")] or best(copied) > 1
@@ -202,7 +201,7 @@ def test_a_trial_with_a_damaged_checkpoint_starts_again(
     (path,) = checkpoints.glob("*.npz")
     DAMAGES[damage](path)
     capsys.readouterr()
-    go_on(directory, pool=NATIVE)
+    go_on(directory, pool=HERE)
     assert lines(directory)["V"] == expected["V"]
     assert capsys.readouterr().err == (
         f"{path}: damaged, or of another release; its trial starts again\n"
@@ -220,7 +219,7 @@ def test_kerastuners_distributed_mode_is_not_a_studys(
         for name, value in names.items():
             monkeypatch.setenv(name, value)
         directory = tmp_path / names["KERASTUNER_TUNER_ID"]
-        go_on(directory, pool=NATIVE)
+        go_on(directory, pool=HERE)
         assert lines(directory)["V"] == lines(finished)["V"]
         assert not set(names) & set(os.environ)
         assert (directory / "keras_tuner" / "V" / "tuner0.json").exists()

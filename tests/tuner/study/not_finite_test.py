@@ -53,7 +53,7 @@ def study(
     """Two trials; what is not finite passes through no input activation."""
     problem = Problem(task, task.load("a"), tiny.PROTOCOL)
     config = dataclasses.replace(tiny.config(("NIAF",), trials=2), problem=problem)
-    return run(directory, config, InProcess(trainer), "native", **options)
+    return run(directory, config, InProcess(trainer), **options)
 
 
 class Sometimes(Trainer):
