@@ -27,6 +27,7 @@ from tuner.training.optimizers import OPTIMIZERS
 if TYPE_CHECKING:
     from tuner.parallel.pool import Pool
     from tuner.search.space import Space
+    from tuner.study.adoption import Source
     from tuner.study.presets import Preset, StudyConfig
     from tuner.tasks.task import Corpus, Task
     from tuner.training.engines import Engine
@@ -104,6 +105,12 @@ _MODEL_BASE_PATH = flags.DEFINE_string(
 )
 _RETRY_FAILED = flags.DEFINE_bool(
     "retry_failed", False, "Train failed trials again, for example on a machine with more memory."
+)
+_ADOPT = flags.DEFINE_list(
+    "adopt",
+    [],
+    "Tables of trials (.csv, .parquet) or study directories: their finished trials are not trained "
+    "again, except for the best of each variant, which must come out the same.",
 )
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the plan and stop.")
 
@@ -215,6 +222,18 @@ def _draw(config: StudyConfig) -> list[Trial]:
     ]
 
 
+def _sources() -> list[Source]:
+    """Reads the finished trials that are to be adopted."""
+    from tuner.analysis.trials import sources
+    from tuner.study.adoption import Source
+
+    found = []
+    for path in map(Path, _ADOPT.value):
+        study = sources.load_one(path)
+        found.append(Source(path, study.facts, study.all_entries))
+    return found
+
+
 def _print_plan(
     config: StudyConfig, chosen: dict[str, Engine], workers: int, directory: Path
 ) -> None:
@@ -295,15 +314,21 @@ def main() -> int:
     chosen = _choose(config, name)
     workers = asked or max(engine.workers() for engine in chosen.values())
     _print_plan(config, chosen, workers, directory)
+    adopt = _sources()
     if _DRY_RUN.value:
         return 0
 
     pool = _pool(workers, strategy, config.problem)
-    return _lead(pool, directory, config, name, chosen) if pool else 0
+    return _lead(pool, directory, config, name, chosen, adopt) if pool else 0
 
 
 def _lead(
-    pool: Pool, directory: Path, config: StudyConfig, engine: str, chosen: dict[str, Engine]
+    pool: Pool,
+    directory: Path,
+    config: StudyConfig,
+    engine: str,
+    chosen: dict[str, Engine],
+    adopt: list[Source],
 ) -> int:
     """Runs the study to its report and its exported model."""
     command_line.start_tensorflow()
@@ -318,7 +343,7 @@ def _lead(
     try:
         with Progress(config, seconds) as progress:
             Study(directory, config, command).run(
-                pool, progress, engine, retry_failed=_RETRY_FAILED.value
+                pool, progress, engine, retry_failed=_RETRY_FAILED.value, adopt=adopt
             )
     except KeyboardInterrupt:
         print(f"\nstopped; nothing finished is lost. To go on: {command}", file=sys.stderr)

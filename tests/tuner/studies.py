@@ -26,12 +26,16 @@ class Silence:
         self.finished: list[TrialRecord] = []
         self.failed: list[Failure] = []
         self.deaths: list[WorkerDied] = []
+        self.adopted: list[TrialRecord] = []
 
     def begin(self, done: list[TrialRecord | Failure], remaining: list[Trial]) -> None:
         self.done, self.remaining = list(done), list(remaining)
 
     def propose(self, trial: Trial) -> None:
         self.remaining.append(trial)
+
+    def adopt(self, records: list[TrialRecord]) -> None:
+        self.adopted += records
 
     def start(self, trial: Trial) -> None:
         self.started.append(trial)
@@ -58,7 +62,7 @@ def run(
     pool: Pool = HERE,
     engine: str = "native",
     observer: Silence | None = None,
-    **options: bool,
+    **options: object,
 ) -> Silence:
     observer = observer or Silence()
     Study(directory, config).run(pool, observer, engine, **options)

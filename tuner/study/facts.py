@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +87,16 @@ def load(path: Path) -> dict[str, Any]:
     return check(files.read_json(path), str(path))
 
 
-def update(path: Path, config: StudyConfig, command: str) -> None:
+def update(
+    path: Path, config: StudyConfig, command: str, others: Sequence[Mapping[str, Any]] = ()
+) -> None:
     """Writes what a study is, or compares it with what is there.
 
     Args:
         path: `study.json`.
         config: what the study shall do.
         command: the command line that does it; may be empty.
+        others: facts of studies whose trials it has adopted: their machines and commands are added.
 
     Raises:
         InputError: if the file holds something else, or the study was begun with other facts.
@@ -104,11 +108,16 @@ def update(path: Path, config: StudyConfig, command: str) -> None:
         # What an earlier release wrote stays as it is.
         begun = files.read_json(path)
         check(begun, str(path))
-        _compare(path, begun, facts)
+        for name, before, now in _differences(begun, facts):
+            raise InputError(
+                f"{path}: this study was begun with {name} {before}; now it is {now}. "
+                "Use the same again, or another --study_dir"
+            )
     # A study may be continued elsewhere, or by a command that asks for more of it.
-    grown = {
-        "machines": _with(begun.get("machines", []), machine.describe()),
-        "commands": _with(begun.get("commands", []), command),
+    here = {"machines": [machine.describe()], "commands": [command]}
+    grown: dict[str, Any] = {
+        name: _joined(begun.get(name, []), *(other.get(name, []) for other in others), ours)
+        for name, ours in here.items()
     }
     if "cells" in facts:
         grown["cells"] = begun.get("cells", {}) | facts["cells"]
@@ -146,8 +155,25 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _compare(path: Path, begun: dict[str, Any], facts: dict[str, Any]) -> None:
-    """Refuses to go on with a study that was begun with other facts."""
+def compare(others: Mapping[str, Any], config: StudyConfig, where: str) -> None:
+    """Checks that a study's trials could be those of another one.
+
+    Args:
+        others: facts of the other study, as `check` returns them.
+        config: what the study does.
+        where: the file of the other one, for the message.
+
+    Raises:
+        InputError: if a fact on which numbers depend differs.
+    """
+    for name, before, now in _differences(others, _facts(config)):
+        raise InputError(f"{where}: expected trials of the {name} {now}. Received: {before}")
+
+
+def _differences(
+    begun: Mapping[str, Any], facts: Mapping[str, Any]
+) -> Iterator[tuple[str, str, str]]:
+    """Yields the facts on which numbers depend and that differ, and how, before and now."""
     for name, now in facts.items():
         before = _today(name, begun.get(name))
         shared: Iterable[str] | None = None
@@ -162,10 +188,7 @@ def _compare(path: Path, begun: dict[str, Any], facts: dict[str, Any]) -> None:
         if shared is not None:
             before, now = ({key: side[key] for key in sorted(shared)} for side in (before, now))
         if before != now:
-            raise InputError(
-                f"{path}: this study was begun with {name} {_short(before, now)}; now it is "
-                f"{_short(now, before)}. Use the same again, or another --study_dir"
-            )
+            yield name, _short(before, now), _short(now, before)
 
 
 def _today(name: str, fact: Any) -> Any:
@@ -180,9 +203,9 @@ def _today(name: str, fact: Any) -> Any:
     return fact
 
 
-def _with(known: list[str], one: str) -> list[str]:
-    """Adds what is not in a list yet, and is not empty."""
-    return [*known, one] if one and one not in known else known
+def _joined(*lists: Iterable[str]) -> list[str]:
+    """All that is not empty, each once, in the order of the first places."""
+    return [one for one in dict.fromkeys(itertools.chain(*lists)) if one]
 
 
 def _short(value: Any, other: Any) -> str:

@@ -92,6 +92,13 @@ class Progress:
         """Counts a trial that has been proposed."""
         self._cost_left += self._cost(trial)
 
+    def adopt(self, records: Sequence[TrialRecord]) -> None:
+        """Counts trials that need not be trained."""
+        for record in records:
+            self._count(record)
+            self._cost_left -= self._cost(record.trial)
+        self._say(f"{self._ended} of {self._total} trials are done, {len(records)} adopted")
+
     def start(self, trial: Trial) -> None:
         """Shows a trial that has started."""
         self._running[trial] = f"{self._describe(trial)}: starting"

@@ -11,7 +11,8 @@ report/index.html     what it says
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol as Interface
@@ -23,10 +24,11 @@ from common.command_line import log
 from common.errors import InputError
 from serving.sources import CARD, STUDY
 from tuner.parallel.messages import Assignment, EpochEnd, Event, Started, WorkerDied
-from tuner.parallel.pool import Accept, Pool
+from tuner.parallel.pool import Accept, Pool, TrialQueue
 from tuner.search import samplers
 from tuner.search.samplers import SearchProblem
-from tuner.study import facts, ledger, models
+from tuner.study import adoption, facts, ledger, models
+from tuner.study.adoption import Adoption, DifferentResult, Source
 from tuner.study.presets import StudyConfig
 from tuner.study.variant_study import VariantStudy
 from tuner.training import engines, trial_state
@@ -44,6 +46,9 @@ class Observer(Interface):
 
     def propose(self, trial: Trial) -> None:
         """A trial has been proposed, by a sampler that looks at those that have ended."""
+
+    def adopt(self, records: Sequence[TrialRecord]) -> None:
+        """Finished trials of elsewhere are recorded."""
 
     def start(self, trial: Trial) -> None:
         """A trial starts."""
@@ -106,9 +111,14 @@ class _Queue:
         return None
 
     @property
+    def complete(self) -> bool:
+        """Whether all trials have been proposed."""
+        return next(self._unproposed(), None) is None
+
+    @property
     def exhausted(self) -> bool:
         """Whether all trials have been taken."""
-        return not self.remaining and next(self._unproposed(), None) is None
+        return not self.remaining and self.complete
 
     def _unproposed(self) -> Iterator[tuple[int, VariantStudy]]:
         """Index and variant of the trials that are still to be proposed, in order."""
@@ -143,6 +153,25 @@ class _Queue:
             self._observer.propose(trial)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """Some of the trials of a queue; a `tuner.parallel.pool.TrialQueue`."""
+
+    queue: _Queue
+    trials: Sequence[Trial]
+
+    def take(self, accept: Accept) -> Assignment | None:
+        """Begins the first of them that remains and is accepted."""
+        return self.queue.take(
+            lambda trial, engine: trial in self.trials and accept(trial, engine)
+        )
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether all of them have been taken."""
+        return not any(trial in self.queue.remaining for trial in self.trials)
+
+
 class Study:
     """A study on disk.
 
@@ -169,6 +198,7 @@ class Study:
         engine: str = "auto",
         *,
         retry_failed: bool = False,
+        adopt: Sequence[Source] = (),
     ) -> None:
         """Does all trials that have not ended.
 
@@ -180,35 +210,18 @@ class Study:
             observer: is called with the progress.
             engine: a name of `tuner.training.engines.ENGINES`, or `auto`.
             retry_failed: whether to train failed trials again; the ledger gets a further line.
+            adopt: finished trials to take instead of training them; see `tuner.study.adoption`.
 
         Raises:
             InputError: if another process runs the study, it was begun with another protocol,
-                space, seed, dataset or other versions of the libraries, one of its files is
-                damaged, or the engine cannot train a trial.
+                space, seed, dataset or other versions of the libraries, or what is to be adopted
+                was; one of its files is damaged, or the engine cannot train a trial.
             OSError: if the disk is full or the directory read-only; what was finished stays.
         """
         config = self._config
         with self._locked():
             facts.update(self.directory / STUDY, config, self._command)
             self._discard_damaged()
-            sampler = samplers.make(
-                config.sampler,
-                SearchProblem(
-                    config.space,
-                    config.seed,
-                    config.problem.task.name,
-                    config.variants,
-                    config.trials,
-                ),
-            )
-            variants = {
-                variant: VariantStudy(
-                    self.directory, config, variant, sampler, retry_failed=retry_failed
-                )
-                for variant in config.variants
-            }
-            self._check_others()
-
             chosen: dict[str, Engine] = {}
 
             def choose(trial: Trial) -> Engine:
@@ -216,12 +229,84 @@ class Study:
                     chosen[trial.variant] = engines.choose(engine, config.problem, trial)
                 return chosen[trial.variant]
 
-            queue = _Queue(config, variants, sampler, choose, self._checkpoint_path, observer)
+            def restore() -> tuple[dict[str, VariantStudy], _Queue]:
+                sampler = samplers.make(
+                    config.sampler,
+                    SearchProblem(
+                        config.space,
+                        config.seed,
+                        config.problem.task.name,
+                        config.variants,
+                        config.trials,
+                    ),
+                )
+                variants = {
+                    variant: VariantStudy(
+                        self.directory, config, variant, sampler, retry_failed=retry_failed
+                    )
+                    for variant in config.variants
+                }
+                path = self._checkpoint_path
+                return variants, _Queue(config, variants, sampler, choose, path, observer)
+
+            def train(queue: TrialQueue) -> None:
+                pool.run(
+                    config.problem, queue, lambda event: self._take(event, variants, observer)
+                )
+
+            variants, queue = restore()
+            self._check_others()
+            adoptions = self._plan_adoptions(adopt, variants, queue, choose)
             done = [record for variant in variants.values() for record in variant.records]
             observer.begin(done, queue.remaining)
-            pool.run(
-                config.problem, queue, lambda event: self._take(event, variants, observer)
+            if adoptions:
+                train(_Part(queue, [adoption.control.trial for adoption in adoptions]))
+                adopted = self._adopt(adoptions, variants)
+                facts.update(
+                    self.directory / STUDY, config, self._command, [each.facts for each in adopt]
+                )
+                variants, queue = restore()
+                observer.adopt(adopted)
+            train(queue)
+
+    def _plan_adoptions(
+        self,
+        sources: Sequence[Source],
+        variants: Mapping[str, VariantStudy],
+        queue: _Queue,
+        choose: Callable[[Trial], Engine],
+    ) -> list[Adoption]:
+        if not sources:
+            return []
+        if not queue.complete:
+            raise InputError(
+                f"--adopt: expected a sampler that looks at no results. Received: "
+                f"--sampler={self._config.sampler}"
             )
+        planned = {code: variant.trials for code, variant in variants.items()}
+        names = {code: choose(trials[0]).name for code, trials in planned.items()}
+        adoptions = []
+        for source in sources:
+            facts.compare(source.facts, self._config, str(source.path))
+            adoptions += adoption.plan(source, planned, names)
+        return adoptions
+
+    def _adopt(
+        self, adoptions: Iterable[Adoption], variants: Mapping[str, VariantStudy]
+    ) -> list[TrialRecord]:
+        """Adds trials to the ledgers whose control came out the same here."""
+        adopted: list[TrialRecord] = []
+        for each in adoptions:
+            known = [*variants[each.variant].finished, *adopted]
+            try:
+                missing = each.missing(known)
+            except DifferentResult as difference:
+                log(f"{each.path}: no trial of {each.variant} is adopted: {difference}")
+                continue
+            for record in missing:
+                variants[each.variant].ledger.append(record)
+            adopted += missing
+        return adopted
 
     def _take(
         self, event: Event, variants: Mapping[str, VariantStudy], observer: Observer

@@ -20,6 +20,7 @@ class VariantStudy:
     """What is proposed and done of one variant.
 
     Attributes:
+        ledger: the ended trials on disk.
         trials: those proposed so far, by index.
         records: those that have ended, in that order.
     """
@@ -48,11 +49,11 @@ class VariantStudy:
         """
         self.variant = variant
         self._design = directory / "designs" / f"{variant}.csv"
-        self._ledger = Ledger(directory / "trials" / f"{variant}.jsonl")
-        self._ledger.repair()
+        self.ledger = Ledger(directory / "trials" / f"{variant}.jsonl")
+        self.ledger.repair()
         self.trials = self._restore_design(config, sampler)
-        ended = self._ledger.records()
-        self._ledger.check(ended, self.trials)
+        ended = self.ledger.records()
+        self.ledger.check(ended, self.trials)
         self.records = [
             record for record in ended if not (retry_failed and isinstance(record, Failure))
         ]
@@ -75,7 +76,7 @@ class VariantStudy:
         self._models = Models(
             config.problem, directory / "best" / variant, self._tuner.weights_path
         )
-        self._models.update(self._finished)
+        self._models.update(self.finished)
 
     def _restore_design(self, config: StudyConfig, sampler: Sampler) -> list[Trial]:
         """Reads the proposals; those of a sampler that looks at no results are checked and made."""
@@ -91,7 +92,8 @@ class VariantStudy:
         return proposed
 
     @property
-    def _finished(self) -> list[TrialRecord]:
+    def finished(self) -> list[TrialRecord]:
+        """The trials that have finished, in that order."""
         return [record for record in self.records if isinstance(record, TrialRecord)]
 
     def propose(self, trial: Trial) -> None:
@@ -117,9 +119,9 @@ class VariantStudy:
         """
         record = TrialRecord(result.trial, result.result)
         # What a crash between these steps leaves out is restored at the next start.
-        self._models.save_weights(record, result.weights, self._finished)
+        self._models.save_weights(record, result.weights, self.finished)
         self._record(record)
-        self._models.update(self._finished)
+        self._models.update(self.finished)
         return record
 
     def fail(self, failure: Failure) -> None:
@@ -131,6 +133,6 @@ class VariantStudy:
         self._record(failure)
 
     def _record(self, record: TrialRecord | Failure) -> None:
-        self._ledger.append(record)
+        self.ledger.append(record)
         self.records.append(record)
         self._tuner.end(record)
