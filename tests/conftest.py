@@ -1,5 +1,6 @@
 """Settings of every test process, made before the first import of TensorFlow or Keras."""
 
+import gc
 import os
 import tempfile
 
@@ -37,3 +38,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: item.path, reverse=True)
+
+
+def pytest_collection_finish() -> None:
+    """Spares the garbage collector, which Keras calls often, what the imported modules hold."""
+    gc.collect()
+    gc.freeze()
+    # Traced graphs are many small objects, nearly all of which stay: look at them less often.
+    gc.set_threshold(20_000, 50, 100)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of 2 or 3 steps: a graph that holds few steps is made in a third of the time."""
+    from zoo import blocks
+
+    monkeypatch.setattr(blocks, "_BLOCK_STEPS", (2, 3))

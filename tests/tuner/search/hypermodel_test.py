@@ -14,6 +14,8 @@ from tuner.search.hypermodel import OBJECTIVE, VariantHyperModel
 from tuner.training import keras_engine, network
 from tuner.training.protocol import Problem, Protocol, Trial
 
+pytestmark = pytest.mark.usefixtures("small_blocks")
+
 TASK = TinyTask()
 CORPUS = TASK.load("a")
 

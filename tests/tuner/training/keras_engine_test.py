@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Callable
 
 import keras
 import numpy as np
 import pytest
 
 from tests.tuner import numpy_protocol, tiny
-from tests.tuner.tiny import TRIAL, train_one
+from tests.tuner.tiny import train_one
 from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask, turned
 from tests.zoo import reference as equations
 from tuner.tasks.task import Task
-from tuner.training import engines, keras_engine, network, random_streams
-from tuner.training.engines import Trainer
+from tuner.training import engines, network, random_streams
 from tuner.training.native import engine as native
-from tuner.training.protocol import Problem, Protocol, TrialResult
+from tuner.training.protocol import Protocol, Trial, TrialResult
+from zoo import blocks
 
 TASK = TinyTask()
 CORPUS = TASK.load("a")
@@ -31,38 +31,78 @@ class TinyMultilabel(TinyTask):
     bidirectional = True
 
 
-@pytest.mark.parametrize(
-    ("task", "variant", "epochs"),
-    [
-        # What differs from epoch to epoch depends on neither head nor variant.
-        (TinyTask(), "V", 2),
-        pytest.param(TinyMultilabel(), "NIG", 1, marks=pytest.mark.slow),
-        (TinySpeech(), "NFG", 1),
-        (TinyHandwriting(), "CIFG", 1),
-    ],
-    ids=lambda value: getattr(value, "name", value),
-)
-def test_training_follows_the_protocol(task: Task, variant: str, epochs: int) -> None:
-    protocol = Protocol(max_epochs=epochs, patience=3, order_seed=5)
-    # So high a rate that the metrics, which are counts of errors for two heads, change.
-    trial = dataclasses.replace(tiny.changed(learning_rate=0.3), variant=variant)
-    outcome = train_one(trial, protocol, task=task)
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trial trained by `model.fit`, which takes seconds to trace: the tests share it."""
+
+    task: Task
+    trial: Trial
+    protocol: Protocol
+    outcome: TrialResult
+
+    @classmethod
+    def train(cls, task: Task, variant: str, epochs: int, seed: int, **values: float) -> Trained:
+        protocol = Protocol(max_epochs=epochs, patience=epochs, order_seed=5)
+        trial = dataclasses.replace(tiny.changed(**values), variant=variant, seed=seed)
+        return cls(task, trial, protocol, train_one(trial, protocol, task=task))
+
+
+@pytest.fixture(scope="module")
+def whole() -> Trained:
+    """The tiny trial, at so high a rate that validation gets worse again."""
+    return Trained.train(TASK, "V", 5, seed=11, learning_rate=0.6)
+
+
+@pytest.fixture(scope="module")
+def framewise() -> Trained:
+    """At so high a rate that the metric, a count of errors, changes within the epoch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "_BLOCK_STEPS", (2, 3))
+        return Trained.train(TinySpeech(), "NIG", 1, seed=11, learning_rate=0.3)
+
+
+def check_protocol(trained: Trained, epochs: int) -> None:
+    """Compares the first epochs, and the weights of the last of them if it was the best."""
+    task, trial, outcome = trained.task, trained.trial, trained.outcome
     result = outcome.result
+    protocol = dataclasses.replace(trained.protocol, max_epochs=epochs)
     expected, weights = numpy_protocol.train(task, task.load("a"), trial, protocol)
     # float32 against float64 over 5 to 16 updates.
-    for epoch, (loss, mean, _) in zip(result.curve[1:], expected, strict=True):
+    for epoch, (loss, mean, _) in zip(result.curve[1 : epochs + 1], expected, strict=True):
         assert epoch.loss == pytest.approx(loss, rel=1e-5)
         assert epoch.validation == pytest.approx(mean, rel=1e-5)
-    if epochs == 2:
-        assert result.curve[2].loss < 0.99 * result.curve[1].loss
     assert result.parameters == sum(part.size for part in weights.values())
     assert result.parameters == engines.count_params(
-        tiny.problem(task=task), variant, trial.units
+        tiny.problem(task=task), trial.variant, trial.units
     )
     if result.best_epoch == epochs:
         assert result.validation.sequence_mean == pytest.approx(expected[-1][2], rel=1e-5)
         for found, part in zip(outcome.weights, weights.values(), strict=True):
             np.testing.assert_allclose(found, part, atol=1e-5)
+
+
+def test_training_follows_the_protocol(whole: Trained) -> None:
+    """What differs from epoch to epoch depends on neither head nor variant."""
+    check_protocol(whole, epochs=2)
+    assert whole.outcome.result.curve[2].loss < 0.99 * whole.outcome.result.curve[1].loss
+
+
+def test_framewise_training_follows_the_protocol(framewise: Trained) -> None:
+    assert framewise.outcome.result.best_epoch == 1
+    check_protocol(framewise, epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("task", "variant"),
+    [
+        pytest.param(TinyMultilabel(), "NFG", marks=pytest.mark.slow),
+        (TinyHandwriting(), "CIFG"),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+@pytest.mark.usefixtures("small_blocks")
+def test_other_training_follows_the_protocol(task: Task, variant: str) -> None:
+    check_protocol(Trained.train(task, variant, 1, seed=13, learning_rate=0.3), epochs=1)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +120,7 @@ def test_training_follows_the_protocol(task: Task, variant: str, epochs: int) ->
         for column, task in enumerate([TinyTask, TinySpeech, TinyHandwriting])
     ],
 )
+@pytest.mark.usefixtures("small_blocks")
 def test_scores_and_losses_of_every_network(
     variant: str, task: type[Task], bidirectional: bool
 ) -> None:
@@ -105,33 +146,31 @@ def test_scores_and_losses_of_every_network(
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_test_score_is_that_of_the_best_epochs_weights() -> None:
-    # So high a rate that validation gets worse again.
-    trial = tiny.changed(learning_rate=0.6, momentum=0.9, units=8)
-    outcome = train_one(trial, Protocol(max_epochs=12, patience=12, order_seed=5))
-    result = outcome.result
+def test_the_test_score_is_that_of_the_best_epochs_weights(whole: Trained) -> None:
+    result, trial = whole.outcome.result, whole.trial
     validations = [epoch.validation for epoch in result.curve]
-    assert 0 < result.best_epoch < 12
+    assert 0 < result.best_epoch < 5
     assert result.validation.mean == min(validations) == validations[result.best_epoch]
 
-    point = numpy_protocol.named(TASK, trial.variant, trial.units, outcome.weights)
+    point = numpy_protocol.named(TASK, trial.variant, trial.units, whole.outcome.weights)
     for score, split in ((result.test, CORPUS.test), (result.validation, CORPUS.validation)):
         mean, sequence_mean = numpy_protocol.score(TASK, "V", point, split)
         assert score.mean == pytest.approx(mean, rel=1e-6)
         assert score.sequence_mean == pytest.approx(sequence_mean, rel=1e-6)
 
 
-@pytest.mark.parametrize("trainer", [keras_engine.Trainer, native.Trainer])
+@pytest.mark.parametrize("engine", ["keras", "native"])
 def test_the_grouped_score_is_that_of_the_best_epochs_weights(
-    trainer: Callable[[Problem], Trainer],
+    engine: str, framewise: Trained
 ) -> None:
-    task = TinySpeech()
-    outcome = train_one(tiny.changed(units=6), task=task, trainer=trainer)
-    point = numpy_protocol.named(task, "V", 6, outcome.weights)
+    task, trial, outcome = framewise.task, framewise.trial, framewise.outcome
+    if engine == "native":
+        outcome = train_one(trial, framewise.protocol, task=task, trainer=native.Trainer)
+    point = numpy_protocol.named(task, trial.variant, trial.units, outcome.weights)
     wrong, counted = 0, 0
     split = task.load("a").test
     for inputs, targets in zip(split.inputs, split.targets, strict=True):
-        logits = numpy_protocol.logits(task, "V", point, inputs.astype(float)).real
+        logits = numpy_protocol.logits(task, trial.variant, point, inputs.astype(float)).real
         for frame, target in zip(logits, targets, strict=True):
             if target != 3:  # The class without a group.
                 counted += 1
@@ -142,28 +181,16 @@ def test_the_grouped_score_is_that_of_the_best_epochs_weights(
     assert outcome.result.test_grouped < outcome.result.test.mean
 
 
-@pytest.fixture(scope="module")
-def whole() -> TrialResult:
-    """The tiny trial without interruption."""
-    return train_one()
+def test_an_interrupted_trial_goes_on_bit_for_bit(tmp_path: pathlib.Path, whole: Trained) -> None:
+    """The same trial gives the same curve, even if it dies right after a checkpoint.
+
+    After epoch 1, and after update 5 of epoch 2.
+    """
+    train = functools.partial(train_one, whole.trial, whole.protocol)
+    tiny.check_going_on(train, whole.outcome, tmp_path / "checkpoint.npz", [8, 13])
 
 
-def test_the_same_trial_gives_the_same_curve(whole: TrialResult) -> None:
-    first, second = whole, train_one()
-    assert first.result.curve == second.result.curve
-    assert first.result.test == second.result.test
-    for one, other in zip(first.weights, second.weights, strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert train_one(dataclasses.replace(TRIAL, seed=12)).result.curve != first.result.curve
-
-
-def test_an_interrupted_trial_goes_on_bit_for_bit(
-    tmp_path: pathlib.Path, whole: TrialResult
-) -> None:
-    """Dies right after a checkpoint: after update 5 of epoch 1, after epoch 1, in epoch 2."""
-    tiny.check_going_on(train_one, whole, tmp_path / "checkpoint.npz", [5, 8, 15])
-
-
+@pytest.mark.usefixtures("small_blocks")
 def test_a_diverging_trial_ends_with_finite_scores() -> None:
     tiny.check_divergence(train_one, TASK)
 

@@ -42,6 +42,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("variant", "task", "bidirectional"), CASES)
+@pytest.mark.usefixtures("small_blocks")
 def test_five_epochs_are_those_of_the_keras_engine(
     variant: str, task: type[Task], bidirectional: bool
 ) -> None:
