@@ -93,9 +93,12 @@ def children() -> list[int]:
 
 
 class Killer(Silence):
-    """Kills every worker once, in the middle of trials."""
+    """Kills workers once, in the middle of trials."""
+
+    workers: int | None = None
+    """How many; all by default."""
 
     def end_epoch(self, end: EpochEnd) -> None:
         if not self.deaths and end.epoch == 1:
-            for pid in children():
+            for pid in children()[: self.workers]:
                 os.kill(pid, signal.SIGKILL)

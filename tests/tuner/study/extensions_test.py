@@ -15,7 +15,7 @@ from tests.commands import Forked
 from tests.tuner import extensions, tiny
 from tests.tuner.studies import Killer, Silence, lines, run
 from tuner.parallel.messages import EpochEnd
-from tuner.parallel.pool import WorkerPool
+from tuner.parallel.pool import InProcess, WorkerPool
 from tuner.search import samplers
 from tuner.search.ranges import parse_flag
 from tuner.search.space import PAPER
@@ -29,7 +29,7 @@ CONFIG = tiny.config(("V", "FGR"), trials=5)
 def alone(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """Ten trials, one after the other."""
     directory = tmp_path_factory.mktemp("alone")
-    assert len(run(directory, CONFIG, WorkerPool(1), "native").finished) == 10
+    assert len(run(directory, CONFIG).finished) == 10
     return directory
 
 
@@ -39,9 +39,9 @@ def cohort(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Counter(Killer):
-    """Also counts how many trials are underway."""
+    """Kills one worker once, and counts how many trials are underway."""
 
-    most = 0
+    most, workers = 0, 1
 
     def end_epoch(self, end: EpochEnd) -> None:
         self.most = max(self.most, len(self.started) - len(self.finished))
@@ -52,7 +52,7 @@ class Counter(Killer):
 def test_an_engine_of_four_trials_at_once_gives_the_same_ledgers(
     alone: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    """With two workers, both of which are killed once in the middle of their trials."""
+    """With two workers, one of which is killed once in the middle of its trials."""
     observer = run(tmp_path, CONFIG, WorkerPool(2), "native", Counter())
     assert observer.deaths and not observer.failed and observer.most > 2
     assert lines(tmp_path) == lines(alone)
@@ -67,15 +67,15 @@ class Dying(Silence):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def dying_study(directory: pathlib.Path) -> None:
+def run_cohort(directory: pathlib.Path, observer: Silence) -> Silence:
     ENGINES["native"] = extensions.COHORT
-    run(directory, CONFIG, WorkerPool(1), "native", Dying())
+    return run(directory, CONFIG, InProcess(extensions.Trainer), "native", observer)
 
 
 @pytest.mark.usefixtures("cohort")
 def test_kill_9_of_its_study_changes_no_number(alone: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    assert Forked(dying_study, tmp_path).wait().returncode == -signal.SIGKILL
-    assert len(run(tmp_path, CONFIG, WorkerPool(1), "native").done) == 3
+    assert Forked(run_cohort, tmp_path, Dying()).wait().returncode == -signal.SIGKILL
+    assert len(run_cohort(tmp_path, Silence()).done) == 3
     assert lines(tmp_path) == lines(alone)
 
 
@@ -94,28 +94,24 @@ def test_an_adaptive_sampler_does_not_depend_on_workers_or_interruptions(
     path = "tests.tuner.extensions:Adaptive"
     monkeypatch.setitem(samplers.SAMPLERS, "adaptive", path)
     config = tiny.config(("V", "NP"), trials=5, sampler="adaptive")
-    ledgers = []
-    for workers in (1, 4):
-        directory = tmp_path / str(workers)
-        observer = run(directory, config, WorkerPool(workers), "native")
-        assert len(observer.finished) == len(observer.remaining) == 10
-        ledgers.append(lines(directory))
-    assert ledgers[0] == ledgers[1]
+    observer = run(tmp_path / "alone", config)
+    assert len(observer.finished) == len(observer.remaining) == 10
+    alone = lines(tmp_path / "alone")
     # It has looked at other trials: the rates of the later ones follow from those of the best.
-    rates = [line["hyperparameters"]["learning_rate"] for line in ledgers[0]["V"]]
+    rates = [line["hyperparameters"]["learning_rate"] for line in alone["V"]]
     before = [
         line["hyperparameters"]["learning_rate"]
         for code in ("V", "NP")
-        for line in ledgers[0][code][:3]
+        for line in alone[code][:3]
     ]
     assert any(rates[4] == 0.9 * rate for rate in before)
 
     killed = tmp_path / "killed"
     with pytest.raises(KeyboardInterrupt):
-        run(killed, config, WorkerPool(2), "native", DyingLate())
+        run(killed, config, WorkerPool(3), "native", DyingLate())
     # Proposals were on disk before their trials began; those of the ended ones are not made again.
-    assert 4 <= len(run(killed, config, WorkerPool(2), "native").done) <= 10
-    assert lines(killed) == ledgers[0]
+    assert 4 <= len(run(killed, config).done) <= 10
+    assert lines(killed) == alone
 
 
 def test_a_cell_of_ones_own_and_a_further_hyperparameter_reach_the_report(

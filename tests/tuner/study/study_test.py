@@ -16,7 +16,7 @@ from common.errors import InputError
 from serving import sources
 from tests.commands import Forked
 from tests.tuner import fake_worker, tiny
-from tests.tuner.studies import Killer, lines, run
+from tests.tuner.studies import HERE, Killer, lines, run
 from tests.tuner.tiny import SPACE, TinyTask
 from tuner.analysis.report import report
 from tuner.analysis.trials import records
@@ -27,6 +27,8 @@ from tuner.study.ledger import Ledger
 from tuner.training import network
 from tuner.training.engines import ENGINES, count_params
 from tuner.training.protocol import Protocol
+
+pytestmark = pytest.mark.usefixtures("small_blocks")
 
 TASK = TinyTask()
 
@@ -296,15 +298,16 @@ def test_kill_9_loses_no_finished_trial(
     """Kills the study when it has begun, and some trials later twice, then lets it finish."""
     config = tiny.config(("V", "NIG"), trials=trials)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    run(whole, config, WorkerPool(1), engine)
+    here = HERE if engine == "native" else WorkerPool(1)
+    run(whole, config, here, engine)
 
-    for count in (0, 1, trials // 2):
+    for workers, count in ((2, 0), (1, 1), (2, trials // 2)):
 
         def begun(count: int = count) -> bool:
             return (killed / "study.json").exists() and ended(killed) >= count
 
-        tiny.kill_when(Forked(run, killed, config, WorkerPool(2), engine), begun)
-    run(killed, config, WorkerPool(2), engine)
+        tiny.kill_when(Forked(run, killed, config, WorkerPool(workers), engine), begun)
+    run(killed, config, here, engine)
     assert lines(killed) == lines(whole)
     assert sum(map(len, lines(whole).values())) == 2 * trials
     for name in ("best/V/card.json", "best/NIG/card.json", "designs/V.csv"):
