@@ -22,7 +22,8 @@ from tuner.parallel.messages import Assignment
 from tuner.tasks.task import Task
 from tuner.training import keras_engine
 from tuner.training.engines import ENGINES
-from tuner.training.protocol import Trial, TrialResult
+from tuner.training.protocol import Protocol, Trial, TrialResult
+from zoo import blocks
 
 CASES: list[tuple[Task, Trial]] = [
     (TinyTask(), TRIAL),
@@ -32,6 +33,11 @@ CASES: list[tuple[Task, Trial]] = [
 """Two devices go on with the first from a checkpoint; four train the others."""
 SECOND = (TinyTask(), dataclasses.replace(TRIAL, index=1, variant="NP"))
 """What a cluster trains after the first of these."""
+
+
+PROTOCOL = Protocol(max_epochs=2, patience=2, order_seed=5)
+train = functools.partial(train_one, protocol=PROTOCOL)
+"""Trains one trial."""
 
 
 def numbers(outcome: TrialResult) -> dict[str, Any]:
@@ -47,12 +53,17 @@ def numbers(outcome: TrialResult) -> dict[str, Any]:
 def interrupt(path: pathlib.Path, after: int, **options: Any) -> None:
     """Trains until a checkpoint was written so many times, in the middle of an epoch."""
     with killed_after(after):
-        train_one(checkpoint_path=lambda trial: path, checkpoint_seconds=0.0, **options)
+        train(TRIAL, checkpoint_path=lambda trial: path, checkpoint_seconds=0.0, **options)
 
 
 def on(strategy: Any) -> Any:
     """The engine under a strategy."""
     return functools.partial(keras_engine.Trainer, strategy=strategy)
+
+
+def trace_little() -> None:
+    """As the fixture `small_blocks`, in a process of its own."""
+    blocks._BLOCK_STEPS = (2, 3)
 
 
 class Queue:
@@ -72,6 +83,7 @@ def report(outcomes: Iterable[TrialResult]) -> None:
 
 def run_mirrored(devices: int) -> None:
     """Trains on logical CPUs."""
+    trace_little()
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(
         cpu, devices * [tf.config.LogicalDeviceConfiguration()]
@@ -80,20 +92,21 @@ def run_mirrored(devices: int) -> None:
     assert strategy.num_replicas_in_sync == devices
     print(distribute.describe(strategy))
     if devices == 4:
-        report(train_one(trial, task=task, trainer=on(strategy)) for task, trial in CASES[1:])
+        report(train(trial, task=task, trainer=on(strategy)) for task, trial in CASES[1:])
         return
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "checkpoint.npz"
         interrupt(path, 5, trainer=on(strategy))
-        outcome = train_one(trainer=on(strategy), checkpoint_path=lambda trial: path)
+        outcome = train(TRIAL, trainer=on(strategy), checkpoint_path=lambda trial: path)
     report([outcome])
 
 
 def run_multiworker() -> None:
     """Trains in one of the processes that `TF_CONFIG` names."""
+    trace_little()
     strategy = distribute.make_strategy("multiworker")
     if not distribute.is_chief(strategy):
-        distribute.follow(strategy, problem())
+        distribute.follow(strategy, problem(PROTOCOL))
         return
     outcomes = []
     with tempfile.TemporaryDirectory() as folder:
@@ -103,5 +116,5 @@ def run_multiworker() -> None:
             for trial in trials
         ]
         interrupt(assignments[0].checkpoint, 5)
-        distribute.Chief(strategy).run(problem(), Queue(assignments), outcomes.append)
+        distribute.Chief(strategy).run(problem(PROTOCOL), Queue(assignments), outcomes.append)
     report(outcome for outcome in outcomes if isinstance(outcome, TrialResult))

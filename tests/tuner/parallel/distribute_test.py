@@ -14,8 +14,9 @@ import tensorflow as tf
 from common.errors import InputError
 from tests.commands import Forked
 from tests.tuner import placed
-from tests.tuner.tiny import train_one
 from tuner.parallel import distribute
+
+pytestmark = pytest.mark.usefixtures("small_blocks")
 
 
 def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -31,7 +32,7 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
 @functools.cache
 def on_one_device(case: int) -> dict[str, Any]:
     task, trial = placed.CASES[case]
-    return placed.numbers(train_one(trial, task=task))
+    return placed.numbers(placed.train(trial, task=task))
 
 
 def run_mirrored(devices: int) -> list[dict[str, Any]]:
@@ -72,7 +73,7 @@ def test_two_processes_equal_one() -> None:
     first, second = json.loads(outputs[0].stdout.splitlines()[-1])
     assert_same(first, on_one_device(0))
     task, trial = placed.SECOND
-    assert_same(second, placed.numbers(train_one(trial, task=task)))
+    assert_same(second, placed.numbers(placed.train(trial, task=task)))
 
 
 class FakeResolver:

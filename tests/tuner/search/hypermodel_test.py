@@ -9,10 +9,11 @@ import keras_tuner
 import numpy as np
 import pytest
 
+from tests.tuner import numpy_protocol
 from tests.tuner.tiny import SPACE, TinyTask
 from tuner.search.hypermodel import OBJECTIVE, VariantHyperModel
 from tuner.training import keras_engine, network
-from tuner.training.protocol import Problem, Protocol, Trial
+from tuner.training.protocol import Protocol, Trial
 
 pytestmark = pytest.mark.usefixtures("small_blocks")
 
@@ -154,7 +155,7 @@ def test_diverging_trials_are_no_failures(tmp_path: pathlib.Path) -> None:
 
 
 def test_an_epoch_is_that_of_the_engine(tmp_path: pathlib.Path) -> None:
-    """Same initial weights, order, noise, loss and optimizer."""
+    """Same initial weights, order, noise, loss and optimizer, as the protocol has them."""
     del tmp_path
     hypermodel = make(max_epochs=1)
     hyperparameters = keras_tuner.HyperParameters()
@@ -169,9 +170,8 @@ def test_an_epoch_is_that_of_the_engine(tmp_path: pathlib.Path) -> None:
     trial = hypermodel.trial(hyperparameters)
     assert trial == Trial(0, "V", values, trial.seed)
     history = hypermodel.fit(hyperparameters, model, verbose=0)
-    problem = Problem(TASK, CORPUS, Protocol(max_epochs=1))
-    (outcome,) = keras_engine.Trainer(problem).train([trial])
-    assert history.history["validation"] == [outcome.result.curve[1].validation]
+    ((_, validation, _),), _ = numpy_protocol.train(TASK, CORPUS, trial, Protocol(max_epochs=1))
+    assert history.history["validation"] == pytest.approx([validation], rel=1e-6)
 
 
 def test_fitting_needs_data() -> None:

@@ -46,9 +46,10 @@ def test_raw_data_of_one_dimension() -> None:
         np.testing.assert_allclose(one, expected[0], atol=1e-4)
 
 
-def test_a_process_of_its_own_computes_them() -> None:
+def test_a_process_of_its_own_computes_them(capfd: pytest.CaptureFixture[str]) -> None:
     for found, expected in zip(PEN.run(strokes()), one_by_one(), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_process_that_fails_is_told_in_one_line() -> None:

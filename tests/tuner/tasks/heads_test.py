@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,15 +32,14 @@ def draw_targets(head: str, generator: np.random.Generator, shape: tuple[int, in
     return generator.integers(outputs - 1, size=time // 2 - 1).astype(np.int32)
 
 
-def loss_and_gradient(
-    head: str, targets: np.ndarray, logits: np.ndarray
-) -> tuple[float, np.ndarray]:
-    """Of one sequence, as `model.fit` takes them: in a graph, lengths unknown."""
+@functools.cache
+def traced(head: str, outputs: int, dtype: np.dtype, axes: int) -> Callable[..., Any]:
+    """Loss and gradient as `model.fit` takes them: in a graph, lengths unknown."""
 
     @tf.function(
         input_signature=[
-            tf.TensorSpec((None, *(None for _ in targets.shape)), targets.dtype),
-            tf.TensorSpec((None, None, logits.shape[-1])),
+            tf.TensorSpec((None,) * (1 + axes), dtype),
+            tf.TensorSpec((None, None, outputs)),
         ]
     )
     def differentiate(targets: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -46,6 +48,14 @@ def loss_and_gradient(
             loss = SummedLoss(head)(targets, logits)
         return loss, tape.gradient(loss, logits)
 
+    return differentiate
+
+
+def loss_and_gradient(
+    head: str, targets: np.ndarray, logits: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Of one sequence."""
+    differentiate = traced(head, logits.shape[-1], targets.dtype, targets.ndim)
     batch = targets[np.newaxis], logits[np.newaxis].astype(np.float32)
     loss, gradient = differentiate(*batch)
     return float(loss), gradient.numpy()[0]

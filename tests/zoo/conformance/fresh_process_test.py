@@ -16,9 +16,10 @@ PROGRAM = pathlib.Path(__file__).with_name("fresh_process.py")
 
 @pytest.mark.parametrize(
     "codes",
-    [("V", "FGR"), pytest.param(reference.CODES, marks=pytest.mark.slow)],
-    ids=["some", "all"],
+    [("FGR",), pytest.param(reference.CODES, marks=pytest.mark.slow)],
+    ids=["one", "all"],
 )
+@pytest.mark.usefixtures("small_blocks")
 def test_in_a_fresh_process(codes: tuple[str, ...], tmp_path: pathlib.Path) -> None:
     random = np.random.default_rng(0)
     inputs = random.normal(size=(2, harness.TIME, harness.FEATURES)).astype("float32")

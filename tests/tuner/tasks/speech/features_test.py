@@ -48,16 +48,14 @@ def test_the_options_are_the_defaults_of_the_layer() -> None:
     assert {name: defaults[name] for name in options} == options
 
 
-def test_a_process_of_its_own_computes_them(capfd: pytest.CaptureFixture[str]) -> None:
-    found = features.of(SAMPLES, "hash")
+def test_are_kept(
+    here: list[int], cache_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first = features.of(SAMPLES, "hash")
     printed = capfd.readouterr()
     assert printed.err == "Computing the features of 0.00 hours of speech; once ...\n"
     assert printed.out == ""
-    _assert_right(found)
-
-
-def test_are_kept(here: list[int], cache_folder: Path) -> None:
-    first = features.of(SAMPLES, "hash")
+    _assert_right(first)
     second = features.of(SAMPLES, "hash")
     assert here == [5]
     for one, other in zip(first, second, strict=True):

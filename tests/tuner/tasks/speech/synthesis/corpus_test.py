@@ -3,13 +3,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
-import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +18,7 @@ import pytest
 from common import cache, machine
 from common.errors import InputError
 from common.media import audio
+from tests.commands import Forked
 from tests.tuner.tasks.speech.synthesis.conftest import SMALL
 from tuner.tasks.speech import labels, timit
 from tuner.tasks.speech.labels import Segment
@@ -57,18 +56,12 @@ def no_studio(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus, "_hold", refuse)
 
 
-def _run(folder: Path, recipe: Recipe = TINY) -> subprocess.Popen[str]:
-    code = f"""
-        from tuner.tasks.speech.synthesis.corpus import Recipe, corpus_folder
-        print(corpus_folder({recipe!r}))
-    """
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, cache.FOLDER_VARIABLE: str(folder)},
-    )
+def _print_folder(recipe: Recipe) -> None:
+    print(corpus_folder(recipe))
+
+
+def _run(folder: Path, recipe: Recipe = TINY) -> Forked:
+    return Forked(_print_folder, recipe, environment={cache.FOLDER_VARIABLE: str(folder)})
 
 
 def test_the_reader_of_timit_finds_the_splits_and_the_edition(small_corpus):
@@ -259,7 +252,7 @@ def test_a_killed_build_is_cleared_away_and_made_again(engine, cache_folder):
     while process.poll() is None and not list(parent.glob("*/TRAIN/*/*/*.WAV")):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.wait()
     assert list(parent.glob(".tmp-*"))
     assert not [path for path in parent.iterdir() if path.name[0].isdigit()]
 
@@ -274,11 +267,11 @@ def test_a_killed_build_is_cleared_away_and_made_again(engine, cache_folder):
 
 def test_two_processes_at_once_build_one_corpus(engine, cache_folder):
     processes = [_run(cache_folder), _run(cache_folder)]
-    outputs = [process.communicate() for process in processes]
+    outputs = [process.wait() for process in processes]
 
     folder = cache_folder / "synthetic_speech" / TINY.folder_name
-    assert [out for out, _ in outputs] == [f"{folder}\n"] * 2
-    assert "".join(error for _, error in outputs).count("Building") == 1
+    assert [output.stdout for output in outputs] == [f"{folder}\n"] * 2
+    assert "".join(output.stderr for output in outputs).count("Building") == 1
 
 
 def test_a_cache_that_cannot_be_written_is_named_in_one_line(tmp_path, monkeypatch):
