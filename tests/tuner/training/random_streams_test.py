@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from tests.tuner.native_code import alone
 from tuner.training import random_streams
 from tuner.training.native import noise
-from tuner.training.native.compiling import compiled
 
 
 def test_streams_of_different_purposes_seeds_and_epochs_differ() -> None:
@@ -78,17 +78,12 @@ def test_threefry_gives_its_authors_known_answer() -> None:
     assert words == [0x9C6CA96A, 0xE17EAE66, 0xFC10ECD4, 0x5256A7D8]
 
 
-@compiled
-def compiled_normals(low, high, visit, count, out):
-    noise.standard_normal(low, high, visit, count, out)
-
-
 @pytest.mark.parametrize("count", [1, 4, 7, 35, 5368])
 def test_compiled_normals_are_the_same_bits(count: int) -> None:
     key = (0xDEADBEEF, 0x12345678)
     expected = random_streams.standard_normal(key, 77, count)
     out = np.full(count + 4, np.nan, np.float32)
-    compiled_normals(np.uint32(key[0]), np.uint32(key[1]), 77, count, out)
+    alone(noise.standard_normal)(np.uint32(key[0]), np.uint32(key[1]), 77, count, out)
     np.testing.assert_array_equal(out[:count], expected)
     assert expected.dtype == np.float32 and expected.shape == (count,)
 

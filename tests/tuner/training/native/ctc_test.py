@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-import types
-from typing import Any
-
 import numpy as np
 import pytest
 from scipy.special import log_softmax, logsumexp
 
-from tuner.training.native import compiling, ctc
+from tests.tuner.native_code import alone
+from tuner.training.native import ctc
 
 OUTPUTS, WIDTH = 11, 16
 
-
-@functools.cache
-def loss_and_gradient() -> Any:
-    """The compiled function by itself; its machine code is cached as that of the engine is."""
-    source = ctc.loss_and_gradient.py_func
-    return compiling.entry(types.FunctionType(source.__code__, source.__globals__))
+loss_and_gradient = alone(ctc.loss_and_gradient)
 
 
 def in_numpy(logits: np.ndarray, labels: list[int]) -> tuple[float, np.ndarray]:
@@ -59,7 +51,7 @@ def compiled(logits: np.ndarray, labels: list[int]) -> tuple[float, np.ndarray]:
     buffers = ctc.CTCBuffers.allocate(OUTPUTS, len(logits) + 3, len(labels) + 2)
     flat = padded.reshape(-1)
     array = np.array(labels, np.int32)
-    loss = loss_and_gradient()(flat, WIDTH, OUTPUTS, len(logits), array, buffers)
+    loss = loss_and_gradient(flat, WIDTH, OUTPUTS, len(logits), array, buffers)
     return loss, flat.reshape(-1, WIDTH)[:, :OUTPUTS]
 
 
@@ -116,7 +108,7 @@ def test_rare_beginnings_are_noticed() -> None:
     array = np.array(labels, np.int32)
     for s in range(2 * len(labels) + 1):
         buffers.skips[s] = float(s % 2 == 1 and s > 1 and labels[s // 2] != labels[s // 2 - 1])
-    scaled = -ctc._sum_alpha(padded.reshape(-1), WIDTH, OUTPUTS, 400, array, buffers)
+    scaled = -alone(ctc._sum_alpha)(padded.reshape(-1), WIDTH, OUTPUTS, 400, array, buffers)
     loss, _ = in_numpy(logits.astype(np.float32), labels)
     assert not scaled == pytest.approx(loss, rel=1e-3)
 
