@@ -182,14 +182,23 @@ def write_saved_model(
     Returns:
         The signatures, as they are in the file.
     """
-    archive = keras.export.ExportArchive()
-    archive.track(model)
+    variables = [variable.value for variable in model.variables]
     # Whatever device the caller has chosen: a server may have none of that name.
     with tf.device(None):
-        for name, endpoint in found.items():
-            archive.add_endpoint(name, endpoint.function, list(endpoint.inputs))
+        # Traced here: what is not, TensorFlow traces twice while it saves.
+        traced = {
+            name: tf.function(
+                endpoint.function, list(endpoint.inputs), autograph=False
+            ).get_concrete_function()
+            for name, endpoint in found.items()
+        }
+        # A front end may have some too.
+        known = set(map(id, variables))
+        others = {id(v): v for function in traced.values() for v in function.variables}
+        variables += sorted((others[key] for key in others.keys() - known), key=lambda v: v.name)
+        root = tf.train.Checkpoint(variables=variables, **traced)
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        archive.write_out(str(folder), options=options, verbose=False)
+        tf.saved_model.save(root, str(folder), traced, options)
     return saved_model.read_signatures(folder)
 
 

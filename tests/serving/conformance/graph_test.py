@@ -120,6 +120,17 @@ def test_the_device_of_the_export_is_not_in_it(tmp_path: pathlib.Path, device: s
     assert faults(saved_model.read(tmp_path)) == []
 
 
+def test_variables_that_are_not_the_networks_are_in_it_too(tmp_path: pathlib.Path) -> None:
+    """Those of a front end that somebody else wrote."""
+    scale = tf.Variable(3.0)
+    endpoint = signatures.Endpoint(lambda x: {"y": scale * x}, [tf.TensorSpec((None,), name="x")])
+    signatures.write_saved_model(
+        made_up.make_network("V", 3), {"serving_default": endpoint}, tmp_path
+    )
+    with LocalModel(tmp_path) as model:
+        np.testing.assert_array_equal(model.predict({"x": [1.0, 2.0]})["y"], [3.0, 6.0])
+
+
 @pytest.mark.parametrize("kind", ["device", "xla", "python", "gradient"])
 def test_a_fault_is_found(tmp_path: pathlib.Path, kind: str) -> None:
     def compute(x: tf.Tensor) -> tf.Tensor:
