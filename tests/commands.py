@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -52,6 +53,17 @@ class Forked:
     def poll(self) -> int | None:
         """The exit status, if it has ended."""
         return self._process.exitcode
+
+    def printed(self, text: str) -> str:
+        """Waits for a line of its standard output that has a text; returns the line."""
+        while True:
+            ended = self.poll() is not None
+            written = pathlib.Path(f"/proc/self/fd/{self._files[0].fileno()}").read_text("utf-8")
+            for line in written.splitlines(keepends=True):
+                if text in line and line.endswith("\n"):
+                    return line
+            assert not ended, self.wait()
+            time.sleep(0.01)
 
     def send_signal(self, number: int) -> None:
         """Sends a signal."""

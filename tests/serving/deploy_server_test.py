@@ -6,7 +6,6 @@ import http.server
 import pathlib
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -112,22 +111,21 @@ def test_command_of_compose_serves(folders: dict[str, str]) -> None:
     words = [f"--{name}={value}" for name, value in flags.items()]
     for there, here in folders.items():
         words = [word.replace(there, here) for word in words]
-    command = [sys.executable, "-m", "serving.server", "--free_ports", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            line = next(line for line in process.stdout if "REST" in line)
-            rest = re.findall(r"127[.]0[.]0[.]1:(\d+)", line)[-1]
-            address = f"http://127.0.0.1:{rest}"
-            assert healthy(int(rest))
-            for label in model().labels:
-                answer = requests.post(
-                    f"{address}/v1/models/{model().name}/labels/{label}:predict",
-                    json={"instances": [[1.0, 2.0, 3.0]]},
-                    timeout=300,
-                )
-                assert answer.json() == {"predictions": [[2.0, 4.0, 6.0]]}
-            path = read("prometheus.yml")[0]["scrape_configs"][0]["metrics_path"]
-            assert "# TYPE" in requests.get(address + path, timeout=300).text
-        finally:
-            process.terminate()
+    process = commands.start("serving.server", "--free_ports", *words)
+    try:
+        line = process.printed("REST")
+        rest = re.findall(r"127[.]0[.]0[.]1:(\d+)", line)[-1]
+        address = f"http://127.0.0.1:{rest}"
+        assert healthy(int(rest))
+        for label in model().labels:
+            answer = requests.post(
+                f"{address}/v1/models/{model().name}/labels/{label}:predict",
+                json={"instances": [[1.0, 2.0, 3.0]]},
+                timeout=300,
+            )
+            assert answer.json() == {"predictions": [[2.0, 4.0, 6.0]]}
+        path = read("prometheus.yml")[0]["scrape_configs"][0]["metrics_path"]
+        assert "# TYPE" in requests.get(address + path, timeout=300).text
+    finally:
+        process.kill()
+        process.wait()

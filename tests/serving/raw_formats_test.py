@@ -11,8 +11,9 @@ import pytest
 
 import zoo
 from common.errors import InputError
-from serving import sources
+from serving import signatures, sources
 from serving.formats import conversion, litert, onnx
+from serving.inference import Network
 from tests.serving import made_up
 
 
@@ -53,6 +54,16 @@ def little_to_convert(monkeypatch: pytest.MonkeyPatch) -> None:
             if name not in ("step", "chunk")
         },
     )
+
+
+def only(monkeypatch: pytest.MonkeyPatch, **names: str) -> None:
+    """Leaves a network these signatures, each by the name of the one that it is in truth."""
+
+    def endpoints(network: Network, *_: object) -> dict[str, signatures.Endpoint]:
+        found = signatures.endpoints(network, signatures.Meaning())
+        return {name: found[truth] for name, truth in names.items()}
+
+    monkeypatch.setattr(conversion, "endpoints", endpoints)
 
 
 def test_speech_in_onnx_has_classes_and_no_audio(tmp_path: pathlib.Path) -> None:
@@ -109,6 +120,7 @@ def test_what_differs_from_the_model_is_not_written(
 ) -> None:
     made_up.save(tmp_path / "best", made_up.make_network("V", 1), {})
     source = sources.from_folder(tmp_path / "best")
+    only(monkeypatch, step="step")
     true = onnx._runner
 
     def spoiled(content: bytes) -> conversion.Runner:
@@ -116,7 +128,7 @@ def test_what_differs_from_the_model_is_not_written(
         return lambda request: {name: value + 1e-4 for name, value in run(request).items()}
 
     monkeypatch.setattr(onnx, "_runner", spoiled)
-    with pytest.raises(InputError, match="serving_default: at most 1e-05 .* Received: 0.0001"):
+    with pytest.raises(InputError, match="step: at most 1e-05 .* Received: 0.0001"):
         onnx.convert(source, tmp_path / "model.onnx")
     assert not list(tmp_path.glob("model*"))
 
@@ -126,6 +138,7 @@ def test_a_model_that_does_not_convert_is_one_line(
 ) -> None:
     made_up.save(tmp_path / "best", made_up.make_network("V", 1), {})
     source = sources.from_folder(tmp_path / "best")
+    only(monkeypatch, serving_default="step")
     monkeypatch.setattr(onnx, "_unknown_operations", lambda proto: ["Odd"])
     with pytest.raises(InputError, match="serving_default: ONNX has no operation Odd"):
         onnx.convert(source, tmp_path / "model.onnx")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import pathlib
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +15,7 @@ import tensorflow as tf
 import zoo
 from common.errors import InputError
 from serving import versions
+from tests import commands
 from tuner.tasks import ctc
 
 UNITS = 5
@@ -75,7 +74,8 @@ def make_model(
 
 def run_client(folder: pathlib.Path) -> dict[str, Any]:
     # Not from the checkout.
-    subprocess.run([sys.executable, "-c", CLIENT, str(folder)], check=True, cwd=folder)
+    done = commands.Forked(commands.run_code, CLIENT, str(folder), folder=folder).wait()
+    assert done.returncode == 0, done.stderr
     with np.load(folder / "answers.npz", allow_pickle=True) as loaded:
         return {name: loaded[name] for name in loaded.files}
 

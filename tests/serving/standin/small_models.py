@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
+import shutil
+import tempfile
 
 import numpy as np
 import tensorflow as tf
@@ -134,14 +137,29 @@ def reference(version: int) -> Reference:
 
 def write(base_path: pathlib.Path, version: int) -> Reference:
     """Writes `base_path/<version>`, which appears whole."""
-    expected = reference(version)
-    module = _Module(expected.weights, version)
     base_path.mkdir(parents=True, exist_ok=True)
     temporary = base_path / f".tmp-{version}"
-    tf.saved_model.save(
-        module,
-        str(temporary),
-        signatures={name: getattr(module, method) for name, method in SIGNATURES.items()},
-    )
+    shutil.copytree(_saved(version).name, temporary)
     temporary.rename(base_path / str(version))
-    return expected
+    return reference(version)
+
+
+@functools.cache
+def _saved(version: int) -> tempfile.TemporaryDirectory[str]:
+    """The files of a version, once for all tests of a process."""
+    module = _module()
+    module.weights.assign(reference(version).weights)
+    module.version.assign(float(version))
+    # Concrete functions are not traced again.
+    traced = {
+        name: getattr(module, method).get_concrete_function() for name, method in SIGNATURES.items()
+    }
+    root = tf.train.Checkpoint(weights=module.weights, version=module.version)
+    folder = tempfile.TemporaryDirectory()
+    tf.saved_model.save(root, folder.name, signatures=traced)
+    return folder
+
+
+@functools.cache
+def _module() -> _Module:
+    return _Module(reference(0).weights, 0)
