@@ -29,6 +29,17 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return directory
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes something in place of a graph: which versions there are does not depend on it."""
+
+    def write(model: object, found: object, folder: pathlib.Path) -> dict[str, object]:
+        (folder / "saved_model.pb").write_text("a graph")
+        return {}
+
+    monkeypatch.setattr(versions.signatures, "write_saved_model", write)
+
+
 def test_versions_count_up_as_tf_serving_reads_them(
     study: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -46,6 +57,7 @@ def test_versions_count_up_as_tf_serving_reads_them(
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in [base / "13", *second.rglob("*")])
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_version_is_never_overwritten(study: pathlib.Path, tmp_path: pathlib.Path) -> None:
     base, best = tmp_path / "music", sources.find_best(study)
     assert versions.publish(best, base, version=7) == base / "7"
@@ -58,6 +70,7 @@ def test_a_version_is_never_overwritten(study: pathlib.Path, tmp_path: pathlib.P
     assert versions.publish(sources.find_best(study, "V"), base) == base / "8"
 
 
+@pytest.mark.usefixtures("quick")
 def test_the_same_model_again_is_no_new_version(
     study: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -134,7 +147,7 @@ def test_the_command_exports(study: pathlib.Path, tmp_path: pathlib.Path) -> Non
 
 
 def test_a_bidirectional_export_reads_no_padding(tmp_path: pathlib.Path) -> None:
-    model = made_up.make_network("FGR", 6, bidirectional=True)
+    model = made_up.make_network("V", 6, bidirectional=True)
     made_up.save(tmp_path / "best", model, {})
     served = versions.publish(tmp_path / "best", tmp_path / "served")
 

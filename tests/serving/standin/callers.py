@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import http.client
 import json
+import threading
 from typing import Any
 
 import grpc
 import numpy as np
+import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import (
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
 )
+
+from serving.standin.model import LoadedModel
 
 SECONDS = 300.0
 """How long to wait for what comes at once on a machine that does nothing else."""
@@ -57,6 +61,20 @@ def request_for(signature: str, **inputs: Any) -> predict_pb2.PredictRequest:
 
 def arrays(response: predict_pb2.PredictResponse) -> dict[str, np.ndarray]:
     return {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
+
+
+class Held:
+    """Keeps requests for the signature `slow` of the servers of this process until `go` is set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go = threading.Event()
+        run = LoadedModel.run
+
+        def wait_and_run(model: LoadedModel, signature: str, *arguments: Any) -> Any:
+            assert signature != "slow" or self.go.wait(SECONDS)
+            return run(model, signature, *arguments)
+
+        monkeypatch.setattr(LoadedModel, "run", wait_and_run)
 
 
 def rest(

@@ -18,10 +18,11 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from serving.standin.gate import Ticket
 from serving.standin.launch import running
 from serving.standin.settings import Limits, ModelConfig, Settings, Specific
 from tests.serving.standin import small_models
-from tests.serving.standin.callers import SECONDS, Grpc, arrays, request_for
+from tests.serving.standin.callers import SECONDS, Grpc, Held, arrays, request_for
 
 FEATURES = small_models.FEATURES
 
@@ -319,15 +320,22 @@ def test_health(client):
 # --- The queue ---
 
 
-def test_queue_is_bounded_and_a_client_that_left_is_not_served(references):
+def test_queue_is_bounded_and_a_client_that_left_is_not_served(references, monkeypatch):
     folder, _ = references
+    held, wanted, start = Held(monkeypatch), [], Ticket.start
+
+    def start_noting(ticket, deadline, is_wanted):
+        wanted.append(is_wanted)
+        start(ticket, deadline, is_wanted)
+
+    monkeypatch.setattr(Ticket, "start", start_noting)
     limits = Limits(max_concurrency=1, max_queue=1)
     settings = Settings((ModelConfig("m", folder),), rest_port=None, limits=limits)
     long = request_for("slow", turns=np.array([small_models.LONG], np.int32))
     with running(settings) as server, Grpc(server.grpc_address) as client:
         gate = server.core.gate
-        some_seconds = request_for("slow", turns=np.array([300_000], np.int32))
-        runs = client.prediction.Predict.future(some_seconds, timeout=SECONDS)
+        short = request_for("slow", turns=np.array([7], np.int32))
+        runs = client.prediction.Predict.future(short, timeout=SECONDS)
         _wait_for(lambda: gate.running == 1)
         waits = client.prediction.Predict.future(long, timeout=SECONDS)
         _wait_for(lambda: gate.waiting == 1)
@@ -339,7 +347,9 @@ def test_queue_is_bounded_and_a_client_that_left_is_not_served(references):
         status.model_spec.name = "m"
         assert client.model.GetModelStatus(status, timeout=SECONDS).model_version_status
         waits.cancel()
-        assert arrays(runs.result())["done"].tolist() == [300_000]
+        _wait_for(lambda: not wanted[1]())
+        held.go.set()
+        assert arrays(runs.result())["done"].tolist() == [7]
         # Had it been started, it would run for minutes.
         assert gate.wait_until_empty(timeout=SECONDS)
         counts = server.core.metrics.page().decode()

@@ -23,7 +23,7 @@ from common.errors import InputError
 from serving.standin.launch import running
 from serving.standin.settings import TLS, Batching, Loading, ModelConfig, Settings
 from tests.serving.standin import small_models
-from tests.serving.standin.callers import SECONDS, Grpc, arrays, request_for, rest
+from tests.serving.standin.callers import SECONDS, Grpc, Held, arrays, request_for, rest
 
 FRAME, H = np.random.default_rng(0).normal(size=(2, 3, small_models.FEATURES)).astype(np.float32)
 POLL = 0.05
@@ -261,9 +261,9 @@ def test_a_request_that_outlives_the_grace_does_not_stop_the_end(tmp_path):
     assert server.core.gate.wait_until_empty(SECONDS)
 
 
-def test_the_end_is_announced_and_new_requests_are_refused(tmp_path):
+def test_the_end_is_announced_and_new_requests_are_refused(tmp_path, monkeypatch):
     small_models.write(tmp_path / "m", 1)
-    slow = request_for("slow", turns=np.array([300_000], np.int32))
+    slow, held = request_for("slow", turns=np.array([7], np.int32)), Held(monkeypatch)
     refused = []
     settings = Settings((ModelConfig("m", tmp_path / "m"),), grace_seconds=SECONDS)
     with running(settings) as server:
@@ -280,12 +280,13 @@ def test_the_end_is_announced_and_new_requests_are_refused(tmp_path):
             with pytest.raises(grpc.RpcError) as error:
                 client.call(_step())
             refused.append(error.value.code())
+            held.go.set()
 
         thread = threading.Thread(target=ask)
         thread.start()
     thread.join()
     assert refused == [503, grpc.StatusCode.UNAVAILABLE]
-    assert arrays(call.result())["done"].tolist() == [300_000]
+    assert arrays(call.result())["done"].tolist() == [7]
     client.channel.close()
 
 

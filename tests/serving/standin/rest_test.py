@@ -15,7 +15,7 @@ import pytest
 from serving.standin.launch import running
 from serving.standin.settings import Latest, Limits, ModelConfig, Settings
 from tests.serving.standin import small_models
-from tests.serving.standin.callers import SECONDS
+from tests.serving.standin.callers import SECONDS, Held
 from tests.serving.standin.callers import rest as call
 
 FEATURES = small_models.FEATURES
@@ -335,7 +335,7 @@ def test_metrics(server, get, post):
     assert ':tensorflow:serving:request_count{model_name="",status="NOT_FOUND"}' in content.decode()
 
 
-def test_timeout_and_full_queue(references):
+def test_timeout_and_full_queue(references, monkeypatch):
     folder, _ = references
     limits = Limits(max_concurrency=1, max_queue=0)
     models = (ModelConfig("m", folder),)
@@ -343,7 +343,7 @@ def test_timeout_and_full_queue(references):
     with running(Settings(models, grpc_port=None, rest_timeout_seconds=0.3)) as server:
         status, answer, _ = call(server.rest_address, "POST", "/v1/models/m:predict", body)
         assert (status, answer) == (504, {"error": "The deadline was exceeded."})
-    body = {"signature_name": "slow", "inputs": [300_000]}
+    body, held = {"signature_name": "slow", "inputs": [7]}, Held(monkeypatch)
     with running(Settings(models, grpc_port=None, limits=limits)) as server:
         answers = []
 
@@ -357,6 +357,7 @@ def test_timeout_and_full_queue(references):
         status, answer, headers = call(server.rest_address, "POST", "/v1/models/m:predict", body)
         assert (status, headers["Retry-After"]) == (429, "1")
         assert "queue is full" in answer["error"]
+        held.go.set()
         thread.join()
         ((status, answer, _),) = answers
-        assert (status, answer) == (200, {"outputs": [300_000]})
+        assert (status, answer) == (200, {"outputs": [7]})
