@@ -103,7 +103,7 @@ def ctc_loss(targets: Array, logits: Array) -> complex:
                 total += before.get(s - 2, 0)
             alpha[s] = total * frame[label]
     last = len(extended) - 1
-    return -np.log(alpha[last] + alpha[last - 1])
+    return -np.log(alpha.get(last, 0) + alpha[last - 1])
 
 
 LOSSES = {"bernoulli": bernoulli_loss, "softmax": softmax_loss, "ctc": ctc_loss}
