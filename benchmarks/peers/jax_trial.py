@@ -119,13 +119,25 @@ def _groups(work: Work) -> list[_Group]:
 class JaxTrial:
     """Trains K trials at once, one sequence an update, a bucket of sequences a call."""
 
-    def __init__(self, trials: int) -> None:
+    def __init__(self, trials: int, draw_on_device: bool = False) -> None:
         """Chooses K.
 
         Args:
             trials: K.
+            draw_on_device: whether the noise is JAX's own, for a GPU; else it is NumPy's.
         """
         self._trials = trials
+        self._draw_on_device = draw_on_device
+        self._key = jax.random.key(0)
+
+    def _noise(self, shape: tuple[int, ...]) -> Any:
+        if self._draw_on_device:
+            self._key, key = jax.random.split(self._key)
+            return self._work.noise_std * jax.random.normal(key, shape)
+        # NumPy draws normals several times faster than XLA on a CPU.
+        noise = self._generator.standard_normal(shape, np.float32)
+        noise *= np.float32(self._work.noise_std)
+        return noise
 
     def prepare(self, path: str) -> None:
         """Builds the networks of a work; the first pass compiles them."""
@@ -144,9 +156,7 @@ class JaxTrial:
         started = time.perf_counter()
         for group in self._groups:
             count, *shape = group.inputs.shape
-            # NumPy draws normals several times faster than XLA on a CPU.
-            noise = self._generator.standard_normal((count, self._trials, *shape), np.float32)
-            noise *= np.float32(self._work.noise_std)
+            noise = self._noise((count, self._trials, *shape))
             self._weights, self._velocities, loss = _updates(
                 self._weights,
                 self._velocities,

@@ -89,13 +89,15 @@ class _Peephole(nn.Module):
 class TorchTrial:
     """Trains one trial, one sequence an update."""
 
-    def __init__(self, peepholes: bool, compiled: bool = False) -> None:
+    def __init__(self, peepholes: bool, compiled: bool = False, device: str = "cpu") -> None:
         """Chooses the network.
 
         Args:
             peepholes: whether it is the loop over a cell with peepholes, not `nn.LSTM`.
             compiled: whether the cell goes through `torch.compile`.
+            device: PyTorch's name of a device.
         """
+        self._device = device
         self._peepholes = peepholes
         self._compiled = compiled
 
@@ -106,7 +108,7 @@ class TorchTrial:
         output = nn.Linear(work.units, work.targets[0].shape[1])
         output.weight = _parameter(work.weights[-2].T)
         output.bias = _parameter(work.weights[-1])
-        self._model = nn.Sequential(recurrent, output)
+        self._model = nn.Sequential(recurrent, output).to(self._device)
         self._optimizer = torch.optim.SGD(
             [weight for weight in self._model.parameters() if weight.requires_grad],
             lr=work.rate,
@@ -117,13 +119,13 @@ class TorchTrial:
         self._noise_std = work.noise_std
         self._frames = work.frames
         self._sequences = [
-            (torch.tensor(inputs), torch.tensor(targets))
+            (torch.tensor(inputs).to(self._device), torch.tensor(targets).to(self._device))
             for inputs, targets in zip(work.inputs, work.targets, strict=True)
         ]
 
     def run(self) -> dict[str, Any]:
         """Trains on every sequence once; returns a `Pass`."""
-        total = torch.zeros(())
+        total = torch.zeros((), device=self._device)
         started = time.perf_counter()
         for inputs, targets in self._sequences:
             logits = self._model(torch.randn_like(inputs).mul_(self._noise_std).add_(inputs))
@@ -132,5 +134,6 @@ class TorchTrial:
             loss.backward()
             self._optimizer.step()
             total += loss.detach()
+        loss = float(total) / self._frames
         seconds = time.perf_counter() - started
-        return dataclasses.asdict(Pass(seconds, float(total) / self._frames))
+        return dataclasses.asdict(Pass(seconds, loss))
