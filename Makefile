@@ -14,6 +14,7 @@ BAZEL_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
+CUDA_VENV := .venv-cuda
 IO_VENV := .venv-io
 FANOVA_VENV := .venv-fanova
 RAY_VENV := .venv-ray
@@ -155,6 +156,20 @@ chromium:
 fanova-test: $(FANOVA_VENV)/installed ## the back end fanova against the package itself, in an environment of its own
 	$(FANOVA_VENV)/bin/python -m pytest tests/tuner/analysis/importance/fanova_package_test.py
 
+# Beside the environment, and not in it: 190 MB that only GPUs need.
+.PHONY: cuda-test
+cuda-test: $(CUDA_VENV)/installed ## the engine `cuda`: compiled for all devices, on a driver without a GPU and on a GPU if there is one
+	$(CUDA_VENV)/bin/python -m pytest -m "slow or not slow" tests/tuner/training/cuda $(PYTEST_ARGS)
+
+$(CUDA_VENV)/installed: | $(INSTALLED)
+	$(BIN)/python -m venv --clear --without-pip $(CUDA_VENV)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(CUDA_VENV)/bin/python --no-deps \
+	  cuda-bindings==13.5.0 cuda-core==1.2.2 cuda-pathfinder==1.9.1 \
+	  nvidia-cuda-nvdisasm==13.5.37 nvidia-cuda-nvrtc==13.5.37
+	site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	$(BIN)/python -c "$$site" > "$$($(CUDA_VENV)/bin/python -c "$$site")/project.pth"
+	@touch $@
+
 # KServe's package wants older versions of what the lock has.
 .PHONY: deploy-check
 deploy-check: $(KSERVE_VENV)/installed ## the manifest of KServe by KServe's own classes, in an environment of its own
@@ -211,5 +226,5 @@ bazel-4:
 
 .PHONY: clean
 clean: ## removes the environment and the tools' caches; studies stay
-	rm -rf $(VENV) $(BENCH_VENV) $(FANOVA_VENV) $(IO_VENV) $(KSERVE_VENV) $(RAY_VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) $(BENCH_VENV) $(CUDA_VENV) $(FANOVA_VENV) $(IO_VENV) $(KSERVE_VENV) $(RAY_VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

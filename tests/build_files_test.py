@@ -87,8 +87,9 @@ def test_every_import_is_declared_and_locked():
     declared["tests"] = {"pytest"}.union(*declared.values())
     extras = PROJECT["optional-dependencies"].values()
     elsewhere = {normalize(name) for extra in extras for name in extra} - lock
-    # Peers of the benchmarks and KServe's package: in environments of their own.
-    elsewhere |= {"kserve", "kubernetes", "ray", "torch"}
+    # Peers of the benchmarks and KServe's package: in environments of their own; and the module of
+    # cuda-bindings and cuda-core.
+    elsewhere |= {"cuda", "kserve", "kubernetes", "ray", "torch"}
     for room in ROOMS:
         for path in (ROOT / room).rglob("*.py"):
             assert (path, undeclared(path.read_text(), declared[room] | elsewhere)) == (path, [])

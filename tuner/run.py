@@ -83,8 +83,8 @@ _ENGINE = flags.DEFINE_enum(
     "engine",
     "auto",
     ["auto", *ENGINES],
-    "What trains: native is compiled code for CPUs, keras is model.fit, for any cell and device; "
-    "auto takes the fastest that can train a trial.",
+    "What trains: cuda is for NVIDIA GPUs, native is compiled code for CPUs, keras is model.fit, "
+    "for any cell and device; auto takes the fastest that can train a trial.",
 )
 _WORKERS = flags.DEFINE_string(
     "workers",
@@ -272,7 +272,7 @@ def _choose(config: StudyConfig, name: str) -> dict[str, Engine]:
     chosen = {}
     for trial in _draw(dataclasses.replace(config, trials=1)):
         chosen[trial.variant] = engine = engines.choose(name, config.problem, trial)
-        fastest = next(iter(ENGINES.values()))
+        fastest = engines.candidates()[0]
         if name == "auto" and engine is not fastest:
             why = fastest.obstacle(config.problem, trial)
             print(f"engine of {trial.variant}: {engine.name}, not {fastest.name}: {why}")

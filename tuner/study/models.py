@@ -228,7 +228,11 @@ def train_again(
         folder = out / f"{problem.task.name}-{code}"
         if _is_of(folder, best):
             continue
-        trainer = engines.choose("auto", problem, best.trial).trainer(problem)
+        # By the engine that trained it, if it can here: another one's rounding differs.
+        engine = engines.ENGINES.get(best.result.engine)
+        if engine is None or engine.obstacle(problem, best.trial):
+            engine = engines.choose("auto", problem, best.trial)
+        trainer = engine.trainer(problem)
         (result,) = trainer.train([best.trial])
         received, expected = result.result.validation.mean, best.result.validation.mean
         if not math.isclose(received, expected, rel_tol=TOLERANCE):

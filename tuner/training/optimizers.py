@@ -24,7 +24,7 @@ class Optimizer:
         name: as in `--optimizer`.
         meaning: its rule, for people.
         make: makes the Keras optimizer of a trial.
-        native: whether the native engine has it; other trials are trained by Keras.
+        native: whether the engines of compiled code have it; other trials are trained by Keras.
     """
 
     name: str

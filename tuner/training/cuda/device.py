@@ -1,0 +1,156 @@
+"""The NVIDIA GPUs of the machine, and why they cannot train; by the driver alone, without NumPy."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import functools
+import importlib.metadata
+import importlib.util
+
+_LIBRARY = "libcuda.so.1"
+_PACKAGES = ("cuda.core", "cuda.bindings")
+_COMPILERS = ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")
+_INSTALL = "pip install -e '.[cuda]'"
+
+_MULTIPROCESSORS, _MAJOR, _MINOR = 16, 75, 76  # Of cuDeviceGetAttribute.
+_NO_DEVICE = 100
+
+LEAST_CAPABILITY = (8, 0)
+"""Compute capability that the kernels need: they copy to shared memory without waiting."""
+
+TRIALS_A_MULTIPROCESSOR = 4
+"""Most trials at a time on a multiprocessor, the smallest ones."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """A GPU.
+
+    Attributes:
+        index: its number, as in `CUDA_VISIBLE_DEVICES`.
+        name: its model.
+        capability: compute capability, such as (9, 0).
+        multiprocessors: how many it has.
+        memory: bytes.
+    """
+
+    index: int
+    name: str
+    capability: tuple[int, int]
+    multiprocessors: int
+    memory: int
+
+    @property
+    def able(self) -> bool:
+        """Whether it can run the kernels."""
+        return self.capability >= LEAST_CAPABILITY
+
+
+@functools.cache
+def _driver() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(_LIBRARY)
+    except OSError:
+        return None
+
+
+def present() -> bool:
+    """Whether the machine has an NVIDIA driver."""
+    return _driver() is not None
+
+
+@functools.cache
+def _find() -> tuple[tuple[Device, ...], tuple[int, int], str]:
+    """Returns the devices, the driver's CUDA version, and what is wrong."""
+    driver = _driver()
+    if driver is None:
+        return (), (0, 0), f"no NVIDIA driver was found ({_LIBRARY})"
+    status = driver.cuInit(0)
+    if status == _NO_DEVICE:
+        return (), (0, 0), "the NVIDIA driver finds no GPU"
+    if status:
+        return (), (0, 0), f"the NVIDIA driver does not start (cuInit: error {status})"
+
+    def integer(function: str, *arguments: int) -> int:
+        value = ctypes.c_int()
+        driver[function](ctypes.byref(value), *arguments)
+        return value.value
+
+    version = integer("cuDriverGetVersion")
+    found = []
+    for index in range(integer("cuDeviceGetCount")):
+        handle = integer("cuDeviceGet", index)
+        name, memory = ctypes.create_string_buffer(100), ctypes.c_size_t()
+        driver.cuDeviceGetName(name, len(name), handle)
+        driver.cuDeviceTotalMem_v2(ctypes.byref(memory), handle)
+        major, minor, multiprocessors = (
+            integer("cuDeviceGetAttribute", attribute, handle)
+            for attribute in (_MAJOR, _MINOR, _MULTIPROCESSORS)
+        )
+        text = name.value.decode(errors="replace")
+        found.append(Device(index, text, (major, minor), multiprocessors, memory.value))
+    return tuple(found), (version // 1000, version % 1000 // 10), ""
+
+
+def devices() -> tuple[Device, ...]:
+    """The GPUs that can run the kernels."""
+    return tuple(device for device in _find()[0] if device.able)
+
+
+def _compiler_version() -> str | None:
+    for package in _COMPILERS:
+        try:
+            return importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def obstacle() -> str:
+    """Why the machine cannot train on a GPU, in one line; empty if it can."""
+    found, version, wrong = _find()
+    if wrong:
+        return wrong
+    if not devices():
+        least = ".".join(map(str, LEAST_CAPABILITY))
+        names = ", ".join(f"{each.name}: {'.'.join(map(str, each.capability))}" for each in found)
+        return f"it needs a GPU of compute capability {least} or higher. Found: {names or 'none'}"
+    missing = [module for module in _PACKAGES if not _installed(module)]
+    compiler = _compiler_version()
+    if missing or compiler is None:
+        what = missing[0] if missing else "NVRTC"
+        return f"{what} is not installed ({_INSTALL})"
+    if version[0] < int(compiler.split(".")[0]):
+        return (
+            f"the NVIDIA driver is made for CUDA {version[0]}.{version[1]}, which is older than "
+            f"NVRTC {compiler}: it needs a newer driver"
+        )
+    return ""
+
+
+def count() -> int:
+    """How many GPUs can train."""
+    return len(devices())
+
+
+def smallest() -> Device:
+    """The one with the least memory; there is one."""
+    return min(devices(), key=lambda device: device.memory)
+
+
+def multiprocessors() -> int:
+    """Multiprocessors of the smallest of them; 0 if there is none."""
+    return min((device.multiprocessors for device in devices()), default=0)
+
+
+def capacity() -> int:
+    """How many trials a worker may have on its GPU."""
+    return TRIALS_A_MULTIPROCESSOR * max(1, multiprocessors())
