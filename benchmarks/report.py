@@ -23,6 +23,12 @@ _IMAGES = PAGE.parent / "images"
 _PLACE = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _FACTS = ("machine", "versions")
 
+# What is the same for all kernels, or follows from what stands beside it.
+_UNIFORM = (
+    *(f"gradient_{what}" for what in ("instructions", "multiply_adds", "shared_loads", "shuffles")),
+    *("kernel", "forward_shared_loads", "backward_shared_loads"),
+)
+
 
 def read(folder: Path) -> dict[str, list[dict[str, str]]]:
     """Reads all results.
@@ -211,6 +217,8 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "serving_step_latency": _served("step", _latency),
     "serving_start": _as_it_is("serving_start"),
     "soak": _upright("soak"),
+    "kernels": _as_it_is("kernels", leave_out=_UNIFORM),
+    "gpu": _as_it_is("gpu"),
 }
 """What can stand in the page, by name."""
 
