@@ -39,6 +39,9 @@ _NANOSECONDS = 250_000_000
 _LAUNCHES = 32
 _POLL_SECONDS = 0.005
 
+# Shares of the device do not add up exactly.
+_ROUNDING = 1e-9
+
 
 class _Run:
     """A trial on the device, from its first launch to its result."""
@@ -60,7 +63,8 @@ class _Run:
         """
         variant = switches(trial.variant)
         assert variant is not None, "the engine was chosen for it"
-        self.trial, self.timer = trial, CheckpointTimer(checkpoint_seconds)
+        self.trial, self._checkpoint_seconds = trial, checkpoint_seconds
+        self._timer: CheckpointTimer | None = None
         self.layout = backend.layout(trial.units, variant.gate_recurrence)
         self.network = memory.Network(sizes, variant, trial.units, self.layout)
         self.shared_bytes = structures.SHARED_HEADER + self.layout.shared_bytes(
@@ -121,13 +125,25 @@ class _Run:
     def _write(self, name: str, array: np.ndarray) -> None:
         self._backend.write(self.address + self._places[name], np.ascontiguousarray(array))
 
-    def _read(self, name: str, shape: int, dtype: type[np.generic] = np.float32) -> np.ndarray:
-        array = np.zeros(shape, dtype)
+    def _read(self, name: str, count: int, dtype: type[np.generic] = np.float32) -> np.ndarray:
+        array = np.zeros(count, dtype)
         self._backend.read(self.address + self._places[name], array)
         return array
 
     def _read_weights(self, name: str) -> tuple[np.ndarray, ...]:
         return self.network.unpack(self._read(name, self.network.floats))
+
+    @property
+    def timer(self) -> CheckpointTimer:
+        """Counts the trial's seconds, from its first launch on."""
+        if self._timer is None:
+            self._timer = CheckpointTimer(self._checkpoint_seconds)
+        return self._timer
+
+    def launched(self) -> int:
+        """Notes that the trial is launched; returns its address."""
+        assert self.timer
+        return self.address
 
     def follow(self, on_epoch_end: OnEpochEnd) -> bool:
         """Takes over what the last launch has done; True if the trial is done."""
@@ -283,7 +299,7 @@ class Trainer:
                 continue
             share = self._backend.share(run.layout, run.shared_bytes)
             # The device takes at least one trial, however large.
-            if share <= free or free == 1.0:
+            if share <= free + _ROUNDING or free == 1.0:
                 free -= share
                 kernel = (run.layout, run.shared_bytes)
                 chosen[kernel].append(run)
@@ -294,7 +310,7 @@ class Trainer:
             launch = self._backend.launch(
                 layout,
                 shared_bytes,
-                [run.address for run in runs],
+                [run.launched() for run in runs],
                 _VISITS,
                 _NANOSECONDS,
             )

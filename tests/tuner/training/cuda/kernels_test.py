@@ -110,7 +110,7 @@ def check_update(
     for before, after, gradient in zip(weights, moved, found, strict=True):
         np.testing.assert_allclose(after, before - gradient, atol=3e-6, rtol=1e-6)
     (loss,) = updated.array("losses", 1, np.float64)
-    gradients.check(task, variant, sequence, weights, loss, found)
+    gradients.check(task, variant, sequence, weights, loss, found, directions=1)
     # Padding has neither weights nor velocities.
     for name in ("weights", "velocities"):
         packed = updated.array(name, updated.run.network.floats)
@@ -179,7 +179,7 @@ def test_the_shortest_sequences(layout: Layout, task: type[Task], length: int) -
     updated = train(layout, chosen, variant, 5, sequence)
     found = [-velocity for velocity in updated.weights("velocities")]
     (loss,) = updated.array("losses", 1, np.float64)
-    gradients.check(chosen, variant, sequence, updated.weights("best"), loss, found)
+    gradients.check(chosen, variant, sequence, updated.weights("best"), loss, found, directions=1)
 
 
 def test_more_frames_than_a_chunk_of_the_gradient_has() -> None:
