@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import pytest
 
@@ -67,8 +68,11 @@ def _build(
     text = [source, *options, *(path.read_text() for path in sources)]
     digest = hashlib.sha256("\0".join(text).encode()).hexdigest()[:24]
     library = cache.folder() / "emulation" / f"{digest}.so"
-    if not library.exists():
-        library.parent.mkdir(parents=True, exist_ok=True)
+    library.parent.mkdir(parents=True, exist_ok=True)
+    # Test processes beside each other want the same ones.
+    with filelock.FileLock(library.with_suffix(".lock")):
+        if library.exists():
+            return library
         with tempfile.TemporaryDirectory(dir=library.parent) as temporary:
             program, made = Path(temporary, "program.cpp"), Path(temporary, "program.so")
             program.write_text(source)
