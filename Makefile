@@ -52,7 +52,7 @@ $(INSTALLED): requirements_lock.txt
 .PHONY: lock
 lock: $(INSTALLED) ## requirements_lock.txt again, from pyproject.toml (UPGRADE=--upgrade for newest versions)
 	$(BIN)/uv pip compile pyproject.toml --extra music --extra speech --extra handwriting --extra serving --extra onnx \
-	  --extra litert --extra bench --extra dev \
+	  --extra litert --extra jax --extra bench --extra dev \
 	  --universal --python-version 3.11 --fork-strategy fewest \
 	  --generate-hashes --no-header --quiet $(UPGRADE) -o requirements_lock.txt
 

@@ -11,6 +11,8 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 _THREADS = (
     "MKL_NUM_THREADS",
+    # XLA's pool of threads.
+    "NPROC",
     "NUMBA_NUM_THREADS",
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -88,6 +90,7 @@ def single_threaded_environment(keras_backend: str) -> dict[str, str]:
         "KERAS_BACKEND": keras_backend,
         "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
         "PYTHONUNBUFFERED": "1",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false",
         # Processes on one accelerator share its memory.
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     }

@@ -83,8 +83,9 @@ _ENGINE = flags.DEFINE_enum(
     "engine",
     "auto",
     ["auto", *ENGINES],
-    "What trains: cuda is for NVIDIA GPUs, native is compiled code for CPUs, keras is model.fit, "
-    "for any cell and device; auto takes the fastest that can train a trial.",
+    "What trains: native is compiled code for CPUs, cuda is for NVIDIA GPUs, jax compiles any "
+    "Keras cell, also for accelerators, keras is model.fit, for any cell and device; auto takes "
+    "the fastest of native, jax and keras that can train a trial.",
 )
 _WORKERS = flags.DEFINE_string(
     "workers",

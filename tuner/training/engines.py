@@ -8,8 +8,11 @@ imports no NumPy, so that wrong flags are answered at once.)
 from __future__ import annotations
 
 import dataclasses
+import glob
 import importlib
 import importlib.util
+import os
+import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 from typing import Protocol as Interface
@@ -71,6 +74,10 @@ class Speed:
     weight: float
 
 
+_TRIALS_A_DEVICE = 64
+"""Trials that engine `jax` trains side by side on an accelerator."""
+
+
 def one_at_a_time() -> int:
     """The capacity of an engine that trains a trial after the other."""
     return 1
@@ -79,6 +86,11 @@ def one_at_a_time() -> int:
 def anywhere() -> bool:
     """Considers an engine on every machine."""
     return True
+
+
+def only_by_name() -> bool:
+    """Considers an engine nowhere: whoever wants it asks for it."""
+    return False
 
 
 def any_trial(trial: Trial) -> Hashable:
@@ -160,17 +172,6 @@ def _cuda_obstacle(problem: Problem, trial: Trial) -> str:
     return memory.obstacle(problem, trial, device.smallest())
 
 
-def _cuda_considered() -> bool:
-    """Whether there is a driver, and so many multiprocessors that they outdo the cores.
-
-    A trial alone takes about as long on a multiprocessor as on a core: what counts is how many
-    there are.
-    """
-    from tuner.training.cuda import device
-
-    return device.present() and not 0 < device.multiprocessors() <= cores()
-
-
 def _cuda_workers() -> int:
     from tuner.training.cuda import device
 
@@ -183,6 +184,25 @@ def _cuda_capacity() -> int:
     return device.capacity()
 
 
+def _jax_obstacle(problem: Problem, trial: Trial) -> str:
+    if importlib.util.find_spec("jax") is None:
+        return "JAX is not installed"
+    if registry.switches(trial.variant) is not None:
+        return ""
+    # A cell may be bound to another backend, or keep more than weights and states.
+    cell = registry.cell_class(trial.variant)
+    used = vars(sys.modules[cell.__module__]).values()
+    names = {getattr(one, "__name__", "").partition(".")[0] for one in used}
+    if bound := names & {"tensorflow", "torch"}:
+        return f"the module of {trial.variant} uses {min(bound)}"
+    made = cell(trial.units)
+    made.build((1, problem.task.inputs))
+    kept = [one for one in made.non_trainable_variables if one.name != "seed_generator_state"]
+    if kept or any(getattr(made, name, 0) for name in ("dropout", "recurrent_dropout")):
+        return f"{trial.variant} keeps more than weights and states"
+    return ""
+
+
 def _nothing(problem: Problem, trial: Trial) -> str:
     return ""
 
@@ -193,6 +213,30 @@ def accelerator() -> str:
 
     kinds: Iterable[str] = (device.device_type for device in tf.config.list_physical_devices())
     return next((kind for kind in kinds if kind != "CPU"), "")
+
+
+def _jax_devices() -> int:
+    """Accelerators that JAX would use, without starting it; 0 if it would use the CPU."""
+    if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
+        return 0
+    if any(map(importlib.util.find_spec, ("jax_cuda13_plugin", "jax_cuda12_plugin"))):
+        return len(glob.glob("/dev/nvidia[0-9]*"))
+    return len(glob.glob("/dev/accel*")) if importlib.util.find_spec("libtpu") else 0
+
+
+def _jax_workers() -> int:
+    return 1 if _jax_devices() else cores()
+
+
+def _jax_capacity() -> int:
+    # Side by side on a CPU they take longer than one after the other.
+    return _TRIALS_A_DEVICE * _jax_devices() or 1
+
+
+def _jax_group(trial: Trial) -> Hashable:
+    from tuner.training.jax.padding import padded_units
+
+    return trial.variant, padded_units(trial.variant, trial.units)
 
 
 def _keras_workers() -> int:
@@ -213,7 +257,8 @@ ENGINES = {
             speed=Speed(start=10.0, trial=0.0, frame=8e-9, weight=5.4e-13),
             workers=_cuda_workers,
             capacity=_cuda_capacity,
-            considered=_cuda_considered,
+            # It is tested by emulation, and has not yet run on a GPU.
+            considered=only_by_name,
         ),
         Engine(
             "native",
@@ -223,6 +268,16 @@ ENGINES = {
             # Fitted to benchmarks/results/study.csv and start.csv (2.4 GHz EPYC core, compiled code
             # cached).
             speed=Speed(start=4.0, trial=0.05, frame=9.2e-7, weight=1.13e-10),
+        ),
+        Engine(
+            "jax",
+            module="tuner.training.jax.engine",
+            keras_backend="jax",
+            obstacle=_jax_obstacle,
+            speed=Speed(start=6.0, trial=1.0, frame=8e-6, weight=4e-10),
+            workers=_jax_workers,
+            capacity=_jax_capacity,
+            group=_jax_group,
         ),
         Engine(
             "keras",

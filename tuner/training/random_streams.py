@@ -122,23 +122,25 @@ def standard_normal(key: tuple[int, int], visit: int, count: int) -> np.ndarray:
 
 _ROTATIONS = ((10, 26), (11, 21), (13, 27), (23, 5)), ((6, 20), (17, 11), (25, 10), (18, 20))
 _PARITY = np.uint32(0x1BD11BDA)
-_word = np.uint32
 
 
-def make_threefry(decorate: Callable[[Any], Any]) -> Any:
-    """Makes `threefry`, with a decorator for each of its functions.
+def make_threefry(decorate: Callable[[Any], Any], word: Any = np.uint32) -> Any:
+    """Makes `threefry`.
 
-    In compiled code arithmetic on 32 bits has results of 64, which `_word` cuts off.
+    Args:
+        decorate: a decorator for each of its functions.
+        word: makes 32 bits of a number or array. (In compiled code arithmetic on 32 bits has
+            results of 64, which it cuts off.)
     """
 
     @decorate
-    def rotate(word: Any, left: Any) -> Any:
-        return _word((word << _word(left)) | (word >> _word(32 - left)))
+    def rotate(bits: Any, left: Any) -> Any:
+        return word((bits << word(left)) | (bits >> word(32 - left)))
 
     @decorate
     def mix(a: Any, b: Any, c: Any, d: Any, rotations: Any) -> Any:
-        a = _word(a + b)
-        c = _word(c + d)
+        a = word(a + b)
+        c = word(c + d)
         return a, rotate(b, rotations[0]) ^ a, c, rotate(d, rotations[1]) ^ c
 
     @decorate
@@ -155,10 +157,10 @@ def make_threefry(decorate: Callable[[Any], Any]) -> Any:
     def inject(words: Any, keys: Any, number: Any) -> Any:
         """Adds four words of the key, and the injection's number to the last."""
         return (
-            _word(words[0] + keys[0]),
-            _word(words[1] + keys[1]),
-            _word(words[2] + keys[2]),
-            _word(words[3] + keys[3] + _word(number)),
+            word(words[0] + keys[0]),
+            word(words[1] + keys[1]),
+            word(words[2] + keys[2]),
+            word(words[3] + keys[3] + word(number)),
         )
 
     @decorate
@@ -169,7 +171,7 @@ def make_threefry(decorate: Callable[[Any], Any]) -> Any:
         (low, high, 0, 0, parity). Arguments and results are uint32, numbers or arrays.
         """
         even, odd = _ROTATIONS
-        zero = _word(0)
+        zero = word(0)
         nothing = block ^ block
         parity = low ^ high ^ _PARITY
         words = inject((block, visit, nothing, nothing), (low, high, zero, zero), 0)
@@ -195,40 +197,57 @@ _HALF_TURN = _float(math.pi / 2**31)
 _ONE = _float(1)
 
 
-def box_muller(first: Any, second: Any) -> tuple[Any, Any]:
-    """Makes two independent standard normals of two random words.
-
-        √(-2 ln u) (cos φ, sin φ),   u = (⌊first / 2⁸⌋ + ½) / 2²⁴,   φ = 2 π second / 2³² - π
-
-    None is larger than 5.9, what 24 bits of u allow.
+def make_box_muller(numbers: Any = np) -> Any:
+    """Makes `box_muller`.
 
     Args:
-        first: uint32, one or an array.
-        second: uint32, of the same shape.
-
-    Returns:
-        Two float32 of that shape.
+        numbers: a module that has NumPy's dtypes and functions.
     """
-    u = (_float(np.int32(first >> np.uint32(8))) + _float(0.5)) * _float(2.0**-24)
-    # ln u = n ln 2 + ln m with m in [√½, √2), and ln m = 2 (s + s³/3 + …), s = (m - 1) / (m + 1).
-    bits = np.float32(u).view(np.int32)
-    exponent = np.int32((bits - _SQRT_HALF_BITS) >> np.int32(23))
-    m = np.int32(bits - (exponent << np.int32(23))).view(np.float32)
-    s = (m - _ONE) / (m + _ONE)
-    square = s * s
-    series = _LOG[0]
-    for k in range(1, 5):
-        series = series * square + _LOG[k]
-    radius = np.sqrt(_float(-2) * (_float(exponent) * _LN2 + series * s))
+    float32, int32, uint32, sqrt = numbers.float32, numbers.int32, numbers.uint32, numbers.sqrt
 
-    # Half the angle is in [-π/2, π/2), where short series are enough.
-    angle = _float(np.int32(np.int64(second) - np.int64(2**31))) * _HALF_TURN * _float(0.5)
-    square = angle * angle
-    sine = _SIN[0]
-    for k in range(1, 6):
-        sine = sine * square + _SIN[k]
-    sine = sine * angle
-    cosine = _COS[0]
-    for k in range(1, 7):
-        cosine = cosine * square + _COS[k]
-    return radius * (cosine * cosine - sine * sine), radius * (_float(2) * sine * cosine)
+    def box_muller(first: Any, second: Any) -> tuple[Any, Any]:
+        """Makes two independent standard normals of two random words.
+
+            √(-2 ln u) (cos φ, sin φ),   u = (⌊first / 2⁸⌋ + ½) / 2²⁴,   φ = 2 π second / 2³² - π
+
+        None is larger than 5.9, what 24 bits of u allow.
+
+        Args:
+            first: uint32, one or an array.
+            second: uint32, of the same shape.
+
+        Returns:
+            Two float32 of that shape.
+        """
+        u = (float32(int32(first >> uint32(8))) + _float(0.5)) * _float(2.0**-24)
+        # ln u = n ln 2 + ln m with m in [√½, √2);
+        # ln m = 2 (s + s³/3 + …) with s = (m - 1) / (m + 1).
+        # ln m = 2 (s + s³/3 + …) with s = (m - 1) / (m + 1).
+        bits = float32(u).view(np.int32)
+        exponent = int32((bits - _SQRT_HALF_BITS) >> np.int32(23))
+        m = int32(bits - (exponent << np.int32(23))).view(np.float32)
+        s = (m - _ONE) / (m + _ONE)
+        square = s * s
+        series = _LOG[0]
+        for k in range(1, 5):
+            series = series * square + _LOG[k]
+        radius = sqrt(_float(-2) * (float32(exponent) * _LN2 + series * s))
+
+        # Half the angle is in [-π/2, π/2), where short series are enough.
+        signed = uint32(second ^ uint32(2**31)).view(np.int32)
+        angle = float32(signed) * _HALF_TURN * _float(0.5)
+        square = angle * angle
+        sine = _SIN[0]
+        for k in range(1, 6):
+            sine = sine * square + _SIN[k]
+        sine = sine * angle
+        cosine = _COS[0]
+        for k in range(1, 7):
+            cosine = cosine * square + _COS[k]
+        return radius * (cosine * cosine - sine * sine), radius * (_float(2) * sine * cosine)
+
+    return box_muller
+
+
+box_muller = make_box_muller()
+"""Two normals for each of an array of pairs of words."""

@@ -1,8 +1,9 @@
 """Which engine trains a trial, and how long it may take."""
 
 import dataclasses
-import itertools
+import importlib.util
 
+import keras
 import pytest
 
 import zoo
@@ -14,16 +15,51 @@ from tuner.training.engines import ENGINES, choose, count_params
 from tuner.training.native import engine as native
 from tuner.training.optimizers import OPTIMIZERS
 from tuner.training.protocol import Protocol
+from zoo.registry import find_variant
 
 ADAM = problem(Protocol(optimizer="adam"))
-GRU = dataclasses.replace(TRIAL, variant="GRUCell")
+GRU = dataclasses.replace(TRIAL, variant=find_variant("keras.layers:GRUCell"))
 
 
-def test_what_native_cannot_train_is_trained_by_keras() -> None:
+def test_what_native_cannot_train_is_trained_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose("auto", problem(), TRIAL) is ENGINES["native"]
-    assert choose("auto", ADAM, TRIAL) is choose("auto", problem(), GRU) is ENGINES["keras"]
-    for name in ("native", "keras"):
+    assert choose("auto", ADAM, TRIAL) is choose("auto", problem(), GRU) is ENGINES["jax"]
+    with monkeypatch.context() as patch:
+        patch.setattr(importlib.util, "find_spec", lambda name: None)
+        for trial in (TRIAL, GRU):
+            assert choose("auto", problem(), trial) is ENGINES["keras"]
+    for name in ("native", "jax", "keras"):
         assert choose(name, problem(), TRIAL).name == name
+
+
+class Dropping(keras.layers.GRUCell):
+    """A cell that draws random numbers."""
+
+    def __init__(self, units: int) -> None:
+        super().__init__(units, dropout=0.5)
+
+
+class Normed(keras.layers.SimpleRNNCell):
+    """A cell that remembers something besides its states."""
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        super().build(shape)
+        self.mean = self.add_weight(shape=(), trainable=False, name="mean")
+
+
+@pytest.mark.parametrize(
+    ("cell", "obstacle"),
+    [
+        (f"{__name__}:Dropping", "Dropping keeps more than weights and states"),
+        (f"{__name__}:Normed", "Normed keeps more than weights and states"),
+        ("tests.tuner.training.tensorflow_cell:Bound", "the module of Bound uses tensorflow"),
+    ],
+)
+def test_what_jax_cannot_train(cell: str, obstacle: str) -> None:
+    trial = dataclasses.replace(TRIAL, variant=find_variant(cell))
+    with pytest.raises(InputError, match=f"--engine=jax: {obstacle}; use --engine=auto"):
+        choose("jax", problem(), trial)
+    assert choose("auto", problem(), trial) is ENGINES["keras"]
 
 
 @pytest.mark.parametrize(
@@ -60,9 +96,9 @@ def test_larger_and_longer_trials_take_longer() -> None:
     for engine in ENGINES.values():
         assert engine.seconds(music, large) > engine.seconds(music, small)
         assert engine.seconds(music, small) > engine.seconds(shorter, small)
-    seconds = [engine.seconds(music, small) for engine in ENGINES.values()]
+    seconds = [each.seconds(music, small) for each in ENGINES.values()]
     # The fastest first.
-    assert all(later > 10 * earlier for earlier, later in itertools.pairwise(seconds))
+    assert seconds == sorted(seconds) and seconds[-1] > 10 * seconds[0]
 
 
 def test_optimizers_get_rate_and_momentum() -> None:

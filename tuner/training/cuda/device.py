@@ -55,11 +55,6 @@ def _driver() -> ctypes.CDLL | None:
         return None
 
 
-def present() -> bool:
-    """Whether the machine has an NVIDIA driver."""
-    return _driver() is not None
-
-
 @functools.cache
 def _find() -> tuple[tuple[Device, ...], tuple[int, int], str]:
     """Returns the devices, the driver's CUDA version, and what is wrong."""

@@ -1,0 +1,263 @@
+"""Tests of engine `jax`; `engine_test.py` runs them in a process with that backend of Keras."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+
+from common.errors import InputError
+from tests.tuner import tiny
+from tests.tuner.tiny import TRIAL, changed, train_one
+from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask, turned
+from tuner.tasks import ctc
+from tuner.tasks.task import Task
+from tuner.training import random_streams
+from tuner.training.jax import engine, losses, noise
+from tuner.training.jax.padding import fit, padded_units
+from tuner.training.jax.step import Step
+from tuner.training.jax.updates import UPDATES
+from tuner.training.native import engine as native
+from tuner.training.optimizers import OPTIMIZERS
+from tuner.training.protocol import Protocol, TrialResult
+from zoo.registry import cell_class, find_variant
+from zoo.variants import VARIANTS
+
+TWO_EPOCHS = Protocol(max_epochs=2, patience=2, order_seed=5)
+GRU = dataclasses.replace(changed(units=6), variant=find_variant("keras.layers:GRUCell"))
+
+jax_one = functools.partial(train_one, trainer=engine.Trainer)
+
+
+def check_equal(ours: TrialResult, theirs: TrialResult, rel: float = 1e-5) -> None:
+    """Up to rounding."""
+    assert ours.trial == theirs.trial
+    assert len(ours.result.curve) == len(theirs.result.curve)
+    for one, other in zip(ours.result.curve, theirs.result.curve, strict=True):
+        assert one.validation == pytest.approx(other.validation, rel=rel)
+        assert (one.loss or 0) == pytest.approx(other.loss or 0, rel=rel)
+    for name in ("best_epoch", "diverged", "parameters"):
+        assert getattr(ours.result, name) == getattr(theirs.result, name)
+    assert ours.result.test.mean == pytest.approx(theirs.result.test.mean, rel=rel)
+    assert ours.result.test.sequence_mean == pytest.approx(
+        theirs.result.test.sequence_mean, rel=rel
+    )
+    assert ours.result.test_grouped == theirs.result.test_grouped
+    for one, other in zip(ours.weights, theirs.weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", VARIANTS)
+@pytest.mark.parametrize("task", [TinyTask, TinySpeech, TinyHandwriting])
+def test_two_epochs_are_those_of_native(code: str, task: type[Task]) -> None:
+    """Units that fill no block, so that there are some in excess; both directions."""
+    chosen = turned(task, task is not TinyTask)
+    trial = dataclasses.replace(changed(units=11), variant=code)
+    assert padded_units(code, 11) == 16
+    theirs = train_one(trial, TWO_EPOCHS, chosen, native.Trainer)
+    check_equal(jax_one(trial, TWO_EPOCHS, chosen), theirs)
+    assert theirs.result.curve[2].loss < theirs.result.curve[1].loss
+
+
+def test_a_cell_of_keras_is_trained_as_by_keras() -> None:
+    """Both directions of a GRU, with another optimizer; `engine_test.py` has trained it."""
+    expected = np.load(os.environ["EXPECTED"])
+    ours = jax_one(GRU, dataclasses.replace(TWO_EPOCHS, optimizer="adam"), TinyHandwriting())
+    curve = [[epoch.loss or 0, epoch.validation] for epoch in ours.result.curve]
+    np.testing.assert_allclose(curve, expected["curve"], rtol=1e-4)
+    assert ours.result.test.mean == pytest.approx(float(expected["test"]), rel=1e-4)
+    for place, one in enumerate(ours.weights):
+        np.testing.assert_allclose(one, expected[str(place)], atol=2e-5)
+
+
+def test_trials_side_by_side() -> None:
+    """More trials than places, with fewer units; one diverges, one stops at once."""
+    devices = len(jax.devices())
+    size = max(4, devices)
+    assert devices > 1
+    base = dataclasses.replace(TRIAL, variant="FGR")
+    trials = [
+        dataclasses.replace(changed(base, units=9 + row % 3), index=row, seed=row)
+        for row in range(size + 3)
+    ]
+    trials[1] = changed(trials[1], learning_rate=1e38, momentum=0.0)
+    trials[2] = changed(trials[2], learning_rate=1e-30)
+    protocol = Protocol(max_epochs=3, patience=1, order_seed=5)
+    ended = []
+    trainer = engine.Trainer(tiny.problem(protocol), size)
+    results = {result.trial: result for result in trainer.train(
+        iter(trials), on_epoch_end=lambda trial, state: ended.append((trial.index, state.epoch))
+    )}  # fmt: skip
+    group = trainer._make("FGR", 16)
+    assert {len(array.sharding.device_set) for array in group.weights} == {devices}
+    assert list(results) != trials and set(results) == set(trials)
+    for trial in trials:
+        check_equal(results[trial], train_one(trial, protocol, trainer=native.Trainer))
+    assert results[trials[1]].result.diverged
+    assert ended.index((0, 1)) < ended.index((size + 2, 1))
+
+
+def test_an_interrupted_trial_goes_on_bit_for_bit(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dies right after a checkpoint: in epoch 1, after it, in epoch 2."""
+    monkeypatch.setattr(engine, "_CHUNK_SECONDS", 0.0)
+    trainer = engine.Trainer(tiny.problem())
+    again = functools.partial(train_one, trainer=lambda problem: trainer)
+    tiny.check_going_on(again, again(), tmp_path / "checkpoint.npz", [3, 8, 15])
+
+
+@pytest.mark.slow
+def test_divergence() -> None:
+    tiny.check_divergence(jax_one, TinyTask())
+
+
+def _bounded(shape: tuple[int, ...], seed: int) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(seed).normal(0, 0.5, shape).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("make", "taps", "projected"),
+    [
+        pytest.param(lambda: keras.layers.GRUCell(4), 1, 3, marks=pytest.mark.slow),
+        (lambda: keras.layers.GRUCell(4, reset_after=False), 2, None),
+        pytest.param(lambda: cell_class("FGR")(4), None, None, marks=pytest.mark.slow),
+        (lambda: keras.layers.StackedRNNCells(
+            [keras.layers.LSTMCell(4), keras.layers.SimpleRNNCell(3)]), None, None),
+    ],
+)  # fmt: skip
+def test_a_step_in_parts_is_the_step(make, taps, projected) -> None:
+    """Values, and by the taps the gradients of all weights, against the whole cell's."""
+    cell = make()
+    cell.build((1, 5))
+    step = Step(cell, 5)
+    assert taps in (None, len(step.taps)) and projected in (None, len(step.projected))
+    variables, sizes = cell.trainable_variables, step.states
+    weights = [_bounded(variable.shape, seed) for seed, variable in enumerate(variables)]
+    states = [_bounded((size,), 20 + seed) for seed, size in enumerate(sizes)]
+    frame = _bounded((5,), 40)
+    kept = [variable.value for variable in cell.non_trainable_variables]
+
+    def whole(weights):
+        nested = keras.tree.pack_sequence_as(cell.state_size, [one[None] for one in states])
+        (output, new), _ = cell.stateless_call(weights, kept, frame[None], nested)
+        return [output[0], *(one[0] for one in keras.tree.flatten(new))]
+
+    def parts(weights, taps):
+        derived = step.derive(weights)
+        looped = [derived[place] for place in step.looped]
+        return step.advance(derived, looped, step.project(derived, frame), states, taps)[0]
+
+    zeros = [jnp.zeros(tap.product) for tap in step.taps]
+    expected = whole(weights)
+    for one, other in zip(parts(weights, zeros), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+
+    def total(outputs):
+        return sum(jnp.sum(jnp.sin(k + 1 + one)) for k, one in enumerate(outputs))
+
+    through_taps = jax.grad(lambda taps: total(parts(weights, taps)))(zeros)
+    for one, other in zip(
+        jax.grad(lambda weights: total(whole(weights)))(weights),
+        jax.grad(lambda weights: total(parts(weights, zeros)))(weights),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    derived = step.derive(weights)
+    for tap, gradient in zip(step.taps, through_taps, strict=True):
+        by_weight = jax.grad(
+            lambda weight, place=tap.weight: total(
+                step.advance(
+                    [*derived[:place], weight, *derived[place + 1 :]],
+                    [derived[one] for one in step.looped],
+                    step.project(derived, frame), states, zeros,
+                )[0]
+            )
+        )(derived[tap.weight])  # fmt: skip
+        assert gradient.shape == tap.product and by_weight.ndim == 2
+
+
+class Counting(keras.layers.SimpleRNNCell):
+    """Counts its steps."""
+
+    def build(self, shape):
+        super().build(shape)
+        self.count = self.add_weight(shape=(), trainable=False)
+
+    def call(self, inputs, states, training=False):
+        self.count.assign(self.count + 1)
+        return super().call(inputs, states, training=training)
+
+
+def test_cells_that_keep_more_than_weights_and_states_are_refused() -> None:
+    counting = Counting(3)
+    counting.build((1, 2))
+    with pytest.raises(ValueError, match="weights and states alone"):
+        Step(counting, 2)
+    code = find_variant(f"{__name__}:Counting")
+    with pytest.raises(InputError, match=f"--engine=jax: {code} cannot be traced") as caught:
+        jax_one(dataclasses.replace(TRIAL, variant=code))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [5, 1500])
+def test_the_noise_is_that_of_the_host(count: int) -> None:
+    drawn = noise.standard_normal(np.array([7, 9], np.uint32), 3, count, 1500)
+    expected = random_streams.standard_normal((7, 9), 3, count)
+    np.testing.assert_allclose(drawn[:count], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("frames", "labels"), [(5, 2), (12, 3)])
+def test_the_loss_of_a_transcription(frames: int, labels: int) -> None:
+    """Padded, against the sum over paths in the task's own code, differentiated by JAX."""
+    logits = _bounded((12, 4), frames)
+    targets = jnp.asarray([1, 1, 0][:labels] + [2] * (3 - labels), jnp.int32)
+    loss, gradient = losses.ctc(logits, targets, frames, labels)
+
+    def expected(logits):
+        return ctc.loss(targets[None, :labels], logits[None, :frames])[0]
+
+    assert float(loss) == pytest.approx(float(expected(logits)), rel=1e-6)
+    np.testing.assert_allclose(gradient, jax.grad(expected)(logits), atol=2e-6)
+    assert not np.any(gradient[frames:])
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_updates_are_those_of_keras(name: str) -> None:
+    trial = changed(learning_rate=0.03, momentum=0.6)
+    optimizer = OPTIMIZERS[name].make(trial)
+    weight = keras.Variable(_bounded((3, 2), 1))
+    optimizer.build([weight])
+    ours, rule = weight.value, UPDATES[name]
+    slots = [jnp.zeros_like(ours)] * rule.slots
+    for number in range(1, 4):
+        gradient = _bounded((3, 2), 10 + number)
+        optimizer.apply([gradient], [weight])
+        ours, slots = rule.step(
+            *(ours, gradient, slots, np.float32(rule.rate(trial)), np.float32(0.6)),
+            jnp.float32(number),
+        )
+        np.testing.assert_allclose(ours, weight.value, rtol=2e-6, atol=1e-7)
+
+
+def test_units_in_excess() -> None:
+    """Blocks of two gates grow and shrink on either axis."""
+    array = np.arange(24.0).reshape(4, 6)
+    grown = fit(array, (10, 15), units=2, wanted=5)
+    assert grown.shape == (10, 15) and grown.sum() == array.sum()
+    np.testing.assert_array_equal(grown[:2, :2], array[:2, :2])
+    np.testing.assert_array_equal(grown[5:7, 10:12], array[2:, 4:])
+    np.testing.assert_array_equal(fit(grown, (4, 6), units=5, wanted=2), array)
+
+
+def test_only_known_cells_get_units_in_excess() -> None:
+    assert padded_units(find_variant("keras.layers:GRUCell"), 11) == 16
+    assert padded_units(find_variant(f"{__name__}:Counting"), 11) == 11

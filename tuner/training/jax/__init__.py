@@ -1,0 +1,1 @@
+"""Engine `jax`: any Keras cell, compiled by XLA, on CPU, GPU or TPU."""

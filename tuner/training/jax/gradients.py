@@ -1,0 +1,260 @@
+"""Loss and gradients of one sequence through a network of one or two directions.
+
+Loops over frames have as many steps as the longest sequence at hand, a number that is known only
+when they run: one compiled program takes sequences of every length, and no padding is computed.
+JAX differentiates no such loop, so the way back is written here, by the chain rule of
+`tuner.training.jax.step`. Everything that needs no state is done for blocks of frames.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from tuner.training.jax.blocks import BLOCK, block, put, row
+from tuner.training.jax.losses import Loss
+from tuner.training.jax.step import Arrays, Step
+
+
+@dataclasses.dataclass(frozen=True)
+class Sequence:
+    """A sequence, padded.
+
+    Attributes:
+        inputs: float32 `[room, inputs]`; what is in the padding does not matter, but is finite.
+        targets: padded as well; see `tuner.training.jax.losses`.
+        frames: its length.
+        labels: number of labels, of a transcription.
+        steps: how long loops over time are, at least `frames`: where several trials are trained
+            side by side, the largest of their lengths.
+    """
+
+    inputs: Any
+    targets: Any
+    frames: Any
+    labels: Any
+    steps: Any
+
+    @property
+    def room(self) -> int:
+        """Frames with padding, a multiple of `BLOCK`."""
+        return int(self.inputs.shape[0])
+
+    @property
+    def blocks(self) -> Any:
+        """Number of blocks that have frames."""
+        return (self.steps + BLOCK - 1) // BLOCK
+
+
+def _added(sums: Arrays, addends: Arrays) -> Arrays:
+    return [one + other for one, other in zip(sums, addends, strict=True)]
+
+
+def _like(arrays: Arrays) -> Arrays:
+    return [jnp.zeros_like(array) for array in arrays]
+
+
+class Direction:
+    """A cell that reads sequences forward, or backward."""
+
+    def __init__(self, step: Step, units: int, *, backward: bool) -> None:
+        """Names the cell.
+
+        Args:
+            step: of the cell.
+            units: size of its output.
+            backward: whether it reads from the last frame to the first.
+        """
+        self._step = step
+        self._units = units
+        self._backward = backward
+
+    def _frame(self, sequence: Sequence, number: Any) -> Any:
+        """Which frame a step reads; steps behind the end read padding."""
+        if not self._backward:
+            return number
+        return jnp.where(number < sequence.frames, sequence.frames - 1 - number, number)
+
+    def _project(self, derived: Arrays, inputs: Any) -> Arrays:
+        """Projects a block of frames."""
+        return jax.vmap(lambda frame: self._step.project(derived, frame))(inputs)
+
+    def forward(self, weights: Arrays, sequence: Sequence) -> tuple[Any, Any]:
+        """Computes the outputs `[room, units]` of all frames, and what `backward` needs."""
+        step, room = self._step, sequence.room
+        derived, pull = jax.vjp(step.derive, weights)
+
+        def project(number: Any, projected: Arrays) -> Arrays:
+            parts = self._project(derived, block(sequence.inputs, number))
+            return [
+                put(array, part, number * BLOCK)
+                for array, part in zip(projected, parts, strict=True)
+            ]
+
+        projected = [jnp.zeros((room, *shape)) for shape in step.projected]
+        projected = lax.fori_loop(0, sequence.blocks, project, projected)
+        looped = [derived[place] for place in step.looped]
+        taps = [jnp.zeros(tap.product) for tap in step.taps]
+
+        def advance(number: Any, carry: Any) -> Any:
+            states, outputs, past = carry
+            frame = self._frame(sequence, number)
+            rows = [row(array, frame) for array in projected]
+            past = [
+                put(array, state[None], number) for array, state in zip(past, states, strict=True)
+            ]
+            (output, *states), _ = step.advance(derived, looped, rows, states, taps)
+            return states, put(outputs, output[None], frame), past
+
+        states = [jnp.zeros(size) for size in step.states]
+        past = [jnp.zeros((room, size)) for size in step.states]
+        outputs = jnp.zeros((room, self._units))
+        _, outputs, past = lax.fori_loop(0, sequence.steps, advance, (states, outputs, past))
+        return outputs, (derived, pull, projected, past)
+
+    def backward(self, saved: Any, gradient: Any, sequence: Sequence) -> Arrays:
+        """Computes the gradients of the weights.
+
+        Args:
+            saved: see `forward`.
+            gradient: of the outputs, `[room, units]`; zero in the padding.
+            sequence: the sequence.
+        """
+        step, room = self._step, sequence.room
+        derived, pull, projected, past = saved
+        looped = [derived[place] for place in step.looped]
+        taps = [jnp.zeros(tap.product) for tap in step.taps]
+
+        def retreat(count: Any, carry: Any) -> Any:
+            of_looped, of_states, of_projected, of_taps, factors = carry
+            number = sequence.steps - 1 - count
+            frame = self._frame(sequence, number)
+            _, chain, factor = jax.vjp(
+                functools.partial(step.advance, derived),
+                looped,
+                [row(array, frame) for array in projected],
+                [row(array, number) for array in past],
+                taps,
+                has_aux=True,
+            )
+            looped_part, rows, of_states, products = chain([row(gradient, frame), *of_states])
+
+            def put_all(arrays: Arrays, parts: Arrays, place: Any) -> Arrays:
+                return [
+                    put(array, part[None], place)
+                    for array, part in zip(arrays, parts, strict=True)
+                ]
+
+            return (
+                _added(of_looped, looped_part),
+                of_states,
+                put_all(of_projected, rows, frame),
+                put_all(of_taps, products, number),
+                put_all(factors, factor, number),
+            )
+
+        of_looped, _, of_projected, of_taps, factors = lax.fori_loop(
+            0,
+            sequence.steps,
+            retreat,
+            (
+                _like(looped),
+                [jnp.zeros(size) for size in step.states],
+                _like(projected),
+                [jnp.zeros((room, *tap.product)) for tap in step.taps],
+                [jnp.zeros((room, *tap.factor)) for tap in step.taps],
+            ),
+        )
+
+        def collect(number: Any, sums: Arrays) -> Arrays:
+            inputs = block(sequence.inputs, number)
+            _, chain = jax.vjp(lambda derived: self._project(derived, inputs), derived)
+            (parts,) = chain([block(array, number) for array in of_projected])
+            sums = _added(sums, parts)
+            for tap, products, factor in zip(step.taps, of_taps, factors, strict=True):
+                rows = block(factor, number)
+                _, chain = jax.vjp(
+                    lambda weight, rows=rows, tap=tap: jax.vmap(tap.multiply, (0, None))(
+                        rows, weight
+                    ),
+                    derived[tap.weight],
+                )
+                sums[tap.weight] += chain(block(products, number))[0]
+            return sums
+
+        sums = lax.fori_loop(0, sequence.blocks, collect, _like(derived))
+        for place, part in zip(step.looped, of_looped, strict=True):
+            sums[place] += part
+        (gradients,) = pull(sums)
+        return list(gradients)
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """Cells of one or two directions and the output layer: logits_t = [f_t b_t] K + b.
+
+    Weights are in the order of `tuner.training.network.build_network`.
+
+    Attributes:
+        directions: forward, and backward if the task is bidirectional.
+        loss: of the task's head.
+    """
+
+    directions: tuple[Direction, ...]
+    loss: Loss
+
+    def _parts(self, weights: Arrays) -> tuple[list[Arrays], Any, Any]:
+        *cells, kernel, bias = weights
+        each = len(cells) // len(self.directions)
+        parts = [cells[start : start + each] for start in range(0, len(cells), each)]
+        return parts, kernel, bias
+
+    def _hidden(self, parts: list[Arrays], sequence: Sequence) -> tuple[Any, list[Any]]:
+        ways = zip(self.directions, parts, strict=True)
+        done = [direction.forward(part, sequence) for direction, part in ways]
+        return jnp.concatenate([outputs for outputs, _ in done], axis=-1), [one for _, one in done]
+
+    def _logits(self, hidden: Any, kernel: Any, bias: Any, sequence: Sequence) -> Any:
+        def multiply(number: Any, logits: Any) -> Any:
+            rows = block(hidden, number) @ kernel + bias
+            return put(logits, rows, number * BLOCK)
+
+        logits = jnp.zeros((sequence.room, bias.shape[0]))
+        return lax.fori_loop(0, sequence.blocks, multiply, logits)
+
+    def logits(self, weights: Arrays, sequence: Sequence) -> Any:
+        """Computes the logits `[room, outputs]`; without meaning in the padding."""
+        parts, kernel, bias = self._parts(weights)
+        hidden, _ = self._hidden(parts, sequence)
+        return self._logits(hidden, kernel, bias, sequence)
+
+    def gradients(self, weights: Arrays, sequence: Sequence) -> tuple[Any, Arrays]:
+        """Computes the loss, summed over the sequence, and its gradients by the weights."""
+        parts, kernel, bias = self._parts(weights)
+        hidden, saved = self._hidden(parts, sequence)
+        logits = self._logits(hidden, kernel, bias, sequence)
+        loss, of_logits = self.loss(logits, sequence.targets, sequence.frames, sequence.labels)
+
+        def back(number: Any, carry: Any) -> Any:
+            of_hidden, of_kernel, of_bias = carry
+            rows = block(of_logits, number)
+            return (
+                put(of_hidden, rows @ kernel.T, number * BLOCK),
+                of_kernel + block(hidden, number).T @ rows,
+                of_bias + jnp.sum(rows, axis=0),
+            )
+
+        of_hidden, of_kernel, of_bias = lax.fori_loop(
+            0, sequence.blocks, back, tuple(_like([hidden, kernel, bias]))
+        )
+        gradients: Arrays = []
+        units = hidden.shape[1] // len(self.directions)
+        for place, (direction, way) in enumerate(zip(self.directions, saved, strict=True)):
+            own = of_hidden[:, place * units : (place + 1) * units]
+            gradients += direction.backward(way, own, sequence)
+        return loss, [*gradients, of_kernel, of_bias]

@@ -1,0 +1,274 @@
+"""What is compiled: an epoch of training and the logits of a split, of several trials at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from tuner.tasks.sequences import Sequences
+from tuner.tasks.task import Task
+from tuner.training.jax import gradients, noise
+from tuner.training.jax.blocks import BLOCK
+from tuner.training.jax.gradients import Direction, Network
+from tuner.training.jax.losses import LOSSES
+from tuner.training.jax.step import Arrays, Step
+from tuner.training.jax.updates import Update
+from zoo.registry import cell_class
+
+_CHUNK = 2**13
+"""Frames whose logits are computed at a time, apart from the last sequence's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The sequences of a split on the device, one behind the other.
+
+    Attributes:
+        inputs: float32 `[frames, inputs]`, and room for the longest sequence behind the last.
+        targets: likewise.
+        table: int32 `[sequences, 4]`: where a sequence begins in the inputs, its frames, where its
+            targets begin, and their number.
+        room: frames of the longest, up to a whole block.
+        label_room: the same of the targets.
+    """
+
+    inputs: Any
+    targets: Any
+    table: Any
+    room: int
+    label_room: int
+
+    @classmethod
+    def of(cls, split: Sequences) -> Split:
+        """Copies a split."""
+        frames = split.lengths
+        labels = np.array([len(targets) for targets in split.targets])
+        room = -(-int(frames.max()) // BLOCK) * BLOCK
+        label_room = room if np.array_equal(labels, frames) else int(labels.max())
+        columns = [_starts(frames), frames, _starts(labels), labels]
+        return cls(
+            _joined(split.inputs, room),
+            _joined(split.targets, label_room),
+            jnp.asarray(np.stack(columns, axis=1).astype(np.int32)),
+            room,
+            label_room,
+        )
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Frames of each sequence."""
+        return np.asarray(self.table)[:, 1]
+
+    def sequence(self, index: Any, steps: Any) -> gradients.Sequence:
+        """Takes a sequence out, in compiled code.
+
+        Args:
+            index: which one.
+            steps: see `gradients.Sequence`.
+        """
+        start, frames, first, labels = self.table[index]
+        inputs = lax.dynamic_slice_in_dim(self.inputs, start, self.room)
+        targets = lax.dynamic_slice_in_dim(self.targets, first, self.label_room)
+        return gradients.Sequence(inputs, targets, frames, labels, steps)
+
+
+jax.tree_util.register_dataclass(
+    Split, data_fields=["inputs", "targets", "table"], meta_fields=["room", "label_room"]
+)
+
+
+def _starts(lengths: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths)[:-1]])
+
+
+def _joined(arrays: Sequence[np.ndarray], room: int) -> Any:
+    """Puts arrays one behind the other, with room for the longest behind the last."""
+    padding = np.zeros((room, *arrays[0].shape[1:]), arrays[0].dtype)
+    return jnp.asarray(np.concatenate([*arrays, padding]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What differs between trials that are trained by one program; with an axis of trials.
+
+    Attributes:
+        rate: learning rate of the update.
+        momentum: float32.
+        noise: standard deviation of the input noise.
+        key: two words that name the noise of the epoch, uint32.
+        order: which sequence is visited when, int32.
+        updates: how many updates there were before the epoch.
+        exists: for each weight 1 where the trial has it, 0 where `tuner.training.jax.padding` has
+            added it; empty where the gradients are zero there anyway.
+    """
+
+    rate: Any
+    momentum: Any
+    noise: Any
+    key: Any
+    order: Any
+    updates: Any
+    exists: Arrays
+
+
+jax.tree_util.register_dataclass(Settings)
+
+
+def build(task: Task, variant: str, units: int) -> tuple[Network, list[tuple[int, ...]]]:
+    """Makes the network of a task.
+
+    Args:
+        task: inputs, outputs, head and direction.
+        variant: code of the cell.
+        units: size of the cell.
+
+    Returns:
+        The network, and the shapes of its weights in the order of
+        `tuner.training.network.build_network`.
+
+    Raises:
+        ValueError: if the cell keeps something besides weights and states.
+    """
+    cell: Any = cell_class(variant)(units)
+    cell.build((1, task.inputs))
+    step, size = Step(cell, task.inputs), int(cell.output_size)
+    ways = (False, True) if task.bidirectional else (False,)
+    directions = tuple(Direction(step, size, backward=backward) for backward in ways)
+    shapes = [tuple(weight.shape) for weight in cell.trainable_variables] * len(ways)
+    shapes += [(size * len(ways), task.outputs), (task.outputs,)]
+    return Network(directions, LOSSES[task.head]), shapes
+
+
+class Program:
+    """The compiled code of one network, for a number of trials side by side.
+
+    All arrays of trials have an axis in front, on which JAX shares them out among devices if they
+    are placed so.
+    """
+
+    def __init__(self, network: Network, update: Update, trials: int) -> None:
+        """Prepares the code; it is compiled at its first call.
+
+        Args:
+            network: see `build`.
+            update: of the optimizer.
+            trials: how many side by side.
+        """
+        self._network = network
+        self._update = update
+        over = _over_trials(trials)
+        none = (None, None, None, None)
+        self._epoch: Any = jax.jit(over(self._train, (0, 0, 0, *none)), donate_argnums=(0, 1))
+        self._logits: Any = jax.jit(over(self._compute, (0, *none)))
+
+    def epoch(
+        self,
+        weights: Arrays,
+        slots: Arrays,
+        settings: Settings,
+        split: Split,
+        first: int,
+        last: int,
+    ) -> tuple[Arrays, Arrays, np.ndarray]:
+        """Trains on some visits of an epoch.
+
+        Args:
+            weights: `[trials, ...]` each; they are given up, as are the slots.
+            slots: of the optimizer, those of a weight beside each other.
+            settings: of the trials.
+            split: the training sequences.
+            first: first visit.
+            last: the one behind the last visit.
+
+        Returns:
+            Weights, slots, and the losses of the visits, float32 `[trials, visits]`.
+        """
+        steps = split.lengths[np.asarray(settings.order)].max(axis=0)
+        weights, slots, losses = self._epoch(weights, slots, settings, split, steps, first, last)
+        return weights, slots, np.asarray(losses)[:, first:last]
+
+    def _train(
+        self,
+        weights: Arrays,
+        slots: Arrays,
+        settings: Settings,
+        split: Split,
+        steps: Any,
+        first: Any,
+        last: Any,
+    ) -> tuple[Arrays, Arrays, Any]:
+        rule, each = self._update.step, self._update.slots
+
+        def visit(number: Any, carry: Any) -> Any:
+            weights, slots, losses = carry
+            sequence = split.sequence(settings.order[number], steps[number])
+            room, features = sequence.inputs.shape
+            count = sequence.frames * features
+            drawn = noise.standard_normal(settings.key, number, count, room * features)
+            noisy = sequence.inputs + settings.noise * drawn.reshape(room, features)
+            sequence = dataclasses.replace(sequence, inputs=noisy)
+            loss, parts = self._network.gradients(weights, sequence)
+            if settings.exists:
+                parts = [part * one for part, one in zip(parts, settings.exists, strict=True)]
+            done = (settings.updates + number + 1).astype(jnp.float32)
+            new, new_slots = [], []
+            for place, (weight, part) in enumerate(zip(weights, parts, strict=True)):
+                own = slots[place * each : (place + 1) * each]
+                weight, own = rule(weight, part, own, settings.rate, settings.momentum, done)
+                new.append(weight)
+                new_slots += own
+            return new, new_slots, losses.at[number].set(loss)
+
+        losses = jnp.zeros(len(settings.order))
+        done: tuple[Arrays, Arrays, Any] = lax.fori_loop(
+            first, last, visit, (weights, slots, losses)
+        )
+        return done
+
+    def logits(self, weights: Arrays, split: Split) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields every sequence of a split and its logits `[trials, time, outputs]`."""
+        lengths = split.lengths
+        ends, first = np.cumsum(lengths), 0
+        starts = ends - lengths
+        while first < len(lengths):
+            base = starts[first]
+            last = max(first + 1, int(np.searchsorted(ends, base + _CHUNK, side="right")))
+            found = np.asarray(self._logits(weights, split, first, last, base))
+            for index in range(first, last):
+                yield index, found[:, starts[index] - base : ends[index] - base]
+            first = last
+
+    def _compute(self, weights: Arrays, split: Split, first: Any, last: Any, base: Any) -> Any:
+        def one(index: Any, found: Any) -> Any:
+            start, frames, *_ = split.table[index]
+            logits = self._network.logits(weights, split.sequence(index, frames))
+            # What is behind its end, the next sequence overwrites.
+            return lax.dynamic_update_slice_in_dim(found, logits, start - base, 0)
+
+        found = jnp.zeros((_CHUNK + split.room, weights[-1].shape[0]))
+        return lax.fori_loop(first, last, one, found)
+
+
+def _over_trials(trials: int) -> Callable[[Any, tuple[int | None, ...]], Any]:
+    """Makes what lifts a function of one trial to an axis of trials in front."""
+    if trials > 1:
+        return lambda function, axes: jax.vmap(function, in_axes=axes)
+
+    def alone(function: Any, axes: tuple[int | None, ...]) -> Any:
+        # An axis of one would cost time in every product.
+        def lifted(*arguments: Any) -> Any:
+            own = [
+                argument if axis is None else jax.tree.map(lambda array: array[0], argument)
+                for argument, axis in zip(arguments, axes, strict=True)
+            ]
+            return jax.tree.map(lambda array: array[None], function(*own))
+
+        return lifted
+
+    return alone

@@ -1,0 +1,259 @@
+"""One step of a cell through time, taken apart by what it depends on.
+
+A Keras cell computes (output, states) from an input frame and states. Traced by JAX, its operations
+fall into three parts:
+
+* those of weights alone are done once an update (`Step.derive`);
+* those of the frame but of no state are done for many frames in one product (`Step.project`);
+* the rest needs the states, frame after frame (`Step.advance`).
+
+Of the rest, products of something with a weight get a *tap*, an addend of zeros: the gradient of
+the tap is that of the product, so the gradient of the weight is one product over all frames after
+the loop, x_1ᵀδ_1 + … + x_Tᵀδ_T, and not T sums of whole matrices. So any cell is trained as the
+recurrence of the zoo is, without knowing its equations.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.extend.core as jex
+import jax.numpy as jnp
+import keras
+
+Arrays = list[Any]
+
+_INLINED = ("jit", "pjit")
+_PRODUCT = "dot_general"
+
+_WEIGHTS, _FRAME, _STATES = range(3)
+"""What an operation depends on: each may also depend on those before."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tap:
+    """A product of the step with a weight.
+
+    Attributes:
+        factor: shape of the other factor.
+        product: shape of the product.
+        weight: index of the weight among those that `Step.derive` returns.
+        multiply: computes the product from factor and weight.
+    """
+
+    factor: tuple[int, ...]
+    product: tuple[int, ...]
+    weight: int
+    multiply: Callable[[Any, Any], Any]
+
+
+class Step:
+    """The step of a cell.
+
+    Attributes:
+        states: sizes of the states.
+        projected: shapes of what `project` returns for a frame.
+        taps: see `Tap`.
+        looped: indices of the derived weights that `advance` uses outside taps; few and small, for
+            example biases and peepholes.
+    """
+
+    def __init__(self, cell: Any, inputs: int) -> None:
+        """Traces a cell.
+
+        Args:
+            cell: a built Keras cell, on Keras' JAX backend.
+            inputs: features of a frame.
+
+        Raises:
+            ValueError: if the cell keeps something besides weights and states (dropout,
+                normalization): each step would change it.
+        """
+        sizes = cell.state_size
+        self.states = tuple(keras.tree.flatten(sizes))
+        shapes = [variable.shape for variable in cell.trainable_variables]
+        kept = [variable.value for variable in cell.non_trainable_variables]
+
+        def step(kept: Arrays, weights: Arrays, states: Arrays, frame: Any) -> tuple[Any, Any]:
+            batch = keras.tree.pack_sequence_as(sizes, [state[None] for state in states])
+            (output, new), kept = cell.stateless_call(weights, kept, frame[None], batch)
+            return (output[0], *(state[0] for state in keras.tree.flatten(new))), kept
+
+        arguments = (
+            [jnp.zeros(shape) for shape in shapes],
+            [jnp.zeros(size) for size in self.states],
+            jnp.zeros(inputs),
+        )
+        _check_kept(step, kept, arguments)
+        flat, tree = jax.tree.flatten(arguments)
+        closed = jax.make_jaxpr(
+            lambda *flat: step(kept, *jax.tree.unflatten(tree, flat))[0]
+        )(*flat)
+        # Traced again, without calls in it.
+        closed = jax.make_jaxpr(lambda *flat: _evaluate(closed, flat))(*flat)
+        self._take_apart(closed, len(shapes))
+
+    def _take_apart(self, closed: Any, weights: int) -> None:
+        jaxpr = closed.jaxpr
+        self._weights = jaxpr.invars[:weights]
+        self._states, self._frame = jaxpr.invars[weights:-1], jaxpr.invars[-1]
+        self._constants = dict(zip(jaxpr.constvars, closed.consts, strict=True))
+        self._outputs = jaxpr.outvars
+        kinds = dict.fromkeys([*jaxpr.constvars, *self._weights], _WEIGHTS)
+        kinds |= dict.fromkeys(self._states, _STATES) | {self._frame: _FRAME}
+        self._parts: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
+        for equation in jaxpr.eqns:
+            kind = max((kinds[variable] for variable in _read(equation)), default=_WEIGHTS)
+            self._parts[kind].append(equation)
+            kinds |= dict.fromkeys(equation.outvars, kind)
+
+        _, frame_part, states_part = self._parts
+        needed = [variable for equation in states_part for variable in _read(equation)]
+        needed += [one for one in self._outputs if not isinstance(one, jex.Literal)]
+        self._projected = _distinct(needed, kinds, _FRAME)
+        in_frame = [variable for equation in frame_part for variable in _read(equation)]
+        self._derived = _distinct([*in_frame, *needed], kinds, _WEIGHTS)
+        self.projected = [variable.aval.shape for variable in self._projected]
+
+        index = {variable: number for number, variable in enumerate(self._derived)}
+        self._tapped = [
+            equation
+            for equation in states_part
+            if equation.primitive.name == _PRODUCT
+            and [kinds.get(one, _WEIGHTS) for one in equation.invars] == [_STATES, _WEIGHTS]
+        ]
+        self.taps = [
+            Tap(
+                factor.aval.shape,
+                equation.outvars[0].aval.shape,
+                index[weight],
+                functools.partial(_multiply, equation),
+            )
+            for equation in self._tapped
+            for factor, weight in [equation.invars]
+        ]
+        others = [one for each in states_part if each not in self._tapped for one in _read(each)]
+        others += [one for one in self._outputs if not isinstance(one, jex.Literal)]
+        self.looped = [index[one] for one in _distinct(others, kinds, _WEIGHTS)]
+
+    def derive(self, weights: Sequence[Any]) -> Arrays:
+        """Computes what depends on weights alone.
+
+        Args:
+            weights: in the order of the cell's trainable variables.
+        """
+        values = self._constants | dict(zip(self._weights, weights, strict=True))
+        _run(self._parts[_WEIGHTS], values)
+        return [values[variable] for variable in self._derived]
+
+    def project(self, derived: Sequence[Any], frame: Any) -> Arrays:
+        """Computes what depends on a frame, and not on states.
+
+        Args:
+            derived: see `derive`.
+            frame: `[inputs]`.
+        """
+        values = dict(zip(self._derived, derived, strict=True)) | {self._frame: frame}
+        _run(self._parts[_FRAME], values)
+        return [values[variable] for variable in self._projected]
+
+    def advance(
+        self,
+        derived: Sequence[Any],
+        looped: Sequence[Any],
+        projected: Sequence[Any],
+        states: Sequence[Any],
+        taps: Sequence[Any],
+    ) -> tuple[Arrays, Arrays]:
+        """Takes a step.
+
+        Args:
+            derived: see `derive`; tapped products take their weights from here.
+            looped: those of `derived` at the places of the same name, for everything else.
+            projected: see `project`.
+            states: before the step.
+            taps: what to add to the products.
+
+        Returns:
+            The output and the states after the step; and the other factors of the products.
+        """
+        values = dict(zip(self._derived, derived, strict=True))
+        places = [self._derived[place] for place in self.looped]
+        values |= dict(zip(places, looped, strict=True))
+        values |= dict(zip(self._projected, projected, strict=True))
+        values |= dict(zip(self._states, states, strict=True))
+        factors = []
+        addends = iter(zip(self.taps, taps, strict=True))
+        for equation in self._parts[_STATES]:
+            if any(equation is tapped for tapped in self._tapped):
+                tap, addend = next(addends)
+                factor = values[equation.invars[0]]
+                factors.append(factor)
+                product = tap.multiply(factor, derived[tap.weight])
+                values[equation.outvars[0]] = product + addend
+            else:
+                _run([equation], values)
+        return [_value(one, values) for one in self._outputs], factors
+
+
+def _check_kept(step: Callable[..., Any], kept: Arrays, arguments: tuple[Any, ...]) -> None:
+    """Refuses a cell whose steps read or change what is neither weight nor state."""
+    if not kept:
+        return
+    traced = jax.make_jaxpr(lambda kept: step(kept, *arguments))(kept).jaxpr
+    read = {variable for equation in traced.eqns for variable in _read(equation)}
+    if read & set(traced.invars) or traced.outvars[-len(kept) :] != traced.invars:
+        raise ValueError("expected a cell of weights and states alone, without dropout")
+
+
+def _distinct(variables: Iterable[Any], kinds: Mapping[Any, int], kind: int) -> list[Any]:
+    """Lists the variables of a kind, each once."""
+    return [one for one in dict.fromkeys(variables) if kinds[one] == kind]
+
+
+def _read(equation: Any) -> list[Any]:
+    """Lists the variables that an operation reads."""
+    return [one for one in equation.invars if not isinstance(one, jex.Literal)]
+
+
+def _value(one: Any, values: Mapping[Any, Any]) -> Any:
+    return one.val if isinstance(one, jex.Literal) else values[one]
+
+
+def _run(equations: Iterable[Any], values: dict[Any, Any]) -> None:
+    """Runs operations, which read and write values."""
+    for equation in equations:
+        results = _apply(equation, [_value(one, values) for one in equation.invars])
+        values |= dict(zip(equation.outvars, results, strict=True))
+
+
+def _apply(equation: Any, arguments: Sequence[Any]) -> Arrays:
+    """Runs one operation."""
+    parameters = equation.primitive.get_bind_params(equation.params)
+    # Older releases of JAX return functions beside the parameters.
+    functions, parameters = parameters if isinstance(parameters, tuple) else ((), parameters)
+    results = equation.primitive.bind(*functions, *arguments, **parameters)
+    return list(results) if equation.primitive.multiple_results else [results]
+
+
+def _multiply(equation: Any, factor: Any, weight: Any) -> Any:
+    return _apply(equation, [factor, weight])[0]
+
+
+def _evaluate(closed: Any, arguments: Sequence[Any]) -> Arrays:
+    """Runs a traced function, and those that it calls, operation by operation."""
+    jaxpr = closed.jaxpr
+    values = dict(zip(jaxpr.constvars, closed.consts, strict=True))
+    values |= dict(zip(jaxpr.invars, arguments, strict=True))
+    for equation in jaxpr.eqns:
+        inputs = [_value(one, values) for one in equation.invars]
+        if equation.primitive.name in _INLINED:
+            results = _evaluate(equation.params["jaxpr"], inputs)
+        else:
+            results = _apply(equation, inputs)
+        values |= dict(zip(equation.outvars, results, strict=True))
+    return [_value(one, values) for one in jaxpr.outvars]
