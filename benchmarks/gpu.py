@@ -41,13 +41,6 @@ if TYPE_CHECKING:
 
 _PARTS = ("figures", "phases", "design", "peers", "study")
 
-_DATA = flags.DEFINE_string("data", "auto", "Data of the music task.")
-_ONLY = flags.DEFINE_list("only", list(_PARTS), f"Which parts: {', '.join(_PARTS)}.")
-_UNITS = flags.DEFINE_list("units", ["20", "32", "64", "96", "128", "160", "200"], "Sizes.")
-_TRIALS = flags.DEFINE_integer("trials", 200, "Trials of a design.", lower_bound=1)
-_STUDY_DIR = flags.DEFINE_string("study_dir", "studies/gpu", "Where the study is kept.")
-_PEERS_PYTHON = flags.DEFINE_string("peers_python", sys.executable, "Python with the peers.")
-
 _PACKAGES = (*table.PACKAGES, "cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc")
 _EVERY_SEQUENCE = ("read", "project", "forward", "head")
 _ON_THE_GPU = {"CUDA_VISIBLE_DEVICES": "0", "JAX_PLATFORMS": "cuda"}
@@ -199,7 +192,7 @@ def peers(problem: Problem, units: Sequence[int]) -> Iterator[Row]:
         ):
             for size in units:
                 remote = Remote(
-                    target, python=_PEERS_PYTHON.value, environment=_ON_THE_GPU, **arguments
+                    target, python=flags.FLAGS.peers_python, environment=_ON_THE_GPU, **arguments
                 )
                 try:
                     with remote:
@@ -219,12 +212,13 @@ def peers(problem: Problem, units: Sequence[int]) -> Iterator[Row]:
 
 def study() -> Iterator[Row]:
     """The whole study as a user runs it."""
-    command = ["tuner.run", "--task=music", "--variants=all", f"--trials={_TRIALS.value}"]
-    command += [f"--data={_DATA.value}", f"--study_dir={_STUDY_DIR.value}", "--engine=cuda"]
+    asked = flags.FLAGS
+    command = ["tuner.run", "--task=music", "--variants=all", f"--trials={asked.trials}"]
+    command += [f"--data={asked.data}", f"--study_dir={asked.study_dir}", "--engine=cuda"]
     start = time.perf_counter()
     subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=True)
     seconds = time.perf_counter() - start
-    yield row("study", "tuner.run", trials=9 * _TRIALS.value, seconds=round(seconds, 1))
+    yield row("study", "tuner.run", trials=9 * flags.FLAGS.trials, seconds=round(seconds, 1))
 
 
 def main() -> int:
@@ -241,7 +235,7 @@ def main() -> int:
     from tuner.training.cuda.device_backend import take_device
 
     task = find_task("music")
-    problem = Problem(task, task.load(_DATA.value), Protocol())
+    problem = Problem(task, task.load(flags.FLAGS.data), Protocol())
     print(f"data: {problem.corpus.dataset}; {device.devices()[0]}", flush=True)
     space = find_preset("paper", task).space
     backend = take_device()
@@ -249,17 +243,17 @@ def main() -> int:
     def make(problem: Problem) -> Trainer:
         return engine.Trainer(problem, backend)
 
-    sizes = [int(size) for size in _UNITS.value]
+    sizes = [int(size) for size in flags.FLAGS.units]
     parts = {
         "figures": lambda: figures(backend, make, native.Trainer, problem, sizes),
         "phases": lambda: phases(backend, make, problem, [64, 200]),
-        "design": lambda: design(make, problem, space, _TRIALS.value),
+        "design": lambda: design(make, problem, space, flags.FLAGS.trials),
         "peers": lambda: peers(problem, [64, 200]),
         "study": study,
     }
     rows: list[Row] = []
     for name in _PARTS:
-        if name in _ONLY.value:
+        if name in flags.FLAGS.only:
             for found in parts[name]():
                 rows.append({**found, "device": device.devices()[0].name})
                 table.show(rows[-1:])
@@ -268,5 +262,17 @@ def main() -> int:
     return 0
 
 
+def define_flags() -> None:
+    """Defines the flags; not at import, since other modules have some of the same names."""
+    sizes = ["20", "32", "64", "96", "128", "160", "200"]
+    flags.DEFINE_string("data", "auto", "Data of the music task.")
+    flags.DEFINE_list("only", list(_PARTS), f"Which parts: {', '.join(_PARTS)}.")
+    flags.DEFINE_list("units", sizes, "Sizes.")
+    flags.DEFINE_integer("trials", 200, "Trials of a design.", lower_bound=1)
+    flags.DEFINE_string("study_dir", "studies/gpu", "Where the study is kept.")
+    flags.DEFINE_string("peers_python", sys.executable, "Python with the peers.")
+
+
 if __name__ == "__main__":
+    define_flags()
     command_line.run(main)

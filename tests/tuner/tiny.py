@@ -18,7 +18,6 @@ from tests.tuner.tiny_task import TinyTask
 from tuner.search.space import PAPER
 from tuner.study.presets import StudyConfig
 from tuner.tasks.task import Task
-from tuner.training import keras_engine
 from tuner.training.engines import Trainer
 from tuner.training.protocol import Problem, Protocol, Trial, TrialResult
 from tuner.training.trial_state import Checkpoint, TrialState
@@ -55,11 +54,18 @@ def config(
     )
 
 
+def by_keras(problem: Problem) -> Trainer:
+    """Makes the trainer of the engine `keras`; TensorFlow is imported when it is wanted."""
+    from tuner.training import keras_engine
+
+    return keras_engine.Trainer(problem)
+
+
 def train_one(
     trial: Trial = TRIAL,
     protocol: Protocol = PROTOCOL,
     task: Task | None = None,
-    trainer: Callable[[Problem], Trainer] = keras_engine.Trainer,
+    trainer: Callable[[Problem], Trainer] = by_keras,
     **options: object,
 ) -> TrialResult:
     """Trains one trial."""

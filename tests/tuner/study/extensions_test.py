@@ -117,7 +117,7 @@ def test_an_adaptive_sampler_does_not_depend_on_workers_or_interruptions(
 def test_a_cell_of_ones_own_and_a_further_hyperparameter_reach_the_report(
     tmp_path: pathlib.Path,
 ) -> None:
-    """A Keras GRU is trained by `keras` while V is trained by `native`."""
+    """A Keras GRU is trained by `jax` while V is trained by `native`."""
     flags = [
         "--variants=V,tests.zoo.cells:GRUCell",
         "--space=units=3:8,forget_bias=0:2",
@@ -128,11 +128,11 @@ def test_a_cell_of_ones_own_and_a_further_hyperparameter_reach_the_report(
     ]
     done = commands.run(*tiny.study_command(tmp_path / "study", *flags))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "engine of GRUCell: keras, not native: GRUCell is not a variant" in done.stdout
+    assert "engine of GRUCell: jax, not native: GRUCell is not a variant" in done.stdout
     assert "forget bias 0 to 2" in done.stdout
     ledger = lines(tmp_path / "study")
     engines = {code: {line["engine"] for line in its} for code, its in ledger.items()}
-    assert engines == {"V": {"native"}, "GRUCell": {"keras"}}
+    assert engines == {"V": {"native"}, "GRUCell": {"jax"}}
     for line in ledger["V"] + ledger["GRUCell"]:
         assert 0 <= line["hyperparameters"]["forget_bias"] <= 2
         assert line["curve"][-1]["validation"] != line["curve"][0]["validation"]
@@ -156,6 +156,8 @@ def test_auto_takes_the_fastest_engine_that_can_train_a_trial(
     assert choose("auto", problem, tiny.TRIAL).name == "native"
     assert ENGINES["keras"].workers() == 1
     monkeypatch.setitem(sys.modules, "numba", None)
+    assert choose("auto", problem, tiny.TRIAL).name == "jax"
+    monkeypatch.setitem(sys.modules, "jax", None)
     assert choose("auto", problem, tiny.TRIAL).name == "keras"
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+from collections.abc import Callable, Iterator
 
 import keras
 import pytest
@@ -14,19 +15,35 @@ from tuner.training import keras_engine
 from tuner.training.engines import ENGINES, choose, count_params
 from tuner.training.native import engine as native
 from tuner.training.optimizers import OPTIMIZERS
-from tuner.training.protocol import Protocol
-from zoo.registry import find_variant
+from tuner.training.protocol import Protocol, Trial
+from zoo import registry
 
 ADAM = problem(Protocol(optimizer="adam"))
-GRU = dataclasses.replace(TRIAL, variant=find_variant("keras.layers:GRUCell"))
 
 
-def test_what_native_cannot_train_is_trained_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def cell() -> Iterator[Callable[[str], Trial]]:
+    """Makes a trial of a user's cell, which is forgotten after the test."""
+    codes = []
+
+    def make(path: str) -> Trial:
+        codes.append(registry.find_variant(path))
+        return dataclasses.replace(TRIAL, variant=codes[-1])
+
+    yield make
+    for code in codes:
+        registry.unregister(code)
+
+
+def test_what_native_cannot_train_is_trained_by_others(
+    monkeypatch: pytest.MonkeyPatch, cell: Callable[[str], Trial]
+) -> None:
+    gru = cell("keras.layers:GRUCell")
     assert choose("auto", problem(), TRIAL) is ENGINES["native"]
-    assert choose("auto", ADAM, TRIAL) is choose("auto", problem(), GRU) is ENGINES["jax"]
+    assert choose("auto", ADAM, TRIAL) is choose("auto", problem(), gru) is ENGINES["jax"]
     with monkeypatch.context() as patch:
         patch.setattr(importlib.util, "find_spec", lambda name: None)
-        for trial in (TRIAL, GRU):
+        for trial in (TRIAL, gru):
             assert choose("auto", problem(), trial) is ENGINES["keras"]
     for name in ("native", "jax", "keras"):
         assert choose(name, problem(), TRIAL).name == name
@@ -48,15 +65,17 @@ class Normed(keras.layers.SimpleRNNCell):
 
 
 @pytest.mark.parametrize(
-    ("cell", "obstacle"),
+    ("path", "obstacle"),
     [
         (f"{__name__}:Dropping", "Dropping keeps more than weights and states"),
         (f"{__name__}:Normed", "Normed keeps more than weights and states"),
         ("tests.tuner.training.tensorflow_cell:Bound", "the module of Bound uses tensorflow"),
     ],
 )
-def test_what_jax_cannot_train(cell: str, obstacle: str) -> None:
-    trial = dataclasses.replace(TRIAL, variant=find_variant(cell))
+def test_what_jax_cannot_train(
+    path: str, obstacle: str, cell: Callable[[str], Trial]
+) -> None:
+    trial = cell(path)
     with pytest.raises(InputError, match=f"--engine=jax: {obstacle}; use --engine=auto"):
         choose("jax", problem(), trial)
     assert choose("auto", problem(), trial) is ENGINES["keras"]
@@ -64,7 +83,10 @@ def test_what_jax_cannot_train(cell: str, obstacle: str) -> None:
 
 @pytest.mark.parametrize(
     ("asked", "trial", "obstacle"),
-    [(ADAM, TRIAL, "no optimizer adam"), (problem(), GRU, "GRUCell is not a variant of the LSTM")],
+    [
+        (ADAM, TRIAL, "no optimizer adam"),
+        (problem(), dataclasses.replace(TRIAL, variant="OWN"), "OWN is not a variant of the LSTM"),
+    ],
 )
 def test_a_named_engine_that_cannot_train_a_trial_is_one_line(
     asked: object, trial: object, obstacle: str

@@ -14,7 +14,7 @@ from tests.tuner import tiny
 from tests.tuner.tiny_task import TinyHandwriting
 from tests.zoo import harness
 from tuner.training.protocol import Protocol
-from zoo.registry import find_variant
+from zoo.registry import find_variant, unregister
 
 pytestmark = pytest.mark.skipif(
     not importlib.util.find_spec("jax"), reason="JAX is not installed"
@@ -28,6 +28,7 @@ def test_on_jax(marked: str, devices: int, tmp_path: pathlib.Path, small_blocks:
     trial = dataclasses.replace(tiny.changed(units=6), variant=find_variant("keras.layers:GRUCell"))
     protocol = Protocol(max_epochs=2, patience=2, order_seed=5, optimizer="adam")
     gru = tiny.train_one(trial, protocol, TinyHandwriting())
+    unregister(trial.variant)
     weights = {str(place): weight for place, weight in enumerate(gru.weights)}
     curve = [[epoch.loss or 0, epoch.validation] for epoch in gru.result.curve]
     np.savez(tmp_path / "gru.npz", curve=curve, test=gru.result.test.mean, **weights)
@@ -43,5 +44,5 @@ def test_on_jax(marked: str, devices: int, tmp_path: pathlib.Path, small_blocks:
         EXPECTED=str(tmp_path / "gru.npz"),
     )
     ran = re.search(r"(\d+) passed", printed)
-    assert ran and int(ran[1]) >= 15, printed
+    assert ran and int(ran[1]) >= 12, printed
     assert "skipped" not in printed and "failed" not in printed, printed

@@ -130,8 +130,9 @@ def _bounded(shape: tuple[int, ...], seed: int) -> jax.Array:
         pytest.param(lambda: keras.layers.GRUCell(4), 1, 3, marks=pytest.mark.slow),
         (lambda: keras.layers.GRUCell(4, reset_after=False), 2, None),
         pytest.param(lambda: cell_class("FGR")(4), None, None, marks=pytest.mark.slow),
-        (lambda: keras.layers.StackedRNNCells(
-            [keras.layers.LSTMCell(4), keras.layers.SimpleRNNCell(3)]), None, None),
+        pytest.param(lambda: keras.layers.StackedRNNCells(
+            [keras.layers.LSTMCell(4), keras.layers.SimpleRNNCell(3)]), None, None,
+            marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_a_step_in_parts_is_the_step(make, taps, projected) -> None:
@@ -215,7 +216,8 @@ def test_the_noise_is_that_of_the_host(count: int) -> None:
     np.testing.assert_allclose(drawn[:count], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize(("frames", "labels"), [(5, 2), (12, 3)])
+@pytest.mark.slow  # The GRU above is trained with it.
+@pytest.mark.parametrize(("frames", "labels"), [(5, 2), (9, 3), (4, 2), (12, 1)])
 def test_the_loss_of_a_transcription(frames: int, labels: int) -> None:
     """Padded, against the sum over paths in the task's own code, differentiated by JAX."""
     logits = _bounded((12, 4), frames)
