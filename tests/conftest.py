@@ -30,6 +30,10 @@ if _ROOT not in _PATHS:
     os.environ["PYTHONPATH"] = os.pathsep.join([_ROOT, *filter(None, _PATHS)])
 
 
+# Not even to look for examples in it: it is for processes with that backend.
+collect_ignore_glob = [] if os.environ["KERAS_BACKEND"] == "jax" else ["**/on_jax.py"]
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Lets the short tests of `common` come last, so that processes that share tests end together.
 

@@ -31,8 +31,6 @@ from zoo.registry import cell_class, find_variant
 from zoo.variants import VARIANTS
 
 TWO_EPOCHS = Protocol(max_epochs=2, patience=2, order_seed=5)
-GRU = dataclasses.replace(changed(units=6), variant=find_variant("keras.layers:GRUCell"))
-
 jax_one = functools.partial(train_one, trainer=engine.Trainer)
 
 
@@ -70,7 +68,8 @@ def test_two_epochs_are_those_of_native(code: str, task: type[Task]) -> None:
 def test_a_cell_of_keras_is_trained_as_by_keras() -> None:
     """Both directions of a GRU, with another optimizer; `engine_test.py` has trained it."""
     expected = np.load(os.environ["EXPECTED"])
-    ours = jax_one(GRU, dataclasses.replace(TWO_EPOCHS, optimizer="adam"), TinyHandwriting())
+    gru = dataclasses.replace(changed(units=6), variant=find_variant("keras.layers:GRUCell"))
+    ours = jax_one(gru, dataclasses.replace(TWO_EPOCHS, optimizer="adam"), TinyHandwriting())
     curve = [[epoch.loss or 0, epoch.validation] for epoch in ours.result.curve]
     np.testing.assert_allclose(curve, expected["curve"], rtol=1e-4)
     assert ours.result.test.mean == pytest.approx(float(expected["test"]), rel=1e-4)
