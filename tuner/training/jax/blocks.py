@@ -10,6 +10,11 @@ BLOCK = 32
 """Frames of a block."""
 
 
+def blocks_for(frames: Any) -> Any:
+    """Counts the blocks that hold so many frames."""
+    return (frames + BLOCK - 1) // BLOCK
+
+
 def block(array: Any, number: Any) -> Any:
     """Takes a block out of an array."""
     return lax.dynamic_slice_in_dim(array, number * BLOCK, BLOCK)

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from tuner.training.jax.blocks import BLOCK, block, put, row
+from tuner.training.jax.blocks import BLOCK, block, blocks_for, put, row
 from tuner.training.jax.losses import Loss
 from tuner.training.jax.step import Arrays, Step
 
@@ -48,7 +48,7 @@ class Sequence:
     @property
     def blocks(self) -> Any:
         """Number of blocks that have frames."""
-        return (self.steps + BLOCK - 1) // BLOCK
+        return blocks_for(self.steps)
 
 
 def _added(sums: Arrays, addends: Arrays) -> Arrays:

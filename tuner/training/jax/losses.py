@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from tuner.tasks.heads import HEADS
-from tuner.training.jax.blocks import BLOCK, block, put
+from tuner.training.jax.blocks import BLOCK, block, blocks_for, put
 
 Loss = Callable[[Any, Any, Any, Any], tuple[Any, Any]]
 """Computes the loss of a sequence, nats, and its gradient by the logits, zero in the padding.
@@ -38,9 +38,8 @@ def framewise(head: str) -> Loss:
             )
             return total + value, put(gradient, part, number * BLOCK)
 
-        blocks = (frames + BLOCK - 1) // BLOCK
         start = jnp.zeros(()), jnp.zeros_like(logits)
-        done: tuple[Any, Any] = lax.fori_loop(0, blocks, add, start)
+        done: tuple[Any, Any] = lax.fori_loop(0, blocks_for(frames), add, start)
         return done
 
     return loss

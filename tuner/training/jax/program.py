@@ -14,7 +14,7 @@ from jax import lax
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Task
 from tuner.training.jax import gradients, noise
-from tuner.training.jax.blocks import BLOCK
+from tuner.training.jax.blocks import BLOCK, blocks_for
 from tuner.training.jax.gradients import Direction, Network
 from tuner.training.jax.losses import LOSSES
 from tuner.training.jax.step import Arrays, Step
@@ -49,7 +49,7 @@ class Split:
         """Copies a split."""
         frames = split.lengths
         labels = np.array([len(targets) for targets in split.targets])
-        room = -(-int(frames.max()) // BLOCK) * BLOCK
+        room = blocks_for(int(frames.max())) * BLOCK
         label_room = room if np.array_equal(labels, frames) else int(labels.max())
         columns = [_starts(frames), frames, _starts(labels), labels]
         return cls(
