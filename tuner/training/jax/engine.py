@@ -158,6 +158,7 @@ class Trainer:
         settings: dict[str, Any] = {
             "jax_compilation_cache_dir": str(cache.folder() / "jax"),
             "jax_persistent_cache_min_compile_time_secs": 0.1,
+            "jax_enable_x64": False,
             # Accelerators would multiply with fewer bits.
             "jax_default_matmul_precision": "highest",
         }

@@ -1,4 +1,4 @@
-"""Tests of engine `jax`; `engine_test.py` runs them in a process with that backend of Keras."""
+"""Tests of engine `jax`; `tests/jax_test.py` runs them in a process with that backend of Keras."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ TWO_EPOCHS = Protocol(max_epochs=2, patience=2, order_seed=5)
 jax_one = functools.partial(train_one, trainer=engine.Trainer)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def single_precision() -> None:
+    """The tests of the zoo, which have run before in this process, want more."""
+    jax.config.update("jax_enable_x64", False)
+
+
 def check_equal(ours: TrialResult, theirs: TrialResult, rel: float = 1e-5) -> None:
     """Up to rounding."""
     assert ours.trial == theirs.trial
@@ -66,8 +72,10 @@ def test_two_epochs_are_those_of_native(code: str, task: type[Task]) -> None:
 
 
 def test_a_cell_of_keras_is_trained_as_by_keras() -> None:
-    """Both directions of a GRU, with another optimizer; `engine_test.py` has trained it."""
+    """Both directions of a GRU, with another optimizer; `tests/jax_test.py` has trained it."""
     expected = np.load(os.environ["EXPECTED"])
+    # As a user's environment may say.
+    jax.config.update("jax_enable_x64", True)
     gru = dataclasses.replace(changed(units=6), variant=find_variant("keras.layers:GRUCell"))
     ours = jax_one(gru, dataclasses.replace(TWO_EPOCHS, optimizer="adam"), TinyHandwriting())
     curve = [[epoch.loss or 0, epoch.validation] for epoch in ours.result.curve]
