@@ -21,6 +21,9 @@ RAY_VENV := .venv-ray
 KSERVE_VENV := .venv-kserve
 INSTALLED := $(VENV)/installed
 
+# What a recipe's processes import is compiled once, and found by the others.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Recipes stop at the first command that fails, also inside a pipe.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c

@@ -1,7 +1,11 @@
 """Settings of every test process, made before the first import of TensorFlow or Keras."""
 
+import contextlib
+import functools
 import gc
+import importlib
 import os
+import pathlib
 import tempfile
 
 import pytest
@@ -32,6 +36,28 @@ if _ROOT not in _PATHS:
 
 # Not even to look for examples in it: it is for processes with that backend.
 collect_ignore_glob = [] if os.environ["KERAS_BACKEND"] == "jax" else ["**/on_jax.py"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> None:
+    """Lets the second of several processes import the tests beginning with the last.
+
+    Each imports all of them. What one has compiled, with rewritten assertions, the other reads.
+    """
+    config = collector.config
+    worker = getattr(config, "workerinput", {}).get("workerid")
+    # What is printed while a file is collected, pytest captures.
+    if worker == "gw1" and "tests" in config.args and isinstance(collector, pytest.File):
+        _import_last_half()
+
+
+@functools.cache
+def _import_last_half() -> None:
+    files = sorted(pathlib.Path(_ROOT, "tests").rglob("*_test.py"), reverse=True)
+    for path in files[: len(files) // 2]:
+        # What is wrong with a module, its own collection will say.
+        with contextlib.suppress(Exception, pytest.skip.Exception):
+            importlib.import_module(".".join(path.relative_to(_ROOT).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
