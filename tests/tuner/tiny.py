@@ -114,6 +114,24 @@ def check_going_on(
         np.testing.assert_array_equal(one, other)
 
 
+def check_equal(ours: TrialResult, theirs: TrialResult, rel: float = 1e-6) -> None:
+    """Compares a result with that of another engine, up to rounding."""
+    assert len(ours.result.curve) == len(theirs.result.curve)
+    for one, other in zip(ours.result.curve, theirs.result.curve, strict=True):
+        assert one.epoch == other.epoch
+        assert one.validation == pytest.approx(other.validation, rel=rel)
+        if one.epoch:
+            assert one.loss == pytest.approx(other.loss, rel=rel)
+    for name in ("best_epoch", "diverged", "parameters", "test_grouped"):
+        assert getattr(ours.result, name) == getattr(theirs.result, name), name
+    for name in ("validation", "test"):
+        one, other = getattr(ours.result, name), getattr(theirs.result, name)
+        assert one.mean == pytest.approx(other.mean, rel=rel)
+        assert one.sequence_mean == pytest.approx(other.sequence_mean, rel=rel)
+    for one, other in zip(ours.weights, theirs.weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=10 * rel, strict=True)
+
+
 def check_divergence(train: Callable[..., TrialResult], task: Task) -> None:
     """Trains a trial that diverges; it ends with finite scores."""
     # Without the output activation nothing bounds the block output.

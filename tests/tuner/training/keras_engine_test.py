@@ -24,13 +24,6 @@ TASK = TinyTask()
 CORPUS = TASK.load("a")
 
 
-class TinyMultilabel(TinyTask):
-    """The tiny task read both ways."""
-
-    name = "tiny multilabel"
-    bidirectional = True
-
-
 @dataclasses.dataclass(frozen=True)
 class Trained:
     """A trial trained by `model.fit`, which takes seconds to trace: the tests share it."""
@@ -59,6 +52,15 @@ def framewise() -> Trained:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "_BLOCK_STEPS", (2, 3))
         return Trained.train(TinySpeech(), "NIG", 2, seed=13, learning_rate=0.6)
+
+
+@pytest.fixture(scope="module")
+def transcribing() -> Trained:
+    """Both directions of the variant that has all there is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "_BLOCK_STEPS", (2, 3))
+        task = turned(TinyHandwriting, True)
+        return Trained.train(task, "FGR", 3, seed=13, learning_rate=0.3, units=3)
 
 
 def check_protocol(trained: Trained, epochs: int) -> None:
@@ -92,17 +94,23 @@ def test_framewise_training_follows_the_protocol(framewise: Trained) -> None:
     check_protocol(framewise, epochs=1)
 
 
-@pytest.mark.parametrize(
-    ("task", "variant"),
-    [
-        pytest.param(TinyMultilabel(), "NFG", marks=pytest.mark.slow),
-        (TinyHandwriting(), "CIFG"),
-    ],
-    ids=lambda value: getattr(value, "name", value),
-)
-@pytest.mark.usefixtures("small_blocks")
-def test_other_training_follows_the_protocol(task: Task, variant: str) -> None:
-    check_protocol(Trained.train(task, variant, 1, seed=13, learning_rate=0.3), epochs=1)
+def test_transcribing_training_follows_the_protocol(transcribing: Trained) -> None:
+    check_protocol(transcribing, epochs=1)
+
+
+@pytest.mark.slow
+def test_training_of_both_directions_follows_the_protocol() -> None:
+    check_protocol(Trained.train(turned(TinyTask, True), "NFG", 1, 13, learning_rate=0.3), epochs=1)
+
+
+@pytest.mark.parametrize("name", ["whole", "framewise", "transcribing"])
+def test_the_native_engine_has_the_same_numbers(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    trained: Trained = request.getfixturevalue(name)
+    ours = train_one(trained.trial, trained.protocol, trained.task, native.Trainer)
+    tiny.check_equal(ours, trained.outcome, rel=1e-4)
+    assert (ours.result.test_grouped is None) == (name != "framewise")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What needs a process in which nothing has been imported yet; all of it in one, which starts once.
 
-Run as `python fresh_process.py <folder>` with the models of `fresh_process_test.py`. Prints a line
-for each model that has passed, and at last what `mirrored.py` finds, as JSON.
+Run as `python fresh_process.py <folder> [mirrored]` with the models of `fresh_process_test.py`.
+Prints a line for each model that has passed, and at last what `mirrored.py` finds, as JSON.
 """
 
 from __future__ import annotations
@@ -62,17 +62,18 @@ def reload(folder: pathlib.Path) -> list[str]:
     return list(arrays)
 
 
-def main(folder: pathlib.Path) -> None:
+def main(folder: pathlib.Path, *, mirror: bool) -> None:
     check_import()
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, 2 * [tf.config.LogicalDeviceConfiguration()])
     codes = reload(folder)
-    from tests.zoo.conformance import mirrored
+    if mirror:
+        from tests.zoo.conformance import mirrored
 
-    print(json.dumps(mirrored.compare(codes)))
+        print(json.dumps(mirrored.compare(codes)))
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    main(pathlib.Path(sys.argv[1]), mirror=sys.argv[2:] == ["mirrored"])

@@ -23,7 +23,6 @@ from tests.tuner import tiny
 from tests.tuner.tiny import changed
 from tests.tuner.training.cuda import emulated
 from tests.tuner.training.cuda.emulated import CLUSTER, ONE_BLOCK, STREAMED
-from tests.tuner.training.cuda.engine_test import check_equal
 from tuner import load_trials
 from tuner.training.cuda import compiler, device, engine, layouts
 from tuner.training.cuda.backend import OutOfMemory
@@ -66,7 +65,7 @@ def test_trials_of_all_layouts_are_those_of_the_native_engine(backend: Any) -> N
     problem = tiny.problem()
     found = {result.trial: result for result in engine.Trainer(problem).train(trials)}
     for expected in native.Trainer(problem).train(trials):
-        check_equal(found[expected.trial], expected)
+        tiny.check_equal(found[expected.trial], expected)
 
 
 def test_each_worker_takes_a_gpu_of_its_own(backend: Any, monkeypatch: pytest.MonkeyPatch) -> None:

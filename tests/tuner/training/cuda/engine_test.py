@@ -23,7 +23,7 @@ from tuner.training.cuda import engine, memory
 from tuner.training.cuda.backend import OutOfMemory
 from tuner.training.cuda.layouts import Layout
 from tuner.training.native import engine as native
-from tuner.training.protocol import Problem, Protocol, Trial, TrialResult
+from tuner.training.protocol import Problem, Protocol, Trial
 from tuner.training.trial_state import Checkpoint
 from zoo.variants import VARIANTS
 
@@ -33,24 +33,6 @@ TASKS = (TinyTask, TinySpeech, TinyHandwriting)
 
 cuda_one = functools.partial(train_one, trainer=emulated.trainer(STREAMED))
 """Trains one trial on the emulation."""
-
-
-def check_equal(ours: TrialResult, theirs: TrialResult, tolerance: float = 1e-6) -> None:
-    """Compares a result with that of another engine."""
-    assert len(ours.result.curve) == len(theirs.result.curve)
-    for one, other in zip(ours.result.curve, theirs.result.curve, strict=True):
-        assert one.epoch == other.epoch
-        assert one.validation == pytest.approx(other.validation, rel=tolerance)
-        if one.epoch:
-            assert one.loss == pytest.approx(other.loss, rel=tolerance)
-    for name in ("best_epoch", "diverged", "parameters", "test_grouped"):
-        assert getattr(ours.result, name) == getattr(theirs.result, name), name
-    for name in ("validation", "test"):
-        one, other = getattr(ours.result, name), getattr(theirs.result, name)
-        assert one.mean == pytest.approx(other.mean, rel=tolerance)
-        assert one.sequence_mean == pytest.approx(other.sequence_mean, rel=tolerance)
-    for one, other in zip(ours.weights, theirs.weights, strict=True):
-        np.testing.assert_allclose(one, other, atol=10 * tolerance, strict=True)
 
 
 CASES = [
@@ -85,7 +67,7 @@ def test_two_epochs_are_those_of_the_native_engine(
     trial = dataclasses.replace(changed(units=units, learning_rate=0.1), variant=variant)
     protocol = Protocol(max_epochs=2, patience=5, order_seed=5)
     ours = train_one(trial, protocol, chosen, emulated.trainer(layout))
-    check_equal(ours, train_one(trial, protocol, chosen, native.Trainer))
+    tiny.check_equal(ours, train_one(trial, protocol, chosen, native.Trainer))
     assert ours.result.engine == "cuda"
     # It has learned something that could have been different.
     assert ours.result.curve[2].loss < 0.99 * ours.result.curve[1].loss
@@ -99,7 +81,7 @@ def test_it_stops_when_the_native_engine_stops() -> None:
     ours = cuda_one(trial, protocol)
     result = ours.result
     # Rounding grows, but slowly enough to stop at the same epoch.
-    check_equal(ours, train_one(trial, protocol, trainer=native.Trainer), 1e-3)
+    tiny.check_equal(ours, train_one(trial, protocol, trainer=native.Trainer), 1e-3)
     assert 0 < result.best_epoch == len(result.curve) - 1 - 3 < 37
 
     task = TinyTask()
@@ -150,7 +132,7 @@ def test_sequences_of_one_frame(layout: Layout) -> None:
         train_one(changed(units=6), task=Edges(), trainer=trainer)
         for trainer in (emulated.trainer(layout), native.Trainer)
     )
-    check_equal(ours, theirs)
+    tiny.check_equal(ours, theirs)
 
 
 def trials(count: int) -> list[Trial]:
@@ -223,7 +205,7 @@ def test_a_checkpoint_of_another_layout_is_gone_on_from(tmp_path: pathlib.Path) 
     assert Checkpoint.load(path, TRIAL, "cuda").state.epoch == 1
     assert Checkpoint.load(path, TRIAL, "native") is None
     moved = train_one(trainer=emulated.trainer(CLUSTER), **options)
-    check_equal(moved, cuda_one())
+    tiny.check_equal(moved, cuda_one())
 
 
 def sizes_of_one() -> tuple[int, int]:
@@ -259,4 +241,4 @@ def test_ten_epochs_of_a_cluster_are_those_of_the_other_engines(
     trial = dataclasses.replace(changed(units=21), variant="CIFG")
     protocol = Protocol(max_epochs=10, patience=10, order_seed=5)
     ours = train_one(trial, protocol, trainer=emulated.trainer(CLUSTER))
-    check_equal(ours, train_one(trial, protocol, trainer=trainer), 1e-5)
+    tiny.check_equal(ours, train_one(trial, protocol, trainer=trainer), 1e-5)

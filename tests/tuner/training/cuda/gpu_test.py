@@ -10,7 +10,6 @@ import pytest
 from tests.tuner import tiny
 from tests.tuner.tiny import changed
 from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask, turned
-from tests.tuner.training.cuda.engine_test import check_equal
 from tests.zoo import reference as equations
 from tuner.tasks.task import Task
 from tuner.training.cuda import device, engine
@@ -42,7 +41,7 @@ def test_two_epochs_are_those_of_the_native_engine(task: type[Task], bidirection
     found = {result.trial: result for result in engine.Trainer(problem).train(trials())}
     assert len(found) == len(trials())
     for expected in native.Trainer(problem).train(trials()):
-        check_equal(found[expected.trial], expected, 1e-5)
+        tiny.check_equal(found[expected.trial], expected, 1e-5)
 
 
 def test_a_trial_is_the_same_alone_and_in_company() -> None:

@@ -26,7 +26,7 @@ from tuner.training.jax.step import Step
 from tuner.training.jax.updates import UPDATES
 from tuner.training.native import engine as native
 from tuner.training.optimizers import OPTIMIZERS
-from tuner.training.protocol import Protocol, TrialResult
+from tuner.training.protocol import Protocol
 from zoo.registry import cell_class, find_variant
 from zoo.variants import VARIANTS
 
@@ -40,24 +40,6 @@ def single_precision() -> None:
     jax.config.update("jax_enable_x64", False)
 
 
-def check_equal(ours: TrialResult, theirs: TrialResult, rel: float = 1e-5) -> None:
-    """Up to rounding."""
-    assert ours.trial == theirs.trial
-    assert len(ours.result.curve) == len(theirs.result.curve)
-    for one, other in zip(ours.result.curve, theirs.result.curve, strict=True):
-        assert one.validation == pytest.approx(other.validation, rel=rel)
-        assert (one.loss or 0) == pytest.approx(other.loss or 0, rel=rel)
-    for name in ("best_epoch", "diverged", "parameters"):
-        assert getattr(ours.result, name) == getattr(theirs.result, name)
-    assert ours.result.test.mean == pytest.approx(theirs.result.test.mean, rel=rel)
-    assert ours.result.test.sequence_mean == pytest.approx(
-        theirs.result.test.sequence_mean, rel=rel
-    )
-    assert ours.result.test_grouped == theirs.result.test_grouped
-    for one, other in zip(ours.weights, theirs.weights, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("code", VARIANTS)
 @pytest.mark.parametrize("task", [TinyTask, TinySpeech, TinyHandwriting])
@@ -67,7 +49,7 @@ def test_two_epochs_are_those_of_native(code: str, task: type[Task]) -> None:
     trial = dataclasses.replace(changed(units=11), variant=code)
     assert padded_units(code, 11) == 16
     theirs = train_one(trial, TWO_EPOCHS, chosen, native.Trainer)
-    check_equal(jax_one(trial, TWO_EPOCHS, chosen), theirs)
+    tiny.check_equal(jax_one(trial, TWO_EPOCHS, chosen), theirs, 1e-5)
     assert theirs.result.curve[2].loss < theirs.result.curve[1].loss
 
 
@@ -107,7 +89,8 @@ def test_trials_side_by_side() -> None:
     assert {len(array.sharding.device_set) for array in group.weights} == {devices}
     assert list(results) != trials and set(results) == set(trials)
     for trial in trials:
-        check_equal(results[trial], train_one(trial, protocol, trainer=native.Trainer))
+        theirs = train_one(trial, protocol, trainer=native.Trainer)
+        tiny.check_equal(results[trial], theirs, 1e-5)
     assert results[trials[1]].result.diverged
     assert ended.index((0, 1)) < ended.index((size + 2, 1))
 

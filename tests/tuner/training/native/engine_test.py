@@ -9,7 +9,6 @@ import pathlib
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from tests.commands import ROOT
@@ -29,44 +28,24 @@ native_one = functools.partial(train_one, trainer=engine.Trainer)
 """Trains one trial with the native engine."""
 
 
-CASES = [
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variant", "task", "bidirectional"),
     # Every variant, head and direction; gradients_test has their combinations in NumPy.
-    pytest.param(
-        variant,
-        TASKS[row % 3],
-        row % 2 == 0,
-        marks=[] if variant in ("V", "NP", "FGR") else [pytest.mark.slow],
-    )
-    for row, variant in enumerate(equations.CODES)
-]
-
-
-@pytest.mark.parametrize(("variant", "task", "bidirectional"), CASES)
+    [(code, TASKS[row % 3], row % 2 == 0) for row, code in enumerate(equations.CODES)],
+)
 @pytest.mark.usefixtures("small_blocks")
 def test_five_epochs_are_those_of_the_keras_engine(
     variant: str, task: type[Task], bidirectional: bool
 ) -> None:
+    """Those of three networks are compared in keras_engine_test."""
     chosen = turned(task, bidirectional)
     trial = dataclasses.replace(changed(units=11), variant=variant)
     protocol = Protocol(max_epochs=5, patience=5, order_seed=5)
     ours = native_one(trial, protocol, chosen)
-    theirs = train_one(trial, protocol, task=chosen)
-    assert len(ours.result.curve) == len(theirs.result.curve) == 6
-    for one, other in zip(ours.result.curve, theirs.result.curve, strict=True):
-        assert one.epoch == other.epoch
-        assert one.validation == pytest.approx(other.validation, rel=1e-4)
-        if one.epoch:
-            assert one.loss == pytest.approx(other.loss, rel=1e-4)
-    assert ours.result.best_epoch == theirs.result.best_epoch
-    for name in ("validation", "test"):
-        one, other = getattr(ours.result, name), getattr(theirs.result, name)
-        assert one.mean == pytest.approx(other.mean, rel=1e-4)
-        assert one.sequence_mean == pytest.approx(other.sequence_mean, rel=1e-4)
-    assert ours.result.test_grouped == theirs.result.test_grouped
+    tiny.check_equal(ours, train_one(trial, protocol, task=chosen), rel=1e-4)
+    assert len(ours.result.curve) == 6
     assert (ours.result.test_grouped is None) == (task is not TinySpeech)
-    assert ours.result.parameters == theirs.result.parameters
-    for one, other in zip(ours.weights, theirs.weights, strict=True):
-        np.testing.assert_allclose(one, other, atol=2e-5)
     # It has learned something that could have been different.
     assert ours.result.curve[-1].loss < 0.97 * ours.result.curve[1].loss
 
