@@ -11,6 +11,7 @@ from typing import Any
 
 from common import files, kinds, machine
 from common.errors import InputError, one_line
+from tuner.search.samplers import SAMPLERS
 from tuner.search.space import Space
 from tuner.study.presets import StudyConfig
 from tuner.tasks.task import DatasetInfo, Metric
@@ -31,6 +32,8 @@ class _Plain:
     space: Mapping[str, list[float]]
     versions: Mapping[str, str]
     sampler: str | None = None
+    lag: int | None = None
+    variants: list[str] = dataclasses.field(default_factory=list)
     machines: list[str] = dataclasses.field(default_factory=list)
     commands: list[str] = dataclasses.field(default_factory=list)
     cells: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -132,8 +135,11 @@ def _facts(config: StudyConfig) -> dict[str, Any]:
         "space": config.space.to_json(),
         "sampler": config.sampler,
         "seed": config.seed,
-        "versions": engines.versions(),
+        "versions": engines.versions(SAMPLERS[config.sampler].packages),
     }
+    if config.joint:
+        # Its proposals depend on both.
+        facts |= {"lag": config.lag, "variants": config.variants}
     if problem.cells:
         facts["cells"] = {registry.find_variant(cell): cell for cell in problem.cells}
     # Through JSON, as they come back from the file.

@@ -301,10 +301,14 @@ _VERSIONED = ("keras", "keras-tuner", "llvmlite", "numba", "numpy", "tensorflow"
 """On whose versions the numbers of a trial depend."""
 
 
-def versions() -> dict[str, str]:
-    """The versions of the libraries on which the numbers of a trial depend, by name."""
+def versions(others: Iterable[str] = ()) -> dict[str, str]:
+    """The versions of the libraries on which the numbers of a trial depend, by name.
+
+    Args:
+        others: further packages.
+    """
     found = {}
-    for name in _VERSIONED:
+    for name in (*_VERSIONED, *others):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
