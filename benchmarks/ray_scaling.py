@@ -54,13 +54,13 @@ class _Queue:
                 seconds = _SECONDS.value * generator.uniform(0.5, 1.5)
                 values = {"units": 60, "learning_rate": seconds}
                 trial = Trial(index, "V", values, number)
-                yield Assignment(trial, engine, folder / f"{number}.npz")
+                yield Assignment(trial, engine, folder / f"{number}.npz", "sleeper")
 
         self._left = list(trials())
 
     def take(self, accept: Accept) -> Assignment | None:
         """Takes the next trial."""
-        if not self._left or not accept(self._left[0].trial, self._left[0].engine):
+        if not self._left or not accept(self._left[0]):
             return None
         return self._left.pop(0)
 
@@ -94,7 +94,7 @@ def _measure(pool: Pool, engine: Engine, workers: int, name: str) -> Row:
                 clocks[1:] = [(time.monotonic(), time.process_time())]
 
         problem = Problem(task, task.load("auto"), Protocol())
-        pool.run(problem, _Queue(engine, workers, Path(folder)), notice)
+        pool.run({problem.task.name: problem}, _Queue(engine, workers, Path(folder)), notice)
         gate.unlink()
     (begin, busy), (end, done) = clocks
     waits.sort()

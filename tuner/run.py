@@ -9,10 +9,10 @@ and the best model is exported for TF Serving.
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,25 +20,25 @@ from absl import flags
 
 from common import command_line
 from common.errors import InputError
+from tuner.parallel import flags as resources
 from tuner.search import samplers
 from tuner.search.samplers import SAMPLERS
-from tuner.training.engines import ENGINES
 from tuner.training.optimizers import OPTIMIZERS
 
 if TYPE_CHECKING:
     from tuner.parallel.pool import Pool
-    from tuner.search.space import Space
     from tuner.study.adoption import Source
-    from tuner.study.presets import Preset, StudyConfig
+    from tuner.study.plan import Plan
+    from tuner.study.presets import Preset
     from tuner.tasks.task import Corpus, Task
-    from tuner.training.engines import Engine
-    from tuner.training.protocol import Problem, Protocol, Trial
+    from tuner.training.protocol import Protocol
 
-_TASK = flags.DEFINE_string(
+_TASK = flags.DEFINE_list(
     "task",
-    "music",
+    ["music"],
     "What to learn: music, speech, handwriting, arrays (of your own, in the .npz file that --data "
-    "names), or package.module:TaskClass.",
+    "names), or package.module:TaskClass; several, separated by commas, are studied at the same "
+    "time, the longest trials first.",
 )
 _PRESET = flags.DEFINE_enum("preset", "paper", ["paper", "quick"], "Size of the study.")
 _VARIANTS = flags.DEFINE_list(
@@ -90,37 +90,14 @@ _SEED = flags.DEFINE_integer(
     upper_bound=2**64 - 1,
 )
 _STUDY_DIR = flags.DEFINE_string(
-    "study_dir", None, "Directory of the study [studies/TASK; studies/TASK-quick]."
-)
-_DATA = flags.DEFINE_string("data", "auto", "The task's data: auto, or a path.")
-_ENGINE = flags.DEFINE_enum(
-    "engine",
-    "auto",
-    ["auto", *ENGINES],
-    "What trains: native is compiled code for CPUs, cuda is for NVIDIA GPUs, jax compiles any "
-    "Keras cell, also for accelerators, keras is model.fit, for any cell and device; auto takes "
-    "the fastest of native, jax and keras that can train a trial.",
-)
-_WORKERS = flags.DEFINE_string(
-    "workers",
-    "auto",
-    "How many trials are trained at a time, each in a process; auto is one a core, or one on an "
-    "accelerator.",
-)
-_RAY = flags.DEFINE_string(
-    "ray",
+    "study_dir",
     None,
-    "Cluster of Ray whose nodes train, one trial a CPU: auto for the one that this machine belongs "
-    "to, or its address. --workers says how many at a time at most.",
+    "Directory of the study [studies/TASK; studies/TASK-quick]; of several tasks, the folder of "
+    "their studies and of the report.",
 )
-_STRATEGY = flags.DEFINE_enum(
-    "strategy",
-    "auto",
-    ["auto", "one", "mirrored", "multiworker", "tpu"],
-    "Where the keras engine trains; auto is tpu if TPU_NAME is set, else one. Updates take one "
-    "sequence, so more devices make none faster: see --workers.",
+_DATA = flags.DEFINE_string(
+    "data", "auto", "The task's data: auto, or a path; of several tasks, TASK=PATH,TASK=PATH."
 )
-_TPU = flags.DEFINE_string("tpu", "", "Name or address of the TPU [TPU_NAME, or local].")
 _MODEL_BASE_PATH = flags.DEFINE_string(
     "model_base_path", None, "Where to export the best model [STUDY_DIR/export]."
 )
@@ -166,95 +143,16 @@ def _protocol(preset: Preset) -> Protocol:
     )
 
 
-def _study_directory(task: Task) -> Path:
-    suffix = "" if _PRESET.value == "paper" else f"-{_PRESET.value}"
-    return Path(_STUDY_DIR.value or Path("studies") / f"{task.name}{suffix}")
-
-
-def _load(task: Task, directory: Path) -> Corpus:
+def _load(task: Task, data: str, directory: Path) -> Corpus:
     """Loads the data; with `auto` a study goes on with those that it was begun with."""
     from serving.sources import STUDY
     from tuner.study import facts
     from tuner.tasks.task import DatasetInfo, load_begun, load_corpus
 
-    if _DATA.value == "auto" and task.choices and (directory / STUDY).exists():
+    if data == "auto" and task.choices and (directory / STUDY).exists():
         begun = DatasetInfo(**facts.load(directory / STUDY)["data"])
         return load_begun(task, begun)
-    return load_corpus(task, _DATA.value)
-
-
-def _engine(strategy: str) -> str:
-    """The engine that is asked for; only `keras` trains under a strategy."""
-    if strategy == "one":
-        return str(_ENGINE.value)
-    if _ENGINE.value not in ("auto", "keras"):
-        raise InputError(
-            f"--engine={_ENGINE.value}: --strategy={strategy} needs --engine=keras"
-        )
-    return "keras"
-
-
-def _workers(strategy: str) -> int | None:
-    """Reads how many workers are asked for; None if the engine is to decide."""
-    from tuner.parallel.pool import parse_workers
-
-    asked = parse_workers(_WORKERS.value)
-    if strategy == "one":
-        return asked
-    if _RAY.value is not None:
-        raise InputError(f"--ray: expected --strategy=one. Received: --strategy={strategy}")
-    if asked not in (None, 1):
-        raise InputError(
-            f"--workers: expected 1 with --strategy={strategy}, which trains one trial at a time. "
-            f"Received: {asked}"
-        )
-    return 1
-
-
-def _pool(workers: int, strategy: str, problem: Problem) -> Pool | None:
-    """Makes what shall train; None if this process has trained for another one's study."""
-    if strategy == "one":
-        from tuner.parallel.pool import WorkerPool
-
-        return WorkerPool(workers)
-
-    command_line.start_tensorflow()
-    from tuner.parallel import distribute
-
-    made = distribute.make_strategy(strategy, _TPU.value)
-    print(f"strategy: {distribute.describe(made)}", flush=True)
-    if distribute.is_chief(made):
-        return distribute.Chief(made)
-    print("the chief of the cluster runs the study; this process trains with it", flush=True)
-    distribute.follow(made, problem)
-    return None
-
-
-def _cluster(asked: int | None, chosen: dict[str, Engine]) -> tuple[Pool | None, int]:
-    """Connects to the cluster that is asked for; says how many workers there will be."""
-    if _RAY.value is None:
-        return None, asked or max(engine.workers() for engine in chosen.values())
-    from tuner.parallel.ray_pool import RayPool
-
-    pool = RayPool.connect(_RAY.value, chosen.values(), asked)
-    plan = pool.plan()
-    print(plan)
-    return pool, plan.workers
-
-
-def _draw(config: StudyConfig) -> list[Trial]:
-    """Draws as many trials as the study will have, at random, to estimate its time."""
-    from tuner.search.samplers import SearchProblem
-    from tuner.search.samplers.random import RandomSampler
-
-    task = config.problem.task.name
-    search = SearchProblem(config.space, config.seed, task, config.variants, config.trials)
-    sampler = RandomSampler(search)
-    return [
-        sampler.propose(variant, index, ())
-        for variant in config.variants
-        for index in range(config.trials)
-    ]
+    return load_corpus(task, data)
 
 
 def _sources() -> list[Source]:
@@ -269,52 +167,90 @@ def _sources() -> list[Source]:
     return found
 
 
-def _print_plan(
-    config: StudyConfig, chosen: dict[str, Engine], workers: int, directory: Path
-) -> None:
-    from common.text import duration
-    from tuner.training import engines
+def _tasks(strategy: str) -> list[Task]:
+    from tuner.tasks.task import find_task
 
-    space, protocol = config.space, config.problem.protocol
-    counts = [
-        engines.count_params(config.problem, variant, int(units))
-        for variant in config.variants
-        for units in (space["units"].low, space["units"].high)
-    ]
-    each = "of variants chosen among {}" if config.joint else f"{config.trials} of each of {{}}"
-    print(
-        f"plan: {len(config.variants) * config.trials} trials, "
-        f"{each.format(', '.join(config.variants))}; at most {protocol.max_epochs} epochs, "
-        f"patience {protocol.patience}; optimizer {protocol.optimizer}; {config.sampler} search, "
-        f"seed {config.seed}"
-    )
-    if config.joint and workers > config.lag:
-        print(f"of {workers} workers {config.lag} have trials, since --lag={config.lag}")
-    print(f"space: {space} ({min(counts):,} to {max(counts):,} parameters)")
-    costs = [chosen[trial.variant].seconds(config.problem, trial) for trial in _draw(config)]
-    start = max(engine.speed.start for engine in chosen.values())
-    seconds = start + max(sum(costs) / workers, max(costs))
-    names = list(dict.fromkeys(engine.name for engine in chosen.values()))
-    print(
-        f"estimate: about {duration(seconds)} with the {' and '.join(names)} "
-        f"engine{'s' if len(names) > 1 else ''} and {workers} worker{'s' if workers > 1 else ''}, "
-        "less if trials stop early"
-    )
-    print(f"study directory: {directory}")
+    tasks = [find_task(name) for name in _TASK.value]
+    names = [task.name for task in tasks]
+    if not tasks or len(set(names)) < len(names):
+        raise InputError(
+            f"--task: expected different tasks. Received: {', '.join(names) or 'nothing'}"
+        )
+    if len(tasks) > 1 and strategy != "one":
+        raise InputError(
+            f"--task: expected one task with --strategy={strategy}. Received: {', '.join(names)}"
+        )
+    return tasks
 
 
-def _choose(config: StudyConfig, name: str) -> dict[str, Engine]:
-    """Chooses the engine of each variant, and says why where it is not the fastest."""
-    from tuner.training import engines
+def _data(tasks: Sequence[Task]) -> dict[str, str]:
+    """Which data each task learns from; several have theirs as NAME=PATH."""
+    if len(tasks) == 1:
+        return {tasks[0].name: _DATA.value}
+    found = {task.name: "auto" for task in tasks}
+    if _DATA.value == "auto":
+        return found
+    for item in _DATA.value.split(","):
+        name, equals, path = item.partition("=")
+        if name not in found or not equals:
+            raise InputError(
+                f"--data: expected auto or {','.join(f'{task}=PATH' for task in found)}. "
+                f"Received: {item!r}"
+            )
+        found[name] = path
+    return found
 
-    chosen = {}
-    for trial in _draw(dataclasses.replace(config, trials=1)):
-        chosen[trial.variant] = engine = engines.choose(name, config.problem, trial)
-        fastest = engines.candidates()[0]
-        if name == "auto" and engine is not fastest:
-            why = fastest.obstacle(config.problem, trial)
-            print(f"engine of {trial.variant}: {engine.name}, not {fastest.name}: {why}")
-    return chosen
+
+def _directory(task: Task, *, among: int) -> Path:
+    """The directory of a task's study; among several it is a folder of --study_dir."""
+    suffix = "" if _PRESET.value == "paper" else f"-{_PRESET.value}"
+    if _STUDY_DIR.value is None:
+        return Path("studies") / f"{task.name}{suffix}"
+    return Path(_STUDY_DIR.value) / task.name if among > 1 else Path(_STUDY_DIR.value)
+
+
+def _plans(tasks: Sequence[Task], engine: str) -> list[Plan]:
+    """Loads the data of all tasks and says what their studies will do."""
+    from tuner.search.ranges import parse_flag
+    from tuner.study.plan import Plan
+    from tuner.study.presets import LAG, StudyConfig, find_preset
+    from tuner.training.protocol import Problem
+
+    codes, cells = _variants()
+    data, plans = _data(tasks), []
+    for task in tasks:
+        preset = find_preset(_PRESET.value, task)
+        space = parse_flag(_SPACE.value, preset.space)
+        corpus = _load(task, data[task.name], _directory(task, among=len(tasks)))
+        print(f"data: {corpus.dataset}")
+        config = StudyConfig(
+            Problem(task, corpus, _protocol(preset), cells),
+            codes,
+            _TRIALS.value or preset.trials,
+            space,
+            _SEED.value,
+            _SAMPLER.value,
+            _LAG.value or LAG,
+        )
+        # The data may have named the task.
+        plans.append(Plan.make(config, _directory(task, among=len(tasks)), engine))
+        for line in plans[-1].slower() if engine == "auto" else ():
+            print(line)
+    return plans
+
+
+def _print_plans(plans: Sequence[Plan], workers: int) -> None:
+    from tuner.study.plan import estimate
+
+    for plan in plans:
+        print(*plan.describe(workers), sep="\n")
+        if len(plans) > 1:
+            print(f"study directory: {plan.directory}; {estimate([plan], workers)}")
+    if len(plans) > 1:
+        print(f"all: {sum(plan.trials for plan in plans)} trials of {len(plans)} tasks")
+    print(f"estimate: {estimate(plans, workers)}")
+    if len(plans) == 1:
+        print(f"study directory: {plans[0].directory}")
 
 
 def _interrupt(*_: Any) -> None:
@@ -323,94 +259,88 @@ def _interrupt(*_: Any) -> None:
 
 def main() -> int:
     """Runs the command."""
-    from tuner.parallel import strategies
-
     samplers.require(_SAMPLER.value)
-    strategy = strategies.choose(_STRATEGY.value)
-    asked, name = _workers(strategy), _engine(strategy)
-    codes, cells = _variants()
-
-    from tuner.search.ranges import parse_flag
-    from tuner.study.presets import LAG, StudyConfig, find_preset
-    from tuner.tasks.task import find_task
-    from tuner.training.protocol import Problem
-
-    task = find_task(_TASK.value)
-    preset = find_preset(_PRESET.value, task)
-    space: Space = parse_flag(_SPACE.value, preset.space)
-    corpus = _load(task, _study_directory(task))
-    # The data may have named the task.
-    directory = _study_directory(task)
-    print(f"data: {corpus.dataset}")
-    config = StudyConfig(
-        Problem(task, corpus, _protocol(preset), cells),
-        codes,
-        _TRIALS.value or preset.trials,
-        space,
-        _SEED.value,
-        _SAMPLER.value,
-        _LAG.value or LAG,
-    )
-    chosen = _choose(config, name)
-    cluster, workers = _cluster(asked, chosen)
-    _print_plan(config, chosen, workers, directory)
+    strategy = resources.strategy()
+    asked, engine = resources.workers(strategy), resources.engine(strategy)
+    plans = _plans(_tasks(strategy), engine)
+    used = [each for plan in plans for each in plan.engines.values()]
+    cluster, workers = resources.connect(asked, used)
+    _print_plans(plans, workers)
     adopt = _sources()
     if _DRY_RUN.value:
         return 0
 
-    pool = cluster or _pool(workers, strategy, config.problem)
-    return _lead(pool, directory, config, name, chosen, adopt) if pool else 0
+    pool = cluster or resources.make_pool(workers, strategy, plans[0].config.problem)
+    return _lead(pool, plans, engine, adopt) if pool else 0
 
 
-def _lead(
-    pool: Pool,
-    directory: Path,
-    config: StudyConfig,
-    engine: str,
-    chosen: dict[str, Engine],
-    adopt: list[Source],
-) -> int:
-    """Runs the study to its report and its exported model."""
+def _lead(pool: Pool, plans: Sequence[Plan], engine: str, adopt: Sequence[Source]) -> int:
+    """Runs the studies to their report and their exported models."""
     command_line.start_tensorflow()
-    from tuner.study.progress import Progress
+    from tuner.study import progress, together
     from tuner.study.study import Study
-
-    def seconds(trial: Trial) -> float:
-        return chosen[trial.variant].seconds(config.problem, trial)
 
     command = shlex.join(["python", "-m", "tuner.run", *sys.argv[1:]])
     signal.signal(signal.SIGTERM, _interrupt)
+    console = progress.console()
+    followed = [
+        progress.Progress(
+            plan.config,
+            plan.seconds,
+            console,
+            plan.config.problem.task.name if len(plans) > 1 else "",
+        )
+        for plan in plans
+    ]
+    studies = [Study(plan.directory, plan.config, command) for plan in plans]
     try:
-        with Progress(config, seconds) as progress:
-            Study(directory, config, command).run(
-                pool, progress, engine, retry_failed=_RETRY_FAILED.value, adopt=adopt
+        with progress.live(followed):
+            together.run(
+                list(zip(studies, followed, strict=True)),
+                pool,
+                engine,
+                retry_failed=_RETRY_FAILED.value,
+                adopt=adopt,
             )
     except KeyboardInterrupt:
         print(f"\nstopped; nothing finished is lost. To go on: {command}", file=sys.stderr)
         return 130
 
-    from serving import sources, versions
     from tuner.analysis.report import report
     from tuner.analysis.trials import records
+
+    found = [records.load(plan.directory) for plan in plans]
+    folder = plans[0].directory if len(plans) == 1 else Path(_STUDY_DIR.value or "studies")
+    print(f"report: {report.write(found, folder / 'report')}")
+    for plan, study in zip(plans, found, strict=True):
+        if study.finished:
+            _export(plan, several=len(plans) > 1)
+    for plan, study in zip(plans, found, strict=True):
+        if not study.finished:
+            raise InputError(
+                f"{plan.directory}: expected a finished trial, whose model to export. Received: "
+                f"{len(study.all_failures)} failed trials; the report says why"
+            )
+    return 0
+
+
+def _export(plan: Plan, *, several: bool) -> None:
+    """Exports the best model of a study."""
+    from serving import sources, versions
     from zoo.registry import switches
 
-    study = records.load(directory)
-    print(f"report: {report.write([study], directory / 'report')}")
-    if not study.finished:
-        raise InputError(
-            f"{directory}: expected a finished trial, whose model to export. Received: "
-            f"{len(study.all_failures)} failed trials; the report says why"
-        )
+    directory, task = plan.directory, plan.config.problem.task.name
     best = sources.find_best(directory)
     if switches(best.name) is None:
         print(
             f"model for TF Serving: none, since only cells of the zoo are exported; the best is "
             f"{best}. Of another: python -m serving.export --study_dir={directory} --variant=CODE"
         )
-        return 0
-    base = Path(_MODEL_BASE_PATH.value or directory / "export" / config.problem.task.name)
+        return
+    base = directory / "export" / task
+    if _MODEL_BASE_PATH.value:
+        base = Path(_MODEL_BASE_PATH.value, task if several else "")
     print(f"model for TF Serving: {versions.publish(best, base)}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ class Queue:
 
     def take(self, accept: Accept) -> Assignment | None:
         for assignment in self._left:
-            if accept(assignment.trial, assignment.engine):
+            if accept(assignment):
                 self._left.remove(assignment)
                 return assignment
         return None
@@ -146,8 +146,14 @@ def study(
     """Trains some trials."""
     task = TinyTask()
     queue = Queue(
-        Assignment(dataclasses.replace(TRIAL, index=index), engine, folder / f"{index}.npz")
+        Assignment(
+            dataclasses.replace(TRIAL, index=index),
+            engine,
+            folder / f"{index}.npz",
+            task.name,
+        )
         for index in range(trials)
     )
     pool = WorkerPool(workers, command) if command else WorkerPool(workers)
-    pool.run(Problem(task, task.load("a"), Protocol(max_epochs=3)), queue, on_event)
+    problem = Problem(task, task.load("a"), Protocol(max_epochs=3))
+    pool.run({task.name: problem}, queue, on_event)

@@ -112,9 +112,10 @@ def run_multiworker() -> None:
     with tempfile.TemporaryDirectory() as folder:
         trials = [TRIAL, SECOND[1]]
         assignments = [
-            Assignment(trial, ENGINES["keras"], pathlib.Path(folder) / f"{trial.index}.npz")
+            Assignment(trial, ENGINES["keras"], pathlib.Path(folder) / f"{trial.index}.npz", "tiny")
             for trial in trials
         ]
         interrupt(assignments[0].checkpoint, 5)
-        distribute.Chief(strategy).run(problem(PROTOCOL), Queue(assignments), outcomes.append)
+        problems = {"tiny": problem(PROTOCOL)}
+        distribute.Chief(strategy).run(problems, Queue(assignments), outcomes.append)
     report(outcome for outcome in outcomes if isinstance(outcome, TrialResult))

@@ -19,7 +19,7 @@ from tuner.search.space import PAPER
 from tuner.study.presets import StudyConfig
 from tuner.tasks.task import Task
 from tuner.training.engines import Trainer
-from tuner.training.protocol import Problem, Protocol, Trial, TrialResult
+from tuner.training.protocol import Problem, Problems, Protocol, Trial, TrialResult
 from tuner.training.trial_state import Checkpoint, TrialState
 
 SPACE = PAPER.with_ranges(
@@ -44,14 +44,18 @@ def problem(
     return Problem(task, task.load(data), protocol)
 
 
+def problems(task: Task | None = None) -> Problems:
+    """The same for a pool."""
+    made = problem(task=task)
+    return {made.task.name: made}
+
+
 def config(
     variants: tuple[str, ...] = ("V",), trials: int = 3, data: str = "a", **changes: object
 ) -> StudyConfig:
     """A study of a few tiny trials."""
-    protocol = changes.pop("protocol", PROTOCOL)
-    return dataclasses.replace(
-        StudyConfig(problem(protocol, data=data), variants, trials, SPACE, seed=3), **changes
-    )
+    made = problem(changes.pop("protocol", PROTOCOL), changes.pop("task", None), data)
+    return dataclasses.replace(StudyConfig(made, variants, trials, SPACE, seed=3), **changes)
 
 
 def by_keras(problem: Problem) -> Trainer:

@@ -29,7 +29,7 @@ from tuner.parallel.messages import Assignment, Event
 from tuner.parallel.pool import TrialQueue, assignments
 from tuner.parallel.worker import run_trials
 from tuner.training import keras_engine, replicas
-from tuner.training.protocol import Problem, Trial
+from tuner.training.protocol import Problem, Problems, Trial
 
 
 class _MultiWorkerMirroredStrategy(tf.distribute.MultiWorkerMirroredStrategy):
@@ -133,9 +133,10 @@ class Chief:
     strategy: tf.distribute.Strategy
 
     def run(
-        self, problem: Problem, queue: TrialQueue, on_event: Callable[[Event], None]
+        self, problems: Problems, queue: TrialQueue, on_event: Callable[[Event], None]
     ) -> None:
         """Trains all trials one after the other; see `tuner.parallel.pool.Pool.run`."""
+        (problem,) = problems.values()
         rules = _rules(problem)
 
         def announced() -> Iterator[Assignment]:

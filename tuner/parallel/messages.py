@@ -5,32 +5,48 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from tuner.tasks.task import Task
+from tuner.tasks.task import Corpus, Task
 from tuner.training.engines import Engine
-from tuner.training.protocol import Failure, Problem, Protocol, Trial, TrialResult
+from tuner.training.protocol import Failure, Problem, Problems, Protocol, Trial, TrialResult
 from tuner.training.trial_state import TrialState
 
 
 @dataclasses.dataclass(frozen=True)
-class Setup:
-    """What a worker is told first: its engine, and the problem without the corpus.
+class Rules:
+    """A problem without its corpus, which all workers map into memory.
 
     Attributes:
-        engine: trains all of the worker's trials.
         task: what is learned.
-        protocol: the rules.
-        cells: see `tuner.training.protocol.Problem.cells`.
+        protocol: how.
+        cells: import paths of the cells that are not of the zoo.
     """
 
-    engine: Engine
     task: Task
     protocol: Protocol
     cells: tuple[str, ...]
 
+    def problem(self, corpus: Corpus) -> Problem:
+        """The problem."""
+        return Problem(self.task, corpus, self.protocol, self.cells)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """What a worker is told first.
+
+    Attributes:
+        engine: what it trains with.
+        rules: of what it may train, in the order in which it is given the corpora.
+    """
+
+    engine: Engine
+    rules: tuple[Rules, ...]
+
     @classmethod
-    def of(cls, problem: Problem, engine: Engine) -> Setup:
-        """Leaves the corpus out of a problem."""
-        return cls(engine, problem.task, problem.protocol, problem.cells)
+    def of(cls, problems: Problems, engine: Engine) -> Setup:
+        """Leaves the corpora out of problems."""
+        rules = (Rules(each.task, each.protocol, each.cells) for each in problems.values())
+        return cls(engine, tuple(rules))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +57,13 @@ class Assignment:
         trial: which.
         engine: what trains it.
         checkpoint: where its checkpoint is.
+        task: name of the task that it learns.
     """
 
     trial: Trial
     engine: Engine
     checkpoint: Path
+    task: str
 
 
 @dataclasses.dataclass(frozen=True)

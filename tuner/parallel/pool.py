@@ -19,8 +19,8 @@ from tuner.parallel.messages import (
 from tuner.parallel.worker import run_trials
 from tuner.parallel.worker_process import COMMAND, ThisComputer
 from tuner.parallel.workers import Job, Machines, SomeWorker
-from tuner.training.engines import Engine, Trainer
-from tuner.training.protocol import Failure, Problem, Trial, TrialResult
+from tuner.training.engines import Trainer
+from tuner.training.protocol import Failure, Problem, Problems, TrialResult
 
 MAX_DEATHS = 3
 """Consecutive worker deaths after which a trial is recorded as failed.
@@ -36,7 +36,7 @@ Machines go for reasons of their own, so that a trial is given up only where it 
 down with it, as when a container's memory does not suffice for it.
 """
 
-Accept = Callable[[Trial, Engine], bool]
+Accept = Callable[[Assignment], bool]
 
 
 class TrialQueue(Interface):
@@ -51,16 +51,16 @@ class TrialQueue(Interface):
 
 
 class Pool(Interface):
-    """Trains the trials of a study."""
+    """Trains the trials of one or several studies."""
 
     def run(
-        self, problem: Problem, queue: TrialQueue, on_event: Callable[[Event], None]
+        self, problems: Problems, queue: TrialQueue, on_event: Callable[[Event], None]
     ) -> None:
         """Trains all trials of a queue.
 
         Args:
-            problem: what they have in common.
-            queue: the trials.
+            problems: what they have in common.
+            queue: the trials; no two are equal.
             on_event: called with what happens; every trial ends with a `TrialResult` or a
                 `Failure`. What it raises ends the run.
 
@@ -70,14 +70,14 @@ class Pool(Interface):
         """
 
 
-def any_trial(trial: Trial, engine: Engine) -> bool:
+def any_trial(assignment: Assignment) -> bool:
     """Accepts every trial."""
     return True
 
 
 @dataclasses.dataclass(frozen=True)
 class InProcess:
-    """Trains one trial at a time in this process.
+    """Trains one trial at a time in this process, those of one study.
 
     Attributes:
         make_trainer: makes the engine's trainer of a problem.
@@ -86,9 +86,10 @@ class InProcess:
     make_trainer: Callable[[Problem], Trainer]
 
     def run(
-        self, problem: Problem, queue: TrialQueue, on_event: Callable[[Event], None]
+        self, problems: Problems, queue: TrialQueue, on_event: Callable[[Event], None]
     ) -> None:
         """Trains all trials one after the other; see `Pool.run`."""
+        (problem,) = problems.values()
         run_trials(self.make_trainer(problem), assignments(queue), on_event)
 
 
@@ -108,21 +109,21 @@ class WorkerPool:
 
     Attributes:
         workers: most processes at a time.
-        command: what starts a worker; the numbers of two descriptors are appended.
+        command: what starts a worker; see `tuner.parallel.worker_process.WorkerProcess`.
     """
 
     workers: int
     command: tuple[str, ...] = COMMAND
 
     def run(
-        self, problem: Problem, queue: TrialQueue, on_event: Callable[[Event], None]
+        self, problems: Problems, queue: TrialQueue, on_event: Callable[[Event], None]
     ) -> None:
         """Trains all trials; see `Pool.run`.
 
         Raises:
             ChildProcessError: if workers keep dying before they can train anything.
         """
-        machine = ThisComputer(self.workers, self.command, problem)
+        machine = ThisComputer(self.workers, self.command, problems)
         train(machine, queue, on_event)
 
 
@@ -224,7 +225,7 @@ class _Run(Generic[SomeWorker]):
         accept = any_trial if worker is None else worker.accepts
         if worker is None or not worker.jobs:
             for job in self._retries:
-                if accept(job.assignment.trial, job.assignment.engine):
+                if accept(job.assignment):
                     self._retries.remove(job)
                     return job
         assignment = self._queue.take(accept)

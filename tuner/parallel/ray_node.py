@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Sequence
 from multiprocessing import Pipe, connection
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import filelock
 import numpy as np
@@ -177,14 +177,15 @@ class Agent:
     """Has worker processes on its node.
 
     Args:
-        corpus: what `tuner.parallel.corpus_file.save` writes, uint8 [bytes].
+        corpora: what `tuner.parallel.corpus_file.save` writes of each, uint8 [bytes].
     """
 
-    def __init__(self, corpus: np.ndarray) -> None:
-        # The workers map it: it is there once for all of them.
-        self._corpus = tempfile.TemporaryFile()
-        self._corpus.write(corpus.data)
-        self._corpus.flush()
+    def __init__(self, *corpora: np.ndarray) -> None:
+        # The workers map them: they are there once for all of them.
+        self._corpora: list[BinaryIO] = [tempfile.TemporaryFile() for _ in corpora]
+        for corpus, file in zip(corpora, self._corpora, strict=True):
+            file.write(corpus.data)
+            file.flush()
         _sweep()
         self._folder = tempfile.TemporaryDirectory(prefix=_FOLDER)
         self._lock = filelock.FileLock(Path(self._folder.name) / _LOCK)
@@ -234,7 +235,7 @@ class Agent:
     def _follow(self, order: Order) -> None:
         match order:
             case Spawn(number, setup):
-                self._workers[number] = WorkerProcess(COMMAND, setup, self._corpus)
+                self._workers[number] = WorkerProcess(COMMAND, setup, self._corpora)
                 self._checkpoints[number] = {}
             case Deliver(number, message, content) if number in self._workers:
                 if isinstance(message, Assignment):

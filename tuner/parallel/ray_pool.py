@@ -2,7 +2,7 @@
 
 Every node with free processors gets an agent (`tuner.parallel.ray_node`), an actor that takes all
 processors and GPUs that Ray counts there and has the node's worker processes. It ends with this
-process, whatever ends it. The corpus goes to a node once, through Ray's object store; checkpoints
+process, whatever ends it. A corpus goes to a node once, through Ray's object store; checkpoints
 and results come back as messages, so that nothing need be shared. Who trains what is decided by
 `tuner.parallel.pool`, as for the processes of one computer.
 
@@ -31,7 +31,7 @@ from tuner.parallel.ray_cluster import Plan, Resources
 from tuner.parallel.ray_node import Agent, Deliver, Died, End, Facts, Order, Report, Spawn, Written
 from tuner.parallel.workers import Worker
 from tuner.training.engines import Engine
-from tuner.training.protocol import Problem
+from tuner.training.protocol import Problems
 
 _EXCHANGE_SECONDS = 5.0
 """How long an agent waits for something to say: checkpoints come here so much later at most."""
@@ -122,7 +122,9 @@ class _Node:
         pending: what the agent has not yet answered.
     """
 
-    def __init__(self, ray: Any, of: Resources, corpus: Any, used: Sequence[Engine]) -> None:
+    def __init__(
+        self, ray: Any, of: Resources, corpora: Sequence[Any], used: Sequence[Engine]
+    ) -> None:
         self.resources = of
         self.facts: Any = None
         self.room = 0
@@ -138,7 +140,7 @@ class _Node:
             # One for `exchange`, one for `wake`.
             max_concurrency=2,
         )
-        self.agent = actor.remote(corpus)
+        self.agent = actor.remote(*corpora)
         self.pending = self.agent.facts.remote(of.cpus, used)
 
     def order(self, order: Order) -> None:
@@ -183,21 +185,23 @@ class Nodes:
 
     Args:
         ray: the module `ray`, connected.
-        problem: what the trials have in common.
+        problems: what the trials have in common.
         used: the engines that will train.
         most: most workers at a time; None for as many as there is room for.
     """
 
     def __init__(
-        self, ray: Any, problem: Problem, used: Sequence[Engine], most: int | None
+        self, ray: Any, problems: Problems, used: Sequence[Engine], most: int | None
     ) -> None:
         self._ray = ray
-        self._problem = problem
+        self._problems = problems
         self._used = tuple(used)
         self._most = most
-        file = io.BytesIO()
-        corpus_file.save(problem.corpus, file)
-        self._corpus = ray.put(np.frombuffer(file.getbuffer(), np.uint8))
+        self._corpora = []
+        for problem in problems.values():
+            file = io.BytesIO()
+            corpus_file.save(problem.corpus, file)
+            self._corpora.append(ray.put(np.frombuffer(file.getbuffer(), np.uint8)))
         if most is not None:
             # A cluster that grows by itself shall have so many processors.
             ray.autoscaler.sdk.request_resources(num_cpus=most)
@@ -221,7 +225,7 @@ class Nodes:
             (node for node in self._nodes if len(node.workers) < node.room),
             key=lambda node: (-node.failed_starts, node.room - len(node.workers)),
         )
-        return RayWorker(node, next(self._numbers), Setup.of(self._problem, engine))
+        return RayWorker(node, next(self._numbers), Setup.of(self._problems, engine))
 
     def wait(self, workers: Sequence[RayWorker]) -> Sequence[RayWorker]:
         """Waits until some workers have said something, or there is room for more or fewer."""
@@ -264,7 +268,7 @@ class Nodes:
         known = self._useless.union(node.resources.node for node in self._nodes)
         for found in ray_cluster.nodes(self._ray):
             if found.node not in known:
-                self._nodes.append(_Node(self._ray, found, self._corpus, self._used))
+                self._nodes.append(_Node(self._ray, found, self._corpora, self._used))
         if any(node.room for node in self._nodes):
             self._roomy = now
         elif now > self._roomy + _ROOM_SECONDS:
@@ -322,7 +326,7 @@ class RayPool:
         return ray_cluster.plan(self.ray, self.used, self.most)
 
     def run(
-        self, problem: Problem, queue: TrialQueue, on_event: Callable[[Event], None]
+        self, problems: Problems, queue: TrialQueue, on_event: Callable[[Event], None]
     ) -> None:
         """Trains all trials; see `tuner.parallel.pool.Pool.run`."""
-        pool.train(Nodes(self.ray, problem, self.used, self.most), queue, on_event)
+        pool.train(Nodes(self.ray, problems, self.used, self.most), queue, on_event)

@@ -10,6 +10,7 @@ SIGKILL, its end of the channel closes.
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import queue
@@ -34,7 +35,7 @@ from tuner.parallel.messages import (
     WorkerReady,
 )
 from tuner.training.engines import Trainer
-from tuner.training.protocol import Problem, Trial
+from tuner.training.protocol import Trial
 
 
 def run_trials(
@@ -67,15 +68,15 @@ def main() -> None:
     """Trains what comes over the channel until it closes."""
     # Ctrl-C in a terminal reaches every process: the study's decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    channel_descriptor, corpus_descriptor = map(int, sys.argv[1:])
-    for descriptor in (channel_descriptor, corpus_descriptor):
+    channel_descriptor, *corpora = descriptors = list(map(int, sys.argv[1:]))
+    for descriptor in descriptors:
         # What a task may start must not keep the channel open after this process.
         os.set_inheritable(descriptor, False)
     channel = Connection(channel_descriptor)
     inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(channel, inbox), daemon=True).start()
     try:
-        _work(channel, inbox, corpus_descriptor)
+        _work(channel, inbox, corpora)
     except MemoryError:
         # Another worker may have more, or the next trial need less: a death like any other.
         raise
@@ -94,18 +95,38 @@ def _listen(channel: Connection, inbox: queue.SimpleQueue[bytes]) -> None:
             os._exit(0)
 
 
-def _work(channel: Connection, inbox: queue.SimpleQueue[bytes], corpus_descriptor: int) -> None:
+def _work(channel: Connection, inbox: queue.SimpleQueue[bytes], corpora: list[int]) -> None:
     def receive() -> Any:
         return pickle.loads(inbox.get())
 
     setup: Setup = receive()
-    corpus = corpus_file.load(corpus_descriptor)
-    problem = Problem(setup.task, corpus, setup.protocol, setup.cells)
-    trainer = setup.engine.trainer(problem)
+    problems = {
+        rules.task.name: rules.problem(corpus_file.load(corpus))
+        for rules, corpus in zip(setup.rules, corpora, strict=True)
+    }
+
+    @functools.cache
+    def trainer(task: str) -> Trainer:
+        return setup.engine.trainer(problems[task])
+
+    if len(problems) == 1:
+        trainer(*problems)
     channel.send(WorkerReady())
+    message = receive()
     # Endless: the process ends when the channel closes.
     while True:
-        run_trials(trainer, iter(receive, Pause()), channel.send)
+        while message == Pause():
+            message = receive()
+        task = message.task
+
+        def of_task(first: Assignment = message, task: str = task) -> Iterator[Assignment]:
+            nonlocal message
+            message = first
+            while message != Pause() and message.task == task:
+                yield message
+                message = receive()
+
+        run_trials(trainer(task), of_task(), channel.send)
 
 
 def _portable(error: Exception) -> Exception:

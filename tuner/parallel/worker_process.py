@@ -17,10 +17,10 @@ from tuner.parallel import corpus_file
 from tuner.parallel.messages import Setup
 from tuner.parallel.workers import Worker
 from tuner.training.engines import Engine
-from tuner.training.protocol import Problem
+from tuner.training.protocol import Problems
 
 COMMAND = (sys.executable, "-m", "tuner.parallel.worker")
-"""What starts a worker; the numbers of two descriptors are appended."""
+"""What starts a worker; see `WorkerProcess`."""
 
 _TERMINATE_TIMEOUT_SECONDS = 10.0
 _TAIL_LINES = 3
@@ -34,20 +34,22 @@ class WorkerProcess(Worker):
         channel: over which `tuner.parallel.messages` go.
     """
 
-    def __init__(self, command: Sequence[str], setup: Setup, corpus: BinaryIO) -> None:
+    def __init__(
+        self, command: Sequence[str], setup: Setup, corpora: Sequence[BinaryIO]
+    ) -> None:
         """Starts the process.
 
         Args:
-            command: what starts it; the numbers of two descriptors are appended.
+            command: what starts it; numbers of descriptors are appended, first the channel's.
             setup: what it is told first.
-            corpus: a file of `tuner.parallel.corpus_file`.
+            corpora: files of `tuner.parallel.corpus_file`.
         """
         super().__init__(setup.engine, setup.engine.capacity())
         self.channel, theirs = Pipe()
         # Nothing that is printed in a worker disturbs the view of the study's progress.
         self._output = tempfile.TemporaryFile()
         with theirs:
-            descriptors = (theirs.fileno(), corpus.fileno())
+            descriptors = [theirs.fileno(), *(corpus.fileno() for corpus in corpora)]
             self.process = subprocess.Popen(
                 [*command, *map(str, descriptors)],
                 stdin=subprocess.DEVNULL,
@@ -96,22 +98,23 @@ class WorkerProcess(Worker):
 class ThisComputer:
     """Has worker processes on this computer; see `tuner.parallel.workers.Machines`."""
 
-    def __init__(self, limit: int, command: Sequence[str], problem: Problem) -> None:
-        """Writes the corpus into a file that all processes share.
+    def __init__(self, limit: int, command: Sequence[str], problems: Problems) -> None:
+        """Writes the corpora into files that all processes share.
 
         Args:
             limit: most processes at a time.
-            command: what starts one; the numbers of two descriptors are appended.
-            problem: what its trials have in common.
+            command: what starts one; see `WorkerProcess`.
+            problems: what the trials have in common.
 
         Raises:
             OSError: if the disk is full.
         """
         self._limit = limit
         self._command = command
-        self._problem = problem
-        self._corpus = tempfile.TemporaryFile()
-        corpus_file.save(problem.corpus, self._corpus)
+        self._problems = problems
+        self._corpora: list[BinaryIO] = [tempfile.TemporaryFile() for _ in problems]
+        for problem, file in zip(problems.values(), self._corpora, strict=True):
+            corpus_file.save(problem.corpus, file)
 
     @property
     def limit(self) -> int:
@@ -120,7 +123,7 @@ class ThisComputer:
 
     def spawn(self, engine: Engine) -> WorkerProcess:
         """Starts a process."""
-        return WorkerProcess(self._command, Setup.of(self._problem, engine), self._corpus)
+        return WorkerProcess(self._command, Setup.of(self._problems, engine), self._corpora)
 
     def wait(self, workers: Sequence[WorkerProcess]) -> Sequence[WorkerProcess]:
         """Waits until some processes have a message, or have died."""
@@ -133,8 +136,9 @@ class ThisComputer:
         self._limit = left
 
     def close(self) -> None:
-        """Removes the file of the corpus."""
-        self._corpus.close()
+        """Removes the files of the corpora."""
+        for file in self._corpora:
+            file.close()
 
 
 def _describe_end(status: int) -> str:

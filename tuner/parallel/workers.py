@@ -65,16 +65,21 @@ class Worker(abc.ABC):
             self._paused = True
             self.send(Pause())
 
-    def accepts(self, trial: Trial, engine: Engine) -> bool:
+    def accepts(self, assignment: Assignment) -> bool:
         """Whether the engine, if it has room, can train a trial beside those that it has."""
-        if self.lost or engine.name != self.engine.name:
+        engine = self.engine
+        if self.lost or assignment.engine.name != engine.name:
             return False
-        others = list(self.jobs.values())
-        if not others:
+        if not self.jobs:
             return True
         # A trial whose worker has died is trained alone: it may be the cause.
-        alone = any(job.deaths for job in others)
-        return not alone and engine.group(trial) == engine.group(others[0].assignment.trial)
+        alone = any(job.deaths for job in self.jobs.values())
+        other = next(iter(self.jobs.values())).assignment
+        return (
+            not alone
+            and assignment.task == other.task
+            and engine.group(assignment.trial) == engine.group(other.trial)
+        )
 
     @abc.abstractmethod
     def send(self, message: Any) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable, Sequence
-from typing import Self
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import rich.console
 import rich.live
@@ -17,12 +18,63 @@ from tuner.study.presets import StudyConfig
 from tuner.training.protocol import Failure, Trial, TrialRecord
 
 
+def console() -> rich.console.Console:
+    """Standard output as a study writes to it."""
+    return rich.console.Console(soft_wrap=True, highlight=False)
+
+
+@dataclasses.dataclass
+class Work:
+    """How much is done, to tell how long the rest will take.
+
+    Attributes:
+        total: trials that there will be.
+        ended: those that have ended.
+        failed: those of them that have failed.
+        ended_here: those of them that ended in this process.
+        running: those underway.
+        cost_done: what the trials cost that have been trained here, in seconds or another unit.
+        cost_left: what the others cost at most.
+        started: when this process began.
+    """
+
+    total: int = 0
+    ended: int = 0
+    failed: int = 0
+    ended_here: int = 0
+    running: int = 0
+    cost_done: float = 0.0
+    cost_left: float = 0.0
+    started: float = 0.0
+
+    @classmethod
+    def sum(cls, parts: Sequence[Work]) -> Work:
+        """Adds up what is done at the same time."""
+        rows = [dataclasses.astuple(part) for part in parts]
+        *sums, _ = map(sum, zip(*rows, strict=True))
+        return cls(*sums, min(part.started for part in parts))
+
+    def headline(self) -> str:
+        """Says in one line what is done, how fast it goes and how long it will take."""
+        failed = f", {self.failed} failed" if self.failed else ""
+        running = f", {self.running} running" if self.running else ""
+        return f"{self.ended} of {self.total} trials{failed}{running}{self._left()}"
+
+    def _left(self) -> str:
+        if not self.cost_done or self.ended == self.total:
+            return ""
+        seconds = time.monotonic() - self.started
+        rate = f"{self.ended_here * 3600 / seconds:.1f} trials/h, " if self.ended_here else ""
+        return f", {rate}{duration(self.cost_left * seconds / self.cost_done)} left"
+
+
 class Progress:
     """Follows a study; a `tuner.study.study.Observer`.
 
     Example:
         ```python
-        with Progress(config, cost) as progress:
+        progress = Progress(config, cost, console())
+        with live([progress]):
             study.run(pool, progress)
         ```
     """
@@ -31,7 +83,8 @@ class Progress:
         self,
         config: StudyConfig,
         cost: Callable[[Trial], float],
-        console: rich.console.Console | None = None,
+        console: rich.console.Console,
+        name: str = "",
     ) -> None:
         """Prepares the view.
 
@@ -39,41 +92,21 @@ class Progress:
             config: of the study.
             cost: how long a trial may take at most, in any unit: long trials run first, so that
                 the number of trials alone says little about the time left.
-            console: where to write; standard output by default.
+            console: where to write.
+            name: tells the study from others that run at the same time.
         """
+        self.console = console
+        self._prefix = f"{name} " if name else ""
         self._config = config
         self._max_epochs = config.problem.protocol.max_epochs
         self._cost = cost
-        self._console = console or rich.console.Console(soft_wrap=True, highlight=False)
-        self._live: rich.live.Live | None = None
         self._best: dict[str, TrialRecord] = {}
         self._counts: dict[str, int] = {}
         # In the order in which they were started.
         self._running: dict[Trial, str] = {}
         # The epoch before the first that was run here, and the last one.
         self._epochs: dict[Trial, tuple[int, int]] = {}
-        self._ended = 0
-        self._failed = 0
-        self._total = 0
-        self._ended_here = 0
-        self._cost_left = 0.0
-        self._cost_done = 0.0
-        self._started = time.monotonic()
-
-    def __enter__(self) -> Self:
-        """Starts the live view, if standard output is a terminal."""
-        if self._console.is_terminal:
-            self._live = rich.live.Live(
-                get_renderable=self.view, console=self._console, refresh_per_second=2
-            )
-            self._live.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Leaves the last view on the screen."""
-        if self._live:
-            self._running.clear()
-            self._live.stop()
+        self._work = Work(started=time.monotonic())
 
     def begin(self, done: Sequence[TrialRecord | Failure], remaining: Sequence[Trial]) -> None:
         """Takes note of what is done and what remains."""
@@ -81,23 +114,23 @@ class Progress:
             self._count(record)
         # Of a sampler that looks at results, more trials than are proposed.
         wanted = len(self._config.variants) * self._config.trials
-        self._total = max(self._ended + len(remaining), wanted)
-        self._cost_left = sum(map(self._cost, remaining))
-        self._started = time.monotonic()
-        if self._ended:
-            failed = f", {self._failed} of them failed" if self._failed else ""
-            self._say(f"{self._ended} of {self._total} trials are already done{failed}")
+        self._work.total = max(self._work.ended + len(remaining), wanted)
+        self._work.cost_left = sum(map(self._cost, remaining))
+        self._work.started = time.monotonic()
+        if self._work.ended:
+            failed = f", {self._work.failed} of them failed" if self._work.failed else ""
+            self._say(f"{self._done()} are already done{failed}")
 
     def propose(self, trial: Trial) -> None:
         """Counts a trial that has been proposed."""
-        self._cost_left += self._cost(trial)
+        self._work.cost_left += self._cost(trial)
 
     def adopt(self, records: Sequence[TrialRecord]) -> None:
         """Counts trials that need not be trained."""
         for record in records:
             self._count(record)
-            self._cost_left -= self._cost(record.trial)
-        self._say(f"{self._ended} of {self._total} trials are done, {len(records)} adopted")
+            self._work.cost_left -= self._cost(record.trial)
+        self._say(f"{self._done()} are done, {len(records)} adopted")
 
     def start(self, trial: Trial) -> None:
         """Shows a trial that has started."""
@@ -115,7 +148,7 @@ class Progress:
 
     def worker_died(self, death: WorkerDied) -> None:
         """Says that a trial lost its worker."""
-        self._console.print(
+        self.console.print(
             f"{self._describe(death.trial)}: {death.reason}; "
             "another worker goes on from its checkpoint",
             markup=False,
@@ -126,7 +159,7 @@ class Progress:
         self._end(entry)
         result = entry.result
         self._say(
-            f"[{self._ended}/{self._total}] {self._describe(entry.trial)}: "
+            f"[{self._work.ended}/{self._work.total}] {self._describe(entry.trial)}: "
             f"validation {result.validation.mean:.3f}, test {result.test.mean:.3f} "
             f"{self._config.problem.task.metric.unit} at epoch {result.best_epoch}, "
             f"{duration(result.seconds)}"
@@ -136,60 +169,57 @@ class Progress:
     def fail(self, failure: Failure) -> None:
         """Shows a failed trial."""
         self._end(failure)
-        self._console.print(
-            f"[{self._ended}/{self._total}] {self._describe(failure.trial)}: "
+        self.console.print(
+            f"[{self._work.ended}/{self._work.total}] {self._describe(failure.trial)}: "
             f"failed: {failure.reason}",
             markup=False,
         )
 
     def _describe(self, trial: Trial) -> str:
         values = self._config.space.describe(trial.values)
-        return f"{trial.variant} {trial.index} ({values})"
+        return f"{self._prefix}{trial.variant} {trial.index} ({values})"
 
     def _end(self, record: TrialRecord | Failure) -> None:
         self._count(record)
-        self._ended_here += 1
+        self._work.ended_here += 1
         self._running.pop(record.trial, None)
         before, _ = self._epochs.pop(record.trial, (0, 0))
         cost = self._cost(record.trial)
-        self._cost_done += cost * (1 - before / self._max_epochs)
-        self._cost_left -= cost
+        self._work.cost_done += cost * (1 - before / self._max_epochs)
+        self._work.cost_left -= cost
+
+    def _done(self) -> str:
+        return f"{self._prefix}{self._work.ended} of {self._work.total} trials"
 
     def _say(self, line: str) -> None:
         # A live view would be redrawn under every line, and shows the same numbers itself.
-        if self._live is None:
-            self._console.print(line, markup=False)
+        if not self.console.is_terminal:
+            self.console.print(line, markup=False)
 
     def _count(self, record: TrialRecord | Failure) -> None:
         code = record.trial.variant
-        self._ended += 1
+        self._work.ended += 1
         self._counts[code] = self._counts.get(code, 0) + 1
         if isinstance(record, Failure):
-            self._failed += 1
+            self._work.failed += 1
             return
         best = self._best.get(code)
         if best is None or record.result.validation.mean < best.result.validation.mean:
             self._best[code] = record
 
-    def _left(self) -> str:
-        """Says how fast it goes and how long it will take."""
-        seconds = time.monotonic() - self._started
-        done, left = self._cost_done, self._cost_left
+    def work(self) -> Work:
+        """How much is done."""
+        work = dataclasses.replace(self._work, running=len(self._running))
         for trial, (before, last) in self._epochs.items():
             an_epoch = self._cost(trial) / self._max_epochs
             # What an interrupted trial had done before says nothing about the speed.
-            done += an_epoch * (last - before)
-            left -= an_epoch * last
-        if not done or self._ended == self._total:
-            return ""
-        rate = f"{self._ended_here * 3600 / seconds:.1f} trials/h, " if self._ended_here else ""
-        return f", {rate}{duration(left * seconds / done)} left"
+            work.cost_done += an_epoch * (last - before)
+            work.cost_left -= an_epoch * last
+        return work
 
-    def headline(self) -> str:
-        """Says how the study stands in one line."""
-        failed = f", {self._failed} failed" if self._failed else ""
-        running = f", {len(self._running)} running" if self._running else ""
-        return f"{self._ended} of {self._total} trials{failed}{running}{self._left()}"
+    def end(self) -> None:
+        """Takes note that nothing is underway any more."""
+        self._running.clear()
 
     def view(self) -> rich.console.Group:
         """Draws how the study stands: headline, best of each variant, a line a running trial."""
@@ -216,4 +246,32 @@ class Progress:
             rich.text.Text(line, no_wrap=True, overflow="ellipsis")
             for line in self._running.values()
         )
-        return rich.console.Group(self.headline(), table, *running)
+        headline = f"{self._prefix}{self.work().headline()}"
+        return rich.console.Group(headline, table, *running)
+
+
+@contextmanager
+def live(parts: Sequence[Progress]) -> Iterator[None]:
+    """Shows studies that run at the same time, if standard output is a terminal.
+
+    Args:
+        parts: those of the studies, on one console.
+    """
+    console = parts[0].console
+    if not console.is_terminal:
+        yield
+        return
+
+    def view() -> rich.console.Group:
+        views = [part.view() for part in parts]
+        if len(parts) == 1:
+            return views[0]
+        return rich.console.Group(Work.sum([part.work() for part in parts]).headline(), *views)
+
+    with rich.live.Live(get_renderable=view, console=console, refresh_per_second=2):
+        try:
+            yield
+        finally:
+            # The last view stays on the screen.
+            for part in parts:
+                part.end()

@@ -11,6 +11,7 @@ report/index.html     what it says
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from common.command_line import log
 from common.errors import InputError
 from serving.sources import CARD, STUDY
 from tuner.parallel.messages import EpochEnd, Event, Started, WorkerDied
-from tuner.parallel.pool import Pool, TrialQueue
+from tuner.parallel.pool import Pool
 from tuner.search import samplers
 from tuner.search.samplers import SearchProblem
 from tuner.study import adoption, facts, ledger, models
@@ -33,7 +34,7 @@ from tuner.study.trials_left import Part, TrialsLeft
 from tuner.study.variant_study import VariantStudy
 from tuner.training import engines, trial_state
 from tuner.training.engines import Engine
-from tuner.training.protocol import Failure, Trial, TrialRecord, TrialResult
+from tuner.training.protocol import Failure, Problems, Trial, TrialRecord, TrialResult
 
 _FOLDERS = ("designs", "trials", "running", "keras_tuner", "best")
 
@@ -66,6 +67,21 @@ class Observer(Interface):
         """A trial has failed and is recorded."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Begun:
+    """A study that is ready to be trained.
+
+    Attributes:
+        problems: what its trials have in common; see `tuner.parallel.pool.Pool.run`.
+        queue: its trials.
+        take: records what happens.
+    """
+
+    problems: Problems
+    queue: TrialsLeft
+    take: Callable[[Event], None]
+
+
 class Study:
     """A study on disk.
 
@@ -85,6 +101,11 @@ class Study:
         self._config = config
         self._command = command
 
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return self._config.problem.task.name
+
     def run(
         self,
         pool: Pool,
@@ -94,7 +115,23 @@ class Study:
         retry_failed: bool = False,
         adopt: Sequence[Source] = (),
     ) -> None:
-        """Does all trials that have not ended.
+        """Does all trials that have not ended; see `begin` and `tuner.study.together.run`."""
+        with self.begin(
+            pool, observer, engine, retry_failed=retry_failed, adopt=adopt
+        ) as begun:
+            pool.run(begun.problems, begun.queue, begun.take)
+
+    @contextmanager
+    def begin(
+        self,
+        pool: Pool,
+        observer: Observer,
+        engine: str = "auto",
+        *,
+        retry_failed: bool = False,
+        adopt: Sequence[Source] = (),
+    ) -> Iterator[Begun]:
+        """Prepares all trials that have not ended, to be trained by the pool.
 
         The trials of all variants are underway together. A finished one is on disk before anybody
         hears of it; one that was underway when the process died goes on from its checkpoint.
@@ -146,25 +183,25 @@ class Study:
                     config, variants, sampler, choose, path, observer.propose
                 )
 
-            def train(queue: TrialQueue) -> None:
-                pool.run(
-                    config.problem, queue, lambda event: self._take(event, variants, observer)
-                )
+            def take(event: Event) -> None:
+                self._take(event, variants, observer)
 
+            problems = {config.problem.task.name: config.problem}
             variants, queue = restore()
             self._check_others()
             adoptions = self._plan_adoptions(adopt, variants, queue, choose)
             done = [record for variant in variants.values() for record in variant.records]
             observer.begin(done, queue.remaining)
             if adoptions:
-                train(Part(queue, [adoption.control.trial for adoption in adoptions]))
+                controls = Part(queue, [adoption.control.trial for adoption in adoptions])
+                pool.run(problems, controls, take)
                 adopted = self._adopt(adoptions, variants)
                 facts.update(
                     self.directory / STUDY, config, self._command, [each.facts for each in adopt]
                 )
                 variants, queue = restore()
                 observer.adopt(adopted)
-            train(queue)
+            yield Begun(problems, queue, take)
 
     def _plan_adoptions(
         self,

@@ -137,6 +137,7 @@ class TrialsLeft:
         Raises:
             InputError: if the trials are not those that the sampler has proposed.
         """
+        self._problem = config.problem
         self._variants = variants
         self._choose = choose
         self._checkpoint_path = checkpoint_path
@@ -152,27 +153,39 @@ class TrialsLeft:
         # Stable, so that trials of equal cost keep the order of the variants.
         self.remaining = (
             sorted(
-                remaining,
-                key=lambda trial: choose(trial).seconds(config.problem, trial),
-                reverse=True,
+                remaining, key=self.seconds, reverse=True
             )
             if sampler.lag is None
             else self._proposals.sort(remaining)
         )
 
+    def seconds(self, trial: Trial) -> float:
+        """About how long a trial takes at most."""
+        return self._choose(trial).seconds(self._problem, trial)
+
     def take(self, accept: Accept) -> Assignment | None:
         """Begins the first remaining trial that is accepted."""
+        if assignment := self.find(accept):
+            self.begin(assignment.trial)
+        return assignment
+
+    def find(self, accept: Accept) -> Assignment | None:
+        """Finds the first remaining trial that is accepted, and makes the proposals before."""
         while (trial := self._proposals.next()) is not None:
             self._variants[trial.variant].propose(trial)
             self.remaining.append(trial)
             self._on_proposal(trial)
         for trial in self.remaining:
-            engine = self._choose(trial)
-            if accept(trial, engine):
-                self.remaining.remove(trial)
-                self._variants[trial.variant].begin(trial)
-                return Assignment(trial, engine, self._checkpoint_path(trial))
+            path, task = self._checkpoint_path(trial), self._problem.task.name
+            assignment = Assignment(trial, self._choose(trial), path, task)
+            if accept(assignment):
+                return assignment
         return None
+
+    def begin(self, trial: Trial) -> None:
+        """Begins a remaining trial."""
+        self.remaining.remove(trial)
+        self._variants[trial.variant].begin(trial)
 
     @property
     def complete(self) -> bool:
@@ -200,7 +213,7 @@ class Part:
     def take(self, accept: Accept) -> Assignment | None:
         """Begins the first of them that remains and is accepted."""
         return self.queue.take(
-            lambda trial, engine: trial in self.trials and accept(trial, engine)
+            lambda assignment: assignment.trial in self.trials and accept(assignment)
         )
 
     @property

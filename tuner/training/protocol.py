@@ -56,6 +56,10 @@ class Problem:
     cells: tuple[str, ...] = ()
 
 
+Problems = Mapping[str, Problem]
+"""What the trials of one or several studies have in common, by the name of the task."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Trial:
     """One point of the search space.

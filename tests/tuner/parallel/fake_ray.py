@@ -10,6 +10,7 @@ import pickle
 import queue
 import threading
 import types
+from collections.abc import Sequence
 from multiprocessing import Pipe
 from typing import Any, BinaryIO
 
@@ -25,14 +26,14 @@ class RayError(Exception):
 class ThreadWorker(Worker):
     """Stands in for `tuner.parallel.worker_process.WorkerProcess`."""
 
-    def __init__(self, command: object, setup: Setup, corpus: BinaryIO) -> None:
+    def __init__(self, command: object, setup: Setup, corpora: Sequence[BinaryIO]) -> None:
         super().__init__(setup.engine, 1)
         self.channel, theirs = Pipe()
         self._inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
         def work() -> None:
             try:
-                worker._work(theirs, self._inbox, corpus.fileno())
+                worker._work(theirs, self._inbox, [corpus.fileno() for corpus in corpora])
             except (EOFError, OSError):
                 pass
             theirs.close()

@@ -62,7 +62,12 @@ def train(
     """Trains some trials; returns what happened."""
     events: list[Event] = []
     queue = Queue(
-        Assignment(dataclasses.replace(tiny.TRIAL, index=index), engine, folder / f"{index}.npz")
+        Assignment(
+            dataclasses.replace(tiny.TRIAL, index=index),
+            engine,
+            folder / f"{index}.npz",
+            "tiny",
+        )
         for index in range(trials)
     )
 
@@ -70,7 +75,7 @@ def train(
         events.append(event)
         tell(event)
 
-    RayPool(ray, (engine,), most).run(tiny.problem(), queue, notice)
+    RayPool(ray, (engine,), most).run(tiny.problems(), queue, notice)
     return events
 
 
@@ -97,7 +102,7 @@ def test_trials_are_trained_on_all_nodes(tmp_path: pathlib.Path) -> None:
 
 def test_workers_spread_over_the_nodes() -> None:
     ray = FakeRay(a=2, b=3)
-    nodes = ray_pool.Nodes(ray, tiny.problem(), (fake_worker.FAKE,), 4)
+    nodes = ray_pool.Nodes(ray, tiny.problems(), (fake_worker.FAKE,), 4)
     assert nodes.limit == 0
     while nodes.limit < 4:
         assert nodes.wait([]) == []

@@ -7,6 +7,7 @@ from common.text import duration
 from tests.tuner import tiny
 from tests.tuner.entry import make_entry
 from tuner.parallel.messages import EpochEnd, WorkerDied
+from tuner.study import progress as views
 from tuner.study.progress import Progress
 from tuner.training.protocol import Failure, Protocol, Trial
 
@@ -28,7 +29,8 @@ def follow(terminal: bool) -> str:
     entries = [make_entry(0, 8.75), make_entry(1, 8.25), make_entry(2, 9.5, True)]
     failure = Failure(make_entry(3).trial, "killed by SIGKILL", "native")
     config = tiny.config(trials=1, protocol=Protocol(max_epochs=7))
-    with Progress(config, cost, console) as progress:
+    progress = Progress(config, cost, console)
+    with views.live([progress]):
         remaining = [entry.trial for entry in entries[1:]] + [failure.trial, make_entry(4).trial]
         progress.begin(entries[:1], remaining)
         for trial in remaining:
@@ -81,21 +83,22 @@ def test_a_terminal_shows_every_running_trial() -> None:
 def test_the_time_left_counts_costs_and_not_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr("tuner.study.progress.time.monotonic", lambda: now)
-    progress = Progress(tiny.config(trials=4, protocol=Protocol(max_epochs=10)), cost)
+    config = tiny.config(trials=4, protocol=Protocol(max_epochs=10))
+    progress = Progress(config, cost, views.console())
     entries = [make_entry(index) for index in range(4)]
     progress.begin([], [entry.trial for entry in entries])
     now = 900.0
     progress.finish(entries[1])
     # 9 of 12 units of work in 900 s: 300 s for the rest, although three of four trials are left.
-    assert progress.headline() == "1 of 4 trials, 4.0 trials/h, 5.0 min left"
+    assert progress.work().headline() == "1 of 4 trials, 4.0 trials/h, 5.0 min left"
     # An interrupted trial goes on at epoch 5 of 10: half of it was done before, a tenth here.
     progress.start(entries[2].trial)
     progress.end_epoch(EpochEnd(entries[2].trial, 6, 61.0, 60.0))
     now = 910.0
-    assert progress.headline() == "1 of 4 trials, 1 running, 4.0 trials/h, 4.0 min left"
+    assert progress.work().headline() == "1 of 4 trials, 1 running, 4.0 trials/h, 4.0 min left"
     progress.finish(entries[2])
     now = 950.0
-    assert progress.headline() == "2 of 4 trials, 7.6 trials/h, 3.3 min left"
+    assert progress.work().headline() == "2 of 4 trials, 7.6 trials/h, 3.3 min left"
 
 
 @pytest.mark.parametrize(
@@ -104,3 +107,25 @@ def test_the_time_left_counts_costs_and_not_trials(monkeypatch: pytest.MonkeyPat
 )
 def test_durations_are_for_people(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_studies_side_by_side_have_names_and_one_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("tuner.study.progress.time.monotonic", lambda: now)
+    console = rich.console.Console(
+        file=io.StringIO(), force_terminal=True, width=150, height=40, highlight=False
+    )
+    config = tiny.config(trials=2, protocol=Protocol(max_epochs=10))
+    music, speech = (Progress(config, cost, console, name) for name in ("music", "speech"))
+    with views.live([music, speech]):
+        for part in (music, speech):
+            part.begin([], [make_entry(index).trial for index in range(2)])
+        speech.start(make_entry(1).trial)
+        now = 900.0
+        music.finish(make_entry(1, 8.25))
+    last = console.file.getvalue()[-2500:]
+    # 9 of 20 units of work in 900 s, by workers that all of them have.
+    assert "1 of 4 trials, 1 running, 4.0 trials/h, 18.3 min left" in last
+    assert "music 1 of 2 trials" in last and "speech 0 of 2 trials" in last
+    music.worker_died(WorkerDied(make_entry(0).trial, "killed"))
+    assert "music NFG 0 (" in console.file.getvalue()[-300:]

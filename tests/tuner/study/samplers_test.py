@@ -23,7 +23,7 @@ from tuner.search import samplers
 from tuner.search.samplers import SamplerRow, SearchProblem, place_of
 from tuner.study.presets import StudyConfig
 from tuner.training.native.engine import Trainer
-from tuner.training.protocol import Failure, Problem, TrialRecord
+from tuner.training.protocol import Failure, Problems, TrialRecord
 
 LAG = 3
 
@@ -31,7 +31,8 @@ LAG = 3
 class Shuffled:
     """Has up to four trials underway, and lets them end in an order of its own."""
 
-    def run(self, problem: Problem, queue: TrialQueue, on_event: Callable[[Event], None]) -> None:
+    def run(self, problems: Problems, queue: TrialQueue, on_event: Callable[[Event], None]) -> None:
+        (problem,) = problems.values()
         trainer, chance, ended = Trainer(problem), random.Random(1), []
         while True:
             while len(ended) < 4 and (taken := queue.take(any_trial)) is not None:

@@ -1,0 +1,118 @@
+"""What a study will do, where, by which engines and for how long, before it is begun."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from common.text import duration
+from tuner.search.samplers import SearchProblem
+from tuner.search.samplers.random import RandomSampler
+from tuner.study.presets import StudyConfig
+from tuner.training import engines
+from tuner.training.engines import Engine
+from tuner.training.protocol import Trial
+
+
+def draw(config: StudyConfig) -> list[Trial]:
+    """Draws as many trials as a study will have, at random, to estimate its time."""
+    task = config.problem.task.name
+    search = SearchProblem(config.space, config.seed, task, config.variants, config.trials)
+    sampler = RandomSampler(search)
+    return [
+        sampler.propose(variant, index, ())
+        for variant in config.variants
+        for index in range(config.trials)
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A study that may be begun.
+
+    Attributes:
+        config: what to do.
+        directory: the study directory.
+        engines: what trains each variant.
+    """
+
+    config: StudyConfig
+    directory: Path
+    engines: Mapping[str, Engine]
+
+    @classmethod
+    def make(cls, config: StudyConfig, directory: Path, engine: str) -> Plan:
+        """Chooses the engine of each variant.
+
+        Args:
+            config: what to do.
+            directory: the study directory.
+            engine: a name of `tuner.training.engines.ENGINES`, or `auto`.
+
+        Raises:
+            InputError: if no engine, or not this one, can train a variant.
+        """
+        trials = draw(dataclasses.replace(config, trials=1))
+        chosen = {
+            trial.variant: engines.choose(engine, config.problem, trial) for trial in trials
+        }
+        return cls(config, directory, chosen)
+
+    def seconds(self, trial: Trial) -> float:
+        """About how long a trial takes at most."""
+        return self.engines[trial.variant].seconds(self.config.problem, trial)
+
+    def slower(self) -> Iterator[str]:
+        """Says of which variants the engine is not the fastest, and why."""
+        fastest = engines.candidates()[0]
+        for trial in draw(dataclasses.replace(self.config, trials=1)):
+            engine = self.engines[trial.variant]
+            if engine is not fastest:
+                why = fastest.obstacle(self.config.problem, trial)
+                yield f"engine of {trial.variant}: {engine.name}, not {fastest.name}: {why}"
+
+    def describe(self, workers: int) -> Iterator[str]:
+        """Says what will be done, in lines.
+
+        Args:
+            workers: how many trials are trained at a time.
+        """
+        config, protocol = self.config, self.config.problem.protocol
+        counts = [
+            engines.count_params(config.problem, variant, int(units))
+            for variant in config.variants
+            for units in (config.space["units"].low, config.space["units"].high)
+        ]
+        each = "of variants chosen among {}" if config.joint else f"{config.trials} of each of {{}}"
+        yield (
+            f"plan: {self.trials} trials, {each.format(', '.join(config.variants))}; at most "
+            f"{protocol.max_epochs} epochs, patience {protocol.patience}; optimizer "
+            f"{protocol.optimizer}; {config.sampler} search, seed {config.seed}"
+        )
+        if config.joint and workers > config.lag:
+            yield f"of {workers} workers {config.lag} have trials, since --lag={config.lag}"
+        yield f"space: {config.space} ({min(counts):,} to {max(counts):,} parameters)"
+
+    @property
+    def trials(self) -> int:
+        """How many trials there will be."""
+        return len(self.config.variants) * self.config.trials
+
+
+def estimate(plans: Sequence[Plan], workers: int) -> str:
+    """Says in a line how long studies take on the same workers at most.
+
+    Args:
+        plans: the studies.
+        workers: how many trials are trained at a time.
+    """
+    used = {engine.name: engine for plan in plans for engine in plan.engines.values()}
+    costs = [plan.seconds(trial) for plan in plans for trial in draw(plan.config)]
+    start = max(engine.speed.start for engine in used.values())
+    seconds = start + max(sum(costs) / workers, max(costs))
+    return (
+        f"about {duration(seconds)} with the {' and '.join(used)} "
+        f"engine{'s' if len(used) > 1 else ''} and {workers} worker{'s' if workers > 1 else ''}, "
+        "less if trials stop early"
+    )
