@@ -118,7 +118,7 @@ def test_workers_spread_over_the_nodes() -> None:
 
 def test_an_agent_that_waits_hears_orders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_pool, "_EXCHANGE_SECONDS", 60.0)
-    nodes = ray_pool.Nodes(FakeRay(a=2), tiny.problem(), (fake_worker.FAKE,), None)
+    nodes = ray_pool.Nodes(FakeRay(a=2), tiny.problems(), (fake_worker.FAKE,), None)
     workers = []
     while nodes.limit < 2:
         nodes.wait([])

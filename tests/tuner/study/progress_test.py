@@ -125,7 +125,7 @@ def test_studies_side_by_side_have_names_and_one_sum(monkeypatch: pytest.MonkeyP
         music.finish(make_entry(1, 8.25))
     last = console.file.getvalue()[-2500:]
     # 9 of 20 units of work in 900 s, by workers that all of them have.
-    assert "1 of 4 trials, 1 running, 4.0 trials/h, 18.3 min left" in last
+    assert "1 of 4 trials, 4.0 trials/h, 18.3 min left" in last
     assert "music 1 of 2 trials" in last and "speech 0 of 2 trials" in last
     music.worker_died(WorkerDied(make_entry(0).trial, "killed"))
     assert "music NFG 0 (" in console.file.getvalue()[-300:]
