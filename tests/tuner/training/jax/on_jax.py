@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import os
 import pathlib
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -35,9 +36,12 @@ jax_one = functools.partial(train_one, trainer=engine.Trainer)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def single_precision() -> None:
-    """The tests of the zoo, which have run before in this process, want more."""
+def single_precision() -> Iterator[None]:
+    """The tests of the zoo, in the same process, want more."""
+    before = jax.config.read("jax_enable_x64")
     jax.config.update("jax_enable_x64", False)
+    yield
+    jax.config.update("jax_enable_x64", before)
 
 
 @pytest.mark.slow
