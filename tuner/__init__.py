@@ -1,18 +1,47 @@
 """The study: which LSTM variant and which hyperparameter matter for a task.
 
-`tuner.load_trials` reads the trials of a study into pandas; the rest is for the commands
+`tuner.load_trials` reads the trials of a study into pandas; `tuner.AgingEvolutionOracle` and the
+other oracles search for any tuner of KerasTuner; the rest is for the commands
 (`python -m tuner.run`, `tuner.report`, `tuner.export`).
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["load_trials"]
+    from tuner.search.oracles import (
+        AgingEvolutionOracle,
+        CMAESOracle,
+        GPOracle,
+        NSGA2Oracle,
+        QMCOracle,
+        ReinforceOracle,
+        TPEOracle,
+    )
+
+__all__ = [
+    "AgingEvolutionOracle",
+    "CMAESOracle",
+    "GPOracle",
+    "NSGA2Oracle",
+    "QMCOracle",
+    "ReinforceOracle",
+    "TPEOracle",
+    "load_trials",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Workers and `--help` import this package: only who asks for an oracle waits for KerasTuner.
+    if name.endswith("Oracle") and name in __all__:
+        from tuner.search import oracles
+
+        return getattr(oracles, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load_trials(path: str | os.PathLike[str]) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from absl import flags
 
 from common import command_line
 from common.errors import InputError
+from tuner.search import samplers
 from tuner.search.samplers import SAMPLERS
 from tuner.training.engines import ENGINES
 from tuner.training.optimizers import OPTIMIZERS
@@ -60,7 +61,20 @@ _SPACE = flags.DEFINE_list(
     [],
     "Other ranges of hyperparameters, and further ones: learning_rate=1e-6:1,forget_bias=0:2.",
 )
-_SAMPLER = flags.DEFINE_enum("sampler", "random", list(SAMPLERS), "What proposes the trials.")
+_SAMPLER = flags.DEFINE_enum(
+    "sampler",
+    "random",
+    list(SAMPLERS),
+    "What proposes the trials; all but random and qmc look at results, and choose the variant of "
+    f"each trial, too. {'; '.join(f'{name}: {row.meaning}' for name, row in SAMPLERS.items())}.",
+)
+_LAG = flags.DEFINE_integer(
+    "lag",
+    None,
+    "A sampler that looks at results knows those of the trials that were proposed at least so many "
+    "before; so many can be trained at a time [8].",
+    lower_bound=1,
+)
 _OPTIMIZER = flags.DEFINE_enum(
     "optimizer",
     next(iter(OPTIMIZERS)),
@@ -247,12 +261,15 @@ def _print_plan(
         for variant in config.variants
         for units in (space["units"].low, space["units"].high)
     ]
+    each = "of variants chosen among {}" if config.joint else f"{config.trials} of each of {{}}"
     print(
-        f"plan: {len(config.variants) * config.trials} trials, {config.trials} of each of "
-        f"{', '.join(config.variants)}; at most {protocol.max_epochs} epochs, patience "
-        f"{protocol.patience}; optimizer {protocol.optimizer}; {config.sampler} search, seed "
-        f"{config.seed}"
+        f"plan: {len(config.variants) * config.trials} trials, "
+        f"{each.format(', '.join(config.variants))}; at most {protocol.max_epochs} epochs, "
+        f"patience {protocol.patience}; optimizer {protocol.optimizer}; {config.sampler} search, "
+        f"seed {config.seed}"
     )
+    if config.joint and workers > config.lag:
+        print(f"of {workers} workers {config.lag} have trials, since --lag={config.lag}")
     print(f"space: {space} ({min(counts):,} to {max(counts):,} parameters)")
     costs = [chosen[trial.variant].seconds(config.problem, trial) for trial in _draw(config)]
     start = max(engine.speed.start for engine in chosen.values())
@@ -288,12 +305,13 @@ def main() -> int:
     """Runs the command."""
     from tuner.parallel import strategies
 
+    samplers.require(_SAMPLER.value)
     strategy = strategies.choose(_STRATEGY.value)
     asked, name = _workers(strategy), _engine(strategy)
     codes, cells = _variants()
 
     from tuner.search.ranges import parse_flag
-    from tuner.study.presets import StudyConfig, find_preset
+    from tuner.study.presets import LAG, StudyConfig, find_preset
     from tuner.tasks.task import find_task
     from tuner.training.protocol import Problem
 
@@ -311,6 +329,7 @@ def main() -> int:
         space,
         _SEED.value,
         _SAMPLER.value,
+        _LAG.value or LAG,
     )
     chosen = _choose(config, name)
     workers = asked or max(engine.workers() for engine in chosen.values())

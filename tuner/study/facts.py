@@ -12,6 +12,7 @@ from typing import Any
 
 from common import files, kinds, machine
 from common.errors import InputError, one_line
+from tuner.search.samplers import SAMPLERS
 from tuner.search.space import Space
 from tuner.study.presets import StudyConfig
 from tuner.tasks.task import DatasetInfo, Metric
@@ -34,6 +35,8 @@ class _Plain:
     space: Mapping[str, list[float]]
     versions: Mapping[str, str]
     sampler: str | None = None
+    lag: int | None = None
+    variants: list[str] = dataclasses.field(default_factory=list)
     machines: list[str] = dataclasses.field(default_factory=list)
     commands: list[str] = dataclasses.field(default_factory=list)
     cells: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -135,8 +138,11 @@ def _facts(config: StudyConfig) -> dict[str, Any]:
         "space": config.space.to_json(),
         "sampler": config.sampler,
         "seed": config.seed,
-        "versions": _versions(),
+        "versions": _versions(SAMPLERS[config.sampler].packages),
     }
+    if config.joint:
+        # Its proposals depend on both.
+        facts |= {"lag": config.lag, "variants": config.variants}
     if problem.cells:
         facts["cells"] = {registry.find_variant(cell): cell for cell in problem.cells}
     # Through JSON, as they come back from the file.
@@ -144,9 +150,9 @@ def _facts(config: StudyConfig) -> dict[str, Any]:
     return jsoned
 
 
-def _versions() -> dict[str, str]:
+def _versions(others: Sequence[str]) -> dict[str, str]:
     found = {}
-    for name in _VERSIONED:
+    for name in (*_VERSIONED, *others):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
+from tuner.search.samplers import SAMPLERS
 from tuner.search.space import PAPER, Space
 from tuner.tasks.task import Task
 from tuner.training.protocol import Problem
+
+LAG = 8
+"""How many trials an adaptive sampler proposes without knowing what came of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +24,7 @@ class StudyConfig:
         space: the hyperparameters and their ranges.
         seed: seed of the proposals.
         sampler: a name of `tuner.search.samplers.SAMPLERS`.
+        lag: of samplers that choose the variants, see `tuner.search.samplers.JointSampler`.
     """
 
     problem: Problem
@@ -28,6 +33,17 @@ class StudyConfig:
     space: Space
     seed: int
     sampler: str = "random"
+    lag: int = LAG
+
+    @property
+    def joint(self) -> bool:
+        """Whether the sampler chooses the variant of each trial."""
+        return SAMPLERS[self.sampler].joint
+
+    @property
+    def most_trials(self) -> int:
+        """Most trials that a variant can have: all, if the sampler chooses."""
+        return self.trials * (len(self.variants) if self.joint else 1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,6 @@ report/index.html     what it says
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,13 +22,14 @@ from common import files
 from common.command_line import log
 from common.errors import InputError
 from serving.sources import CARD, STUDY
-from tuner.parallel.messages import Assignment, EpochEnd, Event, Started, WorkerDied
-from tuner.parallel.pool import Accept, Pool, TrialQueue
+from tuner.parallel.messages import EpochEnd, Event, Started, WorkerDied
+from tuner.parallel.pool import Pool, TrialQueue
 from tuner.search import samplers
 from tuner.search.samplers import SearchProblem
 from tuner.study import adoption, facts, ledger, models
 from tuner.study.adoption import Adoption, DifferentResult, Source
 from tuner.study.presets import StudyConfig
+from tuner.study.trials_left import Part, TrialsLeft
 from tuner.study.variant_study import VariantStudy
 from tuner.training import engines, trial_state
 from tuner.training.engines import Engine
@@ -64,112 +64,6 @@ class Observer(Interface):
 
     def fail(self, failure: Failure) -> None:
         """A trial has failed and is recorded."""
-
-
-class _Queue:
-    """The trials of all variants that remain; a `tuner.parallel.pool.TrialQueue`.
-
-    Those that were proposed without looking at results are served the longest first; others are
-    proposed, in the order of their index, as soon as the trials that they depend on have ended.
-    """
-
-    def __init__(
-        self,
-        config: StudyConfig,
-        variants: Mapping[str, VariantStudy],
-        sampler: samplers.Sampler,
-        choose: Callable[[Trial], Engine],
-        checkpoint_path: Callable[[Trial], Path],
-        observer: Observer,
-    ) -> None:
-        self._config = config
-        self._variants = variants
-        self._sampler = sampler
-        self._choose = choose
-        self._checkpoint_path = checkpoint_path
-        self._observer = observer
-        self.remaining = [
-            trial for variant in variants.values() for trial in variant.waiting(config.trials)
-        ]
-        if sampler.lag is None:
-            # Stable, so that trials of equal cost keep the order of the variants.
-            self.remaining.sort(
-                key=lambda trial: choose(trial).seconds(config.problem, trial), reverse=True
-            )
-        else:
-            self.remaining.sort(key=lambda trial: trial.index)
-
-    def take(self, accept: Accept) -> Assignment | None:
-        """Begins the first remaining trial that is accepted."""
-        self._propose()
-        for trial in self.remaining:
-            engine = self._choose(trial)
-            if accept(trial, engine):
-                self.remaining.remove(trial)
-                self._variants[trial.variant].begin(trial)
-                return Assignment(trial, engine, self._checkpoint_path(trial))
-        return None
-
-    @property
-    def complete(self) -> bool:
-        """Whether all trials have been proposed."""
-        return next(self._unproposed(), None) is None
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether all trials have been taken."""
-        return not self.remaining and self.complete
-
-    def _unproposed(self) -> Iterator[tuple[int, VariantStudy]]:
-        """Index and variant of the trials that are still to be proposed, in order."""
-        for index in range(self._config.trials):
-            for variant in self._variants.values():
-                if index >= len(variant.trials):
-                    yield index, variant
-
-    def _propose(self) -> None:
-        lag = self._sampler.lag
-        if lag is None:
-            return
-        for index, variant in list(self._unproposed()):
-            visible = index - lag + 1
-            if any(other.waiting(visible) for other in self._variants.values()):
-                return
-            ended = [
-                record
-                for other in self._variants.values()
-                for record in other.records
-                if record.trial.index < visible
-            ]
-            ended.sort(
-                key=lambda record: (
-                    record.trial.index,
-                    self._config.variants.index(record.trial.variant),
-                )
-            )
-            trial = self._sampler.propose(variant.variant, index, ended)
-            variant.propose(trial)
-            self.remaining.append(trial)
-            self._observer.propose(trial)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Part:
-    """Some of the trials of a queue; a `tuner.parallel.pool.TrialQueue`."""
-
-    queue: _Queue
-    trials: Sequence[Trial]
-
-    def take(self, accept: Accept) -> Assignment | None:
-        """Begins the first of them that remains and is accepted."""
-        return self.queue.take(
-            lambda trial, engine: trial in self.trials and accept(trial, engine)
-        )
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether all of them have been taken."""
-        return not any(trial in self.queue.remaining for trial in self.trials)
 
 
 class Study:
@@ -229,7 +123,7 @@ class Study:
                     chosen[trial.variant] = engines.choose(engine, config.problem, trial)
                 return chosen[trial.variant]
 
-            def restore() -> tuple[dict[str, VariantStudy], _Queue]:
+            def restore() -> tuple[dict[str, VariantStudy], TrialsLeft]:
                 sampler = samplers.make(
                     config.sampler,
                     SearchProblem(
@@ -238,6 +132,7 @@ class Study:
                         config.problem.task.name,
                         config.variants,
                         config.trials,
+                        config.lag,
                     ),
                 )
                 variants = {
@@ -247,7 +142,9 @@ class Study:
                     for variant in config.variants
                 }
                 path = self._checkpoint_path
-                return variants, _Queue(config, variants, sampler, choose, path, observer)
+                return variants, TrialsLeft(
+                    config, variants, sampler, choose, path, observer.propose
+                )
 
             def train(queue: TrialQueue) -> None:
                 pool.run(
@@ -260,7 +157,7 @@ class Study:
             done = [record for variant in variants.values() for record in variant.records]
             observer.begin(done, queue.remaining)
             if adoptions:
-                train(_Part(queue, [adoption.control.trial for adoption in adoptions]))
+                train(Part(queue, [adoption.control.trial for adoption in adoptions]))
                 adopted = self._adopt(adoptions, variants)
                 facts.update(
                     self.directory / STUDY, config, self._command, [each.facts for each in adopt]
@@ -273,7 +170,7 @@ class Study:
         self,
         sources: Sequence[Source],
         variants: Mapping[str, VariantStudy],
-        queue: _Queue,
+        queue: TrialsLeft,
         choose: Callable[[Trial], Engine],
     ) -> list[Adoption]:
         if not sources:

@@ -9,7 +9,7 @@ from common.errors import InputError
 from tuner.search import design
 from tuner.search.hypermodel import VariantHyperModel
 from tuner.search.oracle import StudyTuner
-from tuner.search.samplers import Sampler
+from tuner.search.samplers import JointSampler, Sampler
 from tuner.study.ledger import Ledger
 from tuner.study.models import Models
 from tuner.study.presets import StudyConfig
@@ -30,7 +30,7 @@ class VariantStudy:
         directory: Path,
         config: StudyConfig,
         variant: str,
-        sampler: Sampler,
+        sampler: Sampler | JointSampler,
         *,
         retry_failed: bool = False,
     ) -> None:
@@ -57,7 +57,7 @@ class VariantStudy:
         self.records = [
             record for record in ended if not (retry_failed and isinstance(record, Failure))
         ]
-        max_trials = max([config.trials, *(record.trial.index + 1 for record in ended)])
+        max_trials = max([config.most_trials, *(record.trial.index + 1 for record in ended)])
         self._tuner = StudyTuner(
             VariantHyperModel(
                 config.problem.task,
@@ -78,10 +78,12 @@ class VariantStudy:
         )
         self._models.update(self.finished)
 
-    def _restore_design(self, config: StudyConfig, sampler: Sampler) -> list[Trial]:
+    def _restore_design(
+        self, config: StudyConfig, sampler: Sampler | JointSampler
+    ) -> list[Trial]:
         """Reads the proposals; those of a sampler that looks at no results are checked and made."""
         saved = list(design.load(self._design, config.space)) if self._design.exists() else []
-        if sampler.lag is not None:
+        if not isinstance(sampler, Sampler) or sampler.lag is not None:
             return saved
         count = max(len(saved), config.trials)
         proposed = [sampler.propose(self.variant, index, ()) for index in range(count)]

@@ -41,6 +41,18 @@ def design(seed: int, task: str, variant: str) -> np.random.Generator:
     return _generator("design", seed, task, variant)
 
 
+def proposal(seed: int, task: str, sampler: str, index: int) -> np.random.Generator:
+    """Returns the generator of one proposal of a sampler.
+
+    Args:
+        seed: of the search.
+        task: name of the task.
+        sampler: what proposes, and which of its purposes.
+        index: how many proposals came before.
+    """
+    return _generator("proposal", seed, task, sampler, index)
+
+
 def trial_seed(seed: int, values: str, execution: int) -> int:
     """Draws the seed of a trial that somebody else's search proposes.
 

@@ -91,8 +91,8 @@ class DyingLate(Silence):
 def test_an_adaptive_sampler_does_not_depend_on_workers_or_interruptions(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = "tests.tuner.extensions:Adaptive"
-    monkeypatch.setitem(samplers.SAMPLERS, "adaptive", path)
+    row = samplers.SamplerRow("tests.tuner.extensions:Adaptive", "draws near the best")
+    monkeypatch.setitem(samplers.SAMPLERS, "adaptive", row)
     config = tiny.config(("V", "NP"), trials=5, sampler="adaptive")
     observer = run(tmp_path / "alone", config)
     assert len(observer.finished) == len(observer.remaining) == 10

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import importlib.util
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, runtime_checkable
 from typing import Protocol as Interface
 
 from common import import_path
+from common.errors import InputError
 
 if TYPE_CHECKING:
     from tuner.search.space import Space
@@ -24,6 +26,7 @@ class SearchProblem:
         task: name of the task.
         variants: codes of the variants, in their order.
         trials: trials of each variant.
+        lag: see `JointSampler`.
     """
 
     space: Space
@@ -31,10 +34,12 @@ class SearchProblem:
     task: str
     variants: tuple[str, ...]
     trials: int
+    lag: int = 1
 
 
+@runtime_checkable
 class Sampler(Interface):
-    """Proposes the trials of a study.
+    """Proposes the trials of each variant of a study.
 
     A proposal is a function of the search problem, of variant and index, and of the trials that it
     is shown: never of the number of workers or of the order in which trials end.
@@ -63,16 +68,144 @@ class Sampler(Interface):
         """
 
 
-SAMPLERS = {"random": "tuner.search.samplers.random:RandomSampler"}
-"""The samplers of `python -m tuner.run --sampler`, by the import paths of their classes."""
+class JointSampler(Interface):
+    """Proposes the trials of a study one after the other, and chooses their variants, too.
+
+    Attributes:
+        lag: a proposal is shown the trials that were proposed at least `lag` before it, and waits
+            until all of them have ended.
+    """
+
+    lag: int
+
+    def in_order(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Sorts the trials of all variants as they were proposed.
+
+        Raises:
+            InputError: if they are not the first proposals of this search.
+        """
+
+    def propose_next(
+        self, proposed: Sequence[Trial], ended: Sequence[TrialRecord | Failure]
+    ) -> Trial:
+        """Proposes a trial.
+
+        Args:
+            proposed: all trials before it, in order.
+            ended: how those that `lag` lets it see have ended, in the same order.
+        """
 
 
-def make(name: str, problem: SearchProblem) -> Sampler:
+@dataclasses.dataclass(frozen=True)
+class SamplerRow:
+    """One way to choose trials.
+
+    Attributes:
+        path: import path of a `Sampler`; or, if `joint`, of a
+            `tuner.search.samplers.domain.Search`, of which a `JointSampler` is made.
+        meaning: for `--help`.
+        options: arguments of the class by name.
+        joint: whether it chooses the variant of a trial, too.
+        packages: distributions on whose version the proposals depend, beside the study's.
+        needs: a package that the project does not install, if the sampler needs one.
+    """
+
+    path: str
+    meaning: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    joint: bool = False
+    packages: tuple[str, ...] = ()
+    needs: str = ""
+
+
+def _optuna(meaning: str, sampler: str, needs: str = "", **options: Any) -> SamplerRow:
+    path = "tuner.search.samplers.optuna:OptunaSearch"
+    return SamplerRow(path, meaning, {"sampler": sampler, **options}, True, ("optuna",), needs)
+
+
+SAMPLERS = {
+    "random": SamplerRow(
+        "tuner.search.samplers.random:RandomSampler", "every trial by itself, as in the paper"
+    ),
+    "qmc": SamplerRow(
+        "tuner.search.samplers.optuna:SobolSampler",
+        "Sobol' points, which cover the space more evenly",
+        packages=("optuna", "scipy"),
+    ),
+    "evolution": SamplerRow(
+        "tuner.search.samplers.evolution:AgingEvolution", "aging evolution", joint=True
+    ),
+    "reinforce": SamplerRow(
+        "tuner.search.samplers.reinforce:Reinforce",
+        "REINFORCE with a policy for each hyperparameter",
+        joint=True,
+    ),
+    "graphnas": SamplerRow(
+        "tuner.search.samplers.reinforce:Reinforce",
+        "REINFORCE with GraphNAS' LSTM and settings",
+        {
+            "policy": "lstm",
+            "learning_rate": 3.5e-4,
+            "entropy": 1e-4,
+            "temperature": 5.0,
+            "tanh_c": 2.5,
+        },
+        joint=True,
+    ),
+    "tpe": _optuna("tree-structured Parzen estimators", "TPESampler", initial=10),
+    "gp": _optuna(
+        "a Gaussian process (needs PyTorch)", "GPSampler", needs="torch", initial=10
+    ),
+    "cmaes": _optuna(
+        "CMA-ES, the variant at random",
+        "CmaEsSampler",
+        stateful=True,
+        warn_independent_sampling=False,
+    ),
+    "nsga2": _optuna(
+        "NSGA-II, a genetic algorithm",
+        "NSGAIISampler",
+        initial=20,
+        stateful=True,
+        population_size=20,
+    ),
+}
+"""The samplers of `python -m tuner.run --sampler`."""
+
+
+def require(name: str) -> SamplerRow:
+    """Finds a sampler's row.
+
+    Args:
+        name: a name of `SAMPLERS`.
+
+    Raises:
+        InputError: if it needs a package that is not installed.
+    """
+    row = SAMPLERS[name]
+    if row.needs and importlib.util.find_spec(row.needs) is None:
+        raise InputError(
+            f"sampler {name}: expected the package {row.needs} to be installed, which is no part "
+            f"of this project: pip install {row.needs}"
+        )
+    return row
+
+
+def make(name: str, problem: SearchProblem) -> Sampler | JointSampler:
     """Makes a sampler.
 
     Args:
         name: a name of `SAMPLERS`.
         problem: what it searches.
+
+    Raises:
+        InputError: if it needs a package that is not installed.
     """
-    sampler: Sampler = import_path.find(SAMPLERS[name])(problem)
+    row = require(name)
+    found = import_path.find(row.path)
+    if row.joint:
+        from tuner.search.samplers.joint import SearchSampler
+
+        return SearchSampler(name, problem, lambda domain: found(domain, **row.options))
+    sampler: Sampler = found(problem, **row.options)
     return sampler
