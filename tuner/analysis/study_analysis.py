@@ -6,11 +6,14 @@ import dataclasses
 
 from tuner.analysis.importance import importance
 from tuner.analysis.importance.importance import TARGETS, Importance
-from tuner.analysis.statistics import summaries
+from tuner.analysis.statistics import progress, summaries
+from tuner.analysis.statistics.progress import Progress
 from tuner.analysis.statistics.summaries import (
+    BASELINE,
     Comparison,
     ExpectedBest,
     InsufficientData,
+    NotDrawnAtRandom,
     VariantSummary,
 )
 from tuner.analysis.trials.records import Records
@@ -26,8 +29,10 @@ class StudyAnalysis:
         metric: what their scores are.
         summaries: one for each variant with a finished trial.
         comparisons: of each variant's best tenth with vanilla's.
-        expected_best: one for each variant with a finished trial.
+        expected_best: one for each variant with a finished trial; none unless trials were drawn at
+            random.
         importance: by variant (None: all pooled) and target.
+        progress: of a study by a sampler that looks at results.
     """
 
     records: Records
@@ -36,6 +41,7 @@ class StudyAnalysis:
     comparisons: dict[str, Comparison | InsufficientData]
     expected_best: tuple[ExpectedBest, ...]
     importance: dict[tuple[str | None, str], Importance | InsufficientData]
+    progress: Progress | None = None
 
     @property
     def best(self) -> VariantSummary | None:
@@ -64,19 +70,39 @@ def analyze(records: Records, backend: str = "forest") -> StudyAnalysis:
         )
         for variant, entries in finished.items()
     )
+    at_random, by_results = records.drawn == "at random", records.drawn == "by results"
     return StudyAnalysis(
         records=records,
         metric=records.metric,
         summaries=summarized,
-        comparisons=summaries.compare(summarized),
+        comparisons=summaries.compare(summarized)
+        if at_random
+        else {
+            variant: _lacking(records, "the tests assume")
+            for variant in finished
+            if variant != BASELINE
+        },
         expected_best=tuple(
             summaries.expected_best(variant, trials) for variant, trials in finished.items()
-        ),
+        )
+        if at_random
+        else (),
         importance={
-            (variant, target): importance.analyze(
+            (variant, target): _lacking(records, "shares of the variance over the space assume")
+            if by_results
+            else importance.analyze(
                 records.all_entries, records.space, variant=variant, target=target, backend=backend
             )
             for target in TARGETS
             for variant in (None, *finished)
         },
+        progress=progress.follow(records) if by_results and finished else None,
+    )
+
+
+def _lacking(records: Records, assume: str) -> NotDrawnAtRandom:
+    """Says why there is no result."""
+    how = "evenly" if records.drawn == "evenly" else "where earlier ones had been good"
+    return NotDrawnAtRandom(
+        f"{assume} trials drawn at random, and the sampler {records.sampler} proposed them {how}"
     )

@@ -20,8 +20,7 @@ from tuner.analysis.trials import records
 from tuner.parallel.messages import Event
 from tuner.parallel.pool import TrialQueue, any_trial
 from tuner.search import samplers
-from tuner.search.samplers import SamplerRow, SearchProblem
-from tuner.search.samplers.joint import place_of
+from tuner.search.samplers import SamplerRow, SearchProblem, place_of
 from tuner.study.presets import StudyConfig
 from tuner.training.native.engine import Trainer
 from tuner.training.protocol import Failure, Problem, TrialRecord

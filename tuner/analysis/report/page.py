@@ -39,6 +39,7 @@ _PLACES = (
     "interactions",
     "learning_curves",
     "expected_best",
+    "progress",
 )
 
 

@@ -8,6 +8,7 @@ report/index.html              the page, all in one file
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from tuner.analysis.trials import table
 from tuner.analysis.trials.records import Records
 from tuner.analysis.words import claims, findings, guidelines
 from tuner.search.space import PAPER
+from tuner.study.facts import RANDOM
 
 _TRIALS = ("trials.csv", "trials.parquet")
 
@@ -106,14 +108,23 @@ def _derived_command(study: Records) -> str:
     """Makes the command of a study that was not begun by one, or by an earlier release."""
     facts = study.facts
     rules = facts["protocol"]
+    trials = max(study.planned.values())
+    searched = facts.get("variants") or list(study.planned)
+    if "lag" in facts:
+        # The sampler has chosen the variants.
+        trials = math.ceil(sum(study.planned.values()) / len(searched))
     flags = [
         f"--task={facts['task']}",
-        f"--variants={','.join(study.planned)}",
-        f"--trials={max(study.planned.values())}",
+        f"--variants={','.join(searched)}",
+        f"--trials={trials}",
         *(f"--{rule}={rules[rule]}" for rule in ("max_epochs", "patience")),
         f"--seed={facts['seed']}",
     ]
     ranges = [f"{row.name}={row.low}:{row.high}" for row in study.space if row not in PAPER]
+    if study.sampler != RANDOM:
+        flags.append(f"--sampler={study.sampler}")
+    if "lag" in facts:
+        flags.append(f"--lag={facts['lag']}")
     if ranges:
         flags.append(f"--space={','.join(ranges)}")
     return shlex.join(["python", "-m", "tuner.run", *flags])

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from tuner.analysis.importance.importance import Importance
-from tuner.analysis.statistics.summaries import Comparison, Distribution
+from tuner.analysis.statistics.summaries import Comparison, Distribution, NotDrawnAtRandom
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.analysis.trials.columns import hyperparameters
 
@@ -75,7 +75,8 @@ def _comparisons(study: StudyAnalysis) -> Iterator[Cells]:
             ends = (*one.g_interval, *one.difference_interval)
             yield variant, *(getattr(one, name) for name in _COMPARISON), *ends
         else:
-            lacking = {"verdict": f"not enough trials: {one.reason}"}
+            why = "no test" if isinstance(one, NotDrawnAtRandom) else "not enough trials"
+            lacking = {"verdict": f"{why}: {one.reason}"}
             yield variant, *map(lacking.get, _COMPARISON), *[None] * 4
 
 

@@ -17,6 +17,9 @@ from tuner.training.protocol import TrialRecord
 LEVEL = 0.05
 """Level of the tests, over all comparisons of a study together (section 5.1 of the paper)."""
 
+BASELINE = "V"
+"""The variant that the others are compared with."""
+
 FEWEST = 3
 """Trials that a best tenth needs for a test."""
 
@@ -33,6 +36,11 @@ class InsufficientData:
     """
 
     reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class NotDrawnAtRandom(InsufficientData):
+    """Stands in the place of a result that assumes trials drawn at random."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,7 +245,7 @@ def summarize(
 
 
 def compare(
-    summaries: Sequence[VariantSummary], baseline: str = "V", level: float = LEVEL
+    summaries: Sequence[VariantSummary], baseline: str = BASELINE, level: float = LEVEL
 ) -> dict[str, Comparison | InsufficientData]:
     """Compares the best tenth of every variant with the baseline's (section 5.1 of the paper).
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from common.errors import InputError
 from serving.sources import STUDY
+from tuner.search.samplers import SAMPLERS, place_of
 from tuner.search.space import Space
 from tuner.study import facts as study_facts
 from tuner.study import ledger
@@ -54,6 +55,22 @@ class Records:
     def sampler(self) -> str:
         """What proposed the trials."""
         return str(self.facts.get("sampler", RANDOM))
+
+    @property
+    def drawn(self) -> str:
+        """How the trials lie in the space; see `tuner.search.samplers.SamplerRow.drawn`."""
+        row = SAMPLERS.get(self.sampler)
+        # A user's sampler of elsewhere may do anything.
+        return row.drawn if row else "by results"
+
+    @property
+    def as_proposed(self) -> list[TrialRecord | Failure | Trial]:
+        """Every trial in the order in which a sampler that looks at results proposed them."""
+        row = SAMPLERS.get(self.sampler)
+        if row is not None and row.joint:
+            return sorted(self.trials, key=lambda record: place_of(trial_of(record).seed))
+        # Stable: trials of equal index stay in the order of the variants.
+        return sorted(self.trials, key=_index)
 
     @property
     def planned(self) -> dict[str, int]:

@@ -15,12 +15,14 @@ from common import text
 from common.text import counted, listed
 from tuner.analysis.importance.factors import VARIANT
 from tuner.analysis.importance.importance import Importance
+from tuner.analysis.statistics.progress import Progress
 from tuner.analysis.statistics.summaries import (
     FEWEST,
     LEVEL,
     Comparison,
     ExpectedBest,
     InsufficientData,
+    NotDrawnAtRandom,
 )
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.analysis.words import lookup
@@ -67,7 +69,7 @@ def _findings(analysis: StudyAnalysis) -> Iterator[Finding]:
         yield _unfinished(analysis)
     yield from _compared(analysis)
     yield from _importance(analysis)
-    yield _search(analysis.expected_best)
+    yield _followed(analysis.progress) if analysis.progress else _search(analysis)
     yield _time(analysis)
     yield _diverged(analysis)
 
@@ -88,6 +90,13 @@ def _unfinished(analysis: StudyAnalysis) -> Finding:
     records = analysis.records
     waiting = [trial for trials in records.waiting.values() for trial in trials]
     finished = [entry.trial for entry in records.all_entries]
+    if records.drawn == "by results":
+        return Finding(
+            f"The study is incomplete: {counted(len(waiting), 'proposed trial')} "
+            f"{'has' if len(waiting) == 1 else 'have'} not ended, and others may follow.",
+            f"{counted(len(finished), 'trial')} have finished.",
+            "progress",
+        )
     medians = [stdlib.median(trial.units for trial in trials) for trials in (finished, waiting)]
     return Finding(
         f"The study is incomplete: {len(waiting):,} of {sum(records.planned.values()):,} trials "
@@ -118,7 +127,13 @@ def _compared(analysis: StudyAnalysis) -> Iterator[Finding]:
         for variant, result in analysis.comparisons.items()
         if isinstance(result, InsufficientData)
     }
-    if lacking:
+    if lacking and any(isinstance(one, NotDrawnAtRandom) for one in results):
+        yield Finding(
+            f"{listed(list(lacking))} {'is' if len(lacking) == 1 else 'are'} not compared with V.",
+            f"{text.capitalized(next(iter(lacking.values())))}.",
+            "variants",
+        )
+    elif lacking:
         reasons = "; ".join(dict.fromkeys(lacking.values()))
         yield Finding(
             f"{listed(list(lacking))} could not be compared with V.",
@@ -217,7 +232,28 @@ def search_needed(expected: ExpectedBest) -> int:
     return max(above, default=-1) + 2
 
 
-def _search(expected: Sequence[ExpectedBest]) -> Finding:
+def _followed(progress: Progress) -> Finding:
+    """How a search by results went."""
+    best, gain = progress.best, progress.last_gain
+    half = best[max((len(best) - 1) // 2, 0)]
+    return Finding(
+        f"The best validation score, {text.significant(best[-1])}, was found by proposal "
+        f"{progress.places[gain] + 1:,} of {progress.ended:,}.",
+        f"The best of the first half of the trials is {text.significant(half)}. How good the best "
+        "of fewer trials would have been is known of this one search only.",
+        "progress",
+    )
+
+
+def _search(analysis: StudyAnalysis) -> Finding:
+    expected = analysis.expected_best
+    if analysis.records.drawn != "at random":
+        return Finding(
+            "The gain from further search is unknown.",
+            f"The sampler {analysis.records.sampler} drew no random samples, whose best could be "
+            "told for fewer trials.",
+            "learning_curves",
+        )
     needed = {
         one.variant: (search_needed(one), len(one.test))
         for one in expected

@@ -33,7 +33,7 @@ def guide(analysis: StudyAnalysis) -> tuple[Finding, ...]:
 
 def _guidelines(analysis: StudyAnalysis) -> Iterator[Finding]:
     waiting = lookup.unfinished(analysis)
-    if waiting:
+    if waiting and analysis.records.drawn != "by results":
         yield _guideline(
             "All advice here is preliminary and holds for the larger networks: the longest trials "
             "run first.",
@@ -63,7 +63,8 @@ def _guidelines(analysis: StudyAnalysis) -> Iterator[Finding]:
             yield _noise(result, curves["noise_std"], analysis.metric)
         if "momentum" in curves:
             yield _momentum(result, curves["momentum"], analysis.metric)
-    yield _trials(analysis)
+    if analysis.records.drawn == "at random":
+        yield _trials(analysis)
 
 
 def _range(result: Importance, curve: Marginal) -> Finding:

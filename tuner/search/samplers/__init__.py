@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, runtime_checkable
 from typing import Protocol as Interface
 
 from common import import_path
@@ -108,6 +108,8 @@ class SamplerRow:
         joint: whether it chooses the variant of a trial, too.
         packages: distributions on whose version the proposals depend, beside the study's.
         needs: a package that the project does not install, if the sampler needs one.
+        drawn: how the trials of a variant lie in the space: each drawn at random by itself,
+            "evenly", or where earlier results were good, "by results".
     """
 
     path: str
@@ -116,6 +118,7 @@ class SamplerRow:
     joint: bool = False
     packages: tuple[str, ...] = ()
     needs: str = ""
+    drawn: Literal["at random", "evenly", "by results"] = "by results"
 
 
 def _optuna(meaning: str, sampler: str, needs: str = "", **options: Any) -> SamplerRow:
@@ -125,12 +128,15 @@ def _optuna(meaning: str, sampler: str, needs: str = "", **options: Any) -> Samp
 
 SAMPLERS = {
     "random": SamplerRow(
-        "tuner.search.samplers.random:RandomSampler", "every trial by itself, as in the paper"
+        "tuner.search.samplers.random:RandomSampler",
+        "every trial by itself, as in the paper",
+        drawn="at random",
     ),
     "qmc": SamplerRow(
         "tuner.search.samplers.optuna:SobolSampler",
         "Sobol' points, which cover the space more evenly",
         packages=("optuna", "scipy"),
+        drawn="evenly",
     ),
     "evolution": SamplerRow(
         "tuner.search.samplers.evolution:AgingEvolution", "aging evolution", joint=True
@@ -171,6 +177,25 @@ SAMPLERS = {
     ),
 }
 """The samplers of `python -m tuner.run --sampler`."""
+
+
+_PLACES = 20
+"""Bits of a trial's seed that say how many trials were proposed before it."""
+
+
+def with_place(seed: int, place: int) -> int:
+    """Makes the seed of a trial that a `JointSampler` proposes, of 43 random bits and its place."""
+    return (seed << _PLACES) + place
+
+
+def place_of(seed: int) -> int:
+    """How many trials of its study were proposed before the one with a seed.
+
+    Example:
+        >>> place_of(with_place(12345, 7))
+        7
+    """
+    return seed & ((1 << _PLACES) - 1)
 
 
 def require(name: str) -> SamplerRow:

@@ -7,24 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from common.errors import InputError
-from tuner.search.samplers import SearchProblem
+from tuner.search.samplers import SearchProblem, place_of, with_place
 from tuner.search.samplers.domain import VARIANT, Domain, Point, Score, Search, numbers, of_space
 from tuner.search.samplers.random import RandomSampler
 from tuner.training import random_streams
 from tuner.training.protocol import Failure, Trial, TrialRecord
-
-_PLACES = 20
-"""Bits of a trial's seed that say how many trials were proposed before it."""
-
-
-def place_of(seed: int) -> int:
-    """How many trials of its study were proposed before the one with a seed.
-
-    Example:
-        >>> place_of((12345 << 20) + 7)
-        7
-    """
-    return seed & ((1 << _PLACES) - 1)
 
 
 class SearchSampler:
@@ -75,7 +62,7 @@ class SearchSampler:
             generator = random_streams.proposal(
                 self._problem.seed, self._problem.task, purpose, own
             )
-            self._seeds.append((int(generator.integers(2 ** (63 - _PLACES))) << _PLACES) + own)
+            self._seeds.append(with_place(int(generator.integers(2**43)), own))
         return self._seeds[place]
 
     def in_order(self, trials: Sequence[Trial]) -> list[Trial]:

@@ -98,7 +98,7 @@ class Factored:
     Example:
         >>> policy = Factored((2, 9), None, cap=2.5)
         >>> policy.parameters[1][:] = [1e9] + 8 * [-1e9]
-        >>> policy.probabilities(1).max().round(4)
+        >>> round(float(policy.probabilities(1).max()), 4)
         0.9488
     """
 

@@ -10,6 +10,7 @@ from tuner.analysis.report.figures import (
     interactions,
     learning_curves,
     marginals,
+    progress,
     scatter,
     style,
     variants,
@@ -25,6 +26,7 @@ _FIGURES = (
     learning_curves.draw,
     scatter.draw,
     expected_best.draw,
+    progress.draw,
 )
 
 
@@ -33,8 +35,8 @@ def draw(analysis: StudyAnalysis) -> tuple[Figure, ...]:
 
     Returns:
         The figures in the order of the page: `variants`, `marginals`, `importance`,
-        `interactions`, `learning_curves`, `axes`, `expected_best`; without those that would be
-        empty.
+        `interactions`, `learning_curves`, `axes`, `expected_best`, `progress`; without those
+        that would be empty.
     """
     with matplotlib.rc_context(style.SETTINGS):
         drawn = [figure(analysis) for figure in _FIGURES]
