@@ -54,6 +54,8 @@ def test_help_is_quick_and_says_what_the_command_does(module: str) -> None:
         (["--space=momentum=0:1"], "--space: momentum: expected HIGH below 1"),
         (["--space=learning_rate=0:1"], "--space: learning_rate: expected LOW above 0"),
         (["--sampler=best"], "sampler"),
+        (["--sampler=gp"], "sampler gp: expected the package torch to be installed"),
+        (["--sampler=tpe", "--lag=0"], "lag"),
         (["--optimizer=best"], "optimizer"),
         (["--optimizer=adam", "--engine=native"], "--engine=native: it has no optimizer adam"),
         (["--variants=V,no.such:Cell"], "no.such"),

@@ -21,7 +21,6 @@ from typing import Any
 import keras_tuner
 import numpy as np
 
-from common import import_path
 from tuner.search import samplers
 from tuner.search.samplers.domain import Domain, Gene, Point, Score, Search, Value
 from tuner.training import random_streams
@@ -135,13 +134,8 @@ class SearchOracle(keras_tuner.Oracle):
                 lambda index: {gene.name: self._draw(index, gene) for gene in genes},
                 self._lag,
             )
-            self._search = config, self._make_search(domain)
+            self._search = config, samplers.make_search(self.name, domain, **self._options)
         return self._search[1], genes
-
-    def _make_search(self, domain: Domain) -> Search:
-        row = samplers.SAMPLERS[self.name]
-        search: Search = import_path.find(row.path)(domain, **{**row.options, **self._options})
-        return search
 
     def _generator(self, purpose: str, index: int) -> np.random.Generator:
         return random_streams.proposal(self._search_seed, "", purpose, index)
@@ -310,8 +304,3 @@ class QMCOracle(SearchOracle):
     """Optuna's scrambled Sobol' points; arguments as of `SearchOracle`."""
 
     name = "qmc"
-
-    def _make_search(self, domain: Domain) -> Search:
-        from tuner.search.samplers.optuna import QMC, OptunaSearch
-
-        return OptunaSearch(domain, **QMC)

@@ -12,6 +12,7 @@ from common import import_path
 from common.errors import InputError
 
 if TYPE_CHECKING:
+    from tuner.search.samplers.domain import Domain, Search
     from tuner.search.space import Space
     from tuner.training.protocol import Failure, Trial, TrialRecord
 
@@ -110,6 +111,7 @@ class SamplerRow:
         needs: a package that the project does not install, if the sampler needs one.
         drawn: how the trials of a variant lie in the space: each drawn at random by itself,
             "evenly", or where earlier results were good, "by results".
+        search: import path of a `Search` of the same kind, if `path` names a `Sampler`.
     """
 
     path: str
@@ -119,6 +121,7 @@ class SamplerRow:
     packages: tuple[str, ...] = ()
     needs: str = ""
     drawn: Literal["at random", "evenly", "by results"] = "by results"
+    search: str = ""
 
 
 def _optuna(meaning: str, sampler: str, needs: str = "", **options: Any) -> SamplerRow:
@@ -131,12 +134,14 @@ SAMPLERS = {
         "tuner.search.samplers.random:RandomSampler",
         "every trial by itself, as in the paper",
         drawn="at random",
+        search="tuner.search.samplers.domain:RandomSearch",
     ),
     "qmc": SamplerRow(
         "tuner.search.samplers.optuna:SobolSampler",
         "Sobol' points, which cover the space more evenly",
         packages=("optuna", "scipy"),
         drawn="evenly",
+        search="tuner.search.samplers.optuna:SobolSearch",
     ),
     "evolution": SamplerRow(
         "tuner.search.samplers.evolution:AgingEvolution", "aging evolution", joint=True
@@ -227,10 +232,28 @@ def make(name: str, problem: SearchProblem) -> Sampler | JointSampler:
         InputError: if it needs a package that is not installed.
     """
     row = require(name)
-    found = import_path.find(row.path)
     if row.joint:
         from tuner.search.samplers.joint import SearchSampler
 
-        return SearchSampler(name, problem, lambda domain: found(domain, **row.options))
-    sampler: Sampler = found(problem, **row.options)
+        return SearchSampler(name, problem, lambda domain: make_search(name, domain))
+    sampler: Sampler = import_path.find(row.path)(problem, **row.options)
     return sampler
+
+
+def make_search(name: str, domain: Domain, **options: Any) -> Search:
+    """Makes a sampler's search of any domain, for a tuner of KerasTuner or a comparison.
+
+    Args:
+        name: a name of `SAMPLERS`.
+        domain: what is searched.
+        **options: others than the row's.
+
+    Raises:
+        InputError: if it needs a package that is not installed, or has no search.
+    """
+    row = require(name)
+    path, given = (row.path, row.options) if row.joint else (row.search, {})
+    if not path:
+        raise InputError(f"sampler {name}: expected one of a search. Received: {row.path}")
+    search: Search = import_path.find(path)(domain, **{**given, **options})
+    return search

@@ -135,6 +135,17 @@ class Search(Interface):
         """
 
 
+class RandomSearch:
+    """Proposes the points of the random design; a `Search`."""
+
+    def __init__(self, domain: Domain) -> None:
+        self._domain = domain
+
+    def propose(self, points: Sequence[Point], scores: Sequence[Score]) -> Point:
+        """Proposes the next point of the design."""
+        return self._domain.random(len(points))
+
+
 def numbers(point: Point) -> dict[str, int | float]:
     """The values of a study's hyperparameters, which are numbers."""
     return {name: value for name, value in point.items() if isinstance(value, int | float)}

@@ -124,6 +124,17 @@ class OptunaSearch:
             self._study.tell(number, max(finite) if score is None else score)
 
 
+class SobolSearch(OptunaSearch):
+    """Proposes scrambled Sobol' points.
+
+    Args:
+        domain: what is searched.
+    """
+
+    def __init__(self, domain: Domain) -> None:
+        super().__init__(domain, "QMCSampler", stateful=True, scramble=True)
+
+
 class SobolSampler:
     """Draws a design of scrambled Sobol' points for each variant.
 
@@ -140,7 +151,7 @@ class SobolSampler:
         self._random = RandomSampler(problem)
         self._points: dict[str, list[Point]] = {variant: [] for variant in problem.variants}
         self._searches = {
-            variant: OptunaSearch(
+            variant: SobolSearch(
                 Domain(
                     of_space(problem.space, (variant,)),
                     functools.partial(
@@ -148,8 +159,7 @@ class SobolSampler:
                     ),
                     # It begins with no random points.
                     lambda index: {},
-                ),
-                **QMC,
+                )
             )
             for variant in problem.variants
         }
@@ -162,10 +172,6 @@ class SobolSampler:
         points.append(self._searches[variant].propose(points, ()))
         seed = self._random.propose(variant, index, ()).seed
         return Trial(index, variant, numbers(points[-1]), seed)
-
-
-QMC: dict[str, Any] = {"sampler": "QMCSampler", "stateful": True, "scramble": True}
-"""What `OptunaSearch` needs for Sobol' points."""
 
 
 class _Noting(BaseSampler):

@@ -1,0 +1,1 @@
+"""Samplers compared fairly: equal budgets, paired seeds, every training counted."""

@@ -1,0 +1,114 @@
+"""Runs of samplers: what each found after each training."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from tuner.analysis.trials.records import Records
+from tuner.comparison.tables import Answer, Table
+from tuner.search import samplers
+from tuner.search.samplers.domain import Domain, Point, Score
+from tuner.training import random_streams
+from tuner.training.protocol import Trial, TrialRecord
+
+LIVE = "live"
+"""The grade of real studies."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a sampler found with one seed, training by training, from the first.
+
+    Attributes:
+        sampler: its name.
+        seed: runs of a seed are compared with each other.
+        validation: the best validation score so far, float64 `[trainings]`; infinite before the
+            first that did not fail.
+        test: test score of that best.
+        seconds: training time so far.
+    """
+
+    sampler: str
+    seed: int
+    validation: np.ndarray
+    test: np.ndarray
+    seconds: np.ndarray
+
+    def area(self, budget: int) -> float:
+        """Mean of the best so far over the first trainings.
+
+        Before the first that did not fail, what it was then counts.
+        """
+        curve = self.validation[:budget]
+        first = curve[np.isfinite(curve)][:1]
+        return float(np.where(np.isfinite(curve), curve, first).mean()) if len(first) else math.inf
+
+
+def _follow(sampler: str, seed: int, answers: Sequence[Answer]) -> Run:
+    """Keeps the best by validation, the earlier among equals."""
+    best = Answer(math.inf, math.inf, 0.0)
+    rows = []
+    seconds = 0.0
+    for answer in answers:
+        seconds += answer.seconds
+        if answer.validation is not None and answer.validation < (best.validation or 0.0):
+            best = answer
+        rows.append((best.validation, best.test, seconds))
+    return Run(sampler, seed, *np.array(rows, dtype=float).T)
+
+
+def replay(name: str, table: Table, seed: int, budget: int, lag: int) -> Run:
+    """Runs a sampler on a table.
+
+    Args:
+        name: of the sampler.
+        table: answers in place of trainings.
+        seed: of the sampler; samplers of one seed have the same random design.
+        budget: trainings.
+        lag: see `tuner.search.samplers.domain.Domain`.
+    """
+    streams = functools.partial(random_streams.proposal, seed, "comparison")
+
+    def random(index: int) -> Point:
+        parts = streams("random", index).random(len(table.genes))
+        return {
+            gene.name: gene.draw(float(part))
+            for gene, part in zip(table.genes, parts, strict=True)
+        }
+
+    domain = Domain(table.genes, functools.partial(streams, name), random, lag)
+    search = samplers.make_search(name, domain)
+    points: list[Point] = []
+    scores: list[Score] = []
+    answers: list[Answer] = []
+    for index in range(budget):
+        points.append(search.propose(points, scores[: max(index - lag + 1, 0)]))
+        # Paired: what is drawn of a point's trainings depends on no sampler.
+        answers.append(table.ask(points[-1], streams("answer", index)))
+        scores.append(answers[-1].validation)
+    return _follow(name, seed, answers)
+
+
+def live(study: Records) -> Run:
+    """Reads the run of a real study, in the order of its proposals.
+
+    Args:
+        study: of any sampler; of several variants, a study at random goes by index.
+    """
+    answers = [
+        Answer(
+            None if record.result.diverged else record.result.validation.mean,
+            record.result.test.mean,
+            record.result.seconds,
+        )
+        if isinstance(record, TrialRecord)
+        else Answer(None, math.inf, 0.0)
+        for record in study.as_proposed
+        if not isinstance(record, Trial)
+    ]
+    return _follow(study.sampler, int(study.facts["seed"]), answers)

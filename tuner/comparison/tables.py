@@ -1,0 +1,257 @@
+"""What stands for training when samplers are compared by replay: tables of finished trials.
+
+Three grades, which nothing leaves out:
+
+* *exact*: random search without replacement on the finished trials themselves needs no simulation.
+* *tabular*: a full factorial of real trainings; a query returns one of those of its point.
+* *surrogate*: a forest that has learned the finished trials fills a grid.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Protocol as Interface
+
+import numpy as np
+
+from common.errors import InputError
+from tuner.analysis.trials.records import Records
+from tuner.search.samplers.domain import VARIANT, Gene, Point, Value, of_space
+from tuner.search.space import Space
+from tuner.study.ledger import best_first
+from tuner.training.protocol import Failure, TrialRecord
+
+_TREES = 300
+_FOLDS = 10
+_FLOOR = 0.9
+"""Below the best score, relative to it: the surrogate learns ln(score - floor)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a training comes to.
+
+    Attributes:
+        validation: score; None if it failed or diverged.
+        test: score, of a winner that is trained again.
+        seconds: training time.
+    """
+
+    validation: float | None
+    test: float
+    seconds: float
+
+
+class Table(Interface):
+    """Answers in place of trainings.
+
+    Attributes:
+        grade: "tabular" or "surrogate".
+        genes: what can be asked for; each has options.
+        best: the least validation score that it can answer, in the mean.
+        words: what it is, sentences for the page.
+    """
+
+    grade: str
+    genes: tuple[Gene, ...]
+    best: float
+    words: str
+
+    def ask(self, point: Point, generator: np.random.Generator) -> Answer:
+        """Answers for a point.
+
+        Args:
+            point: a value of each gene.
+            generator: chooses among several trainings of it.
+        """
+
+
+def expected_best(trials: Sequence[TrialRecord], budgets: Sequence[int]) -> dict[int, Answer]:
+    """The expected best by validation of n trials drawn without replacement from M finished ones.
+
+        E[best of n] = Σ_j v_(j) C(M - j, n - 1) / C(M, n),   v_(1) <= v_(2) <= …
+
+    Args:
+        trials: finished ones, at least one.
+        budgets: numbers of draws; those above M are left out.
+
+    Returns:
+        By budget the expected validation score of the best, the test score of that same trial,
+        and the expected training time of all.
+    """
+    ranked, found = best_first(trials), {}
+    count = len(ranked)
+    seconds = float(np.mean([one.result.seconds for one in ranked]))
+    for budget in budgets:
+        if budget <= count:
+            ways = math.comb(count, budget)
+            chances = [math.comb(count - place - 1, budget - 1) / ways for place in range(count)]
+            scores = [
+                sum(chance * score for chance, score in zip(chances, of, strict=True))
+                for of in (
+                    [one.result.validation.mean for one in ranked],
+                    [one.result.test.mean for one in ranked],
+                )
+            ]
+            found[budget] = Answer(scores[0], scores[1], budget * seconds)
+    return found
+
+
+def _levels(space: Space, variants: Sequence[str]) -> tuple[Gene, ...]:
+    """The genes of a study with some levels of each range as its options, in order."""
+    return tuple(
+        gene if gene.name == VARIANT else _gene(gene.name, gene.levels, ordered=True)
+        for gene in of_space(space, variants)
+    )
+
+
+def _gene(name: str, options: tuple[Value, ...], *, ordered: bool) -> Gene:
+    return Gene(name, lambda part: options[int(part * len(options))], options, ordered)
+
+
+class Surrogate:
+    """A forest of extremely randomized trees over a grid (Geurts et al. 2006).
+
+    It learns ln(score - 0.9 best) and ln(seconds) by the places of the values on the scales that
+    they were drawn on, and by the variant. A mean of trees flattens extremes.
+
+    Args:
+        study: finished trials of it.
+        seed: of the forest.
+    """
+
+    grade = "surrogate"
+
+    def __init__(self, study: Records, seed: int = 1) -> None:
+        from scipy import stats
+        from sklearn.ensemble import ExtraTreesRegressor
+        from sklearn.model_selection import KFold, cross_val_predict
+
+        trials = [one for one in study.all_entries if not one.result.diverged]
+        if len(trials) < 2 * _FOLDS:
+            raise InputError(
+                f"{study.name}: expected at least {2 * _FOLDS} finished trials that did not "
+                f"diverge. Received: {len(trials)}"
+            )
+        self._space = study.space
+        self._variants = [code for code, entries in study.entries.items() if entries]
+        self.genes = _levels(study.space, self._variants)
+        scores = np.array(
+            [
+                (one.result.validation.mean, one.result.test.mean, one.result.seconds)
+                for one in trials
+            ]
+        )
+        floors = np.append(_FLOOR * scores[:, :2].min(axis=0), 0.0)
+        targets = np.log(scores - floors)
+        points = self._unit([{VARIANT: t.variant, **t.values} for t in (o.trial for o in trials)])
+        forest = ExtraTreesRegressor(_TREES, random_state=seed, n_jobs=1)
+        folds = KFold(_FOLDS, shuffle=True, random_state=seed)
+        truth = targets[:, 0]
+        predicted = cross_val_predict(forest, points, truth, cv=folds)
+        residual = ((truth - predicted) ** 2).sum()
+        self.explained = float(1 - residual / ((truth - truth.mean()) ** 2).sum())
+        self.agreement = float(stats.kendalltau(truth, predicted).statistic)
+
+        options = [gene.options or gene.levels for gene in self.genes]
+        grid = [
+            dict(zip((gene.name for gene in self.genes), values, strict=True))
+            for values in itertools.product(*options)
+        ]
+        asked = self._unit(grid)
+        # A forest each: one of all three would split where it helps their sum.
+        learned = [forest.fit(points, target).predict(asked) for target in targets.T]
+        answers = np.exp(np.column_stack(learned)) + floors
+        self._answers = {
+            tuple(point.values()): Answer(*map(float, row))
+            for point, row in zip(grid, answers, strict=True)
+        }
+        self.best = float(answers[:, 0].min())
+        self.words = (
+            f"A forest of {_TREES} trees that has learned {len(trials):,} finished trials of "
+            f"{study.name} stands for training: {len(grid):,} points, R² {self.explained:.3f} and "
+            f"Kendall's τ {self.agreement:.3f} in {_FOLDS}-fold cross-validation. It flattens "
+            f"extremes: its least value is {self.best:.3f}, that of the trials "
+            f"{scores[:, 0].min():.3f}; and it is smooth, which suits searches that exploit."
+        )
+
+    def _unit(self, points: Sequence[Mapping[str, Value]]) -> np.ndarray:
+        """Places in [0, 1], and a column for each variant."""
+        columns = [
+            row.to_unit(np.array([point[row.name] for point in points])) for row in self._space
+        ]
+        codes = np.array([point.get(VARIANT, "") for point in points])
+        columns += [codes == code for code in self._variants]
+        return np.column_stack(columns).astype(float)
+
+    def ask(self, point: Point, generator: np.random.Generator) -> Answer:
+        """Answers; see `Table.ask`."""
+        return self._answers[tuple(point[gene.name] for gene in self.genes)]
+
+
+class Factorial:
+    """Real trainings of all combinations of some values.
+
+    Several of one point are a query's choice, as in NAS-Bench-101 (Ying et al. 2019).
+
+    Args:
+        study: whose trials they are.
+
+    Raises:
+        InputError: if combinations are missing.
+    """
+
+    grade = "tabular"
+
+    def __init__(self, study: Records) -> None:
+        records: list[TrialRecord | Failure] = [*study.all_entries, *study.all_failures]
+        by_point: dict[tuple[Value, ...], list[Answer]] = {}
+        for record in records:
+            trial = record.trial
+            key = (trial.variant, *(trial.values[name] for name in study.space.names))
+            ended = (
+                Answer(
+                    None if record.result.diverged else record.result.validation.mean,
+                    record.result.test.mean,
+                    record.result.seconds,
+                )
+                if isinstance(record, TrialRecord)
+                else Answer(None, math.inf, 0.0)
+            )
+            by_point.setdefault(key, []).append(ended)
+        levels = [tuple(dict.fromkeys(values)) for values in zip(*by_point, strict=True)]
+        if not levels or len(by_point) < math.prod(map(len, levels)):
+            raise InputError(
+                f"{study.name}: expected trials of all combinations of values. Received: "
+                f"{len(by_point):,} of {math.prod(map(len, levels)):,}; a grade for any trials is "
+                "surrogate"
+            )
+        names = (VARIANT, *study.space.names)
+        self.genes = tuple(
+            _gene(name, options if name == VARIANT else tuple(sorted(options)),
+                  ordered=name != VARIANT)
+            for name, options in zip(names, levels, strict=True)
+        )  # fmt: skip
+        self._answers = by_point
+        means = [
+            float(np.mean(scores))
+            for answers in by_point.values()
+            if (scores := [one.validation for one in answers if one.validation is not None])
+        ]
+        self.best = min(means, default=math.inf)
+        self.words = (
+            f"{len(records):,} real trainings of {study.name}, of all {len(by_point):,} "
+            "combinations; a query returns one of those of its point, at random."
+        )
+
+    def ask(self, point: Point, generator: np.random.Generator) -> Answer:
+        """Answers; see `Table.ask`."""
+        answers = self._answers[tuple(point[gene.name] for gene in self.genes)]
+        return answers[int(generator.integers(len(answers)))]
+
+
+TABLES = {"surrogate": Surrogate, "tabular": Factorial}
+"""What makes the table of a grade of a study."""
