@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
@@ -19,6 +21,10 @@ from common import command_line
 from common.errors import InputError
 from tuner.search import samplers
 from tuner.search.samplers import SAMPLERS
+
+if TYPE_CHECKING:
+    from tuner.analysis.trials.records import Records
+    from tuner.comparison.runs import Run
 
 _TRIALS = flags.DEFINE_string(
     "trials", None, "Study directory or table of trials that stands for training."
@@ -44,6 +50,11 @@ _LAG = flags.DEFINE_integer("lag", 1, "See `python -m tuner.run --lag`.", lower_
 _SMALLEST = flags.DEFINE_float(
     "smallest", 0.014, "The smallest difference worth naming, in the metric's unit.", lower_bound=0
 )
+_RETRAIN = flags.DEFINE_integer(
+    "retrain", 0, "Of --study_dir: trainings of each winner with fresh seeds.", lower_bound=0
+)
+_DATA = flags.DEFINE_string("data", "auto", "Of --retrain: data of the task, auto or a path.")
+_WORKERS = flags.DEFINE_string("workers", "auto", "Of --retrain: trainings at a time.")
 _OUT = flags.DEFINE_string("out", None, "Folder of the page and of the CSV file.")
 
 
@@ -58,6 +69,21 @@ def _budgets() -> tuple[int, ...]:
             f"{','.join(_BUDGETS.value)!r}"
         )
     return tuple(budgets)
+
+
+def _retrain(studies: Sequence[Records], budget: int) -> Sequence[Run]:
+    """Trains winners again; what OUT/winners.csv has is not trained again."""
+    from tuner.comparison import winners
+    from tuner.parallel.pool import WorkerPool, parse_workers
+    from tuner.training import engines
+
+    workers = parse_workers(_WORKERS.value) or engines.candidates()[0].workers()
+    out = Path(_OUT.value or "")
+    out.mkdir(parents=True, exist_ok=True)
+    return winners.again(
+        studies, budget, _RETRAIN.value, _DATA.value, WorkerPool(workers), out / "winners.csv",
+        lambda line: print(line, flush=True),
+    )  # fmt: skip
 
 
 def main() -> int:
@@ -81,7 +107,9 @@ def main() -> int:
     from tuner.comparison import comparison, page
 
     if _STUDY_DIR.value:
-        found = comparison.of_studies([Path(p) for p in _STUDY_DIR.value], budgets, _SMALLEST.value)
+        paths = [Path(path) for path in _STUDY_DIR.value]
+        retrain = _retrain if _RETRAIN.value else None
+        found = comparison.of_studies(paths, budgets, _SMALLEST.value, retrain)
     else:
         found = comparison.by_replay(
             Path(str(_TRIALS.value)), _GRADE.value, list(dict.fromkeys(_SAMPLERS.value)), budgets,

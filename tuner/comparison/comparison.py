@@ -10,6 +10,7 @@ from pathlib import Path
 from common.errors import InputError
 from common.text import duration
 from tuner.analysis.trials import sources
+from tuner.analysis.trials.records import Records
 from tuner.comparison import verdicts
 from tuner.comparison.page import Comparison
 from tuner.comparison.runs import LIVE, Run, live, replay
@@ -69,13 +70,19 @@ def by_replay(
     )
 
 
-def of_studies(paths: Sequence[Path], budgets: Sequence[int], smallest: float) -> Comparison:
+def of_studies(
+    paths: Sequence[Path],
+    budgets: Sequence[int],
+    smallest: float,
+    retrain: Callable[[Sequence[Records], int], Sequence[Run]] | None = None,
+) -> Comparison:
     """Compares real studies, one a sampler and seed.
 
     Args:
         paths: their directories or tables.
         budgets: trainings, ascending.
         smallest: the smallest difference worth naming.
+        retrain: trains winners at a budget again, the largest; see `tuner.comparison.winners`.
 
     Raises:
         InputError: if two are of the same sampler and seed, or of different data, rules or spaces.
@@ -99,9 +106,14 @@ def of_studies(paths: Sequence[Path], budgets: Sequence[int], smallest: float) -
             )
         runs[run.sampler, run.seed] = run
     made = list(runs.values())
+    words = f"{len(made)} studies on {first.facts['data']['name']}, really trained."
+    if retrain is not None:
+        budgets = budgets[-1:]
+        made = list(retrain(studies, budgets[-1]))
+        words += " Test is the mean of further trainings of each winner."
     return Comparison(
         grade=LIVE,
-        words=f"{len(made)} studies on {first.facts['data']['name']}, really trained.",
+        words=words,
         metric=first.metric,
         lag=None,
         budgets=tuple(budgets),

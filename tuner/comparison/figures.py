@@ -123,7 +123,18 @@ def _curves(
         ends += [mean[len(mean) // 3], mean[-1]]
     low, high = min(ends), max(ends)
     scales.value_axis(axes.yaxis, low, high + 0.3 * (high - low))
+    top = axes.get_ylim()[1]
+    # From where the first sampler comes into the panel.
+    begin = min(
+        (float(x[mean <= top][0]) for x, mean, _ in drawn.values() if (mean <= top).any()),
+        default=float(places[0] / unit),
+    )
+    end = float(places[-1] / unit)
     axes.set_xscale("log")
+    axes.set_xlim(0.85 * begin, 1.05 * end)
+    ticks = [tick for tick in scales.log_ticks(begin, end) if 0.85 * begin <= tick <= end]
+    axes.set_xticks(ticks, [scales.number(tick) for tick in ticks])
+    axes.minorticks_off()
     axes.set_xlabel(label)
     axes.set_ylabel(f"best validation {metric.name} so far\n({metric.unit})")
     style.legend_beside(axes, handles, "at the right end,\nbest first")

@@ -114,7 +114,8 @@ class SearchOracle(keras_tuner.Oracle):
         search, genes = self._find_search(space)
         points = [self._point(i, trial, genes) for i, trial in enumerate(before)]
         proposed = search.propose(points, [self._score(trial) for trial in seen])
-        return {"status": _RUNNING, "values": self._active(proposed)}
+        # KerasTuner leaves out what is inactive.
+        return {"status": _RUNNING, "values": dict(proposed)}
 
     def _find_search(self, space: list[Any]) -> tuple[Search, tuple[Gene, ...]]:
         """The search of a space, which can grow with the first trials."""
@@ -155,16 +156,6 @@ class SearchOracle(keras_tuner.Oracle):
         if trial.status != _COMPLETED or trial.score is None or not math.isfinite(trial.score):
             return None
         return float(-trial.score if self.objective.direction == "max" else trial.score)
-
-    def _active(self, point: Point) -> dict[str, Value]:
-        """The values whose conditions hold."""
-        chosen = keras_tuner.HyperParameters()
-        for hyperparameter in self.hyperparameters.space:
-            chosen.merge([hyperparameter])
-            if chosen.is_active(hyperparameter):
-                chosen.values[hyperparameter.name] = point[hyperparameter.name]
-        values: dict[str, Value] = chosen.values
-        return values
 
 
 def _gene(known: Any) -> Gene:

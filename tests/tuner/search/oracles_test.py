@@ -173,6 +173,27 @@ def test_any_tuner_searches_with_it(tmp_path: pathlib.Path, kind: str) -> None:
     assert made.oracle.get_best_trials()[0].score == max(scores)
 
 
+@pytest.mark.parametrize(("direction", "sign"), [("max", 1), ("min", -1)])
+def test_the_parent_is_the_best_by_the_objective(direction: str, sign: int) -> None:
+    hp = keras_tuner.HyperParameters()
+    for name in ("x", "y", "z"):
+        hp.Float(name, 0.0, 1.0)
+    oracle = tuner.AgingEvolutionOracle(
+        keras_tuner.Objective("score", direction), 5, hp,
+        population_size=4, tournament_size=4, seed=3,
+    )  # fmt: skip
+    scores = (0.3, 0.9, 0.1, 0.5)
+    for index, score in enumerate(scores):
+        made = oracle.hyperparameters.copy()
+        made.values = oracle.populate_space(str(index))["values"]
+        trial = keras_tuner.engine.trial.Trial(made, str(index), "COMPLETED")
+        trial.score = score
+        oracle.trials[str(index)] = trial
+    child = oracle.populate_space("4")["values"]
+    best = oracle.trials[str(max(range(4), key=lambda i: sign * scores[i]))]
+    assert sum(child[name] != value for name, value in best.hyperparameters.values.items()) == 1
+
+
 def test_what_cannot_be_searched_is_one_line() -> None:
     hp = keras_tuner.HyperParameters()
     hp.Choice("kind", ["a", "b"])

@@ -77,7 +77,7 @@ def test_a_fact_that_is_missing_or_of_another_kind_is_one_line(
         assert name in refused(begun)
 
 
-@pytest.mark.parametrize("name", ["sampler", "machines", "commands", "cells"])
+@pytest.mark.parametrize("name", ["sampler", "machines", "commands", "cells", "variants"])
 def test_a_later_fact_of_another_kind_is_one_line(begun: pathlib.Path, name: str) -> None:
     whole = json.loads(begun.read_text())
     for wrong in (3, True, {"name": 1}, [[1, 2]]):

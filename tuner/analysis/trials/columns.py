@@ -53,6 +53,8 @@ _STUDY = (
 
 _BEYOND = (
     Column("sampler", "str", "", "what proposed the trials; random if missing", optional=True),
+    Column("lag", "int64", "", "`--lag` of a sampler that chose the variants", optional=True),
+    Column("variants", "json list", "", "texts: codes that it chose among", optional=True),
     Column("cells", "json object", "", "import paths of a user's cells, by code", optional=True),
 )
 

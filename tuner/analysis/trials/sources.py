@@ -72,7 +72,9 @@ def _identity(study: Records) -> str:
     alike = {name: facts[name] for name in ("task", "metric", "space", "seed")}
     # An earlier release wrote fewer rules, which were then the only ones.
     protocol = dataclasses.asdict(Protocol(**facts["protocol"]))
-    return json.dumps([alike, data, protocol, study.sampler], sort_keys=True)
+    # A sampler that chooses among variants has searched them together.
+    sampler = [study.sampler, facts.get("lag"), facts.get("variants")]
+    return json.dumps([alike, data, protocol, sampler], sort_keys=True)
 
 
 def _merge(parts: Sequence[Records]) -> Records:

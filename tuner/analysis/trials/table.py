@@ -42,11 +42,11 @@ _FACTS = {
     "data_detail": ("data", "detail"),
     "study_seed": ("seed",),
     **{name: (name,) for name in ("protocol", "space", "versions")},
-    **{name: (name,) for name in ("machines", "commands", "sampler", "cells")},
+    **{name: (name,) for name in ("machines", "commands", "sampler", "lag", "variants", "cells")},
 }
 """Where in the facts of a study each column lies."""
 
-_JSON = ("protocol", "space", "versions", "machines", "commands", "cells")
+_JSON = ("protocol", "space", "versions", "machines", "commands", "variants", "cells")
 _CURVE = ("curve_epoch", "curve_loss", "curve_validation")
 
 

@@ -73,6 +73,8 @@ def odd_study() -> Records:
         "seed": 2**64 - 1,
         "space": {**plain.facts["space"], "forget_bias": [0, 2]},
         "sampler": "tpe",
+        "lag": 8,
+        "variants": ["V", "NP", "FGR"],
         "cells": {"GRUCell": "my_package.cells:GRUCell"},
     }
     del facts["machines"]

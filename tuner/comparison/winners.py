@@ -1,0 +1,165 @@
+"""Winners of real studies, trained again: the best of many scores is too good by chance."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from common import files
+from common.errors import InputError
+from tuner.analysis.trials.records import Records
+from tuner.comparison.runs import Run, live
+from tuner.parallel.messages import Assignment, Event
+from tuner.parallel.pool import Accept, Pool
+from tuner.tasks.task import find_task, load_corpus
+from tuner.training import engines, random_streams
+from tuner.training.protocol import Failure, Problem, Protocol, Trial, TrialRecord, TrialResult
+
+_COLUMNS = ("sampler", "seed", "variant", "trial", "repeat", "test")
+
+
+def winner(study: Records, budget: int) -> TrialRecord | None:
+    """The best trial by validation among the first proposals; None if none has finished.
+
+    Args:
+        study: a real one.
+        budget: how many proposals count.
+    """
+    ended = [one for one in study.as_proposed if not isinstance(one, Trial)][:budget]
+    finished = [
+        one for one in ended if isinstance(one, TrialRecord) and not one.result.diverged
+    ]
+    return min(finished, key=lambda one: one.result.validation.mean, default=None)
+
+
+class _Queue:
+    """Trials in their order; a `tuner.parallel.pool.TrialQueue`."""
+
+    def __init__(self, assignments: Sequence[Assignment]) -> None:
+        self._left = list(assignments)
+
+    def take(self, accept: Accept) -> Assignment | None:
+        for assignment in self._left:
+            if accept(assignment.trial, assignment.engine):
+                self._left.remove(assignment)
+                return assignment
+        return None
+
+    @property
+    def exhausted(self) -> bool:
+        return not self._left
+
+
+def again(
+    studies: Sequence[Records],
+    budget: int,
+    repeats: int,
+    data: str,
+    pool: Pool,
+    path: Path,
+    report: Callable[[str], None],
+) -> tuple[Run, ...]:
+    """Trains the winner of each study with fresh seeds.
+
+    What the file already has is not trained again.
+
+    Args:
+        studies: real ones.
+        budget: how many proposals of each count.
+        repeats: trainings of each winner.
+        data: of the task, as `--data`.
+        pool: trains.
+        path: of a CSV file with the test score of each training; it grows.
+        report: is called with a line for a person.
+
+    Returns:
+        The run of each study, whose last test score is the mean of those of its winner.
+
+    Raises:
+        InputError: if the data are not those of the studies, or a training fails.
+    """
+    rows = _read(path)
+    runs = []
+    for study in studies:
+        run, best = live(study), winner(study, budget)
+        if best is None:
+            raise InputError(f"{study.name}: expected a finished trial. Received: none")
+        named = (run.sampler, str(run.seed), best.trial.variant, str(best.trial.index))
+        known = {row[4]: float(row[5]) for row in rows if tuple(row[:4]) == named}
+        seeds = {
+            str(repeat): random_streams.trial_seed(run.seed, f"again {named}", repeat)
+            for repeat in range(repeats)
+        }
+        missing = [
+            (repeat, dataclasses.replace(best.trial, index=int(repeat), seed=seed))
+            for repeat, seed in seeds.items()
+            if repeat not in known
+        ]
+        if missing:
+            for trial, test in _train(study, [trial for _, trial in missing], data, pool):
+                known[str(trial.index)] = test
+                rows.append([*named, str(trial.index), repr(test)])
+                files.write_text(path, "\n".join(map(",".join, [_COLUMNS, *rows])) + "\n")
+        mean = sum(known[repeat] for repeat in seeds) / repeats
+        report(
+            f"{run.sampler}, seed {run.seed}: {best.trial.variant} {best.trial.index}, test "
+            f"{best.result.test.mean:.4f}, of {repeats} trainings {mean:.4f}"
+        )
+        tests = run.test[:budget].copy()
+        tests[-1] = mean
+        runs.append(
+            dataclasses.replace(
+                run, validation=run.validation[:budget], test=tests, seconds=run.seconds[:budget]
+            )
+        )
+    return tuple(runs)
+
+
+def _read(path: Path) -> list[list[str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *rows = list(csv.reader(file)) or [[]]
+    if tuple(header) != _COLUMNS:
+        raise InputError(f"{path}: expected the columns {','.join(_COLUMNS)}. Received: {header}")
+    return rows
+
+
+def _train(
+    study: Records, trials: Sequence[Trial], data: str, pool: Pool
+) -> Iterator[tuple[Trial, float]]:
+    """Trains trials by the rules of a study; yields their test scores."""
+    task = find_task(study.facts["task"])
+    corpus = load_corpus(task, data)
+    expected, received = study.facts["data"]["sha256"], corpus.dataset.sha256
+    if received != expected:
+        raise InputError(
+            f"--data: expected the data of {study.name}, sha256 {expected}. Received: {received}"
+        )
+    cells = tuple(study.facts.get("cells", {}).values())
+    problem = Problem(task, corpus, Protocol(**study.facts["protocol"]), cells)
+    ended: list[TrialResult] = []
+
+    def take(event: Event) -> None:
+        if isinstance(event, Failure):
+            raise InputError(f"{study.name}: {event.trial.variant} failed: {event.reason}")
+        if isinstance(event, TrialResult):
+            ended.append(event)
+
+    with tempfile.TemporaryDirectory() as folder:
+        queue = _Queue(
+            [
+                Assignment(
+                    trial,
+                    engines.choose("auto", problem, trial),
+                    Path(folder) / f"{trial.index}.npz",
+                )
+                for trial in trials
+            ]
+        )
+        pool.run(problem, queue, take)
+    for result in ended:
+        yield result.trial, result.result.test.mean
