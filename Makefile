@@ -7,6 +7,8 @@ BUILDIFIER := npx --yes @bazel/buildifier@8.2.1
 # Processes that share the tests, and what else pytest is told: make test PYTEST_ARGS="-k cells"
 TEST_WORKERS ?= 2
 PYTEST_ARGS ?=
+# Which environments of make wheel-test, by the names in tests/install/wheel_check.py; without: most.
+WHEEL_CASES ?=
 # What else the study is told: make speech STUDY_ARGS=--variants=V,NFG
 STUDY_ARGS ?=
 BAZEL_ARGS ?=
@@ -54,8 +56,7 @@ $(INSTALLED): requirements_lock.txt
 
 .PHONY: lock
 lock: $(INSTALLED) ## requirements_lock.txt again, from pyproject.toml (UPGRADE=--upgrade for newest versions)
-	$(BIN)/uv pip compile pyproject.toml --extra music --extra speech --extra handwriting --extra serving --extra onnx \
-	  --extra litert --extra jax --extra bench --extra dev \
+	$(BIN)/uv pip compile pyproject.toml --extra all --extra bench --extra dev \
 	  --universal --python-version 3.11 --fork-strategy fewest \
 	  --generate-hashes --no-header --quiet $(UPGRADE) -o requirements_lock.txt
 
@@ -86,7 +87,7 @@ $(FANOVA_VENV)/installed: requirements_fanova_lock.txt | $(INSTALLED)
 
 .PHONY: fanova-lock
 fanova-lock: $(INSTALLED) ## requirements_fanova_lock.txt again: the environment of the extra [fanova]
-	$(BIN)/uv pip compile pyproject.toml --extra fanova --group fanova-test --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra study --extra fanova --group fanova-test --universal --python-version 3.11 \
 	  --fork-strategy fewest --generate-hashes --no-header --quiet $(UPGRADE) -o requirements_fanova_lock.txt
 
 # --- The study ---
@@ -182,6 +183,14 @@ $(KSERVE_VENV)/installed: | $(INSTALLED)
 	$(BIN)/python -m venv --clear --without-pip $(KSERVE_VENV)
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(KSERVE_VENV)/bin/python kserve==0.21.0
 	@touch $@
+
+.PHONY: dist
+dist: $(INSTALLED) ## the wheel and the source distribution, in dist/
+	$(BIN)/uv build --quiet --clear --out-dir dist
+
+.PHONY: wheel-test
+wheel-test: $(INSTALLED) ## the wheel in a fresh environment for each extra, on TensorFlow and JAX (WHEEL_CASES=torch for PyTorch)
+	$(BIN)/python -m tests.install.wheel_check $(WHEEL_CASES)
 
 .PHONY: lint
 lint: lint-python lint-build ## ruff, mypy, import-linter, buildifier

@@ -347,7 +347,8 @@ def _lead(
                 pool, progress, engine, retry_failed=_RETRY_FAILED.value, adopt=adopt
             )
     except KeyboardInterrupt:
-        print(f"\nstopped; nothing finished is lost. To go on: {command}", file=sys.stderr)
+        again = command_line.spelled(command)
+        print(f"\nstopped; nothing finished is lost. To go on: {again}", file=sys.stderr)
         return 130
 
     from serving import sources, versions
@@ -364,9 +365,10 @@ def _lead(
         )
     best = sources.find_best(directory)
     if switches(best.name) is None:
+        export = command_line.spelled("python -m serving.export")
         print(
             f"model for TF Serving: none, since only cells of the zoo are exported; the best is "
-            f"{best}. Of another: python -m serving.export --study_dir={directory} --variant=CODE"
+            f"{best}. Of another: {export} --study_dir={directory} --variant=CODE"
         )
         return 0
     base = Path(_MODEL_BASE_PATH.value or directory / "export" / config.problem.task.name)
