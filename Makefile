@@ -17,6 +17,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
 CUDA_VENV := .venv-cuda
+DOCS_VENV := .venv-docs
 IO_VENV := .venv-io
 FANOVA_VENV := .venv-fanova
 RAY_VENV := .venv-ray
@@ -89,6 +90,24 @@ $(FANOVA_VENV)/installed: requirements_fanova_lock.txt | $(INSTALLED)
 fanova-lock: $(INSTALLED) ## requirements_fanova_lock.txt again: the environment of the extra [fanova]
 	$(BIN)/uv pip compile pyproject.toml --extra study --extra fanova --group fanova-test --universal --python-version 3.11 \
 	  --fork-strategy fewest --generate-hashes --no-header --quiet $(UPGRADE) -o requirements_fanova_lock.txt
+
+# The site's tools stand beside the environment, which the notebooks run in.
+$(DOCS_VENV)/installed: requirements_docs_lock.txt | $(INSTALLED)
+	$(BIN)/python -m venv --clear --without-pip $(DOCS_VENV)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(DOCS_VENV)/bin/python \
+	  --require-hashes -r requirements_docs_lock.txt
+	site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	$(BIN)/python -c "$$site" > "$$($(DOCS_VENV)/bin/python -c "$$site")/project.pth"
+	@touch $@
+
+.PHONY: docs-lock
+docs-lock: $(INSTALLED) ## requirements_docs_lock.txt again: the tools of the site
+	$(BIN)/uv pip compile --group docs --constraint requirements_lock.txt --universal --python-version 3.11 \
+	  --fork-strategy fewest --generate-hashes --no-header --quiet $(UPGRADE) -o requirements_docs_lock.txt
+
+.PHONY: docs
+docs: $(DOCS_VENV)/installed ## the site, in build/site: a broken link, a failing notebook or an undocumented name is an error
+	$(DOCS_VENV)/bin/mkdocs build --quiet --site-dir build/site
 
 # --- The study ---
 
@@ -238,5 +257,5 @@ bazel-4:
 
 .PHONY: clean
 clean: ## removes the environment and the tools' caches; studies stay
-	rm -rf $(VENV) $(BENCH_VENV) $(CUDA_VENV) $(FANOVA_VENV) $(IO_VENV) $(KSERVE_VENV) $(RAY_VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) $(BENCH_VENV) $(CUDA_VENV) $(DOCS_VENV) $(FANOVA_VENV) $(IO_VENV) $(KSERVE_VENV) $(RAY_VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

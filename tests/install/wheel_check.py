@@ -51,10 +51,11 @@ ARRAYS = """
     import numpy as np
 
     generator = np.random.default_rng(1)
-    arrays = {"head": "bernoulli"}
+    arrays = {"head": "bernoulli", "name": "tiny"}
     for split, count in {"train": 8, "validation": 4, "test": 4}.items():
-        inputs = generator.normal(size=(count, 6, 2)).astype("float32")
+        inputs = generator.normal(size=(count * 6, 2)).astype("float32")
         arrays[f"{split}_inputs"] = inputs
+        arrays[f"{split}_lengths"] = np.full(count, 6)
         arrays[f"{split}_targets"] = (inputs > 0).astype("float32")
     np.savez("tiny.npz", **arrays)
 """
@@ -147,7 +148,8 @@ def try_study(env: Environment) -> None:
     env.run("odyssey-report", "--study_dir=study", "--out=again")
     assert "<svg" in (env.folder / "again" / "index.html").read_text()
     env.run("odyssey-trials", "--study_dir=study", "--out=trials.parquet")
-    assert "finished" in env.python("import tuner; print(tuner.load_trials('trials.parquet'))")
+    frame = "import tuner; print(*tuner.load_trials('trials.parquet').status)"
+    assert "finished" in env.python(frame)
 
 
 def try_serving(env: Environment) -> None:

@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 MODEL = "model.keras"
+"""The file of the network, as Keras saves it."""
+
 CARD = "card.json"
+"""The file of what is said about it."""
 
 _HERE = Path(__file__).parent
 
