@@ -63,7 +63,8 @@ def run(notebook: Path) -> dict[str, str | bytes]:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     with tempfile.TemporaryDirectory() as folder:
         resources = {"metadata": {"path": folder}}
-        NotebookClient(content, timeout=600, resources=resources).execute()
+        client = NotebookClient(content, timeout=600, coalesce_streams=True, resources=resources)
+        client.execute()
     for cell in content.cells:
         # What libraries say of the machine is not the notebook's.
         cell.outputs = [each for each in cell.get("outputs", ()) if each.get("name") != "stderr"]
@@ -71,6 +72,9 @@ def run(notebook: Path) -> dict[str, str | bytes]:
     body, made = exporter.from_notebook_node(
         content, {"unique_key": notebook.stem, "output_files_dir": "."}
     )
+    # The site has a style for tables of its own.
+    body = re.sub(r"<style scoped>.*?</style>\n", "", body, flags=re.DOTALL)
+    body = body.replace('<table border="1" class="dataframe">', "<table>")
     head, _, rest = body.partition("\n\n")
     download = f"[Download this notebook]({notebook.name})"
     pages: dict[str, str | bytes] = {f"{notebook.stem}.md": f"{head}\n\n{download}\n\n{rest}"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Self
@@ -44,7 +45,11 @@ class Progress:
         self._config = config
         self._max_epochs = config.problem.protocol.max_epochs
         self._cost = cost
-        self._console = console or rich.console.Console(soft_wrap=True, highlight=False)
+        # A notebook asks its commands for colors, but is no terminal.
+        terminal = None if sys.stdout.isatty() else False
+        self._console = console or rich.console.Console(
+            soft_wrap=True, highlight=False, force_terminal=terminal
+        )
         self._live: rich.live.Live | None = None
         self._best: dict[str, TrialRecord] = {}
         self._counts: dict[str, int] = {}
