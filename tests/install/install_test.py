@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import os
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import check_jsonschema
 import pytest
+import yaml
 
 import lstm_odyssey
 from common import command_line
 from common.errors import install
-from tests import commands
 
 ROOT = Path(os.path.abspath(__file__)).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -37,7 +40,8 @@ def distribute(folder: Path, name: str, *files: str) -> None:
 
 def start(code: str, folder: Path) -> tuple[int, str]:
     """Runs Python; returns exit status and standard error, or output where there is none."""
-    done = commands.Forked(commands.run_code, f"import sys, runpy\n{code}", folder=folder).wait()
+    command = [sys.executable, "-c", f"import sys, runpy\n{code}"]
+    done = subprocess.run(command, cwd=folder, text=True, capture_output=True, check=False)
     return done.returncode, done.stderr or done.stdout
 
 
@@ -69,7 +73,9 @@ def test_no_other_distribution_installs_packages_of_our_names() -> None:
 def test_a_distribution_that_overwrites_another_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
+    # Without the many distributions of the environment.
+    paths = [path for path in sys.path if "site-packages" not in path]
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *paths])
     assert lstm_odyssey.overwritten() == ""
     distribute(tmp_path, lstm_odyssey.DISTRIBUTION, "common/__init__.py", "common/files.py")
     distribute(tmp_path, "other", "elsewhere/files.py")
@@ -90,7 +96,7 @@ def test_a_folder_that_hides_a_package_is_named(
     (tmp_path / room).mkdir()
     (tmp_path / room / file).touch()
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    monkeypatch.delitem(sys.modules, room)
+    monkeypatch.delitem(sys.modules, room, raising=False)
     # A folder without __init__.py hides nothing.
     expected = f"{tmp_path / room}; rename it" if file == "__init__.py" else ""
     assert lstm_odyssey.hidden().startswith(expected)
@@ -146,3 +152,34 @@ def test_an_extra_is_installed_from_where_the_project_is(
     monkeypatch.syspath_prepend(tmp_path)
     distribute(tmp_path, lstm_odyssey.DISTRIBUTION)
     assert install("study") == "pip install 'lstm-odyssey[study]'"
+
+
+@pytest.mark.parametrize(
+    ("schema", "pattern", "count"),
+    [
+        ("vendor.github-workflows", ".github/workflows/*.yml", 3),
+        ("custom.github-workflows-require-timeout", ".github/workflows/*.yml", 3),
+        ("vendor.github-issue-forms", ".github/ISSUE_TEMPLATE/[bi]*.yml", 2),
+        ("vendor.github-issue-config", ".github/ISSUE_TEMPLATE/config.yml", 1),
+        ("vendor.citation-file-format", "CITATION.cff", 1),
+    ],
+)
+def test_files_for_the_host_follow_their_schemas(schema: str, pattern: str, count: int) -> None:
+    files = [str(path) for path in ROOT.glob(pattern)]
+    assert len(files) == count
+    # The exit status.
+    assert not check_jsonschema.main(["--builtin-schema", schema, *files], standalone_mode=False)
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == PYPROJECT["project"]["version"]
+
+
+def test_notebooks_are_kept_without_what_they_print() -> None:
+    paths = ROOT.glob("docs/notebooks/*.ipynb")
+    notebooks = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    cells = [cell for notebook in notebooks for cell in notebook["cells"]]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert len(notebooks) == 5 and len(code) > 20
+    assert [cell for cell in code if cell["outputs"] or cell["execution_count"]] == []
