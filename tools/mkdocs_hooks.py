@@ -68,6 +68,9 @@ def run(notebook: Path) -> dict[str, str | bytes]:
     for cell in content.cells:
         # What libraries say of the machine is not the notebook's.
         cell.outputs = [each for each in cell.get("outputs", ()) if each.get("name") != "stderr"]
+        for output in cell.outputs:
+            if "text" in output:
+                output.text = output.text.replace(f"{ROOT}/", "")
     exporter = MarkdownExporter()
     body, made = exporter.from_notebook_node(
         content, {"unique_key": notebook.stem, "output_files_dir": "."}
