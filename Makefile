@@ -107,7 +107,7 @@ docs-lock: $(INSTALLED) ## requirements_docs_lock.txt again: the tools of the si
 
 .PHONY: docs
 docs: $(DOCS_VENV)/installed ## the site, in build/site: a broken link, a failing notebook or an undocumented name is an error
-	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet --site-dir build/site
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --site-dir build/site
 
 # --- The study ---
 
