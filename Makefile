@@ -7,6 +7,8 @@ BUILDIFIER := npx --yes @bazel/buildifier@8.2.1
 # Processes that share the tests, and what else pytest is told: make test PYTEST_ARGS="-k cells"
 TEST_WORKERS ?= 2
 PYTEST_ARGS ?=
+# Which environments of make wheel-test, by the names in tests/install/wheel_check.py; without: most.
+WHEEL_CASES ?=
 # What else the study is told: make speech STUDY_ARGS=--variants=V,NFG
 STUDY_ARGS ?=
 BAZEL_ARGS ?=
@@ -15,6 +17,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
 CUDA_VENV := .venv-cuda
+DOCS_VENV := .venv-docs
 IO_VENV := .venv-io
 FANOVA_VENV := .venv-fanova
 RAY_VENV := .venv-ray
@@ -54,8 +57,7 @@ $(INSTALLED): requirements_lock.txt
 
 .PHONY: lock
 lock: $(INSTALLED) ## requirements_lock.txt again, from pyproject.toml (UPGRADE=--upgrade for newest versions)
-	$(BIN)/uv pip compile pyproject.toml --extra music --extra speech --extra handwriting --extra serving --extra onnx \
-	  --extra litert --extra jax --extra bench --extra dev \
+	$(BIN)/uv pip compile pyproject.toml --extra all --extra bench --extra dev \
 	  --universal --python-version 3.11 --fork-strategy fewest \
 	  --generate-hashes --no-header --quiet $(UPGRADE) -o requirements_lock.txt
 
@@ -86,8 +88,26 @@ $(FANOVA_VENV)/installed: requirements_fanova_lock.txt | $(INSTALLED)
 
 .PHONY: fanova-lock
 fanova-lock: $(INSTALLED) ## requirements_fanova_lock.txt again: the environment of the extra [fanova]
-	$(BIN)/uv pip compile pyproject.toml --extra fanova --group fanova-test --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra study --extra fanova --group fanova-test --universal --python-version 3.11 \
 	  --fork-strategy fewest --generate-hashes --no-header --quiet $(UPGRADE) -o requirements_fanova_lock.txt
+
+# The site's tools stand beside the environment, which the notebooks run in.
+$(DOCS_VENV)/installed: requirements_docs_lock.txt | $(INSTALLED)
+	$(BIN)/python -m venv --clear --without-pip $(DOCS_VENV)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(DOCS_VENV)/bin/python \
+	  --require-hashes -r requirements_docs_lock.txt
+	site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	$(BIN)/python -c "$$site" > "$$($(DOCS_VENV)/bin/python -c "$$site")/project.pth"
+	@touch $@
+
+.PHONY: docs-lock
+docs-lock: $(INSTALLED) ## requirements_docs_lock.txt again: the tools of the site
+	$(BIN)/uv pip compile --group docs --constraint requirements_lock.txt --universal --python-version 3.11 \
+	  --fork-strategy fewest --generate-hashes --no-header --quiet $(UPGRADE) -o requirements_docs_lock.txt
+
+.PHONY: docs
+docs: $(DOCS_VENV)/installed ## the site, in build/site: a broken link, a failing notebook or an undocumented name is an error
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --site-dir build/site
 
 # --- The study ---
 
@@ -189,6 +209,14 @@ $(KSERVE_VENV)/installed: | $(INSTALLED)
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(KSERVE_VENV)/bin/python kserve==0.21.0
 	@touch $@
 
+.PHONY: dist
+dist: $(INSTALLED) ## the wheel and the source distribution, in dist/
+	$(BIN)/uv build --quiet --clear --out-dir dist
+
+.PHONY: wheel-test
+wheel-test: $(INSTALLED) ## the wheel in a fresh environment for each extra, on TensorFlow and JAX (WHEEL_CASES=torch for PyTorch)
+	$(BIN)/python -m tests.install.wheel_check $(WHEEL_CASES)
+
 .PHONY: lint
 lint: lint-python lint-build ## ruff, mypy, import-linter, buildifier
 
@@ -235,5 +263,5 @@ bazel-4:
 
 .PHONY: clean
 clean: ## removes the environment and the tools' caches; studies stay
-	rm -rf $(VENV) $(BENCH_VENV) $(CUDA_VENV) $(FANOVA_VENV) $(IO_VENV) $(KSERVE_VENV) $(RAY_VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) $(BENCH_VENV) $(CUDA_VENV) $(DOCS_VENV) $(FANOVA_VENV) $(IO_VENV) $(KSERVE_VENV) $(RAY_VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

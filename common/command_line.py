@@ -6,7 +6,9 @@ mistyped flag answer at once.
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import runpy
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,10 +16,51 @@ from contextlib import contextmanager
 
 from absl import app, flags, logging
 
-from common.errors import InputError, one_line
+from common.errors import InputError, install, one_line
 
 _KERAS_LIMITS = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
 """Variables by which Keras ends any training early."""
+
+SCRIPTS = {
+    "odyssey-run": "tuner.run",
+    "odyssey-report": "tuner.report",
+    "odyssey-trials": "tuner.export",
+    "odyssey-export": "serving.export",
+    "odyssey-serve": "serving.server",
+    "odyssey-client": "serving.client",
+    "odyssey-compose": "serving.compose",
+}
+"""What pip installs as commands, and the modules that they run."""
+
+_spelling: dict[str, str] = {}
+"""Modules as this process's user starts them, where that is not `python -m`."""
+
+
+def run_script(name: str) -> None:
+    """Does what `python -m` does with the module of a command.
+
+    Args:
+        name: of `SCRIPTS`.
+    """
+    _spelling.update({module: script for script, module in SCRIPTS.items()})
+    runpy.run_module(SCRIPTS[name], run_name="__main__", alter_sys=True)
+
+
+def spelled(text: str) -> str:
+    """Spells the commands in a text as this process was started: `odyssey-run`, or `python -m`.
+
+    Both are there once the project is installed, and only the latter in a checkout.
+
+    Args:
+        text: with `python -m tuner.run` and its like.
+
+    Example:
+        >>> spelled("Of another: python -m serving.export --variant=V")
+        'Of another: python -m serving.export --variant=V'
+    """
+    for module, script in _spelling.items():
+        text = text.replace(f"python -m {module}", script)
+    return text
 
 
 def _set_keras() -> None:
@@ -75,7 +118,7 @@ def _parse_flags(argv: list[str]) -> list[str]:
     """Parses the command line; answers `--help` and mistakes itself."""
     if any(argument in ("--help", "-h", "--helpshort", "--helpfull") for argument in argv[1:]):
         main_module = sys.modules["__main__"]
-        print((main_module.__doc__ or "").strip())
+        print(spelled(main_module.__doc__ or "").strip())
         print(flags.FLAGS.main_module_help())
         sys.exit(0)
     try:
@@ -92,11 +135,26 @@ def _complain(message: str) -> int:
     return 2
 
 
+_EXTRAS = {"serving": "serving", "tuner": "study"}
+"""What the commands of a room need beside the cells."""
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    """Names the extra of a command that lacks a library; raises the error again if it is ours."""
+    name = (error.name or "").partition(".")[0]
+    spec = sys.modules["__main__"].__spec__
+    extra = _EXTRAS.get(spec.name.partition(".")[0]) if spec else None
+    if extra is None or not name or importlib.util.find_spec(name):
+        raise error
+    return f"expected the package {name}: {install(extra)}. Received: not installed"
+
+
 def run(main: Callable[[], int]) -> None:
     """Runs a command and ends the process with its exit status.
 
-    `InputError` and file-system errors become one line on standard error and exit status 2; Ctrl-C
-    and SIGTERM are the command's own business (it raises `SystemExit` or returns a status).
+    `InputError`, a library that is missing and file-system errors become one line on standard error
+    and exit status 2; Ctrl-C and SIGTERM are the command's own business (it raises `SystemExit` or
+    returns a status).
 
     Args:
         main: the command; it reads `absl.flags.FLAGS` and returns the exit status.
@@ -110,6 +168,8 @@ def run(main: Callable[[], int]) -> None:
             return main()
         except InputError as error:
             return _complain(str(error))
+        except ModuleNotFoundError as error:
+            return _complain(_missing(error))
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             return _complain(f"{where}{error.strerror or error}")

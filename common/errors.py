@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import importlib.metadata
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -91,6 +92,23 @@ def reason(error: BaseException) -> str:
     if len(text) > 120:
         text = f"{text[:117]}..."
     return text or type(error).__name__
+
+
+def install(extra: str) -> str:
+    """Spells the command that installs an extra of the project: of the checkout, if this is one.
+
+    Args:
+        extra: its name in `pyproject.toml`.
+
+    Example:
+        >>> install("music").replace("-e '.[", "'lstm-odyssey[")
+        "pip install 'lstm-odyssey[music]'"
+    """
+    try:
+        importlib.metadata.distribution("lstm-odyssey")
+    except importlib.metadata.PackageNotFoundError:
+        return f"pip install -e '.[{extra}]'"
+    return f"pip install 'lstm-odyssey[{extra}]'"
 
 
 def mistaken(beginning: bytes) -> str:

@@ -31,13 +31,17 @@ def run(arguments: list[str], folder: pathlib.Path) -> str:
 def test_ten_lines_of_the_readme_run(tmp_path: pathlib.Path) -> None:
     ten_lines = code_blocks("README.md")[0]
     assert "zoo.NoForgetGateCell" in ten_lines
-    assert "loss" in run(["-c", ten_lines], tmp_path)
+    again, pretrained = code_blocks("docs/start_cell.md")
+    assert again == ten_lines
+    printed = run(["-c", ten_lines + pretrained], tmp_path)
+    assert "loss" in printed
+    assert 21 <= int(printed.splitlines()[-1]) <= 108
 
 
 def test_a_task_of_ones_own_and_kerastuner_on_it(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The task of docs/your_own_task.md, and the README's KerasTuner lines on its study."""
+    """The task of docs/your_own_task.md, and KerasTuner's lines of docs/start_study.md on it."""
     own_task = code_blocks("docs/your_own_task.md")[1]
     (tmp_path / "own.py").write_text(own_task, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}", prepend=":")
@@ -47,7 +51,7 @@ def test_a_task_of_ones_own_and_kerastuner_on_it(
         tmp_path,
     )
 
-    _, in_pandas, lines, _ = code_blocks("README.md")
+    in_pandas, lines = code_blocks("docs/start_study.md")
     assert "V " in run(["-c", in_pandas.replace("studies/small", "studies/music-quick")], tmp_path)
     assert "Hyperband" in lines
     lines = lines.replace('find_task("music")', 'find_task("own:Switches")')
@@ -76,10 +80,10 @@ def test_arrays_in_a_file_and_the_example_of_a_task(
     assert "help texts of Python" in run([*example, "--dry_run"], tmp_path)
 
 
-def test_the_client_of_the_readme(tmp_path: pathlib.Path) -> None:
+def test_the_client_of_the_docs(tmp_path: pathlib.Path) -> None:
     versions.publish(zoo.pretrained.find("music-V"), tmp_path / "music")
     settings = Settings((ModelConfig("music", tmp_path / "music"),), grpc_port=0, rest_port=0)
-    lines = code_blocks("README.md")[3]
+    (lines,) = code_blocks("docs/start_serving.md")
     with launch.running(settings) as server:
         printed = run(["-c", lines.replace("localhost:8500", server.grpc_address)], tmp_path)
     shapes, pitch = printed.splitlines()

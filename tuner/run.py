@@ -303,7 +303,8 @@ def _lead(pool: Pool, plans: Sequence[Plan], engine: str, adopt: Sequence[Source
                 adopt=adopt,
             )
     except KeyboardInterrupt:
-        print(f"\nstopped; nothing finished is lost. To go on: {command}", file=sys.stderr)
+        again = command_line.spelled(command)
+        print(f"\nstopped; nothing finished is lost. To go on: {again}", file=sys.stderr)
         return 130
 
     from tuner.analysis.report import report
@@ -332,9 +333,10 @@ def _export(plan: Plan, *, several: bool) -> None:
     directory, task = plan.directory, plan.config.problem.task.name
     best = sources.find_best(directory)
     if switches(best.name) is None:
+        export = command_line.spelled("python -m serving.export")
         print(
             f"model for TF Serving: none, since only cells of the zoo are exported; the best is "
-            f"{best}. Of another: python -m serving.export --study_dir={directory} --variant=CODE"
+            f"{best}. Of another: {export} --study_dir={directory} --variant=CODE"
         )
         return
     base = directory / "export" / task

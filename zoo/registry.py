@@ -14,7 +14,6 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from common import import_path
 from zoo import pretrained
 from zoo.variants import VARIANTS, Variant
 
@@ -179,6 +178,9 @@ def _find_path(path: str) -> str:
 
 def _load(path: str) -> type:
     """Imports a class."""
+    # Late: the cells work where another package `common` hides ours.
+    from common import import_path
+
     try:
         cell = import_path.find(path)
         if not isinstance(cell, type):
@@ -336,7 +338,12 @@ def load_pretrained(name: str) -> keras.Model:
         >>> load_pretrained("music-NP").output_shape
         (None, None, 88)
     """
-    import keras
-
-    importlib.import_module("zoo.networks")
-    return keras.models.load_model(pretrained.find(name) / pretrained.MODEL)
+    networks = importlib.import_module("zoo.networks")
+    card = pretrained.card(name)
+    cell = make_cell(card["variant"], units=card["hyperparameters"]["units"])
+    model = networks.network(
+        cell, card["inputs"], card["outputs"], bidirectional=card["bidirectional"], name="next_step"
+    )
+    # The weights alone: a release of Keras reads no layer of a later one, not even unchanged ones.
+    model.load_weights(pretrained.find(name) / pretrained.MODEL)
+    return model

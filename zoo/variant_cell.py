@@ -21,6 +21,7 @@ Tensor = Any
 """A tensor of the Keras backend in use."""
 
 Activation = Callable[[Tensor], Tensor]
+"""A function of each number by itself."""
 
 
 def _identity(x: Tensor) -> Tensor:
@@ -106,8 +107,8 @@ class VariantCell(keras.layers.LSTMCell):
         units: Positive integer, dimensionality of the output space. Defaults to 100.
         activation: g of the block input and h of the cell state on its way out, where the variant
             has them. Default: hyperbolic tangent.
-        recurrent_initializer, recurrent_regularizer, recurrent_constraint: of `recurrent_kernel`
-            and, in full gate recurrence, of `gate_recurrent_kernel`.
+        recurrent_initializer: Of `recurrent_kernel` and, in full gate recurrence, of
+            `gate_recurrent_kernel`; so are `recurrent_regularizer` and `recurrent_constraint`.
         peephole_initializer: Initializer for `peephole`. Default: `"glorot_uniform"`.
         peephole_regularizer: Regularizer for `peephole`. Default: `None`.
         peephole_constraint: Constraint on `peephole`. Default: `None`.

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.command_line import start_tensorflow
-from common.errors import InputError, RecordingError, mistaken, one_line, reason
+from common.errors import InputError, RecordingError, install, mistaken, one_line, reason
 
 if TYPE_CHECKING:
     import soundfile
@@ -92,7 +92,7 @@ def _read_file(path: str, file: BinaryIO) -> Samples:
         raise InputError(
             one_line(
                 f"{path}: expected the package soundfile, which reads audio. "
-                "Received: not installed; run `pip install 'lstm-odyssey[speech]'`"
+                f"Received: not installed; run `{install('speech')}`"
             )
         )
     import soundfile
@@ -291,7 +291,7 @@ def _fetch_by_tensorflow(address: str, obstacle: str) -> bytes:
         raise InputError(
             one_line(
                 f"{address}: expected the package fsspec with what reads such an address (run "
-                f"`pip install 'lstm-odyssey[speech]'`). Received: {obstacle}; or {error}"
+                f"`{install('speech')}`). Received: {obstacle}; or {error}"
             )
         ) from error
     import tensorflow as tf

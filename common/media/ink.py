@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from common.errors import InputError, RecordingError, mistaken, one_line, reason
+from common.errors import InputError, RecordingError, install, mistaken, one_line, reason
 from common.media.inkml import strokes_of
 from common.media.trace_formats import tag_of
 
@@ -70,7 +70,7 @@ def read_strokes(source: str, content: bytes) -> list[np.ndarray]:
         raise InputError(
             one_line(
                 f"{source}: expected the package defusedxml, which reads pen strokes. "
-                "Received: not installed; run `pip install 'lstm-odyssey[handwriting]'`"
+                f"Received: not installed; run `{install('handwriting')}`"
             )
         ) from error
     what = mistaken(content)

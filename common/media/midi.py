@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common import files
-from common.errors import InputError, RecordingError
+from common.errors import InputError, RecordingError, install
 from common.media import smf
 from common.media.smf import Song
 
@@ -144,7 +144,7 @@ def write_midi(
     if importlib.util.find_spec("mido") is None:
         raise InputError(
             "MIDI: expected the package mido, which writes it. "
-            "Received: not installed; run `pip install 'lstm-odyssey[music]'`"
+            f"Received: not installed; run `{install('music')}`"
         )
     import mido
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from common.command_line import start_tensorflow
-from common.errors import InputError
+from common.errors import InputError, install
 from serving.clients.errors import ServingError
 from serving.clients.predictor import Array
 from serving.clients.retrying import persistently
@@ -46,7 +46,7 @@ class GrpcClient:
         except ImportError as error:
             raise InputError(
                 f"{target}: expected the packages grpcio and tensorflow-serving-api. "
-                "Received: not installed; run `pip install 'lstm-odyssey[serving]'`"
+                f"Received: not installed; run `{install('serving')}`"
             ) from error
 
         self._target = target

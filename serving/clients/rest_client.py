@@ -9,7 +9,7 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
-from common.errors import InputError
+from common.errors import InputError, install
 from serving.clients.errors import CODES, ServingError
 from serving.clients.predictor import Array
 from serving.clients.retrying import persistently
@@ -38,7 +38,7 @@ class RestClient:
         except ImportError as error:
             raise InputError(
                 f"{target}: expected the packages orjson and requests. "
-                "Received: not installed; run `pip install 'lstm-odyssey[serving]'`"
+                f"Received: not installed; run `{install('serving')}`"
             ) from error
 
         self._target = target

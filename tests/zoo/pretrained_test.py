@@ -55,3 +55,12 @@ def test_the_card_tells_the_score_of_the_model(code: str, chorales: list[np.ndar
         total -= np.log(np.where(roll[1:], probability, 1 - probability)).sum()
         frames += len(roll) - 1
     assert total / frames == pytest.approx(said["test"], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["music-FGR", "music-NOG"])
+def test_the_weights_are_those_of_the_file(name: str) -> None:
+    """Read from the file by Keras' own loader, which only knows the files of its own release."""
+    model = zoo.load_pretrained(name)
+    whole = keras.models.load_model(zoo.pretrained.find(name) / zoo.pretrained.MODEL)
+    for ours, theirs in zip(model.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)

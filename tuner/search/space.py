@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import keras_tuner
 
 Number = int | float
+"""A value of a hyperparameter."""
 
 Scale = Literal["linear", "log", "one_minus_log", "categories"]
 """How a hyperparameter is sampled: uniformly on this scale.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,9 @@ from tuner.training.protocol import Failure, Trial, TrialRecord
 
 def console() -> rich.console.Console:
     """Standard output as a study writes to it."""
-    return rich.console.Console(soft_wrap=True, highlight=False)
+    # A notebook asks its commands for colors, but is no terminal.
+    terminal = None if sys.stdout.isatty() else False
+    return rich.console.Console(soft_wrap=True, highlight=False, force_terminal=terminal)
 
 
 @dataclasses.dataclass

@@ -20,6 +20,7 @@ from tuner.tasks.sequences import Sequences, cut
 from tuner.tasks.task import Corpus, DatasetInfo, Metric, Task
 
 SPLITS = ("train", "validation", "test")
+"""What every file has sequences for."""
 
 # More is a mistake: most likely something else than classes in the place of targets.
 _MOST_OUTPUTS = 2**16

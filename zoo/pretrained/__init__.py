@@ -7,10 +7,15 @@ was trained on, how, and how good it is.
 from __future__ import annotations
 
 import difflib
+import json
 from pathlib import Path
+from typing import Any
 
 MODEL = "model.keras"
+"""The file of the network, as Keras saves it."""
+
 CARD = "card.json"
+"""The file of what is said about it."""
 
 _HERE = Path(__file__).parent
 
@@ -23,6 +28,26 @@ def names() -> list[str]:
         True
     """
     return sorted(path.parent.name for path in _HERE.glob(f"*/{CARD}"))
+
+
+def card(name: str) -> dict[str, Any]:
+    """What a model was trained on, how, and how good it is.
+
+    Args:
+        name: a name of `names()`, in any case.
+
+    Returns:
+        The content of `card.json`.
+
+    Raises:
+        ValueError: if there is no such model.
+
+    Example:
+        >>> card("music-NP")["hyperparameters"]["units"]
+        143
+    """
+    found: dict[str, Any] = json.loads((find(name) / CARD).read_text(encoding="utf-8"))
+    return found
 
 
 def find(name: str) -> Path:

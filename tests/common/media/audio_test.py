@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from common.errors import InputError, RecordingError
+from common.errors import InputError, RecordingError, install
 from common.media import audio
 from tests.damage import read_damaged
 
@@ -37,7 +37,7 @@ def test_without_soundfile_one_line_says_what_to_install(
     timit: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(InputError, match=r"run `pip install 'lstm-odyssey\[speech\]'`$"):
+    with pytest.raises(InputError, match=rf"run `{re.escape(install('speech'))}`$"):
         audio.read(str(timit))
 
 

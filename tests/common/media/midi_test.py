@@ -361,7 +361,7 @@ def test_what_is_no_roll_is_not_written(tmp_path, roll):
 
 def test_without_mido_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(InputError, match="the package mido.*install 'lstm-odyssey"):
+    with pytest.raises(InputError, match="the package mido.*run `pip install "):
         write_midi(roll_of([60]), tmp_path / "piece.mid")
 
 

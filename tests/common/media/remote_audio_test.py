@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from common.errors import InputError, RecordingError
+from common.errors import InputError, RecordingError, install
 from common.media import audio
 
 needs_tensorflow_io = pytest.mark.skipif(
@@ -152,7 +152,7 @@ def test_without_a_package_one_line_says_what_to_do(
         audio.read(address)
     text = str(caught.value)
     assert text.startswith(f"{address}: expected the package fsspec")
-    assert "lstm-odyssey[speech]" in text and obstacle in text
+    assert install("speech") in text and obstacle in text
     assert "expected tensorflow-io 0.37.1" in text and version("tensorflow") in text
     assert "requirements_io_lock.txt" in text and "\n" not in text
     assert not isinstance(caught.value, RecordingError)

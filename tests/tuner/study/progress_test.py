@@ -57,6 +57,16 @@ def test_plain_lines_without_a_terminal() -> None:
     ]
 
 
+def test_a_notebook_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable in ("FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.setenv(variable, "1")
+    with Progress(tiny.config(trials=1), cost):
+        pass
+    assert capsys.readouterr().out == ""
+
+
 def test_a_terminal_shows_the_best_of_each_variant_and_every_failure() -> None:
     screen = follow(terminal=True)
     assert f"NFG 3 ({VALUES}): failed: killed by SIGKILL" in screen

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from common.errors import InputError
+from common.errors import InputError, install
 from tuner.analysis.importance.forest import features_tried, smallest_leaf
 from tuner.analysis.importance.trees import Decomposition
 
@@ -37,8 +37,6 @@ TREES = 16
 
 LICENSE = "the package fanova is free for academic and non-commercial use only"
 """Stated on stderr when the back end is first used."""
-
-_INSTALL = "uv pip install -e '.[fanova]'"
 
 
 def decompose(
@@ -90,7 +88,7 @@ def decompose(
                 raise
             raise InputError(
                 "the package pyrfr was built with SWIG 4.2 or later, which fanova cannot use: "
-                f"{_INSTALL} --reinstall-package pyrfr"
+                f"uv {install('fanova')} --reinstall-package pyrfr"
             ) from error
     forest = analysis.the_forest
     decomposition = Decomposition(
@@ -123,8 +121,8 @@ def _load() -> Any:
         from fanova import fanova
     except ImportError as error:
         raise InputError(
-            f"expected the extra [fanova] for the back end fanova: {_INSTALL} (uv builds pyrfr "
-            f"from source, about two minutes). Received: {error}"
+            f"expected the extra [fanova] for the back end fanova: uv {install('fanova')} (uv "
+            f"builds pyrfr from source, about two minutes). Received: {error}"
         ) from error
     print(f"note: {LICENSE}", file=sys.stderr, flush=True)
     lent = types.ModuleType("numpy")

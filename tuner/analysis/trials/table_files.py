@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common import files
+from common.command_line import spelled
 from common.errors import InputError, reason
 from tuner.analysis.trials.columns import STATUSES, Column, columns
 
@@ -89,7 +90,8 @@ def read(path: Path) -> list[Row]:
     lacking = [column.name for column in known if column.name not in raw]
     if lacking:
         raise InputError(
-            f"{path}: expected a table of trials as `python -m tuner.export` writes it. "
+            f"{path}: expected a table of trials as `{spelled('python -m tuner.export')}` writes "
+            f"it. "
             f"It lacks the columns {', '.join(lacking)}"
         )
     statuses = raw["status"].to_pylist()

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from common.errors import InputError
+from common.errors import InputError, install
 from tuner.tasks.handwriting.lines import ALPHABET, Collector, Lines
 
 WRITERS = {"train": 90, "validation": 10, "test": 15}
@@ -76,7 +76,7 @@ def load_fonts() -> dict[str, dict[str, Glyph]]:
     except ImportError as error:
         raise InputError(
             "--data: synthetic handwriting needs the package Hershey-Fonts: "
-            "pip install 'lstm-odyssey[handwriting]'; or give handwriting with --data=PATH"
+            f"{install('handwriting')}; or give handwriting with --data=PATH"
         ) from error
     fonts = {}
     for name in FONTS:

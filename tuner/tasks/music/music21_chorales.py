@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from common.errors import DataError, InputError, reason
+from common.errors import DataError, InputError, install, reason
 from common.media.midi import HIGHEST_PITCH, LOWEST_PITCH, PITCHES, Roll
 from tuner.tasks.music.piano_rolls import SPLITS, PianoRolls, from_arrays
 
@@ -106,7 +106,7 @@ def corpus_folder() -> Path:
     except ImportError as error:
         raise InputError(
             "--data: expected the package music21 for the JSB Chorales without a download. "
-            "Received: not installed; run `pip install lstm-odyssey[music]`, or give your own with "
+            f"Received: not installed; run `{install('music')}`, or give your own with "
             "--data=PATH (.mat, .pickle, .json, .npz, or a folder of MIDI files)"
         ) from error
     return Path(common.getCorpusFilePath())

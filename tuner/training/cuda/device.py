@@ -8,10 +8,11 @@ import functools
 import importlib.metadata
 import importlib.util
 
+from common.errors import install
+
 _LIBRARY = "libcuda.so.1"
 _PACKAGES = ("cuda.core", "cuda.bindings")
 _COMPILERS = ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")
-_INSTALL = "pip install -e '.[cuda]'"
 
 _MULTIPROCESSORS, _MAJOR, _MINOR = 16, 75, 76  # Of cuDeviceGetAttribute.
 _NO_DEVICE = 100
@@ -122,7 +123,7 @@ def obstacle() -> str:
     compiler = _compiler_version()
     if missing or compiler is None:
         what = missing[0] if missing else "NVRTC"
-        return f"{what} is not installed ({_INSTALL})"
+        return f"{what} is not installed ({install('cuda')})"
     if version[0] < int(compiler.split(".")[0]):
         return (
             f"the NVIDIA driver is made for CUDA {version[0]}.{version[1]}, which is older than "

@@ -115,5 +115,5 @@ def test_letters_differ_every_time_and_take_time() -> None:
 
 def test_without_the_package_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "HersheyFonts", None)
-    with pytest.raises(InputError, match=r"Hershey-Fonts.*lstm-odyssey\[handwriting\]"):
+    with pytest.raises(InputError, match=r"Hershey-Fonts.*\[handwriting\]"):
         sources.find("auto")

@@ -147,7 +147,7 @@ def _identical(rows, rolls, published):
 def test_without_music21_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "music21", None)
 
-    with pytest.raises(InputError, match=r"pip install lstm-odyssey\[music\]`.* --data=PATH"):
+    with pytest.raises(InputError, match=r"pip install .*\[music\]'`.* --data=PATH"):
         music21_chorales.corpus_folder()
 
 

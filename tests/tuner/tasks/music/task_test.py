@@ -141,7 +141,7 @@ def test_auto_without_network_and_music21_says_what_to_do(monkeypatch):
         MusicTask().load("auto")
 
     assert str(caught.value).isprintable()
-    assert "pip install lstm-odyssey[music]" in str(caught.value)
+    assert "[music]'`, or give" in str(caught.value)
     assert "--data=PATH" in str(caught.value)
     assert "no connection" in str(caught.value)
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from common.errors import InputError
+from common.errors import InputError, install
 from tuner.tasks.speech.synthesis.voices import Voice
 
 SAMPLE_RATE = 22_050
@@ -178,7 +178,7 @@ def _load() -> tuple[Any, Path | None]:
         return library, data
     raise InputError(
         "synthetic speech: expected eSpeak NG, which speaks it. "
-        "Received: none; pip install 'lstm-odyssey[speech]'"
+        f"Received: none; {install('speech')}"
     )
 
 
