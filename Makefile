@@ -118,6 +118,10 @@ handwriting: ## the same of synthetic handwriting
 music speech handwriting: $(INSTALLED)
 	$(BIN)/python -m tuner.run --task=$@ --preset=quick $(STUDY_ARGS)
 
+.PHONY: paper
+paper: $(INSTALLED) ## the paper's three tasks in one plan, 5,400 trials: STUDY_ARGS=--dry_run says how long that takes here
+	$(BIN)/python -m tuner.run --task=music,speech,handwriting $(STUDY_ARGS)
+
 .PHONY: bench
 bench: $(INSTALLED) ## the benchmarks: this project and its peers in one run
 	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)

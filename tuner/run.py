@@ -245,12 +245,10 @@ def _print_plans(plans: Sequence[Plan], workers: int) -> None:
     for plan in plans:
         print(*plan.describe(workers), sep="\n")
         if len(plans) > 1:
-            print(f"study directory: {plan.directory}; {estimate([plan], workers)}")
-    if len(plans) > 1:
-        print(f"all: {sum(plan.trials for plan in plans)} trials of {len(plans)} tasks")
-    print(f"estimate: {estimate(plans, workers)}")
-    if len(plans) == 1:
-        print(f"study directory: {plans[0].directory}")
+            print(f"estimate: {estimate([plan], workers)}")
+        print(f"study directory: {plan.directory}")
+    total = f" of all {sum(plan.trials for plan in plans)} trials" if len(plans) > 1 else ""
+    print(f"estimate{total}: {estimate(plans, workers)}")
 
 
 def _interrupt(*_: Any) -> None:

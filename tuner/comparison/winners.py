@@ -43,7 +43,7 @@ class _Queue:
 
     def take(self, accept: Accept) -> Assignment | None:
         for assignment in self._left:
-            if accept(assignment.trial, assignment.engine):
+            if accept(assignment):
                 self._left.remove(assignment)
                 return assignment
         return None
@@ -156,10 +156,11 @@ def _train(
                     trial,
                     engines.choose("auto", problem, trial),
                     Path(folder) / f"{trial.index}.npz",
+                    task.name,
                 )
                 for trial in trials
             ]
         )
-        pool.run(problem, queue, take)
+        pool.run({task.name: problem}, queue, take)
     for result in ended:
         yield result.trial, result.result.test.mean

@@ -113,20 +113,20 @@ def _work(channel: Connection, inbox: queue.SimpleQueue[bytes], corpora: list[in
         trainer(*problems)
     channel.send(WorkerReady())
     message = receive()
+
+    def of_task(task: str) -> Iterator[Assignment]:
+        """Takes the trials of a task, until a pause or one of another task."""
+        nonlocal message
+        while isinstance(message, Assignment) and message.task == task:
+            yield message
+            message = receive()
+
     # Endless: the process ends when the channel closes.
     while True:
-        while message == Pause():
+        if isinstance(message, Assignment):
+            run_trials(trainer(message.task), of_task(message.task), channel.send)
+        if isinstance(message, Pause):
             message = receive()
-        task = message.task
-
-        def of_task(first: Assignment = message, task: str = task) -> Iterator[Assignment]:
-            nonlocal message
-            message = first
-            while message != Pause() and message.task == task:
-                yield message
-                message = receive()
-
-        run_trials(trainer(task), of_task(), channel.send)
 
 
 def _portable(error: Exception) -> Exception:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import rich.console
 import rich.live
@@ -53,9 +54,9 @@ class Work:
     @classmethod
     def sum(cls, parts: Sequence[Work]) -> Work:
         """Adds up what is done at the same time."""
-        rows = [dataclasses.astuple(part) for part in parts]
-        *sums, _ = map(sum, zip(*rows, strict=True))
-        return cls(*sums, min(part.started for part in parts))
+        names = [field.name for field in dataclasses.fields(cls)]
+        sums: dict[str, Any] = {name: sum(getattr(part, name) for part in parts) for name in names}
+        return cls(**sums | {"started": min(part.started for part in parts)})
 
     def headline(self) -> str:
         """Says in one line what is done, how fast it goes and how long it will take."""
