@@ -62,7 +62,7 @@ def test_a_notebook_is_no_terminal(
 ) -> None:
     for variable in ("FORCE_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.setenv(variable, "1")
-    with Progress(tiny.config(trials=1), cost):
+    with views.live([Progress(tiny.config(trials=1), cost, views.console())]):
         pass
     assert capsys.readouterr().out == ""
 
