@@ -93,6 +93,12 @@ _WORKERS = flags.DEFINE_string(
     "How many trials are trained at a time, each in a process; auto is one a core, or one on an "
     "accelerator.",
 )
+_RAY = flags.DEFINE_string(
+    "ray",
+    None,
+    "Cluster of Ray whose nodes train, one trial a CPU: auto for the one that this machine belongs "
+    "to, or its address. --workers says how many at a time at most.",
+)
 _STRATEGY = flags.DEFINE_enum(
     "strategy",
     "auto",
@@ -181,6 +187,8 @@ def _workers(strategy: str) -> int | None:
     asked = parse_workers(_WORKERS.value)
     if strategy == "one":
         return asked
+    if _RAY.value is not None:
+        raise InputError(f"--ray: expected --strategy=one. Received: --strategy={strategy}")
     if asked not in (None, 1):
         raise InputError(
             f"--workers: expected 1 with --strategy={strategy}, which trains one trial at a time. "
@@ -206,6 +214,18 @@ def _pool(workers: int, strategy: str, problem: Problem) -> Pool | None:
     print("the chief of the cluster runs the study; this process trains with it", flush=True)
     distribute.follow(made, problem)
     return None
+
+
+def _cluster(asked: int | None, chosen: dict[str, Engine]) -> tuple[Pool | None, int]:
+    """Connects to the cluster that is asked for; says how many workers there will be."""
+    if _RAY.value is None:
+        return None, asked or max(engine.workers() for engine in chosen.values())
+    from tuner.parallel.ray_pool import RayPool
+
+    pool = RayPool.connect(_RAY.value, chosen.values(), asked)
+    plan = pool.plan()
+    print(plan)
+    return pool, plan.workers
 
 
 def _draw(config: StudyConfig) -> list[Trial]:
@@ -313,13 +333,13 @@ def main() -> int:
         _SAMPLER.value,
     )
     chosen = _choose(config, name)
-    workers = asked or max(engine.workers() for engine in chosen.values())
+    cluster, workers = _cluster(asked, chosen)
     _print_plan(config, chosen, workers, directory)
     adopt = _sources()
     if _DRY_RUN.value:
         return 0
 
-    pool = _pool(workers, strategy, config.problem)
+    pool = cluster or _pool(workers, strategy, config.problem)
     return _lead(pool, directory, config, name, chosen, adopt) if pool else 0
 
 

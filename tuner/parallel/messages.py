@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tuner.tasks.task import Task
 from tuner.training.engines import Engine
-from tuner.training.protocol import Failure, Protocol, Trial, TrialResult
+from tuner.training.protocol import Failure, Problem, Protocol, Trial, TrialResult
 from tuner.training.trial_state import TrialState
 
 
@@ -26,6 +26,11 @@ class Setup:
     task: Task
     protocol: Protocol
     cells: tuple[str, ...]
+
+    @classmethod
+    def of(cls, problem: Problem, engine: Engine) -> Setup:
+        """Leaves the corpus out of a problem."""
+        return cls(engine, problem.task, problem.protocol, problem.cells)
 
 
 @dataclasses.dataclass(frozen=True)

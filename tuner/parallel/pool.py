@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import connection
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator
+from typing import Any, Generic
 from typing import Protocol as Interface
 
 from common.errors import InputError
-from tuner.parallel import corpus_file
 from tuner.parallel.messages import (
     Assignment,
     EpochEnd,
@@ -21,7 +17,8 @@ from tuner.parallel.messages import (
     WorkerReady,
 )
 from tuner.parallel.worker import run_trials
-from tuner.parallel.worker_process import Job, WorkerProcess
+from tuner.parallel.worker_process import COMMAND, ThisComputer
+from tuner.parallel.workers import Job, Machines, SomeWorker
 from tuner.training.engines import Engine, Trainer
 from tuner.training.protocol import Failure, Problem, Trial, TrialResult
 
@@ -30,6 +27,13 @@ MAX_DEATHS = 3
 
 A trial that has come to a new epoch in between starts counting again: a machine that kills a worker
 now and then only delays a trial.
+"""
+
+MAX_LOSSES = 10
+"""Consecutive machines that are lost under a trial after which it is recorded as failed.
+
+Machines go for reasons of their own, so that a trial is given up only where it takes every machine
+down with it, as when a container's memory does not suffice for it.
 """
 
 Accept = Callable[[Trial, Engine], bool]
@@ -108,7 +112,7 @@ class WorkerPool:
     """
 
     workers: int
-    command: tuple[str, ...] = (sys.executable, "-m", "tuner.parallel.worker")
+    command: tuple[str, ...] = COMMAND
 
     def run(
         self, problem: Problem, queue: TrialQueue, on_event: Callable[[Event], None]
@@ -118,36 +122,46 @@ class WorkerPool:
         Raises:
             ChildProcessError: if workers keep dying before they can train anything.
         """
-        with tempfile.TemporaryFile() as file:
-            corpus_file.save(problem.corpus, file)
-            run = _Run(self, problem, file, queue, on_event)
-            try:
-                run.run()
-            finally:
-                run.terminate()
+        machine = ThisComputer(self.workers, self.command, problem)
+        train(machine, queue, on_event)
 
 
-class _Run:
+def train(
+    machines: Machines[SomeWorker], queue: TrialQueue, on_event: Callable[[Event], None]
+) -> None:
+    """Trains all trials of a queue on workers, and ends these; see `Pool.run`.
+
+    Args:
+        machines: where workers run; they are closed.
+        queue: the trials.
+        on_event: called with what happens.
+
+    Raises:
+        ChildProcessError: if workers keep dying before they can train anything.
+    """
+    run = _Run(machines, queue, on_event)
+    try:
+        run.run()
+    finally:
+        run.terminate()
+        machines.close()
+
+
+class _Run(Generic[SomeWorker]):
     """The workers of one run, and what they are doing."""
 
     def __init__(
         self,
-        pool: WorkerPool,
-        problem: Problem,
-        corpus: BinaryIO,
+        machines: Machines[SomeWorker],
         queue: TrialQueue,
         on_event: Callable[[Event], None],
     ) -> None:
-        self._pool = pool
-        self._problem = problem
-        self._corpus = corpus
+        self._machines = machines
         self._queue = queue
         self._on_event = on_event
-        self._workers: list[WorkerProcess] = []
+        self._workers: list[SomeWorker] = []
         # Jobs whose worker has died.
         self._retries: list[Job] = []
-        # Most processes at a time; fewer than asked for if more cannot be started.
-        self._limit = pool.workers
 
     def run(self) -> None:
         """Works until nothing is left to do.
@@ -157,14 +171,20 @@ class _Run:
             Exception: whatever a worker or `on_event` raises.
         """
         self._dispatch()
-        while any(worker.jobs for worker in self._workers):
-            channels: Sequence[Any] = [worker.channel for worker in self._workers]
-            ready = connection.wait(channels)
-            for worker in [worker for worker in self._workers if worker.channel in ready]:
-                self._handle(worker, worker.receive())
+        while self._unfinished():
+            for worker in self._machines.wait(self._workers):
+                # It may have been ended for what another one said.
+                if worker in self._workers:
+                    self._handle(worker, worker.receive())
             self._dispatch()
         if not self._queue.exhausted:
             raise RuntimeError("the sampler waits for trials that nobody trains")
+
+    def _unfinished(self) -> bool:
+        """Whether trials are underway, or wait for machines."""
+        if self._retries or any(worker.jobs for worker in self._workers):
+            return True
+        return not self._machines.limit and not self._queue.exhausted
 
     def terminate(self) -> None:
         """Ends all workers that are left."""
@@ -180,25 +200,24 @@ class _Run:
             if not worker.jobs and self._queue.exhausted and not self._retries:
                 self._end(worker)
         while (job := self._next(None)) is not None:
-            if len(self._workers) >= self._limit:
+            while len(self._workers) >= self._machines.limit:
                 # Its engine has nothing to do at the moment.
                 self._end(next(worker for worker in self._workers if not worker.jobs))
-            engine = job.assignment.engine
-            worker = WorkerProcess(self._pool.command, self._problem, engine, self._corpus)
+            worker = self._machines.spawn(job.assignment.engine)
             self._workers.append(worker)
             worker.assign(job)
             self._fill(worker)
 
-    def _fill(self, worker: WorkerProcess) -> None:
+    def _fill(self, worker: SomeWorker) -> None:
         while (job := self._next(worker)) is not None:
             worker.assign(job)
         if worker.jobs and len(worker.jobs) < worker.capacity:
             worker.pause()
 
-    def _next(self, worker: WorkerProcess | None) -> Job | None:
+    def _next(self, worker: SomeWorker | None) -> Job | None:
         """Takes a job for a worker, or for one that is to be spawned; first those of dead ones."""
         if worker is None:
-            if sum(bool(other.jobs) for other in self._workers) >= self._limit:
+            if sum(bool(other.jobs) for other in self._workers) >= self._machines.limit:
                 return None
         elif len(worker.jobs) == worker.capacity:
             return None
@@ -211,12 +230,12 @@ class _Run:
         assignment = self._queue.take(accept)
         return None if assignment is None else Job(assignment)
 
-    def _end(self, worker: WorkerProcess) -> None:
+    def _end(self, worker: SomeWorker) -> None:
         self._workers.remove(worker)
         worker.terminate()
         worker.join()
 
-    def _handle(self, worker: WorkerProcess, message: Any) -> None:
+    def _handle(self, worker: SomeWorker, message: Any) -> None:
         match message:
             case None:
                 self._respawn(worker)
@@ -235,19 +254,20 @@ class _Run:
                 if isinstance(message, EpochEnd):
                     job = worker.jobs[message.trial]
                     if job.epoch < message.epoch:
-                        job.epoch, job.deaths = message.epoch, 0
+                        job.epoch, job.deaths, job.losses = message.epoch, 0, 0
                 self._on_event(message)
 
-    def _respawn(self, worker: WorkerProcess) -> None:
+    def _respawn(self, worker: SomeWorker) -> None:
         """Lets other workers go on with the trials of one that has died."""
         self._workers.remove(worker)
         reason = worker.join()
-        if not worker.ready:
+        if not worker.ready and not worker.lost:
             self._count_start(worker, reason)
         failed = []
         for job in worker.jobs.values():
-            job.deaths += worker.ready
-            if job.deaths < MAX_DEATHS:
+            job.losses += worker.lost
+            job.deaths += worker.ready and not worker.lost
+            if job.deaths < MAX_DEATHS and job.losses < MAX_LOSSES:
                 self._retries.append(job)
                 self._on_event(WorkerDied(job.assignment.trial, reason))
             else:
@@ -256,7 +276,7 @@ class _Run:
         for assignment in failed:
             self._on_event(Failure(assignment.trial, reason, assignment.engine.name))
 
-    def _count_start(self, worker: WorkerProcess, reason: str) -> None:
+    def _count_start(self, worker: SomeWorker, reason: str) -> None:
         """Counts a worker that was never ready, each in a row of its own.
 
         Memory, for example, may suffice for some workers only: others of the engine go on with what
@@ -271,7 +291,7 @@ class _Run:
             return
         if not any(other.engine == worker.engine for other in self._workers):
             raise ChildProcessError(f"no worker can be started: {reason}")
-        self._limit = len(self._workers)
+        self._machines.shrink(worker, len(self._workers))
 
 
 def parse_workers(text: str) -> int | None:

@@ -1,71 +1,48 @@
-"""A worker process as the study's process sees it."""
+"""Worker processes of this computer, as the process that starts them sees them."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import pickle
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
-from multiprocessing import Pipe
+from multiprocessing import Pipe, connection
 from typing import Any, BinaryIO
 
 from common.machine import single_threaded_environment
-from tuner.parallel.messages import Assignment, Pause, Setup
+from tuner.parallel import corpus_file
+from tuner.parallel.messages import Setup
+from tuner.parallel.workers import Worker
 from tuner.training.engines import Engine
-from tuner.training.protocol import Problem, Trial
+from tuner.training.protocol import Problem
+
+COMMAND = (sys.executable, "-m", "tuner.parallel.worker")
+"""What starts a worker; the numbers of two descriptors are appended."""
 
 _TERMINATE_TIMEOUT_SECONDS = 10.0
 _TAIL_LINES = 3
 _TAIL_BYTES = 2**14
 
 
-@dataclasses.dataclass
-class Job:
-    """An assignment underway.
+class WorkerProcess(Worker):
+    """A worker process of this computer.
 
     Attributes:
-        assignment: the trial.
-        epoch: the furthest epoch of the trial.
-        deaths: deaths of its worker since then.
-        starts: how many workers in a row have died before they were ready for it.
-    """
-
-    assignment: Assignment
-    epoch: int = 0
-    deaths: int = 0
-    starts: int = 0
-
-
-class WorkerProcess:
-    """A worker process as the parent sees it.
-
-    Attributes:
-        engine: what it trains with.
-        capacity: how many trials it trains at a time.
-        jobs: what it is training.
-        ready: whether it has started.
         channel: over which `tuner.parallel.messages` go.
     """
 
-    def __init__(
-        self, command: Sequence[str], problem: Problem, engine: Engine, corpus: BinaryIO
-    ) -> None:
+    def __init__(self, command: Sequence[str], setup: Setup, corpus: BinaryIO) -> None:
         """Starts the process.
 
         Args:
             command: what starts it; the numbers of two descriptors are appended.
-            problem: what its trials have in common.
-            engine: what trains them.
+            setup: what it is told first.
             corpus: a file of `tuner.parallel.corpus_file`.
         """
-        self.engine = engine
-        self.capacity = engine.capacity()
-        self.jobs: dict[Trial, Job] = {}
-        self.ready = False
-        self._paused = False
+        super().__init__(setup.engine, setup.engine.capacity())
         self.channel, theirs = Pipe()
         # Nothing that is printed in a worker disturbs the view of the study's progress.
         self._output = tempfile.TemporaryFile()
@@ -76,35 +53,10 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=subprocess.STDOUT,
-                env=single_threaded_environment(engine.keras_backend),
+                env=single_threaded_environment(setup.engine.keras_backend),
                 pass_fds=descriptors,
             )
-        self.send(Setup(engine, problem.task, problem.protocol, problem.cells))
-
-    def assign(self, job: Job) -> None:
-        """Sends a job."""
-        self.jobs[job.assignment.trial] = job
-        if self.ready:
-            job.starts = 0
-        self._paused = False
-        self.send(job.assignment)
-
-    def pause(self) -> None:
-        """Tells the engine not to wait for more trials."""
-        if not self._paused:
-            self._paused = True
-            self.send(Pause())
-
-    def accepts(self, trial: Trial, engine: Engine) -> bool:
-        """Whether the engine, if it has room, can train a trial beside those that it has."""
-        if engine.name != self.engine.name:
-            return False
-        others = list(self.jobs.values())
-        if not others:
-            return True
-        # A trial whose worker has died is trained alone: it may be the cause.
-        alone = any(job.deaths for job in others)
-        return not alone and engine.group(trial) == engine.group(others[0].assignment.trial)
+        self.send(setup)
 
     def send(self, message: Any) -> None:
         """Sends a message, unless the worker has died, which the next `receive` notices."""
@@ -139,6 +91,50 @@ class WorkerProcess:
             lines = output.read().decode(errors="replace").split("\n")
         tail = [line.strip() for line in lines if line.strip()][-_TAIL_LINES:]
         return _describe_end(status) + (f"; its last output: {' | '.join(tail)}" if tail else "")
+
+
+class ThisComputer:
+    """Has worker processes on this computer; see `tuner.parallel.workers.Machines`."""
+
+    def __init__(self, limit: int, command: Sequence[str], problem: Problem) -> None:
+        """Writes the corpus into a file that all processes share.
+
+        Args:
+            limit: most processes at a time.
+            command: what starts one; the numbers of two descriptors are appended.
+            problem: what its trials have in common.
+
+        Raises:
+            OSError: if the disk is full.
+        """
+        self._limit = limit
+        self._command = command
+        self._problem = problem
+        self._corpus = tempfile.TemporaryFile()
+        corpus_file.save(problem.corpus, self._corpus)
+
+    @property
+    def limit(self) -> int:
+        """Most processes at a time; fewer than asked for if more cannot be started."""
+        return self._limit
+
+    def spawn(self, engine: Engine) -> WorkerProcess:
+        """Starts a process."""
+        return WorkerProcess(self._command, Setup.of(self._problem, engine), self._corpus)
+
+    def wait(self, workers: Sequence[WorkerProcess]) -> Sequence[WorkerProcess]:
+        """Waits until some processes have a message, or have died."""
+        channels: Sequence[Any] = [worker.channel for worker in workers]
+        ready = connection.wait(channels)
+        return [worker for worker in workers if worker.channel in ready]
+
+    def shrink(self, worker: WorkerProcess, left: int) -> None:
+        """Starts no more processes than are left: memory, for example, suffices for some only."""
+        self._limit = left
+
+    def close(self) -> None:
+        """Removes the file of the corpus."""
+        self._corpus.close()
 
 
 def _describe_end(status: int) -> str:

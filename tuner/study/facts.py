@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,14 +14,12 @@ from common.errors import InputError, one_line
 from tuner.search.space import Space
 from tuner.study.presets import StudyConfig
 from tuner.tasks.task import DatasetInfo, Metric
+from tuner.training import engines
 from tuner.training.protocol import Protocol
 from zoo import registry
 
 RANDOM = "random"
 """The paper's sampler, and that of releases that had no other."""
-
-_VERSIONED = ("keras", "keras-tuner", "llvmlite", "numba", "numpy", "tensorflow")
-"""On whose versions the numbers of a trial depend."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,24 +132,13 @@ def _facts(config: StudyConfig) -> dict[str, Any]:
         "space": config.space.to_json(),
         "sampler": config.sampler,
         "seed": config.seed,
-        "versions": _versions(),
+        "versions": engines.versions(),
     }
     if problem.cells:
         facts["cells"] = {registry.find_variant(cell): cell for cell in problem.cells}
     # Through JSON, as they come back from the file.
     jsoned: dict[str, Any] = json.loads(json.dumps(facts))
     return jsoned
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _VERSIONED:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            # Numba is only needed by the engine that compiles.
-            pass
-    return found
 
 
 def compare(others: Mapping[str, Any], config: StudyConfig, where: str) -> None:

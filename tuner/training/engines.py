@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import glob
 import importlib
+import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -294,6 +295,22 @@ ENGINES = {
     )
 }
 """The engines of `python -m tuner.run --engine`, the fastest first."""
+
+
+_VERSIONED = ("keras", "keras-tuner", "llvmlite", "numba", "numpy", "tensorflow")
+"""On whose versions the numbers of a trial depend."""
+
+
+def versions() -> dict[str, str]:
+    """The versions of the libraries on which the numbers of a trial depend, by name."""
+    found = {}
+    for name in _VERSIONED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            # Numba is only needed by the engine that compiles.
+            pass
+    return found
 
 
 def candidates() -> list[Engine]:

@@ -1,0 +1,171 @@
+"""A Ray cluster: how to reach it, and what its nodes can do for a study.
+
+Ray itself is a parameter of everything but `connect`, so that nothing else imports it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from common.command_line import log
+from common.errors import InputError, reason
+from tuner.parallel import ray_node
+from tuner.parallel.ray_node import Facts
+from tuner.training import engines
+from tuner.training.engines import Engine
+
+_CONNECT_SECONDS = 10.0
+
+
+def connect(address: str) -> Any:
+    """Connects this process to a cluster.
+
+    Args:
+        address: `auto` for the cluster that this machine belongs to, `host:port` of a cluster's
+            head, or `ray://host:port` of its server for clients elsewhere.
+
+    Returns:
+        The module `ray`.
+
+    Raises:
+        InputError: if Ray is not installed, no cluster can be reached, or it runs another version
+            of Ray or Python.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError(
+            f"--ray={address}: Ray is not installed; it comes with the extra [ray]"
+        ) from error
+    _check_reachable(address)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise InputError(f"--ray={address}: cannot use the cluster: {reason(error)}") from error
+    return ray
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself would try for a minute."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if address == "auto":
+        return
+    if not (host and colon and port.isdecimal()):
+        raise InputError(
+            f"--ray: expected auto, HOST:PORT or ray://HOST:PORT. Received: {address!r}"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"--ray={address}: cannot reach the cluster: {reason(error)}") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Resources:
+    """What Ray counts on a node.
+
+    Attributes:
+        node: its id.
+        name: its address.
+        cpus: processors.
+        gpus: accelerators.
+    """
+
+    node: str
+    name: str
+    cpus: int
+    gpus: int
+
+
+def nodes(ray: Any) -> list[Resources]:
+    """The nodes that are alive and that have a processor for workers."""
+    found = []
+    for node in ray.nodes():
+        counts = node["Resources"]
+        cpus, gpus = int(counts.get("CPU", 0)), int(counts.get("GPU", 0))
+        if node["Alive"] and cpus:
+            found.append(Resources(node["NodeID"], node["NodeManagerAddress"], cpus, gpus))
+    return found
+
+
+def placed_on(ray: Any, node: str) -> Any:
+    """The strategy that places something on a node, and nowhere else."""
+    return ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
+
+
+def difference(found: Facts) -> str:
+    """Why the numbers of a node may be others than those of this machine; empty if not."""
+    here = engines.versions()
+    parts = [
+        f"{name} {found.versions.get(name, 'none')}, not {here.get(name, 'none')}"
+        for name in sorted(here.keys() | found.versions)
+        if here.get(name) != found.versions.get(name)
+    ]
+    return f"it has {', '.join(parts)}" if parts else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a cluster has for a study now.
+
+    Attributes:
+        nodes: the nodes that can train.
+        workers: how many workers will be on them, or on the first that joins.
+    """
+
+    nodes: tuple[Resources, ...]
+    workers: int
+
+    def __str__(self) -> str:
+        count = len(self.nodes)
+        cpus, gpus = (sum(getattr(node, kind) for node in self.nodes) for kind in ("cpus", "gpus"))
+        return (
+            f"cluster: {count} node{'' if count == 1 else 's'} with {cpus} CPUs and {gpus} GPUs; "
+            "nodes that join are used"
+        )
+
+
+def last_line(error: Exception) -> str:
+    """What matters of an error with traces of other processes."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def plan(ray: Any, used: Sequence[Engine], most: int | None) -> Plan:
+    """Asks all nodes what they can do.
+
+    Args:
+        ray: what `connect` returned.
+        used: the engines that will train.
+        most: most workers at a time; None for as many as there is room for.
+
+    Raises:
+        InputError: if there are nodes, but none can train: they have other versions of the
+            libraries, or cannot import this project.
+    """
+    # Also what has no GPU of its own shall see those of the node.
+    sighted = {"env_vars": {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}}
+    look = ray.remote(num_cpus=0)(ray_node.facts)
+    asked = {}
+    for node in nodes(ray):
+        options = {"runtime_env": sighted} if node.gpus else {}
+        there = look.options(scheduling_strategy=placed_on(ray, node.node), **options)
+        asked[node] = there.remote(node.cpus, used)
+    usable, workers, why = [], 0, ""
+    for node, ref in asked.items():
+        try:
+            found = ray.get(ref)
+            why = difference(found)
+        except (ray.exceptions.RayError, ImportError) as error:
+            why = last_line(error)
+        if why:
+            log(f"--ray: node {node.name} is not used: {why}")
+            continue
+        usable.append(node)
+        workers += found.workers
+    if asked and not usable:
+        raise InputError(f"--ray: expected nodes with what this machine has. Received: {why}")
+    return Plan(tuple(usable), max(1, min(workers, most or workers)))

@@ -1,0 +1,129 @@
+"""Workers as the study's process sees them, wherever they run."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, TypeVar
+from typing import Protocol as Interface
+
+from tuner.parallel.messages import Assignment, Pause
+from tuner.training.engines import Engine
+from tuner.training.protocol import Trial
+
+
+@dataclasses.dataclass
+class Job:
+    """An assignment underway.
+
+    Attributes:
+        assignment: the trial.
+        epoch: the furthest epoch of the trial.
+        deaths: deaths of its worker since then.
+        losses: workers that were lost with their machine since then.
+        starts: how many workers in a row have died before they were ready for it.
+    """
+
+    assignment: Assignment
+    epoch: int = 0
+    deaths: int = 0
+    losses: int = 0
+    starts: int = 0
+
+
+class Worker(abc.ABC):
+    """A process that trains with one engine.
+
+    Attributes:
+        engine: what it trains with.
+        capacity: how many trials it trains at a time.
+        jobs: what it is training.
+        ready: whether it has started.
+        lost: whether its machine is gone, which is not the fault of its trials.
+    """
+
+    def __init__(self, engine: Engine, capacity: int) -> None:
+        self.engine = engine
+        self.capacity = capacity
+        self.jobs: dict[Trial, Job] = {}
+        self.ready = False
+        self.lost = False
+        self._paused = False
+
+    def assign(self, job: Job) -> None:
+        """Sends a job."""
+        self.jobs[job.assignment.trial] = job
+        if self.ready:
+            job.starts = 0
+        self._paused = False
+        self.send(job.assignment)
+
+    def pause(self) -> None:
+        """Tells the engine not to wait for more trials."""
+        if not self._paused:
+            self._paused = True
+            self.send(Pause())
+
+    def accepts(self, trial: Trial, engine: Engine) -> bool:
+        """Whether the engine, if it has room, can train a trial beside those that it has."""
+        if self.lost or engine.name != self.engine.name:
+            return False
+        others = list(self.jobs.values())
+        if not others:
+            return True
+        # A trial whose worker has died is trained alone: it may be the cause.
+        alone = any(job.deaths for job in others)
+        return not alone and engine.group(trial) == engine.group(others[0].assignment.trial)
+
+    @abc.abstractmethod
+    def send(self, message: Any) -> None:
+        """Sends a message, unless the worker has died, which the next `receive` notices."""
+
+    @abc.abstractmethod
+    def receive(self) -> Any:
+        """Takes the next message; None if the worker has died."""
+
+    @abc.abstractmethod
+    def terminate(self) -> None:
+        """Tells the worker to end."""
+
+    @abc.abstractmethod
+    def join(self) -> str:
+        """Waits for the end of the worker and says how it ended."""
+
+
+SomeWorker = TypeVar("SomeWorker", bound=Worker)
+"""A kind of workers."""
+
+
+class Machines(Interface[SomeWorker]):
+    """Where workers of a kind run: this computer, or the nodes of a cluster."""
+
+    @property
+    def limit(self) -> int:
+        """Most workers at a time; it may change."""
+
+    def spawn(self, engine: Engine) -> SomeWorker:
+        """Starts a worker where there is room: fewer than `limit` are running."""
+
+    def wait(self, workers: Sequence[SomeWorker]) -> Sequence[SomeWorker]:
+        """Waits until some workers have a message or the limit has changed.
+
+        Args:
+            workers: all that are running.
+
+        Returns:
+            Those with a message.
+        """
+
+    def shrink(self, worker: SomeWorker, left: int) -> None:
+        """Learns that there is no room for a worker that has just died.
+
+        Args:
+            worker: which; it is no longer among those that run.
+            left: how many run.
+        """
+
+    def close(self) -> None:
+        """Ends whatever runs there."""
