@@ -108,14 +108,16 @@ bench-peers: ## PyTorch for the benchmarks, in an environment of its own
 	"$(PYTHON)" -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 numpy
 
-# Ray stays out of the lock, too: with its TensorFlow it takes 2.5 GB.
+# Ray stays out of the lock, too: it comes with much that is not needed for anything else.
 .PHONY: bench-ray
 bench-ray: $(RAY_VENV)/installed ## Ray Serve for the benchmark of serving, in an environment of its own
 
-$(RAY_VENV)/installed: | $(INSTALLED)
+# Beside the environment, whose versions count.
+$(RAY_VENV)/installed: requirements_lock.txt | $(INSTALLED)
 	$(BIN)/python -m venv --clear --without-pip $(RAY_VENV)
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(RAY_VENV)/bin/python \
-	  'ray[serve-grpc]==2.60.0' tensorflow==2.21.0 tensorflow-serving-api==2.21.0
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(RAY_VENV)/bin/python -c requirements_lock.txt 'ray[serve-grpc]==2.60.0'
+	site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	$(BIN)/python -c "$$site" > "$$($(RAY_VENV)/bin/python -c "$$site")/project.pth"
 	@touch $@
 
 # --- The checks ---
@@ -172,6 +174,10 @@ $(CUDA_VENV)/installed: | $(INSTALLED)
 	site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
 	$(BIN)/python -c "$$site" > "$$($(CUDA_VENV)/bin/python -c "$$site")/project.pth"
 	@touch $@
+
+.PHONY: ray-test
+ray-test: $(RAY_VENV)/installed ## studies on the nodes of a Ray cluster, all of them on this computer: killed, added, resumed
+	$(RAY_VENV)/bin/python -m pytest tests/tuner/parallel/ray_test.py $(PYTEST_ARGS)
 
 # KServe's package wants older versions of what the lock has.
 .PHONY: deploy-check

@@ -19,6 +19,10 @@ from tuner.training.engines import Engine
 
 _CONNECT_SECONDS = 10.0
 
+# Ray's servers speak gRPC, and so HTTP/2: both sides begin with their settings (RFC 9113, 3.4).
+_SETTINGS = b"\0\0\0\x04\0\0\0\0\0"
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS
+
 
 def connect(address: str) -> Any:
     """Connects this process to a cluster.
@@ -49,18 +53,22 @@ def connect(address: str) -> Any:
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself would try for a minute."""
+    """Asks whether anything like Ray is there: Ray itself would try for many minutes."""
     host, colon, port = address.rpartition("://")[2].rpartition(":")
     if address == "auto":
         return
-    if not (host and colon and port.isdecimal()):
+    if not (host and colon and port.isdecimal() and int(port) < 2**16):
         raise InputError(
             f"--ray: expected auto, HOST:PORT or ray://HOST:PORT. Received: {address!r}"
         )
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
+        with socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS) as server:
+            server.sendall(_GREETING)
+            answer = server.recv(len(_SETTINGS))
+    except OSError as error:
         raise InputError(f"--ray={address}: cannot reach the cluster: {reason(error)}") from error
+    if answer[3:4] != _SETTINGS[3:4]:
+        raise InputError(f"--ray={address}: expected a Ray cluster. Received: another server")
 
 
 @dataclasses.dataclass(frozen=True)
