@@ -63,6 +63,8 @@ def test_help_is_quick_and_says_what_the_command_does(module: str) -> None:
         (["--strategy=mirrored", "--engine=native"], "--engine=native: --strategy=mirrored"),
         (["--strategy=mirrored", "--workers=2"], "--workers: expected 1 with --strategy=mirrored"),
         (["--strategy=multiworker"], "TF_CONFIG"),
+        (["--strategy=mirrored", "--ray=auto"], "--ray: expected --strategy=one"),
+        (["--ray=head"], "--ray: expected auto, HOST:PORT or ray://HOST:PORT. Received: 'head'"),
         (["music"], "'music'"),
         (["--study_dir=/dev/null/study"], "/dev/null/study"),
     ],

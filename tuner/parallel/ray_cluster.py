@@ -38,13 +38,15 @@ def connect(address: str) -> Any:
         InputError: if Ray is not installed, no cluster can be reached, or it runs another version
             of Ray or Python.
     """
+    place = None if address == "auto" else _parse(address)
     try:
         import ray
     except ImportError as error:
         raise InputError(
             f"--ray={address}: Ray is not installed; it comes with the extra [ray]"
         ) from error
-    _check_reachable(address)
+    if place:
+        _check(address, place)
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
@@ -52,17 +54,20 @@ def connect(address: str) -> Any:
     return ray
 
 
-def _check_reachable(address: str) -> None:
-    """Asks whether anything like Ray is there: Ray itself would try for many minutes."""
-    host, colon, port = address.rpartition("://")[2].rpartition(":")
-    if address == "auto":
-        return
-    if not (host and colon and port.isdecimal() and int(port) < 2**16):
+def _parse(address: str) -> tuple[str, int]:
+    """Host and port."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdecimal() and int(port) < 2**16):
         raise InputError(
             f"--ray: expected auto, HOST:PORT or ray://HOST:PORT. Received: {address!r}"
         )
+    return host.strip("[]"), int(port)
+
+
+def _check(address: str, place: tuple[str, int]) -> None:
+    """Asks whether anything like Ray is there: Ray itself would try for many minutes."""
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS) as server:
+        with socket.create_connection(place, _CONNECT_SECONDS) as server:
             server.sendall(_GREETING)
             answer = server.recv(len(_SETTINGS))
     except OSError as error:

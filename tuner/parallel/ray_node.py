@@ -133,16 +133,18 @@ class _Checkpoint:
 
     Attributes:
         path: the file.
-        stamp: its time when it was last handed out.
+        stamp: what told it from others when it was last handed out.
     """
 
     path: Path
-    stamp: int = 0
+    stamp: tuple[int, int] = (0, 0)
 
     def changed(self) -> bytes | None:
         """The content, if it is new."""
         try:
-            stamp = self.path.stat().st_mtime_ns
+            facts = self.path.stat()
+            # Clocks of files are coarse; a file that is written anew is another one.
+            stamp = facts.st_ino, facts.st_mtime_ns
             if stamp == self.stamp:
                 return None
             content = self.path.read_bytes()
