@@ -124,7 +124,7 @@ def test_a_node_that_leaves_takes_no_trial_with_it(tmp_path: pathlib.Path) -> No
     assert death.reason == "node a has left the cluster"
     assert whole and whole[0] >= 2
     # The other node went on from there.
-    assert epochs(events, 0).count(1) == 1 and epochs(events, 0)[-1] == 3
+    assert epochs(events, 0) in ([1, 2, 3], [1, 2])
 
 
 @pytest.mark.parametrize("seed", range(2))
