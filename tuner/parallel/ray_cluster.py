@@ -41,6 +41,8 @@ def connect(address: str) -> Any:
     place = None if address == "auto" else _parse(address)
     try:
         import ray
+        import ray.autoscaler.sdk
+        import ray.util.scheduling_strategies
     except ImportError as error:
         raise InputError(
             f"--ray={address}: Ray is not installed; it comes with the extra [ray]"

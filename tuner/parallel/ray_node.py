@@ -11,12 +11,15 @@ its end of their channels closes.
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from multiprocessing import Pipe, connection
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 
 from common.machine import cores
@@ -25,6 +28,10 @@ from tuner.parallel.worker_process import COMMAND, WorkerProcess
 from tuner.training import engines
 from tuner.training.engines import Engine
 from tuner.training.protocol import Trial, TrialResult
+
+_FOLDER, _LOCK = "lstm-odyssey-agent-", "agent.lock"
+_YOUNG_SECONDS = 60.0
+"""Age below which a folder may still be without its lock."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,6 +161,18 @@ class _Checkpoint:
         return content
 
 
+def _sweep() -> None:
+    """Removes what agents that were killed have left on this node."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        try:
+            if folder.stat().st_mtime + _YOUNG_SECONDS < time.time():
+                with filelock.FileLock(folder / _LOCK, timeout=0):
+                    shutil.rmtree(folder)
+        except (filelock.Timeout, OSError):
+            # Somebody's who is alive, or has just removed it, or another user's.
+            pass
+
+
 class Agent:
     """Has worker processes on its node.
 
@@ -166,7 +185,10 @@ class Agent:
         self._corpus = tempfile.TemporaryFile()
         self._corpus.write(corpus.data)
         self._corpus.flush()
-        self._folder = tempfile.TemporaryDirectory(prefix="lstm-odyssey-")
+        _sweep()
+        self._folder = tempfile.TemporaryDirectory(prefix=_FOLDER)
+        self._lock = filelock.FileLock(Path(self._folder.name) / _LOCK)
+        self._lock.acquire()
         self._workers: dict[int, WorkerProcess] = {}
         self._checkpoints: dict[int, dict[Trial, _Checkpoint]] = {}
         self._bell, self._button = Pipe(duplex=False)
@@ -206,6 +228,7 @@ class Agent:
         """Ends all workers and removes what they have written."""
         for number in list(self._workers):
             self._follow(End(number))
+        self._lock.release()
         self._folder.cleanup()
 
     def _follow(self, order: Order) -> None:

@@ -198,6 +198,9 @@ class Nodes:
         file = io.BytesIO()
         corpus_file.save(problem.corpus, file)
         self._corpus = ray.put(np.frombuffer(file.getbuffer(), np.uint8))
+        if most is not None:
+            # A cluster that grows by itself shall have so many processors.
+            ray.autoscaler.sdk.request_resources(num_cpus=most)
         self._nodes: list[_Node] = []
         # Nodes on which no agent can start, or only one that would have other numbers.
         self._useless: set[str] = set()
@@ -241,6 +244,8 @@ class Nodes:
 
     def close(self) -> None:
         """Ends all agents."""
+        if self._most is not None:
+            self._ray.autoscaler.sdk.request_resources(num_cpus=0)
         closing = [node.agent.close.remote() for node in self._nodes if node.facts]
         if closing:
             self._ray.wait(closing, num_returns=len(closing), timeout=_CLOSE_SECONDS)

@@ -124,12 +124,20 @@ class _Remote:
         return actor
 
 
+MODULES = (
+    *("ray", "ray.autoscaler", "ray.autoscaler.sdk"),
+    *("ray.util", "ray.util.scheduling_strategies"),
+)
+"""What the pool imports."""
+
+
 class FakeRay:
     """Has the interface of the module `ray`.
 
     Attributes:
         alive: the CPUs of every node by its name.
         actors: all that have been started.
+        requests: processors that the cluster was asked to have.
     """
 
     def __init__(self, **alive: int) -> None:
@@ -140,6 +148,11 @@ class FakeRay:
             NodeAffinitySchedulingStrategy=lambda node, soft: node,
         )
         self.util = types.SimpleNamespace(scheduling_strategies=strategies)
+        self.requests: list[int] = []
+        sdk = types.SimpleNamespace(
+            request_resources=lambda num_cpus: self.requests.append(num_cpus)
+        )
+        self.autoscaler = types.SimpleNamespace(sdk=sdk)
 
     def nodes(self) -> list[dict[str, Any]]:
         return [

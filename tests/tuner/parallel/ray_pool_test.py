@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 import random
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 import pytest
 
 from common.errors import InputError
 from tests.tuner import fake_worker, tiny
 from tests.tuner.fake_worker import Queue
+from tests.tuner.parallel import fake_ray
 from tests.tuner.parallel.fake_ray import FakeRay, RayError, ThreadWorker
 from tuner.parallel import ray_cluster, ray_node, ray_pool
 from tuner.parallel.messages import Assignment, EpochEnd, Event, Started, WorkerDied
@@ -92,7 +96,8 @@ def test_trials_are_trained_on_all_nodes(tmp_path: pathlib.Path) -> None:
 
 
 def test_workers_spread_over_the_nodes() -> None:
-    nodes = ray_pool.Nodes(FakeRay(a=2, b=3), tiny.problem(), (fake_worker.FAKE,), 4)
+    ray = FakeRay(a=2, b=3)
+    nodes = ray_pool.Nodes(ray, tiny.problem(), (fake_worker.FAKE,), 4)
     assert nodes.limit == 0
     while nodes.limit < 4:
         assert nodes.wait([]) == []
@@ -103,7 +108,28 @@ def test_workers_spread_over_the_nodes() -> None:
     nodes.shrink(workers[0], 3)
     assert nodes.limit == 3 and workers[0].node.room == 1
     nodes.close()
-    assert nodes.limit == 0
+    assert nodes.limit == 0 and ray.requests == [4, 0]
+
+
+def test_what_killed_agents_left_is_removed(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    corpus = np.zeros(1, np.uint8)
+    living, killed = ray_node.Agent(corpus), ray_node.Agent(corpus)
+    killed._lock.release()
+    young = tmp_path / "lstm-odyssey-agent-young"
+    young.mkdir()
+    for agent in (living, killed):
+        os.utime(agent._folder.name, (0, 0))
+    last = ray_node.Agent(corpus)
+    assert set(tmp_path.glob("lstm*")) == {
+        young,
+        *(pathlib.Path(agent._folder.name) for agent in (living, last)),
+    }
+    for agent in (living, last):
+        agent.close()
+    assert set(tmp_path.glob("lstm*")) == {young}
 
 
 def test_a_node_that_leaves_takes_no_trial_with_it(tmp_path: pathlib.Path) -> None:
@@ -207,6 +233,11 @@ def test_a_node_where_no_agent_starts_is_not_used(
     assert "node a is not used: ModuleNotFoundError: No module" in capsys.readouterr().err
 
 
+def install(monkeypatch: pytest.MonkeyPatch, ray: FakeRay | None) -> None:
+    for name in fake_ray.MODULES:
+        monkeypatch.setitem(sys.modules, name, ray)
+
+
 @pytest.mark.parametrize(
     ("address", "installed", "said"),
     [
@@ -220,7 +251,7 @@ def test_a_node_where_no_agent_starts_is_not_used(
 def test_a_wrong_address_is_one_line(
     address: str, installed: bool, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "ray", FakeRay() if installed else None)
+    install(monkeypatch, FakeRay() if installed else None)
     with pytest.raises(InputError) as caught:
         ray_cluster.connect(address)
     assert said in str(caught.value)
@@ -228,7 +259,7 @@ def test_a_wrong_address_is_one_line(
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n", b""])
 def test_another_server_is_one_line(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", FakeRay())
+    install(monkeypatch, FakeRay())
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
