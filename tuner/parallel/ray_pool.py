@@ -278,11 +278,13 @@ class Nodes:
             answer = self._ray.get(ref)
         except (self._ray.exceptions.RayError, ImportError) as error:
             self._nodes.remove(node)
-            alive = {found.node for found in ray_cluster.nodes(self._ray)}
-            if node.facts is None and node.resources.node in alive:
-                self._useless.add(node.resources.node)
-                log(f"--ray: node {name} is not used: {ray_cluster.last_line(error)}")
-            node.lose(f"node {name} has left the cluster")
+            why = f"node {name} has left the cluster"
+            if node.resources.node in {found.node for found in ray_cluster.nodes(self._ray)}:
+                why = f"node {name} has lost its workers: {ray_cluster.last_line(error)}"
+                if node.facts is None:
+                    self._useless.add(node.resources.node)
+                    log(f"--ray: node {name} is not used: {ray_cluster.last_line(error)}")
+            node.lose(why)
             return
         node.take(answer)
         if isinstance(answer, Facts) and (different := ray_cluster.difference(answer)):
