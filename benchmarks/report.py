@@ -210,6 +210,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "study": _upright("study"),
     "start": _as_it_is("start"),
     "memory": _memory,
+    "ray_scaling": _as_it_is("ray_scaling"),
     "report_time": _as_it_is("report_time"),
     "serving_sequence": _served("serving_default", _rate),
     "serving_sequence_latency": _served("serving_default", _latency),

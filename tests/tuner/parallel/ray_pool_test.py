@@ -21,7 +21,7 @@ from tests.tuner.fake_worker import Queue
 from tests.tuner.parallel import fake_ray
 from tests.tuner.parallel.fake_ray import FakeRay, RayError, ThreadWorker
 from tuner.parallel import ray_cluster, ray_node, ray_pool
-from tuner.parallel.messages import Assignment, EpochEnd, Event, Started, WorkerDied
+from tuner.parallel.messages import Assignment, EpochEnd, Event, Started, WorkerDied, WorkerReady
 from tuner.parallel.ray_pool import RayPool
 from tuner.training import engines
 from tuner.training.engines import ENGINES
@@ -109,6 +109,23 @@ def test_workers_spread_over_the_nodes() -> None:
     assert nodes.limit == 3 and workers[0].node.room == 1
     nodes.close()
     assert nodes.limit == 0 and ray.requests == [4, 0]
+
+
+def test_an_agent_that_waits_hears_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_pool, "_EXCHANGE_SECONDS", 60.0)
+    nodes = ray_pool.Nodes(FakeRay(a=2), tiny.problem(), (fake_worker.FAKE,), None)
+    workers = []
+    while nodes.limit < 2:
+        nodes.wait([])
+    for _ in range(2):
+        workers.append(nodes.spawn(fake_worker.FAKE))
+        # The second is wanted when there is nothing that would end the agent's waiting.
+        while not (spoken := nodes.wait(workers)):
+            pass
+        assert spoken == workers[-1:]
+        assert isinstance(spoken[0].receive(), WorkerReady)
+        nodes._look()
+    nodes.close()
 
 
 def test_what_killed_agents_left_is_removed(
