@@ -119,22 +119,23 @@ def main() -> int:
 
     engine = dataclasses.replace(ENGINES["native"], module="benchmarks.sleeper")
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ[GATE] = f"{folder}/gate"
-        cluster = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
-        )
-        nodes = 0
-        for workers in map(int, _WORKERS.value):
-            rows.append(_measure(WorkerPool(workers), engine, workers, "processes"))
-            table.show(rows[-1:])
-            while nodes * _A_NODE < workers:
-                cluster.add_node(num_cpus=_A_NODE)
-                nodes += 1
-            ray = RayPool.connect(cluster.address, [engine], workers)
-            rows.append(_measure(ray, engine, workers, "ray"))
-            table.show(rows[-1:])
-            ray.ray.shutdown()
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+    )
+    nodes = 0
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ[GATE] = f"{folder}/gate"
+            for workers in map(int, _WORKERS.value):
+                rows.append(_measure(WorkerPool(workers), engine, workers, "processes"))
+                while nodes * _A_NODE < workers:
+                    cluster.add_node(num_cpus=_A_NODE)
+                    nodes += 1
+                pool = RayPool.connect(cluster.address, [engine], workers)
+                rows.append(_measure(pool, engine, workers, "ray"))
+                pool.ray.shutdown()
+                table.show(rows[-2:])
+    finally:
         cluster.shutdown()
     print(f"results: {table.save('ray_scaling', rows, ('numpy', 'ray'))}")
     return 0

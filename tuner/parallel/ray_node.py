@@ -102,7 +102,12 @@ class End:
     worker: int
 
 
-Order = Spawn | Deliver | End
+@dataclasses.dataclass(frozen=True)
+class Close:
+    """All workers are to be ended, and what they have written to be removed: the last order."""
+
+
+Order = Spawn | Deliver | End | Close
 """What a study tells an agent."""
 
 
@@ -209,6 +214,8 @@ class Agent:
         """
         for order in orders:
             self._follow(order)
+            if isinstance(order, Close):
+                return []
         channels = {worker.channel: number for number, worker in self._workers.items()}
         reports: list[Report] = []
         for ready in connection.wait([*channels, self._bell], seconds):
@@ -224,13 +231,6 @@ class Agent:
         """Ends the waiting of `exchange`: there are orders. May be called in another thread."""
         self._button.send_bytes(b"")
 
-    def close(self) -> None:
-        """Ends all workers and removes what they have written."""
-        for number in list(self._workers):
-            self._follow(End(number))
-        self._lock.release()
-        self._folder.cleanup()
-
     def _follow(self, order: Order) -> None:
         match order:
             case Spawn(number, setup):
@@ -243,6 +243,13 @@ class Agent:
             case End(number) if number in self._workers:
                 self._workers[number].terminate()
                 self._forget(number)
+            case Close():
+                for worker in self._workers.values():
+                    worker.terminate()
+                for number in list(self._workers):
+                    self._forget(number)
+                self._lock.release()
+                self._folder.cleanup()
 
     def _placed(self, number: int, assignment: Assignment, content: bytes | None) -> Assignment:
         """The same assignment with its checkpoint on this node."""

@@ -28,7 +28,18 @@ from tuner.parallel import corpus_file, pool, ray_cluster
 from tuner.parallel.messages import Assignment, Event, Setup, WorkerReady
 from tuner.parallel.pool import TrialQueue
 from tuner.parallel.ray_cluster import Plan, Resources
-from tuner.parallel.ray_node import Agent, Deliver, Died, End, Facts, Order, Report, Spawn, Written
+from tuner.parallel.ray_node import (
+    Agent,
+    Close,
+    Deliver,
+    Died,
+    End,
+    Facts,
+    Order,
+    Report,
+    Spawn,
+    Written,
+)
 from tuner.parallel.workers import Worker
 from tuner.training.engines import Engine
 from tuner.training.protocol import Problem
@@ -119,7 +130,8 @@ class _Node:
         room: most workers at a time.
         failed_starts: workers in a row that died before they were ready.
         workers: those that run there, by number.
-        pending: what the agent has not yet answered.
+        orders: what the agent has not yet been told.
+        pending: what it has not yet answered.
     """
 
     def __init__(self, ray: Any, of: Resources, corpus: Any, used: Sequence[Engine]) -> None:
@@ -129,7 +141,7 @@ class _Node:
         self.failed_starts = 0
         self.workers: dict[int, RayWorker] = {}
         self._ray = ray
-        self._orders: list[Order] = []
+        self.orders: list[Order] = []
         self._woken = False
         actor = ray.remote(Agent).options(
             num_cpus=of.cpus,
@@ -143,15 +155,15 @@ class _Node:
 
     def order(self, order: Order) -> None:
         """Tells the agent to do something."""
-        self._orders.append(order)
+        self.orders.append(order)
         self.flush()
 
     def flush(self) -> None:
         """Lets the agent have its orders, or say something."""
         if self.pending is None:
-            orders, self._orders, self._woken = self._orders, [], False
+            orders, self.orders, self._woken = self.orders, [], False
             self.pending = self.agent.exchange.remote(orders, _EXCHANGE_SECONDS)
-        elif self._orders and not self._woken:
+        elif self.orders and not self._woken:
             self._woken = True
             self.agent.wake.remote()
 
@@ -246,9 +258,23 @@ class Nodes:
         """Ends all agents."""
         if self._most is not None:
             self._ray.autoscaler.sdk.request_resources(num_cpus=0)
-        closing = [node.agent.close.remote() for node in self._nodes if node.facts]
-        if closing:
-            self._ray.wait(closing, num_returns=len(closing), timeout=_CLOSE_SECONDS)
+        closing = [node for node in self._nodes if node.facts]
+        for node in closing:
+            node.order(Close())
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        while closing and (left := deadline - time.monotonic()) > 0:
+            pending = {node.pending: node for node in closing}
+            for ref in self._ray.wait(list(pending), timeout=left)[0]:
+                node = pending[ref]
+                try:
+                    node.take(self._ray.get(ref))
+                except self._ray.exceptions.RayError:
+                    closing.remove(node)
+                    continue
+                if node.orders:
+                    node.flush()
+                else:
+                    closing.remove(node)
         for node in self._nodes:
             node.kill()
         self._nodes.clear()

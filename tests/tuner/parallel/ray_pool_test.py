@@ -145,7 +145,7 @@ def test_what_killed_agents_left_is_removed(
         *(pathlib.Path(agent._folder.name) for agent in (living, last)),
     }
     for agent in (living, last):
-        agent.close()
+        assert agent.exchange([ray_node.Close()], 60.0) == []
     assert set(tmp_path.glob("lstm*")) == {young}
 
 
