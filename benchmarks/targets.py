@@ -157,6 +157,12 @@ def _seconds(what: str, of: str) -> Callable[[Results], float]:
     return measure
 
 
+def _ray_milliseconds(results: Results) -> float:
+    """What a trial takes the study's process with the most workers on Ray."""
+    rows = [row for row in results["ray_scaling"] if row["pool"] == "ray"]
+    return float(max(rows, key=lambda row: int(row["workers"]))["driver_ms"])
+
+
 TARGETS = (
     Target(
         "trial throughput against `keras.layers.RNN(cell)` under `fit`, 64 units",
@@ -226,11 +232,9 @@ TARGETS = (
         unit=" h",
     ),
     Target(
-        "a trial more on Ray, for the study's process, most of up to 256 workers",
+        "a trial more on Ray, for the process of a study with 256 workers",
         "20 ms",
-        lambda results: max(
-            float(row["driver_ms"]) for row in results["ray_scaling"] if row["pool"] == "ray"
-        ),
+        _ray_milliseconds,
         20,
         at_most=True,
         unit=" ms",

@@ -1,1 +1,1 @@
-"""Many trials at a time: worker processes, and TensorFlow's distribution strategies."""
+"""Many trials at a time: worker processes, here or on a Ray cluster; distribution strategies."""
