@@ -24,6 +24,7 @@ _KERAS_LIMITS = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
 SCRIPTS = {
     "odyssey-run": "tuner.run",
     "odyssey-report": "tuner.report",
+    "odyssey-compare": "tuner.compare",
     "odyssey-trials": "tuner.export",
     "odyssey-export": "serving.export",
     "odyssey-serve": "serving.server",
