@@ -67,6 +67,9 @@ def test_help_is_quick_and_says_what_the_command_does(module: str) -> None:
         (["--strategy=multiworker"], "TF_CONFIG"),
         (["--strategy=mirrored", "--ray=auto"], "--ray: expected --strategy=one"),
         (["--ray=head"], "--ray: expected auto, HOST:PORT or ray://HOST:PORT. Received: 'head'"),
+        (["--task=music,music"], "--task: expected different tasks. Received: music, music"),
+        (["--task=music,speech", "--strategy=mirrored"], "--task: expected one task with --strat"),
+        (["--task=music,speech", "--data=x.mat"], "--data: expected auto or music=PATH,speech=PA"),
         (["music"], "'music'"),
         (["--study_dir=/dev/null/study"], "/dev/null/study"),
     ],
@@ -106,6 +109,22 @@ def test_a_study_from_the_command_line(tmp_path: pathlib.Path) -> None:
     other = commands.run(*study_command(directory, *QUICK, "--patience=3"))
     assert other.returncode == 2
     assert len(other.stderr.strip().splitlines()) == 1 and '"patience": 3' in other.stderr
+
+
+def test_several_tasks_from_the_command_line(tmp_path: pathlib.Path) -> None:
+    done = commands.run(
+        "tuner.run",
+        "--task=tests.tuner.tiny_task:TinyTask,tests.tuner.tiny_task:TinyHandwriting",
+        *(f"--study_dir={tmp_path}", "--data=tiny=a,tiny handwriting=a", "--variants=NP"),
+        *("--trials=1", "--max_epochs=1"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "estimate of all 2 trials: about" in done.stdout
+    page = (tmp_path / "report" / "index.html").read_text()
+    for name in ("tiny", "tiny handwriting"):
+        assert f"[1/1] {name} NP 0 (units " in done.stdout
+        assert f'id="{name.replace(" ", "-")}-title"' in page
+        assert (tmp_path / name / "export" / name / "1" / "saved_model.pb").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
