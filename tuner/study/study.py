@@ -180,7 +180,7 @@ class Study:
                 }
                 path = self._checkpoint_path
                 return variants, TrialsLeft(
-                    config, variants, sampler, choose, path, observer.propose
+                    config, variants, sampler, choose, path, lambda trial: observer.propose(trial)
                 )
 
             def take(event: Event) -> None:
