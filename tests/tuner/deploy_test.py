@@ -30,8 +30,8 @@ def _object(required: tuple[str, ...], **fields: Any) -> dict[str, Any]:
 COUNT = {"type": "integer", "minimum": 0}
 TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 POD = _object(("spec",), metadata={"type": "object"}, spec={"type": "object"})
-# The types RayClusterSpec, HeadGroupSpec and WorkerGroupSpec of ray.io/v1 in KubeRay's
-# ray-operator/apis/ray/v1/raycluster_types.go, as far as they are plain.
+# The types RayClusterSpec, AuthOptions, HeadGroupSpec and WorkerGroupSpec of ray.io/v1 in KubeRay's
+# ray-operator/apis/ray/v1/raycluster_types.go (1.5.1 or later), as far as they are plain.
 RAY_CLUSTER = _object(
     ("apiVersion", "kind", "metadata", "spec"),
     apiVersion={"const": "ray.io/v1"},
@@ -40,6 +40,7 @@ RAY_CLUSTER = _object(
     spec=_object(
         ("headGroupSpec",),
         rayVersion={"type": "string"},
+        authOptions=_object(("mode",), mode={"enum": ["disabled", "token"]}),
         enableInTreeAutoscaling={"type": "boolean"},
         suspend={"type": "boolean"},
         headServiceAnnotations=TEXTS,
