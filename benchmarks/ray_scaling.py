@@ -42,7 +42,7 @@ Row = dict[str, Any]
 class _Queue:
     """A trial to start with for every worker, and then those that count."""
 
-    def __init__(self, engine: Engine, workers: int, folder: Path) -> None:
+    def __init__(self, engine: Engine, workers: int, folder: Path, task: str) -> None:
         from tuner.parallel.messages import Assignment
         from tuner.training.protocol import Trial
 
@@ -54,7 +54,7 @@ class _Queue:
                 seconds = _SECONDS.value * generator.uniform(0.5, 1.5)
                 values = {"units": 60, "learning_rate": seconds}
                 trial = Trial(index, "V", values, number)
-                yield Assignment(trial, engine, folder / f"{number}.npz", "sleeper")
+                yield Assignment(trial, engine, folder / f"{number}.npz", task)
 
         self._left = list(trials())
 
@@ -94,7 +94,8 @@ def _measure(pool: Pool, engine: Engine, workers: int, name: str) -> Row:
                 clocks[1:] = [(time.monotonic(), time.process_time())]
 
         problem = Problem(task, task.load("auto"), Protocol())
-        pool.run({problem.task.name: problem}, _Queue(engine, workers, Path(folder)), notice)
+        queue = _Queue(engine, workers, Path(folder), task.name)
+        pool.run({task.name: problem}, queue, notice)
         gate.unlink()
     (begin, busy), (end, done) = clocks
     waits.sort()
