@@ -20,7 +20,7 @@ import numpy as np
 
 from tests.tuner.tiny_task import TinyTask
 from tuner.parallel.messages import Assignment, Event
-from tuner.parallel.pool import Accept, WorkerPool
+from tuner.parallel.pool import ListedTrials, WorkerPool
 from tuner.training.engines import ENGINES, Engine
 from tuner.training.protocol import Problem, Protocol, Score, Trial, TrialResult
 from tuner.training.trial_state import Checkpoint, TrialState
@@ -117,24 +117,6 @@ FAKE = dataclasses.replace(ENGINES["native"], module="tests.tuner.fake_worker")
 """The engine that trains nothing; in ledgers and failures it is called native."""
 
 
-class Queue:
-    """Trials in their order; see `tuner.parallel.pool.TrialQueue`."""
-
-    def __init__(self, assignments: Iterable[Assignment]) -> None:
-        self._left = list(assignments)
-
-    def take(self, accept: Accept) -> Assignment | None:
-        for assignment in self._left:
-            if accept(assignment):
-                self._left.remove(assignment)
-                return assignment
-        return None
-
-    @property
-    def exhausted(self) -> bool:
-        return not self._left
-
-
 def study(
     folder: pathlib.Path,
     trials: int,
@@ -145,7 +127,7 @@ def study(
 ) -> None:
     """Trains some trials."""
     task = TinyTask()
-    queue = Queue(
+    queue = ListedTrials(
         Assignment(
             dataclasses.replace(TRIAL, index=index),
             engine,

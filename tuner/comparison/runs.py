@@ -14,7 +14,7 @@ from tuner.comparison.tables import Answer, Table
 from tuner.search import samplers
 from tuner.search.samplers.domain import Domain, Point, Score
 from tuner.training import random_streams
-from tuner.training.protocol import Trial, TrialRecord
+from tuner.training.protocol import Trial
 
 LIVE = "live"
 """The grade of real studies."""
@@ -100,15 +100,5 @@ def live(study: Records) -> Run:
     Args:
         study: of any sampler; of several variants, a study at random goes by index.
     """
-    answers = [
-        Answer(
-            None if record.result.diverged else record.result.validation.mean,
-            record.result.test.mean,
-            record.result.seconds,
-        )
-        if isinstance(record, TrialRecord)
-        else Answer(None, math.inf, 0.0)
-        for record in study.as_proposed
-        if not isinstance(record, Trial)
-    ]
+    answers = [Answer.of(record) for record in study.as_proposed if not isinstance(record, Trial)]
     return _follow(study.sampler, int(study.facts["seed"]), answers)

@@ -44,6 +44,15 @@ class Answer:
     test: float
     seconds: float
 
+    @classmethod
+    def of(cls, record: TrialRecord | Failure) -> Answer:
+        """What a real trial has answered; one that diverged or failed has no score."""
+        if isinstance(record, Failure):
+            return cls(None, math.inf, 0.0)
+        result = record.result
+        validation = None if result.diverged else result.validation.mean
+        return cls(validation, result.test.mean, result.seconds)
+
 
 class Table(Interface):
     """Answers in place of trainings.
@@ -212,16 +221,7 @@ class Factorial:
         for record in records:
             trial = record.trial
             key = (trial.variant, *(trial.values[name] for name in study.space.names))
-            ended = (
-                Answer(
-                    None if record.result.diverged else record.result.validation.mean,
-                    record.result.test.mean,
-                    record.result.seconds,
-                )
-                if isinstance(record, TrialRecord)
-                else Answer(None, math.inf, 0.0)
-            )
-            by_point.setdefault(key, []).append(ended)
+            by_point.setdefault(key, []).append(Answer.of(record))
         levels = [tuple(dict.fromkeys(values)) for values in zip(*by_point, strict=True)]
         if not levels or len(by_point) < math.prod(map(len, levels)):
             raise InputError(

@@ -13,7 +13,7 @@ from common.errors import InputError
 from tuner.analysis.trials.records import Records
 from tuner.comparison.runs import Run, live
 from tuner.parallel.messages import Assignment, Event
-from tuner.parallel.pool import Accept, Pool
+from tuner.parallel.pool import ListedTrials, Pool
 from tuner.tasks.task import find_task, load_corpus
 from tuner.training import engines, random_streams
 from tuner.training.protocol import Failure, Problem, Protocol, Trial, TrialRecord, TrialResult
@@ -33,24 +33,6 @@ def winner(study: Records, budget: int) -> TrialRecord | None:
         one for one in ended if isinstance(one, TrialRecord) and not one.result.diverged
     ]
     return min(finished, key=lambda one: one.result.validation.mean, default=None)
-
-
-class _Queue:
-    """Trials in their order; a `tuner.parallel.pool.TrialQueue`."""
-
-    def __init__(self, assignments: Sequence[Assignment]) -> None:
-        self._left = list(assignments)
-
-    def take(self, accept: Accept) -> Assignment | None:
-        for assignment in self._left:
-            if accept(assignment):
-                self._left.remove(assignment)
-                return assignment
-        return None
-
-    @property
-    def exhausted(self) -> bool:
-        return not self._left
 
 
 def again(
@@ -150,7 +132,7 @@ def _train(
             ended.append(event)
 
     with tempfile.TemporaryDirectory() as folder:
-        queue = _Queue(
+        queue = ListedTrials(
             [
                 Assignment(
                     trial,

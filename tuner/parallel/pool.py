@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic
 from typing import Protocol as Interface
 
@@ -48,6 +48,31 @@ class TrialQueue(Interface):
     @property
     def exhausted(self) -> bool:
         """Whether all trials have been taken; otherwise more may come when others have ended."""
+
+
+class ListedTrials:
+    """Trials in the order of a list; a `TrialQueue`."""
+
+    def __init__(self, assignments: Iterable[Assignment]) -> None:
+        """Takes the list.
+
+        Args:
+            assignments: the trials.
+        """
+        self._left = list(assignments)
+
+    def take(self, accept: Accept) -> Assignment | None:
+        """Takes the first that is accepted."""
+        for assignment in self._left:
+            if accept(assignment):
+                self._left.remove(assignment)
+                return assignment
+        return None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether none is left."""
+        return not self._left
 
 
 class Pool(Interface):

@@ -17,11 +17,11 @@ import pytest
 
 from common.errors import InputError
 from tests.tuner import fake_worker, tiny
-from tests.tuner.fake_worker import Queue
 from tests.tuner.parallel import fake_ray
 from tests.tuner.parallel.fake_ray import FakeRay, RayError, ThreadWorker
 from tuner.parallel import ray_cluster, ray_node, ray_pool
 from tuner.parallel.messages import Assignment, EpochEnd, Event, Started, WorkerDied, WorkerReady
+from tuner.parallel.pool import ListedTrials
 from tuner.parallel.ray_pool import RayPool
 from tuner.training import engines
 from tuner.training.engines import ENGINES
@@ -61,7 +61,7 @@ def train(
 ) -> list[Event]:
     """Trains some trials; returns what happened."""
     events: list[Event] = []
-    queue = Queue(
+    queue = ListedTrials(
         Assignment(
             dataclasses.replace(tiny.TRIAL, index=index),
             engine,
