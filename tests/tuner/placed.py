@@ -19,6 +19,7 @@ from tests.tuner.tiny import TRIAL, killed_after, problem, train_one
 from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask
 from tuner.parallel import distribute
 from tuner.parallel.messages import Assignment
+from tuner.parallel.pool import ListedTrials
 from tuner.tasks.task import Task
 from tuner.training import keras_engine
 from tuner.training.engines import ENGINES
@@ -66,16 +67,6 @@ def trace_little() -> None:
     blocks._BLOCK_STEPS = (2, 3)
 
 
-class Queue:
-    """A queue of two trials; see `tuner.parallel.pool.TrialQueue`."""
-
-    def __init__(self, assignments: list[Assignment]) -> None:
-        self._left = list(assignments)
-
-    def take(self, accept: object) -> Assignment | None:
-        return self._left.pop(0) if self._left else None
-
-
 def report(outcomes: Iterable[TrialResult]) -> None:
     """Prints what must not depend on the strategy, in a line."""
     print(json.dumps([numbers(outcome) for outcome in outcomes]))
@@ -117,5 +108,5 @@ def run_multiworker() -> None:
         ]
         interrupt(assignments[0].checkpoint, 5)
         problems = {"tiny": problem(PROTOCOL)}
-        distribute.Chief(strategy).run(problems, Queue(assignments), outcomes.append)
+        distribute.Chief(strategy).run(problems, ListedTrials(assignments), outcomes.append)
     report(outcome for outcome in outcomes if isinstance(outcome, TrialResult))
