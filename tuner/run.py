@@ -44,7 +44,8 @@ _PRESET = flags.DEFINE_enum("preset", "paper", ["paper", "quick"], "Size of the 
 _VARIANTS = flags.DEFINE_list(
     "variants",
     ["all"],
-    "Codes of the variants, or all; of cells of your own, package.module:CellClass.",
+    "Codes of the variants, or all; of cells of your own, package.module:CellClass, or the name of "
+    "a list of them.",
 )
 _TRIALS = flags.DEFINE_integer("trials", None, "Trials of each variant [preset's].", lower_bound=1)
 _MAX_EPOCHS = flags.DEFINE_integer(
@@ -125,10 +126,9 @@ def _variants() -> tuple[tuple[str, ...], tuple[str, ...]]:
     if any(":" in name for name in _VARIANTS.value):
         command_line.start_tensorflow()
     try:
-        found = {registry.find_variant(name.strip()) for name in _VARIANTS.value}
+        codes = tuple(registry.find_variants(_VARIANTS.value))
     except ValueError as error:
         raise InputError(f"--variants: {error}") from error
-    codes = tuple(code for code in registry.list_variants() if code in found)
     return codes, tuple(registry.cell_path(code) for code in codes if code not in VARIANTS)
 
 

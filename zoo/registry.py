@@ -11,7 +11,7 @@ import difflib
 import functools
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo import pretrained
@@ -161,6 +161,31 @@ def find_variant(spec: str) -> str:
     )
 
 
+def find_variants(specs: Iterable[str]) -> list[str]:
+    """Finds the codes of several cells, each once, in the order of `list_variants`.
+
+    Args:
+        specs: as in `find_variant`; also `package.module:NAMES`, where `NAMES` lists names of cells
+            that the module has.
+
+    Raises:
+        ValueError: as there.
+
+    Example:
+        >>> find_variants(["NFG", "V", "vanilla"])
+        ['V', 'NFG']
+    """
+    found = set()
+    for spec in specs:
+        module, _, name = spec.strip().partition(":")
+        listed = _find(f"{module}:{name}") if name else None
+        if isinstance(listed, Mapping | list | tuple):
+            found |= {find_variant(f"{module}:{one}") for one in listed}
+        else:
+            found.add(find_variant(spec.strip()))
+    return [code for code in list_variants() if code in found]
+
+
 def _find_path(path: str) -> str:
     """Finds the code of a class by its path, and registers it if need be."""
     for row in _ROWS.values():
@@ -176,21 +201,29 @@ def _find_path(path: str) -> str:
     return cell.__name__
 
 
-def _load(path: str) -> type:
-    """Imports a class."""
+def _find(path: str) -> Any:
+    """Imports what a path names."""
     # Late: the cells work where another package `common` hides ours.
     from common import import_path
 
     try:
-        cell = import_path.find(path)
-        if not isinstance(cell, type):
-            raise ValueError(f"{path.partition(':')[2]} is not a class")
+        return import_path.find(path)
     except ValueError as error:
-        raise ValueError(
-            "Received an unknown variant, expected package.module:CellClass, "
-            f"got {path!r}: {error}."
-        ) from error
+        raise _unknown(path, str(error)) from error
+
+
+def _load(path: str) -> type:
+    """Imports a class."""
+    cell = _find(path)
+    if not isinstance(cell, type):
+        raise _unknown(path, f"{path.partition(':')[2]} is not a class")
     return cell
+
+
+def _unknown(path: str, reason: str) -> ValueError:
+    return ValueError(
+        f"Received an unknown variant, expected package.module:CellClass, got {path!r}: {reason}."
+    )
 
 
 def _check(cell: type, path: str) -> None:

@@ -143,6 +143,11 @@ SAMPLERS = {
         drawn="evenly",
         search="tuner.search.samplers.optuna:SobolSearch",
     ),
+    "grid": SamplerRow(
+        "tuner.search.samplers.grid:GridSampler",
+        "three even values of each hyperparameter, repeated with other seeds",
+        drawn="evenly",
+    ),
     "evolution": SamplerRow(
         "tuner.search.samplers.evolution:AgingEvolution", "aging evolution", joint=True
     ),

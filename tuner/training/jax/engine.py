@@ -228,7 +228,7 @@ class Trainer:
     ) -> _Run:
         losses = np.zeros(len(self._train.lengths))
         checkpoint = Checkpoint.load(path, trial, _ENGINE)
-        if checkpoint is not None and (self._size == 1 or not checkpoint.visited):
+        if checkpoint is not None:
             *arrays, losses = checkpoint.engine_state
             group.put(place, trial, tuple(arrays))
             return _Run(trial, path, timer, checkpoint.state, checkpoint.visited, losses)
@@ -244,8 +244,7 @@ class Trainer:
         """Trains an epoch of all trials, or what an interruption has left of it."""
         count = len(self._train.lengths)
         settings = self._settings(runs, group.exists)
-        # Only a trial that is trained alone begins within an epoch.
-        first = max(run.visited for run in runs.values())
+        first = min(run.visited for run in runs.values())
         chunk = 1
         while first < count:
             last = min(count, first + chunk)
@@ -254,8 +253,10 @@ class Trainer:
                 group.weights, group.slots, settings, self._train, first, last
             )
             for place, run in runs.items():
-                run.losses[first:last] = losses[place]
-                run.state.diverged |= not np.isfinite(losses[place]).all()
+                begin = max(first, run.visited)
+                own = losses[place][begin - first :]
+                run.losses[begin:last] = own
+                run.state.diverged |= not np.isfinite(own).all()
             # Slowly more, since the first call may have compiled.
             fitting = (last - first) * _CHUNK_SECONDS / max(time.monotonic() - start, 1e-3)
             chunk = max(1, min(8 * chunk, int(fitting)))
@@ -264,7 +265,8 @@ class Trainer:
                 break
             for place, run in runs.items():
                 # After the last visit the epoch still has to be measured.
-                if self._size == 1 and first < count and run.timer.due():
+                saves = run.visited < first < count and not run.state.diverged
+                if saves and run.timer.due():
                     self._save(group, place, run, first)
         alive = [place for place, run in runs.items() if not run.state.diverged]
         scores = self._measure(group, self._validation, alive)
@@ -284,15 +286,18 @@ class Trainer:
         update = UPDATES[self._problem.protocol.optimizer]
         rates = np.zeros((3, size), np.float32)
         keys, orders = np.zeros((size, 2), np.uint32), np.zeros((size, count), np.int32)
-        updates = np.zeros(size, np.int32)
+        updates, visited = np.zeros((2, size), np.int32)
         for place, run in runs.items():
             trial, epoch = run.trial, run.state.epoch + 1
             rates[:, place] = update.rate(trial), trial.momentum, trial.noise_std
             keys[place] = random_streams.noise_key(trial.seed, epoch)
             orders[place] = random_streams.order(self._problem.protocol.order_seed, epoch, count)
             updates[place] = run.state.epoch * count
+            visited[place] = run.visited
         rate, momentum, noise = rates
-        return Settings(rate, momentum, noise, keys, orders, updates, exists)
+        # One program whether they are equally far or not: two might round differently.
+        begun = visited if size > 1 else None
+        return Settings(rate, momentum, noise, keys, orders, updates, begun, exists)
 
     def _measure(self, group: _Group, split: Split, places: Iterable[int]) -> dict[int, Score]:
         """Measures trials on the validation or the test sequences."""

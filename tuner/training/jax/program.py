@@ -104,6 +104,8 @@ class Settings:
         key: two words that name the noise of the epoch, uint32.
         order: which sequence is visited when, int32.
         updates: how many updates there were before the epoch.
+        visited: visits that lie behind the trial already, int32: there its weights stay as they
+            are. None of a trial that is trained alone.
         exists: for each weight 1 where the trial has it, 0 where `tuner.training.jax.padding` has
             added it; empty where the gradients are zero there anyway.
     """
@@ -114,6 +116,7 @@ class Settings:
     key: Any
     order: Any
     updates: Any
+    visited: Any | None
     exists: Arrays
 
 
@@ -223,6 +226,12 @@ class Program:
                 weight, own = rule(weight, part, own, settings.rate, settings.momentum, done)
                 new.append(weight)
                 new_slots += own
+            if settings.visited is not None:
+                ahead = number < settings.visited
+                new, new_slots = jax.tree.map(
+                    lambda old, other: jnp.where(ahead, old, other),
+                    (weights, slots), (new, new_slots),
+                )  # fmt: skip
             return new, new_slots, losses.at[number].set(loss)
 
         losses = jnp.zeros(len(settings.order))

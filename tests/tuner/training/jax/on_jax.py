@@ -7,6 +7,7 @@ import functools
 import os
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,8 @@ from tuner.training.jax.step import Step
 from tuner.training.jax.updates import UPDATES
 from tuner.training.native import engine as native
 from tuner.training.optimizers import OPTIMIZERS
-from tuner.training.protocol import Protocol
+from tuner.training.protocol import Protocol, Trial, TrialResult
+from tuner.training.trial_state import Checkpoint
 from zoo.registry import cell_class, find_variant
 from zoo.variants import VARIANTS
 
@@ -107,6 +109,32 @@ def test_an_interrupted_trial_goes_on_bit_for_bit(
     trainer = engine.Trainer(tiny.problem())
     again = functools.partial(train_one, trainer=lambda problem: trainer)
     tiny.check_going_on(again, again(), tmp_path / "checkpoint.npz", [3, 8, 15])
+
+
+@pytest.mark.slow
+def test_interrupted_trials_side_by_side_go_on_bit_for_bit(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dies when some have a checkpoint of a later visit than others, one none, one in epoch 2."""
+    monkeypatch.setattr(engine, "_CHUNK_SECONDS", 0.0)
+    trials = [dataclasses.replace(TRIAL, index=row, seed=row) for row in range(4)]
+    trainer = engine.Trainer(tiny.problem(), 4)
+
+    def train(**options: Any) -> dict[int, TrialResult]:
+        return {one.trial.index: one for one in trainer.train(iter(trials), **options)}
+
+    def path(trial: Trial) -> pathlib.Path:
+        return tmp_path / f"{trial.index}.npz"
+
+    whole, options = train(), {"checkpoint_path": path, "checkpoint_seconds": 0.0}
+    for checkpoints in (6, 29, 3):
+        with tiny.killed_after(checkpoints):
+            train(**options)
+        places = [Checkpoint.load(path(trial), trial, "jax") for trial in trials]
+        assert len({one.visited for one in places if one}) == 2
+    interrupted = train(**options)
+    for index, expected in whole.items():
+        tiny.check_same(interrupted[index], expected)
 
 
 @pytest.mark.slow
