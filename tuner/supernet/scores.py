@@ -1,0 +1,100 @@
+"""Scores of a cell in a supernet, of which a larger one is better."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Protocol as Interface
+
+import numpy as np
+from scipy import stats
+
+from tuner.supernet.space import CellSpace, Child
+
+
+class Supernet(Interface):
+    """Weights of all cells of a space."""
+
+    def train(self, space: CellSpace, epochs: int) -> None:
+        """Trains the weights, for cells of the space."""
+
+    def measure(self, child: Child) -> float:
+        """The validation score of a cell with the weights as they are; smaller is better."""
+
+    def vectors(self, child: Child) -> tuple[np.ndarray, np.ndarray]:
+        """The weights of a cell at the beginning and now, float64 `[weights]`."""
+
+
+def angle(first: np.ndarray, second: np.ndarray) -> float:
+    """The angle between two vectors.
+
+        2 atan2(‖a/‖a‖ - b/‖b‖‖, ‖a/‖a‖ + b/‖b‖‖)
+
+    exact also where the cosine rounds to 1 (W. Kahan, *How futile are mindless assessments of
+    roundoff*, section 12).
+
+    Returns:
+        In radians, from 0 to π.
+
+    Example:
+        >>> angle(np.array([1.0, 0.0]), np.array([1.0, 1e-9]))
+        1e-09
+    """
+    a, b = (vector / np.linalg.norm(vector) for vector in map(np.float64, (first, second)))
+    return 2 * math.atan2(np.linalg.norm(a - b), np.linalg.norm(a + b))
+
+
+def by_angle(supernet: Supernet, children: Sequence[Child]) -> np.ndarray:
+    """How far each cell's weights have turned."""
+    return np.array([angle(*supernet.vectors(child)) for child in children])
+
+
+def by_nll(supernet: Supernet, children: Sequence[Child]) -> np.ndarray:
+    """How well each cell does with the weights that it inherits."""
+    found = np.array([supernet.measure(child) for child in children])
+    return -np.where(np.isfinite(found), found, np.inf)
+
+
+def by_both(supernet: Supernet, children: Sequence[Child]) -> np.ndarray:
+    """The sum of the ranks by angle and by inherited score."""
+    ranks = [stats.rankdata(score(supernet, children)) for score in (by_angle, by_nll)]
+    return np.sum(ranks, axis=0)
+
+
+def by_change(supernet: Supernet, children: Sequence[Child]) -> np.ndarray:
+    """The relative change, ‖W_t - W_0‖ / ‖W_0‖."""
+    pairs = [supernet.vectors(child) for child in children]
+    return np.array(
+        [np.linalg.norm(now - first) / np.linalg.norm(first) for first, now in pairs]
+    )
+
+
+def by_norm(supernet: Supernet, children: Sequence[Child]) -> np.ndarray:
+    """How much the weights have grown, ‖W_t‖ / ‖W_0‖."""
+    pairs = [supernet.vectors(child) for child in children]
+    return np.array([np.linalg.norm(now) / np.linalg.norm(first) for first, now in pairs])
+
+
+def by_parameters(supernet: Supernet, children: Sequence[Child]) -> np.ndarray:
+    """The number of weights."""
+    return np.array([float(len(supernet.vectors(child)[0])) for child in children])
+
+
+def at_random(supernet: Supernet, children: Sequence[Child]) -> np.ndarray:
+    """Any number, always the same for a list of cells."""
+    return np.random.default_rng(len(children)).random(len(children))
+
+
+SCORES: Mapping[str, Callable[[Supernet, Sequence[Child]], np.ndarray]] = MappingProxyType(
+    {
+        "angle": by_angle,
+        "inherited": by_nll,
+        "angle and inherited": by_both,
+        "change": by_change,
+        "norm": by_norm,
+        "parameters": by_parameters,
+        "random": at_random,
+    }
+)
+"""The scores of `python -m tuner.shrink --score`, by name."""
