@@ -80,7 +80,9 @@ def start(script: str) -> None:
     command_line.run_script(script)
 
 
-run, report, compare, trials, export, serve, client, compose = (
+run, report, compare, shrink, trials, export, serve, client, compose = (
     functools.partial(start, f"odyssey-{name}")
-    for name in ("run", "report", "compare", "trials", "export", "serve", "client", "compose")
-)
+    for name in (
+        "run", "report", "compare", "shrink", "trials", "export", "serve", "client", "compose"
+    )
+)  # fmt: skip

@@ -25,6 +25,7 @@ SCRIPTS = {
     "odyssey-run": "tuner.run",
     "odyssey-report": "tuner.report",
     "odyssey-compare": "tuner.compare",
+    "odyssey-shrink": "tuner.shrink",
     "odyssey-trials": "tuner.export",
     "odyssey-export": "serving.export",
     "odyssey-serve": "serving.server",
