@@ -240,7 +240,7 @@ def _plans(tasks: Sequence[Task], engine: str) -> list[Plan]:
 
 
 def _print_plans(plans: Sequence[Plan], workers: int) -> None:
-    from tuner.study.plan import estimate
+    from tuner.study.plan import estimate, estimate_on_gpu
 
     for plan in plans:
         print(*plan.describe(workers), sep="\n")
@@ -249,6 +249,8 @@ def _print_plans(plans: Sequence[Plan], workers: int) -> None:
         print(f"study directory: {plan.directory}")
     total = f" of all {sum(plan.trials for plan in plans)} trials" if len(plans) > 1 else ""
     print(f"estimate{total}: {estimate(plans, workers)}")
+    if _DRY_RUN.value and (line := estimate_on_gpu(plans)):
+        print(f"elsewhere: {line}")
 
 
 def _interrupt(*_: Any) -> None:

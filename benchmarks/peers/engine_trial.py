@@ -1,4 +1,4 @@
-"""This project's engines, `native` and `keras`, as `tuner.run` uses them."""
+"""This project's engines, as `tuner.run` uses them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tuner.training import random_streams
 from tuner.training.engines import ENGINES
 from tuner.training.protocol import Problem, Protocol, Trial
 from tuner.training.trial_state import TrialState
+from zoo import registry
 
 
 class EngineTrial:
@@ -26,7 +27,7 @@ class EngineTrial:
         """Chooses the engine.
 
         Args:
-            engine: `native` or `keras`.
+            engine: a name of `tuner.training.engines.ENGINES`.
             seconds: time that a pass shall fill, as far as the pass before it can tell.
         """
         self._seconds = seconds
@@ -63,10 +64,11 @@ class EngineTrial:
         """Goes on with another trial on the same sequences.
 
         Args:
-            variant: code of a variant.
-            units: LSTM blocks.
+            variant: as in `zoo.find_variant`.
+            units: size of the cell.
             seed: seed of its weights and noise.
         """
+        variant = registry.find_variant(variant)
         values = {**self._trial.values, "units": units}
         self._trial = dataclasses.replace(self._trial, variant=variant, values=values, seed=seed)
 

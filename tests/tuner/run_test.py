@@ -88,6 +88,7 @@ def test_a_study_from_the_command_line(tmp_path: pathlib.Path) -> None:
     assert "2 trials, 2 of each of CIFG; at most 2 epochs" in planned.stdout
     assert "parameters" in planned.stdout
     assert re.search(r"estimate: about .* with the \w+ engine and \d+ worker", planned.stdout)
+    assert re.search(r"elsewhere: about .* on one H100 GPU by --engine=cuda", planned.stdout)
     assert not directory.exists()
 
     done = commands.run(*study_command(directory, *QUICK))

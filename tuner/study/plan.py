@@ -116,3 +116,21 @@ def estimate(plans: Sequence[Plan], workers: int) -> str:
         f"engine{'s' if len(used) > 1 else ''} and {workers} worker{'s' if workers > 1 else ''}, "
         "less if trials stop early"
     )
+
+
+def estimate_on_gpu(plans: Sequence[Plan]) -> str:
+    """Says in a line how long studies take at most on a GPU; empty if they cannot be trained there.
+
+    Args:
+        plans: the studies.
+    """
+    if any(engine.name != "native" for plan in plans for engine in plan.engines.values()):
+        return ""
+    cuda = engines.ENGINES["cuda"]
+    seconds = cuda.speed.start + sum(
+        cuda.seconds(plan.config.problem, trial) for plan in plans for trial in draw(plan.config)
+    )
+    return (
+        f"about {duration(seconds)} on one H100 GPU by --engine=cuda, which has not yet run on "
+        "one: extrapolated from a prototype of its kernels"
+    )
