@@ -103,7 +103,7 @@ def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", ["few", pytest.param("parzen", marks=pytest.mark.slow)])
 def test_workers_order_and_kill_9_change_no_ledger(tmp_path: pathlib.Path, name: str) -> None:
     config = tiny.config(("V", "NP"), trials=5, sampler=name, lag=LAG)
     whole = run(tmp_path / "alone", config)
