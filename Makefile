@@ -163,8 +163,8 @@ io-test: $(IO_VENV)/installed ## the tests of tensorflow-io and of the front end
 
 # Version and hash of axe-core stand in npm's lock.
 .PHONY: browser-test
-browser-test: $(INSTALLED) chromium tests/browser/node_modules ## the report's page in Chromium: sorting, filtering, accessibility, no network
-	BROWSER_TEST=1 $(BIN)/python -m pytest tests/tuner/analysis/report/browser_test.py $(PYTEST_ARGS)
+browser-test: $(INSTALLED) chromium tests/browser/node_modules ## the report's page and the live one in Chromium: sorting, filtering, accessibility, no network
+	BROWSER_TEST=1 $(BIN)/python -m pytest tests/tuner/analysis/report/browser_test.py tests/tuner/analysis/live/browser_test.py $(PYTEST_ARGS)
 
 tests/browser/node_modules: tests/browser/package-lock.json
 	@command -v npm >/dev/null || { \

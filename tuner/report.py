@@ -2,6 +2,7 @@
 
     python -m tuner.report --study_dir=studies/music
     python -m tuner.report --study_dir=studies/music --study_dir=studies/speech --out=both
+    python -m tuner.report --study_dir=studies/music --serve
 
 A study directory, or a table of trials (trials.csv, trials.parquet) that a report or
 `python -m tuner.export` has written. The report of one directory goes into it: STUDY_DIR/report.
@@ -31,6 +32,12 @@ _IMPORTANCE = flags.DEFINE_enum(
 _TENSORBOARD = flags.DEFINE_bool(
     "tensorboard", False, "Write the trials for TensorBoard too, into OUT/tensorboard."
 )
+_SERVE = flags.DEFINE_bool(
+    "serve",
+    False,
+    "Serve a page to browsers on this machine that changes as trials end, until Ctrl-C.",
+)
+_PORT = flags.DEFINE_integer("port", 0, "Of --serve [one that is free].", 0, 65535)
 
 
 def _folder(paths: list[Path]) -> Path:
@@ -45,6 +52,29 @@ def _folder(paths: list[Path]) -> Path:
     )
 
 
+def _serve(paths: list[Path], folder: Path) -> int:
+    """Serves the page of studies that may be running."""
+    from tuner.analysis.live.server import LiveServer
+    from tuner.analysis.report import report
+    from tuner.analysis.trials import records, sources
+
+    for path in paths:
+        if not path.is_dir():
+            raise InputError(f"--serve: expected directories of studies. Received: {path}")
+        records.load(path)
+
+    def write() -> Path:
+        return report.write(sources.load_all(paths), folder, _IMPORTANCE.value)
+
+    with LiveServer(paths, write, folder, _PORT.value) as server:
+        print(f"live: {server.url}", flush=True)
+        try:
+            server.serve_forever(poll_interval=0.2)
+        except KeyboardInterrupt:
+            return 0
+    return 0
+
+
 def main() -> int:
     """Runs the command."""
     paths = [Path(path) for path in _STUDY_DIR.value]
@@ -55,6 +85,8 @@ def main() -> int:
     from tuner.analysis.report import report
     from tuner.analysis.trials import sources
 
+    if _SERVE.value:
+        return _serve(paths, folder)
     studies = sources.load_all(paths)
     # Hundreds of thousands of epochs, which every collection of garbage would look at again.
     gc.freeze()

@@ -9,10 +9,11 @@ and the best model is exported for TF Serving.
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +111,11 @@ _ADOPT = flags.DEFINE_list(
     [],
     "Tables of trials (.csv, .parquet) or study directories: their finished trials are not trained "
     "again, except for the best of each variant, which must come out the same.",
+)
+_LIVE = flags.DEFINE_bool(
+    "live",
+    False,
+    "Serve a page to browsers on this machine that changes as trials end; prints its address.",
 )
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the plan and stop.")
 
@@ -293,8 +299,9 @@ def _lead(pool: Pool, plans: Sequence[Plan], engine: str, adopt: Sequence[Source
         for plan in plans
     ]
     studies = [Study(plan.directory, plan.config, command) for plan in plans]
+    folder = plans[0].directory if len(plans) == 1 else Path(_STUDY_DIR.value or "studies")
     try:
-        with progress.live(followed):
+        with _watched([plan.directory for plan in plans], folder), progress.live(followed):
             together.run(
                 list(zip(studies, followed, strict=True)),
                 pool,
@@ -311,7 +318,6 @@ def _lead(pool: Pool, plans: Sequence[Plan], engine: str, adopt: Sequence[Source
     from tuner.analysis.trials import records
 
     found = [records.load(plan.directory) for plan in plans]
-    folder = plans[0].directory if len(plans) == 1 else Path(_STUDY_DIR.value or "studies")
     print(f"report: {report.write(found, folder / 'report')}")
     for plan, study in zip(plans, found, strict=True):
         if study.finished:
@@ -323,6 +329,28 @@ def _lead(pool: Pool, plans: Sequence[Plan], engine: str, adopt: Sequence[Source
                 f"{len(study.all_failures)} failed trials; the report says why"
             )
     return 0
+
+
+@contextlib.contextmanager
+def _watched(directories: Sequence[Path], folder: Path) -> Iterator[None]:
+    """Serves the page that changes as trials end, if it is wanted."""
+    if not _LIVE.value:
+        yield
+        return
+    from tuner.analysis.live.server import LiveServer
+    from tuner.analysis.report import report
+    from tuner.analysis.trials import records
+
+    def write() -> Path:
+        return report.write([records.load(one) for one in directories], folder / "report")
+
+    with LiveServer(directories, write, folder / "report") as server:
+        print(f"live: {server.url}", flush=True)
+        server.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
 
 
 def _export(plan: Plan, *, several: bool) -> None:

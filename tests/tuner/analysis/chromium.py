@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import shutil
 from typing import Any
 
+import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
+AXE = pathlib.Path(os.path.abspath(__file__)).parents[2] / (
+    "browser/node_modules/axe-core/axe.min.js"
+)
 DESKTOP, PHONE = (1280, 900), (360, 740)
 PAPER = (688, 1016)
 """A4 without the margins of the page's style sheet (14 mm), at 96 pixels an inch."""
+
+
+def start(profile: pathlib.Path) -> Browser:
+    """Starts Chromium, if it and axe-core are there."""
+    lacking = [name for name in ("chromium", "chromedriver") if not shutil.which(name)]
+    lacking += [] if AXE.is_file() else ["axe-core"]
+    if lacking:
+        # Where the browser is what is tested, a test that did not run has not passed.
+        stop = pytest.fail if os.environ.get("BROWSER_TEST") else pytest.skip
+        stop(f"{', '.join(lacking)} not found: make browser-test")
+    return Browser(profile)
 
 
 class Browser:
@@ -34,7 +50,7 @@ class Browser:
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
-            "--host-resolver-rules=MAP * ~NOTFOUND",
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
             f"--user-data-dir={profile}",
         ):
             options.add_argument(argument)
@@ -46,14 +62,14 @@ class Browser:
 
     def open(
         self,
-        file: pathlib.Path,
+        page: pathlib.Path | str,
         size: tuple[int, int] = DESKTOP,
         *,
         scheme: str = "light",
         media: str = "screen",
         script: bool = True,
     ) -> None:
-        """Opens a file as a reader with these settings does."""
+        """Opens a file or an address as a reader with these settings does."""
         width, height = size
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         features = [{"name": "prefers-color-scheme", "value": scheme}]
@@ -65,7 +81,7 @@ class Browser:
             self.driver.execute_cdp_cmd(command, arguments)
         self.driver.get_log("browser")
         self.driver.get_log("performance")
-        self.driver.get(file.as_uri())
+        self.driver.get(page if isinstance(page, str) else page.as_uri())
 
     def run(self, script: str, *arguments: Any) -> Any:
         """Runs JavaScript in the page."""
@@ -106,3 +122,12 @@ class Browser:
     def overflow(self) -> int:
         """By how many pixels the page is wider than its window."""
         return self.run("const e = document.documentElement; return e.scrollWidth - e.clientWidth")
+
+    def violations(self) -> list[tuple[str, str]]:
+        """Asks axe for what stands in the way of readers, with the first element of each rule."""
+        self.run(AXE.read_text(encoding="utf-8"))
+        answer = self.driver.execute_async_script(
+            "const done = arguments[arguments.length - 1];"
+            "axe.run({resultTypes: ['violations']}).then(done, (error) => done(String(error)))"
+        )
+        return [(found["id"], found["nodes"][0]["html"][:200]) for found in answer["violations"]]

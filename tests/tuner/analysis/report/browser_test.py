@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import os
 import pathlib
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,27 +12,17 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.tuner.analysis import made_up, made_up_page
+from tests.tuner.analysis import chromium, made_up, made_up_page
 from tests.tuner.analysis.chromium import DESKTOP, PAPER, PHONE, Browser
 from tuner.analysis import study_analysis
 from tuner.analysis.report import figures, page
 from tuner.analysis.trials.records import Records
 from tuner.training.protocol import Failure
 
-AXE = pathlib.Path(os.path.abspath(__file__)).parents[3] / (
-    "browser/node_modules/axe-core/axe.min.js"
-)
-
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    lacking = [name for name in ("chromium", "chromedriver") if not shutil.which(name)]
-    lacking += [] if AXE.is_file() else ["axe-core"]
-    if lacking:
-        # Where the browser is what is tested, a test that did not run has not passed.
-        stop = pytest.fail if os.environ.get("BROWSER_TEST") else pytest.skip
-        stop(f"{', '.join(lacking)} not found: make browser-test")
-    browser = Browser(tmp_path_factory.mktemp("chromium"))
+    browser = chromium.start(tmp_path_factory.mktemp("chromium"))
     yield browser
     browser.driver.quit()
 
@@ -242,16 +230,6 @@ def test_a_complaint_and_a_request_would_be_seen(
     assert "ERR_NAME_NOT_RESOLVED" in browser.complaints[0]
 
 
-def violations(browser: Browser) -> list[tuple[str, str]]:
-    """Asks axe for what stands in the way of readers, with the first element of each rule."""
-    browser.run(AXE.read_text(encoding="utf-8"))
-    answer = browser.driver.execute_async_script(
-        "const done = arguments[arguments.length - 1];"
-        "axe.run({resultTypes: ['violations']}).then(done, (error) => done(String(error)))"
-    )
-    return [(found["id"], found["nodes"][0]["html"][:200]) for found in answer["violations"]]
-
-
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_stands_in_the_way(
@@ -260,7 +238,7 @@ def test_nothing_stands_in_the_way(
     browser.open(single, size, scheme=scheme)
     browser.run("for (const details of document.querySelectorAll('details')) details.open = true")
     browser.find(".list tbody button").click()
-    assert violations(browser) == []
+    assert browser.violations() == []
     assert browser.overflow == 0
 
 
@@ -268,7 +246,7 @@ def test_nothing_stands_in_the_way_of_several_studies(
     browser: Browser, several: pathlib.Path
 ) -> None:
     browser.open(several, PHONE)
-    assert violations(browser) == []
+    assert browser.violations() == []
     assert browser.overflow == 0
     browser.open(several)
     assert browser.overflow == 0
@@ -282,7 +260,7 @@ def test_what_stands_in_the_way_would_be_seen(
     path = tmp_path / "index.html"
     path.write_text(text.replace("</main>", f"{wide}</main>"), encoding="utf-8")
     browser.open(path, PHONE)
-    assert [rule for rule, _ in violations(browser)] == ["color-contrast"]
+    assert [rule for rule, _ in browser.violations()] == ["color-contrast"]
     assert browser.overflow > 0
 
 

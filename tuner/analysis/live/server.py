@@ -1,0 +1,228 @@
+"""Serves how studies stand to a browser on the same machine, and tells it of changes.
+
+    /            the page that changes as trials end
+    /events      server-sent events: how the studies stand, as JSON
+    /report/     the report of what has ended so far, the very page that is written at the end
+
+It listens on the loopback interface alone, and answers only those who ask for it by that name: a
+page of elsewhere cannot read it through a name that resolves to this machine.
+"""
+
+from __future__ import annotations
+
+import functools
+import http
+import http.server
+import json
+import mimetypes
+import threading
+import time
+import urllib.parse
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from common.errors import InputError
+from tuner.analysis.live.standing import Follower, stamp
+
+HOST = "127.0.0.1"
+_POLL_SECONDS = 1.0
+_BEAT_SECONDS = 15.0
+"""How often a browser hears of the server when nothing changes."""
+_FRESH_SECONDS = 30.0
+"""How old a report may be before it is written again, if trials have ended since."""
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_FILES = {"/": "live.html", "/live.css": "live.css", "/live.js": "live.js"}
+
+
+class _State:
+    """How the studies stand, read once for all browsers that watch."""
+
+    def __init__(self, directories: Sequence[Path]) -> None:
+        self._directories = directories
+        self._follower = Follower(directories)
+        self._stamp: Any = None
+        self.changed = threading.Condition()
+        self.version = 0
+        self.text = "{}"
+        self.ended = False
+
+    def follow(self) -> None:
+        """Reads again whenever something has changed, until `ended`."""
+        while not self.ended:
+            seen = stamp(self._directories)
+            if seen != self._stamp:
+                self._stamp = seen
+                try:
+                    text = json.dumps(self._follower.read(), allow_nan=False)
+                except (InputError, OSError) as error:
+                    text = json.dumps({"error": str(error)})
+                with self.changed:
+                    self.text, self.version = text, self.version + 1
+                    self.changed.notify_all()
+            time.sleep(_POLL_SECONDS)
+
+
+class _Report:
+    """The report of what has ended so far; written when somebody asks for it."""
+
+    def __init__(self, write: Callable[[], Path], folder: Path) -> None:
+        self._write, self.folder = write, folder.resolve()
+        self._lock = threading.Lock()
+        self._version, self._written = -1, -_FRESH_SECONDS
+
+    def refresh(self, version: int) -> None:
+        """Writes it again if trials have ended, and not too often."""
+        with self._lock:
+            old = time.monotonic() - self._written >= _FRESH_SECONDS
+            if version != self._version and old:
+                self._write()
+                self._version, self._written = version, time.monotonic()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    """Answers GET."""
+
+    protocol_version = "HTTP/1.1"
+    server: LiveServer
+
+    def do_GET(self) -> None:
+        """Answers a request."""
+        host = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
+        if host not in (HOST, "localhost"):
+            self._refuse(http.HTTPStatus.FORBIDDEN, f"expected the host {HOST} or localhost")
+            return
+        path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
+        if path in _FILES:
+            content = resources.files(__package__).joinpath("templates", _FILES[path]).read_bytes()
+            self._answer(content, _FILES[path], _POLICY)
+        elif path == "/events":
+            self._stream()
+        elif path.startswith("/report/"):
+            self._report(path.removeprefix("/report/") or "index.html")
+        else:
+            self._refuse(http.HTTPStatus.NOT_FOUND, "there is no such page")
+
+    def _report(self, name: str) -> None:
+        report = self.server.report
+        try:
+            if name == "index.html":
+                report.refresh(self.server.state.version)
+            path = (report.folder / name).resolve()
+            if not path.is_relative_to(report.folder):
+                raise FileNotFoundError
+            content = path.read_bytes()
+        except InputError as error:
+            self._refuse(http.HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+        except OSError:
+            self._refuse(http.HTTPStatus.NOT_FOUND, "there is no such file of the report")
+        else:
+            self._answer(content, path.name, "frame-ancestors 'self'")
+
+    def _stream(self) -> None:
+        self.send_response(http.HTTPStatus.OK)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        state, seen = self.server.state, 0
+        while not state.ended:
+            with state.changed:
+                state.changed.wait_for(
+                    lambda seen=seen: state.version != seen or state.ended, _BEAT_SECONDS
+                )
+                text = state.text if state.version != seen else ""
+                seen = state.version
+            try:
+                self.wfile.write(f"data: {text}\n\n".encode() if text else b": still here\n\n")
+                self.wfile.flush()
+            except OSError:
+                return
+
+    def _answer(self, content: bytes, name: str, policy: str) -> None:
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        self.send_response(http.HTTPStatus.OK)
+        charset = "; charset=utf-8" if kind.startswith("text/") else ""
+        self.send_header("Content-Type", kind + charset)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Security-Policy", policy)
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _refuse(self, status: http.HTTPStatus, reason: str) -> None:
+        content = f"{reason}\n".encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing: the terminal is the study's."""
+
+
+class LiveServer(http.server.ThreadingHTTPServer):
+    """Serves the live page of studies.
+
+    Args:
+        directories: of the studies; they need not have begun.
+        write_report: writes the report of what has ended so far, and returns its page.
+        folder: of that report.
+        port: where to listen; 0 for one that is free.
+
+    Raises:
+        InputError: if the port cannot be had.
+
+    Example:
+        ```python
+        with LiveServer([Path("studies/music")], write, Path("studies/music/report")) as server:
+            print(server.url)
+            server.serve_forever()
+        ```
+    """
+
+    daemon_threads = True
+
+    def __init__(
+        self,
+        directories: Sequence[Path],
+        write_report: Callable[[], Path],
+        folder: Path,
+        port: int = 0,
+    ) -> None:
+        self.state = _State(directories)
+        self.report = _Report(write_report, folder)
+        try:
+            super().__init__((HOST, port), _Handler)
+        except OSError as error:
+            raise InputError(f"--port: cannot listen on {HOST}:{port}: {error}") from error
+        threading.Thread(target=self.state.follow, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """The address of the page."""
+        return f"http://{HOST}:{self.server_address[1]}/"
+
+    def server_close(self) -> None:
+        """Ends the streams, and closes the port."""
+        self.state.ended = True
+        with self.state.changed:
+            self.state.changed.notify_all()
+        super().server_close()
+
+    def start(self) -> None:
+        """Serves in a thread of its own."""
+        threading.Thread(
+            target=functools.partial(self.serve_forever, poll_interval=0.2), daemon=True
+        ).start()
+
+    def handle_error(self, *_: Any) -> None:
+        """A browser that went away is no fault."""
