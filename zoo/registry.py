@@ -359,7 +359,8 @@ def load_pretrained(name: str) -> keras.Model:
     of `zoo.pretrained.find(name)` has hyperparameters and scores.
 
     Args:
-        name: a name of `list_pretrained()`, in any case.
+        name: a name of `list_pretrained()`, in any case; or `hf://OWNER/NAME` of a model on Hugging
+            Face, which Keras loads with the package `huggingface_hub`.
 
     Returns:
         A network of `zoo.networks`, weights and all.
@@ -372,6 +373,11 @@ def load_pretrained(name: str) -> keras.Model:
         (None, None, 88)
     """
     networks = importlib.import_module("zoo.networks")
+    if name.startswith(pretrained.HUB):
+        import keras
+
+        loaded: keras.Model = keras.saving.load_model(name)
+        return loaded
     card = pretrained.card(name)
     cell = make_cell(card["variant"], units=card["hyperparameters"]["units"])
     model = networks.network(

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import scipy.io
+import yaml
 
 import zoo
 
@@ -27,6 +28,31 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"got 'musicnp'. Did you mean 'music-NP'\?") as caught:
         zoo.load_pretrained("musicnp")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", zoo.list_pretrained())
+def test_the_page_for_hugging_face(name: str) -> None:
+    said = card(name)
+    front, text = zoo.pretrained.hub_page(said, name).removeprefix("---\n").split("---\n", 1)
+    read = yaml.safe_load(front)
+    assert (read["library_name"], read["license"]) == ("keras", "apache-2.0")
+    assert {"lstm", said["task"], said["variant"]} <= set(read["tags"])
+    (model,) = read["model-index"]
+    (result,) = model["results"]
+    assert model["name"] == name and result["dataset"]["name"] == said["data"]["name"]
+    scores = [(one["name"], one["value"]) for one in result["metrics"]]
+    assert scores == [
+        ("validation NLL (nats per frame)", said["validation"]),
+        ("test NLL (nats per frame)", said["test"]),
+    ]
+    assert text.startswith(f"# {name}\n") and f"{said['test']:.3f}" in text
+
+
+def test_a_model_on_hugging_face_is_loaded_by_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(keras.saving, "load_model", asked.append)
+    assert zoo.load_pretrained("hf://someone/music-V") is None
+    assert asked == ["hf://someone/music-V"]
 
 
 @pytest.fixture(scope="module")

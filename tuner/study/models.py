@@ -20,6 +20,7 @@ from tuner.study.ledger import best_first
 from tuner.training import engines, network
 from tuner.training.protocol import Problem, TrialRecord, TrialResult
 from tuner.training.trial_state import Weights
+from zoo import pretrained
 
 MODELS = 10
 """Of how many trials of a variant there are weights: the best."""
@@ -268,3 +269,4 @@ def _write(
     card = files.read_json(path)
     card["study_sha256"] = study_sha256(facts)
     files.write_text(path, json.dumps(card, indent=2) + "\n")
+    files.write_text(folder / pretrained.PAGE, pretrained.hub_page(card, folder.name))

@@ -74,3 +74,76 @@ def find(name: str) -> Path:
         f"Received an unknown pretrained model, expected one of {', '.join(known.values())}, "
         f"got {name!r}. Did you mean {known[near]!r}?"
     )
+
+
+PAGE = "README.md"
+"""The file that Hugging Face shows, with `hub_page` in it."""
+
+HUB = "hf://"
+"""How the name of a model on Hugging Face begins, as Keras writes it."""
+
+
+def hub_page(card: dict[str, Any], name: str) -> str:
+    """Writes a model's page for Hugging Face: metadata that it reads, and a text for people.
+
+    Args:
+        card: the content of `card.json`.
+        name: of the model.
+
+    Returns:
+        Markdown with a front matter of YAML; its values are written as JSON, which YAML contains.
+
+    Example:
+        >>> print(hub_page(card("music-NP"), "music-NP")[:36])
+        ---
+        library_name: keras
+        license: apa
+    """
+    metric, data = card["metric"], card["data"]
+    measured = f"{metric['name']} ({metric['unit']})"
+    results = {
+        "task": {"type": card["task"], "name": card["task"]},
+        "dataset": {"type": data["name"].lower().replace(" ", "-"), "name": data["name"]},
+        "metrics": [
+            {"type": metric["name"].lower(), "name": f"{split} {measured}", "value": card[split]}
+            for split in ("validation", "test")
+        ],
+    }
+    front = {
+        "library_name": "keras",
+        "license": "apache-2.0",
+        "tags": ["lstm", "recurrent", card["task"], card["variant"]],
+        "model-index": [{"name": name, "results": [results]}],
+    }
+    lines = [
+        f"{key}: {value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in front.items()
+    ]
+    values = ", ".join(f"{key} {value:g}" for key, value in card["hyperparameters"].items())
+    return "\n".join(
+        [
+            "---",
+            *lines,
+            "---",
+            f"# {name}",
+            "",
+            f"LSTM variant {card['variant']} of Greff et al. 2015, *LSTM: A Search Space Odyssey*, "
+            f"for the task {card['task']}: sequences of {card['inputs']} features in, "
+            f"{card['outputs']} logits a frame out (head: {card['head']}).",
+            "",
+            "```python",
+            "import zoo",
+            "",
+            f'model = zoo.load_pretrained("{name}")  # or hf://OWNER/{name}',
+            "```",
+            "",
+            f"Trained on {data['name']} (sha256 {data['sha256'][:12]}) by the paper's rules: "
+            f"{values}; {card['parameters']:,} parameters; the best of its variant by validation.",
+            "",
+            f"| split | {measured} |",
+            "|---|---|",
+            f"| validation | {card['validation']:.3f} |",
+            f"| test | {card['test']:.3f} |",
+            "",
+        ]
+    )

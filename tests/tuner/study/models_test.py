@@ -18,6 +18,7 @@ from tuner.analysis.trials.records import Records
 from tuner.study import models
 from tuner.training.native.engine import Trainer
 from tuner.training.protocol import TrialRecord, TrialResult
+from zoo import pretrained
 
 PROBLEM = tiny.problem()
 
@@ -67,6 +68,7 @@ def test_the_best_trial_of_each_variant_gives_its_model_again(
     card = json.loads((tmp_path / "tiny-V" / "card.json").read_text())
     assert (card["trial"], card["seed"], card["data"]["name"]) == (1, 12, "tiny music")
     assert card["study_sha256"] == sources.study_sha256(study.facts)
+    assert (tmp_path / "tiny-V" / "README.md").read_text() == pretrained.hub_page(card, "tiny-V")
 
     assert train_again(study, tmp_path) == []
 
