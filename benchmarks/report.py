@@ -161,6 +161,25 @@ def _upright(name: str) -> Callable[[Results], str]:
     return render
 
 
+def _engines(results: Results) -> str:
+    """Makes a table of engines by cell and units, in milliseconds a sequence."""
+    rows = results["engines"]
+    names = list(dict.fromkeys(row["engine"] for row in rows))
+    cells: dict[tuple[str, str], dict[str, str]] = {}
+    for row in rows:
+        found = cells.setdefault((row["cell"], row["units"]), {})
+        found[row["engine"]] = f"{float(row['milliseconds']):.3g}"
+        if row["engine"] == "jax":
+            native = row["times_native"]
+            found["ratio"] = f"{float(native):.2f}×" if native else ""
+            found["gain"] = f"{float(row['keras_times']):.1f}×"
+    lines = [
+        [*key, *(by.get(name, "") for name in names), by["ratio"], by["gain"]]
+        for key, by in cells.items()
+    ]
+    return markdown(["cell", "units", *names, "jax to native", "keras to jax"], lines)
+
+
 def _memory(results: Results) -> str:
     rows = results["memory"]
     places = sorted({0, len(rows) // 4, len(rows) // 2, 3 * len(rows) // 4, len(rows) - 1})
@@ -202,6 +221,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "throughput": _throughput,
     "ratios": _ratios,
     "shares": _shares,
+    "engines": _engines,
     "scaling": _scaling,
     "lengths": _as_it_is("lengths"),
     "epoch": _as_it_is("epoch"),

@@ -18,7 +18,7 @@ _DATA = flags.DEFINE_string("data", "auto", "Data of the music task.")
 _STUDY_DIR = flags.DEFINE_string("study_dir", "studies/benchmark", "Where the study is kept.")
 
 _BENCHMARKS = (
-    *("trial_throughput", "scaling", "layer", "footprint", "study"),
+    *("trial_throughput", "engines", "scaling", "layer", "footprint", "study"),
     *("epoch", "recognition", "yardstick", "comparisons", "report_time"),
     *("serving", "soak"),
 )

@@ -63,6 +63,19 @@ def _exactly(name: str, units: str) -> Callable[[Results], float]:
     return measure
 
 
+def _jax(column: str, cell: str = "", units: str = "") -> Callable[[Results], float]:
+    """The least factor in a column of engine `jax`, of the cells and sizes that are asked for."""
+
+    def measure(results: Results) -> float:
+        return min(
+            float(row[column])
+            for row in results["engines"]
+            if row["engine"] == "jax" and cell in row["cell"] and units in ("", row["units"])
+        )
+
+    return measure
+
+
 def _sgemm_share(results: Results) -> float:
     rows = results["scaling"] + [
         row for row in results["trial_throughput"] if row["implementation"] == NATIVE
@@ -221,6 +234,19 @@ TARGETS = (
         "1×",
         _layer("keras.layers.LSTM", ["V", "NP"]),
         1,
+    ),
+    Target(
+        "engine `jax`: times the native engine's time, V, 64 units",
+        "2.2×",
+        _jax("times_native", "V", "64"),
+        2.2,
+        at_most=True,
+    ),
+    Target(
+        "engine `jax` against engine `keras`, V, FGR and GRU, least of all sizes",
+        "15×",
+        _jax("keras_times"),
+        15,
     ),
     Target("two workers against one, median of variants and sizes", "1.9×", _two_workers, 1.9),
     Target(

@@ -53,6 +53,30 @@ def test_a_target_is_the_worst_size_at_the_best_k() -> None:
     assert not target.reached(1.7)
 
 
+def test_engines_by_cell() -> None:
+    def row(cell: str, engine: str, milliseconds: str, native: str, keras: str) -> dict[str, str]:
+        return {
+            "cell": cell, "units": "64", "engine": engine, "milliseconds": milliseconds,
+            "times_native": native, "keras_times": keras, **ROW,
+        }  # fmt: skip
+
+    results = {
+        "engines": [
+            row("V", "native", "0.281", "1.0", "70.1"),
+            row("V", "jax", "0.77", "2.74", "25.6"),
+            row("V", "keras", "19.7", "70.1", "1.0"),
+            row("keras.layers:GRUCell", "jax", "0.9", "", "20.0"),
+            row("keras.layers:GRUCell", "keras", "18", "", "1.0"),
+        ]
+    }
+    text = report.TABLES["engines"](results)
+    assert "| V | 64 | 0.281 | 0.77 | 19.7 | 2.74× | 25.6× |" in text
+    assert "| keras.layers:GRUCell | 64 |  | 0.9 | 18 |  | 20.0× |" in text
+    time, gain = (target for target in TARGETS if "engine `jax`" in target.work)
+    assert (time.measure(results), time.reached(2.74)) == (2.74, False)
+    assert (gain.measure(results), gain.reached(20.0)) == (20.0, True)
+
+
 def test_what_is_not_measured_says_so() -> None:
     page = "a\n<!-- study -->\nold\n<!-- end -->\nb <!-- targets -->\n<!-- end -->"
     text = report.render(page, {})
