@@ -24,8 +24,12 @@ from common import command_line, files, text
 from common.errors import InputError
 
 if TYPE_CHECKING:
+    from tuner.analysis.report.figures.svg import Figure
+    from tuner.supernet.ranking import RankRow
     from tuner.supernet.space import CellSpace, Child
     from tuner.supernet.truth import CellTruth
+    from tuner.tasks.task import Metric
+    from tuner.training.protocol import Problem
 
 _TASK = flags.DEFINE_string("task", "music", "As of `python -m tuner.run`; of one direction.")
 _DATA = flags.DEFINE_string("data", "auto", "The task's data: auto, or a path.")
@@ -46,7 +50,7 @@ _EPOCHS = flags.DEFINE_list(
 )
 _ROUND_EPOCHS = flags.DEFINE_integer("round_epochs", 10, "Epochs of every later round.", 1)
 _STOP = flags.DEFINE_integer("stop", 16, "Cells at which to stop.", lower_bound=1)
-_OUT = flags.DEFINE_string("out", None, "Folder of ranks.csv, shrinking.csv and cells.csv.")
+_OUT = flags.DEFINE_string("out", None, "Folder of the tables (*.csv) and figures (*.svg).")
 
 
 def _epochs() -> list[int]:
@@ -87,8 +91,10 @@ def _truth(space: CellSpace) -> dict[Child, CellTruth]:
     return worth
 
 
-def _report_truth(space: CellSpace, known: Mapping[Child, CellTruth]) -> None:
-    from tuner.supernet import ranking, truth
+def _report_truth(
+    space: CellSpace, known: Mapping[Child, CellTruth], metric: Metric
+) -> None:
+    from tuner.supernet import figures, ranking, truth
 
     worth = {child: one.nll for child, one in known.items()}
     ordered = sorted(known.values(), key=lambda one: one.nll)
@@ -116,33 +122,47 @@ def _report_truth(space: CellSpace, known: Mapping[Child, CellTruth]) -> None:
                 "better": effect.better, "cells": effect.cells,
             })  # fmt: skip
     _write("effects.csv", rows)
+    _draw(figures.draw_cells(ordered, metric))
+
+
+def _draw(figure: Figure) -> None:
+    if _OUT.value is not None:
+        files.write_text(Path(_OUT.value) / f"{figure.name}.svg", figure.svg)
 
 
 def _rank(
-    problem: Any, values: Mapping[str, float], space: CellSpace, worth: Mapping[Child, float],
-    epochs: Sequence[int],
+    problem: Problem, values: Mapping[str, float], space: CellSpace,
+    known: Mapping[Child, CellTruth], epochs: Sequence[int],
 ) -> None:  # fmt: skip
     """Compares the scores at several points of the training."""
-    from tuner.supernet import ranking
+    from tuner.supernet import figures, ranking
     from tuner.supernet.supernet import GateSupernet
 
-    rows: list[dict[str, Any]] = []
+    worth = {child: one.nll for child, one in known.items()}
+    found: dict[int, list[RankRow]] = {}
     for seed in range(1, _SEEDS.value + 1):
         supernet = GateSupernet(problem, values, seed, _SCHEME.value)
+        rows = found.setdefault(seed, [])
         for number in epochs:
             supernet.train(space, number - supernet.epochs)
-            rows += [
-                {"scheme": _SCHEME.value, "seed": seed, **vars(row)}
-                for row in ranking.rank(supernet, worth, number)
-            ]
-        last = [row for row in rows if row["seed"] == seed and row["epochs"] == epochs[-1]]
-        found = ", ".join(f"{row['score']} {row['tau']:.3f}" for row in last)
-        print(f"seed {seed}: tau after {epochs[-1]} epochs: {found}", flush=True)
-    _write("ranks.csv", rows)
+            rows += ranking.rank(supernet, worth, number)
+        last = [row for row in rows if row.epochs == epochs[-1]]
+        taus = ", ".join(f"{row.score} {row.tau:.3f}" for row in last)
+        print(f"seed {seed}: tau after {epochs[-1]} epochs: {taus}", flush=True)
+    _write(
+        "ranks.csv",
+        [
+            {"scheme": _SCHEME.value, "seed": seed, **vars(row)}
+            for seed, rows in found.items()
+            for row in rows
+        ],
+    )
+    ceiling = ranking.ceiling([one.by_seed for one in known.values()])
+    _draw(figures.draw_ranks(found, ceiling))
 
 
 def _shrink(
-    problem: Any, values: Mapping[str, float], space: CellSpace, names: Iterable[str],
+    problem: Problem, values: Mapping[str, float], space: CellSpace, names: Iterable[str],
     worth: Mapping[Child, float], first_epochs: int,
 ) -> None:  # fmt: skip
     from tuner.supernet import ranking, shrinking
@@ -209,8 +229,8 @@ def main() -> int:
     print(f"space: {len(space.children())} cells; scheme {_SCHEME.value}", flush=True)
     worth = {child: one.nll for child, one in known.items()}
     if known:
-        _report_truth(space, known)
-        _rank(problem, values, space, worth, epochs)
+        _report_truth(space, known, task.metric)
+        _rank(problem, values, space, known, epochs)
     _shrink(problem, values, space, _SCORES.value, worth, epochs[-1])
     if _OUT.value is not None:
         command = shlex.join(["python", "-m", "tuner.shrink", *sys.argv[1:]])
