@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tuner.analysis.report.figures.svg import Figure
     from tuner.supernet.ranking import RankRow
     from tuner.supernet.space import CellSpace, Child
+    from tuner.supernet.supernet import GateSupernet
     from tuner.supernet.truth import CellTruth
     from tuner.tasks.task import Metric
     from tuner.training.protocol import Problem
@@ -63,6 +64,12 @@ def _epochs() -> list[int]:
             f"--epochs: expected whole numbers above 0. Received: {','.join(_EPOCHS.value)!r}"
         )
     return found
+
+
+def _supernet(problem: Problem, values: Mapping[str, float], seed: int) -> GateSupernet:
+    from tuner.supernet.supernet import GateSupernet
+
+    return GateSupernet(problem, values, seed, "shared" if _SCHEME.value == "shared" else "own")
 
 
 def _write(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -136,12 +143,11 @@ def _rank(
 ) -> None:  # fmt: skip
     """Compares the scores at several points of the training."""
     from tuner.supernet import figures, ranking
-    from tuner.supernet.supernet import GateSupernet
 
     worth = {child: one.nll for child, one in known.items()}
     found: dict[int, list[RankRow]] = {}
     for seed in range(1, _SEEDS.value + 1):
-        supernet = GateSupernet(problem, values, seed, _SCHEME.value)
+        supernet = _supernet(problem, values, seed)
         rows = found.setdefault(seed, [])
         for number in epochs:
             supernet.train(space, number - supernet.epochs)
@@ -167,7 +173,6 @@ def _shrink(
 ) -> None:  # fmt: skip
     from tuner.supernet import ranking, shrinking
     from tuner.supernet.scores import SCORES
-    from tuner.supernet.supernet import GateSupernet
 
     chance = ranking.random_regrets(space, worth, _STOP.value) if worth else None
     if chance is not None:
@@ -176,7 +181,7 @@ def _shrink(
     for name in names:
         for seed in range(1, _SEEDS.value + 1):
             begun = time.monotonic()
-            supernet = GateSupernet(problem, values, seed, _SCHEME.value)
+            supernet = _supernet(problem, values, seed)
             rounds = shrinking.shrink(
                 space, supernet, SCORES[name], stop=_STOP.value, first_epochs=first_epochs,
                 epochs=_ROUND_EPOCHS.value,

@@ -103,8 +103,9 @@ def _make(code: str) -> type[VariantCell]:
     from zoo.variant_cell import VariantCell
 
     body = {"__module__": __name__, "__doc__": f"The cell {code} of `zoo.gates`."}
-    cell = type(code, (VariantCell,), body)
-    return keras.saving.register_keras_serializable("lstm_odyssey")(cell)
+    cell: type[VariantCell] = type(code, (VariantCell,), body)
+    keras.saving.register_keras_serializable("lstm_odyssey")(cell)
+    return cell
 
 
 def __getattr__(name: str) -> type[VariantCell]:

@@ -111,7 +111,7 @@ def scatter(
             blocks[f"p {_owner(cell, gate, scheme)}"][...] = row
     if gates := cell.recurrent_gates:
         between = rest.pop(0).reshape(len(gates), units, len(gates), units)
-        for (row, a), (column, b) in itertools.product(enumerate(gates), repeat=2):
-            blocks[f"R {a}{b}"][...] = between[row, :, column]
+        for (source, a), (target, b) in itertools.product(enumerate(gates), repeat=2):
+            blocks[f"R {a}{b}"][...] = between[source, :, target]
     head = "y'" if scheme == "own" and not cell.output_activation else "y"
     blocks[f"K {head}"][...], blocks[f"d {head}"][...] = rest

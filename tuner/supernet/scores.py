@@ -59,7 +59,8 @@ def by_nll(supernet: Supernet, children: Sequence[Child]) -> np.ndarray:
 def by_both(supernet: Supernet, children: Sequence[Child]) -> np.ndarray:
     """The sum of the ranks by angle and by inherited score."""
     ranks = [stats.rankdata(score(supernet, children)) for score in (by_angle, by_nll)]
-    return np.sum(ranks, axis=0)
+    total: np.ndarray = np.sum(ranks, axis=0)
+    return total
 
 
 def by_change(supernet: Supernet, children: Sequence[Child]) -> np.ndarray:

@@ -133,9 +133,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         state, seen = self.server.state, 0
         while not state.ended:
             with state.changed:
-                state.changed.wait_for(
-                    lambda seen=seen: state.version != seen or state.ended, _BEAT_SECONDS
-                )
+                if state.version == seen and not state.ended:
+                    state.changed.wait(_BEAT_SECONDS)
                 text = state.text if state.version != seen else ""
                 seen = state.version
             try:

@@ -64,9 +64,10 @@ class Follower:
             for directory in self._directories
             if (directory / STUDY).exists()
         ]
-        ended = [
-            (study, one) for study in studies for one in (*study.all_entries, *study.all_failures)
-        ]
+        ended: list[tuple[Records, TrialRecord | Failure]] = []
+        for study in studies:
+            ended += [(study, one) for one in study.all_entries]
+            ended += [(study, one) for one in study.all_failures]
         if self._known is not None:
             for study, one in ended:
                 if (study.name, one.trial) not in self._known:
