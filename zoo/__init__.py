@@ -26,7 +26,7 @@ from zoo.registry import (
 from zoo.variants import Variant
 
 if TYPE_CHECKING:
-    from zoo import frontends, networks
+    from zoo import frontends, gates, networks
     from zoo.cells import (
         CoupledInputForgetGateCell,
         FullGateRecurrenceCell,
@@ -56,6 +56,7 @@ __all__ = [
     "VariantCell",
     "find_variant",
     "frontends",
+    "gates",
     "get_variant",
     "list_pretrained",
     "list_variants",
@@ -69,7 +70,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Imported when they are asked for: names and switches of the variants need no Keras.
-    if name in ("cells", "frontends", "layers", "networks", "variant_cell"):
+    if name in ("cells", "frontends", "gates", "layers", "networks", "variant_cell"):
         return importlib.import_module(f"zoo.{name}")
     if name not in __all__:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")

@@ -15,6 +15,8 @@ from tuner.tasks.task import Metric
 from zoo.gates import code_of
 from zoo.variants import VARIANTS
 
+_FLOOR = 0.005
+
 
 def draw_cells(cells: Sequence[CellTruth], metric: Metric) -> svg.Figure:
     """Draws all cells by rank, with the paper's nine named.
@@ -24,37 +26,40 @@ def draw_cells(cells: Sequence[CellTruth], metric: Metric) -> svg.Figure:
         metric: of the task.
     """
     nine = {code_of(variant): code for code, variant in VARIANTS.items()}
-    values = np.array([cell.nll for cell in cells])
+    # The best itself has no place on a log scale but its end.
+    values = np.maximum([cell.nll - cells[0].nll for cell in cells], _FLOOR)
+    low = np.minimum([cell.std for cell in cells], values - _FLOOR)
     with matplotlib.rc_context(style.SETTINGS):
-        canvas, ((axes,),) = style.panels(3.65, left=0.85, right=0.4, top=0.15, bottom=0.6)
+        canvas, ((axes,),) = style.panels(3.65, left=1.05, right=0.4, top=0.15, bottom=0.6)
         places = np.arange(1, len(cells) + 1)
         axes.errorbar(
-            places, values, [cell.std for cell in cells], fmt="o", markersize=3,
+            places, values, [low, [cell.std for cell in cells]], fmt="o", markersize=3,
             color=style.MUTED, elinewidth=0.8,
         )  # fmt: skip
         named = [place for place, cell in enumerate(cells) if cell.code in nine]
         axes.plot(places[named], values[named], "o", markersize=6, color=style.ACCENT)
-        for number, place in enumerate(named):
+        for place in named:
             axes.annotate(
-                nine[cells[place].code], (places[place], values[place]),
-                (0, 12 if number % 2 else 24), textcoords="offset points", ha="center",
-                fontsize=9, color=style.ACCENT,
+                nine[cells[place].code], (places[place], values[place]), (0, 16),
+                textcoords="offset points", rotation=90, ha="center", fontsize=8,
+                color=style.ACCENT,
             )  # fmt: skip
         axes.set_yscale("log")
-        ticks = np.geomspace(values.min(), values.max(), 6).round(1)
+        ticks = [10.0**power for power in range(-2, 4)]
         axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.set_ylim(_FLOOR / 1.3, 2 * values.max())
         axes.minorticks_off()
         axes.set_xlim(0, len(cells) + 1)
         axes.set_xlabel("rank of the cell")
-        axes.set_ylabel(f"validation {metric.name}\n({metric.unit})")
-        listed = ", ".join(f"{nine[cells[p].code]} {significant(values[p])}" for p in named)
+        axes.set_ylabel(f"validation {metric.name} above the best\n({metric.unit})")
+        listed = ", ".join(f"{nine[cells[p].code]} {significant(cells[p].nll)}" for p in named)
         return svg.render(
             canvas,
             "cells",
             "Every combination of gates",
             f"Mean validation {metric.name} of each cell over the seeds at its best learning rate, "
-            "with the standard deviation over the seeds; lower is better; vertical axis on a log "
-            "scale. The paper's variants are named.",
+            "above that of the best cell, with the standard deviation over the seeds; vertical "
+            "axis on a log scale that ends at 0.005. The paper's variants are named.",
             f"The paper's variants: {listed}.",
         )
 

@@ -35,7 +35,9 @@ def interval(scores: np.ndarray, worth: np.ndarray) -> tuple[float, float]:
 
     A cell that is drawn twice is tied with itself.
     """
-    by_score, by_worth = (np.sign(np.subtract.outer(one, one)) for one in (scores, -worth))
+    # Ranks: a score may be infinite.
+    ranks = map(stats.rankdata, (scores, -worth))
+    by_score, by_worth = (np.sign(np.subtract.outer(one, one)) for one in ranks)
     generator, cells = np.random.default_rng(_SEED), len(worth)
     drawn = generator.multinomial(cells, np.full(cells, 1 / cells), size=_BOOTSTRAPS).astype(float)
 

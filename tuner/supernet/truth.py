@@ -12,7 +12,7 @@ import numpy as np
 from common.errors import InputError
 from tuner.analysis.trials.records import Records
 from tuner.supernet.space import CellSpace, Child
-from tuner.training.protocol import TrialRecord
+from tuner.training.protocol import Failure, TrialRecord
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +22,12 @@ class CellTruth:
     Attributes:
         code: of the cell.
         nll: mean validation score over the seeds at the cell's best hyperparameters; a trial that
-            diverged counts as the worst finite one of the table.
+            diverged or failed counts as the worst finite one of the table.
         test: mean test score of the same trials.
         std: standard deviation of `nll` over the seeds.
         best: those hyperparameters, as far as they vary.
         by_seed: for each repetition of the grid the best validation score.
-        diverged: how many of the cell's trials diverged.
+        diverged: how many of the cell's trials diverged or failed.
         seconds: training time of all of them.
     """
 
@@ -57,13 +57,19 @@ def of_study(study: Records) -> dict[str, CellTruth]:
         for split in ("validation", "test")
     }
 
-    def score(one: TrialRecord, split: str = "validation") -> float:
-        return worst[split] if one.result.diverged else getattr(one.result, split).mean
+    def lost(one: TrialRecord | Failure) -> bool:
+        return isinstance(one, Failure) or one.result.diverged
+
+    def score(one: TrialRecord | Failure, split: str = "validation") -> float:
+        if isinstance(one, Failure) or one.result.diverged:
+            return worst[split]
+        return float(getattr(one.result, split).mean)
 
     found = {}
     counts = set()
-    for code, entries in study.entries.items():
-        points: dict[tuple[float, ...], list[TrialRecord]] = defaultdict(list)
+    for code in study.entries:
+        entries = [*study.entries[code], *study.failures[code]]
+        points: dict[tuple[float, ...], list[TrialRecord | Failure]] = defaultdict(list)
         for entry in sorted(entries, key=lambda one: one.trial.index):
             points[tuple(entry.trial.values[name] for name in varied)].append(entry)
         counts.add((len(points), *sorted({len(own) for own in points.values()})))
@@ -83,8 +89,8 @@ def of_study(study: Records) -> dict[str, CellTruth]:
             by_seed=tuple(
                 min(map(score, repeated)) for repeated in zip(*points.values(), strict=True)
             ),
-            diverged=sum(entry.result.diverged for entry in entries),
-            seconds=sum(entry.result.seconds for entry in entries),
+            diverged=sum(map(lost, entries)),
+            seconds=sum(entry.result.seconds for entry in study.entries[code]),
         )
     return found
 

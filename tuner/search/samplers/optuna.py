@@ -29,6 +29,8 @@ from tuner.search.samplers.random import RandomSampler
 from tuner.training import random_streams
 from tuner.training.protocol import Failure, Trial, TrialRecord
 
+_SOBOL = "QMCSampler"
+
 
 class OptunaSearch:
     """Proposes what a sampler of Optuna does.
@@ -89,7 +91,7 @@ class OptunaSearch:
     def _ask(self, index: int, given: Point | None = None) -> Point:
         """Lets the sampler choose; it may be told what it has chosen before."""
         # A sequence of Sobol' points has one seed.
-        generator = self._domain.generator(0 if self._sampler == "QMCSampler" else index)
+        generator = self._domain.generator(0 if self._sampler == _SOBOL else index)
         made = getattr(optuna.samplers, self._sampler)(
             seed=int(generator.integers(2**31)), **self._options
         )
@@ -116,12 +118,13 @@ class OptunaSearch:
         for number in range(len(self._told), len(scores)):
             self._told.append(scores[number])
             finite = [score for score in self._told if score is not None]
-            if not finite:
+            if not finite and self._sampler != _SOBOL:
                 self._study.tell(number, state=TrialState.FAIL)
                 continue
             # Optuna would forget a failed trial and propose it again: it counts as the worst.
+            # (Sobol' points wait for a trial that did not fail, and depend on no score.)
             score = self._told[number]
-            self._study.tell(number, max(finite) if score is None else score)
+            self._study.tell(number, max(finite, default=0.0) if score is None else score)
 
 
 class SobolSearch(OptunaSearch):
@@ -132,7 +135,7 @@ class SobolSearch(OptunaSearch):
     """
 
     def __init__(self, domain: Domain) -> None:
-        super().__init__(domain, "QMCSampler", stateful=True, scramble=True)
+        super().__init__(domain, _SOBOL, stateful=True, scramble=True)
 
 
 class SobolSampler:

@@ -10,6 +10,7 @@ import pytest
 
 from common import import_path
 from tests.tuner.search.samplers.searches import domain, loss, run
+from tuner.search import samplers
 from tuner.search.samplers import SAMPLERS
 from tuner.search.samplers.domain import Domain, Search
 
@@ -91,3 +92,12 @@ def test_seeds_differ() -> None:
         run(functools.partial(make, "evolution"), 20, seed=seed)[0] for seed in (1, 2)
     )
     assert not any(point in second for point in first)
+
+
+def test_sobol_points_go_on_where_the_first_trials_fail() -> None:
+    """Optuna makes no sequence of them before a trial has ended well."""
+    sobol = functools.partial(samplers.make_search, "qmc")
+    expected, _ = run(sobol, 6)
+    points, scores = run(sobol, 6, of=lambda point: None)
+    assert points == expected and scores == [None] * 6
+    assert len({repr(point) for point in points}) == 6
