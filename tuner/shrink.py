@@ -50,6 +50,11 @@ _EPOCHS = flags.DEFINE_list(
     "When to compare scores; the last is where shrinking begins.",
 )
 _ROUND_EPOCHS = flags.DEFINE_integer("round_epochs", 10, "Epochs of every later round.", 1)
+_WITHOUT = flags.DEFINE_list(
+    "without",
+    [],
+    "Operators that are dropped before anything is trained, such as 'input activation:identity'.",
+)
 _STOP = flags.DEFINE_integer("stop", 16, "Cells at which to stop.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "Folder of the tables (*.csv) and figures (*.svg).")
 
@@ -64,6 +69,18 @@ def _epochs() -> list[int]:
             f"--epochs: expected whole numbers above 0. Received: {','.join(_EPOCHS.value)!r}"
         )
     return found
+
+
+def _without(space: CellSpace) -> CellSpace:
+    for item in _WITHOUT.value:
+        edge, _, operator = (part.strip() for part in item.partition(":"))
+        if operator not in space.edges.get(edge, ()):
+            known = ", ".join(f"{name}:{'|'.join(space.edges[name])}" for name in space.edges)
+            raise InputError(f"--without: expected EDGE:OPERATOR of {known}. Received: {item!r}")
+        space = space.without(edge, operator)
+    if not space.children():
+        raise InputError("--without: expected at least one cell to be left. Received: all dropped")
+    return space
 
 
 def _supernet(problem: Problem, values: Mapping[str, float], seed: int) -> GateSupernet:
@@ -224,8 +241,8 @@ def main() -> int:
             f"--task: expected a task whose network has one direction. Received: {task.name}"
         )
     problem = Problem(task, load_corpus(task, _DATA.value), Protocol())
-    known = _truth(gate_space()) if _TRUTH.value else {}
-    space = gate_space([one.code for one in known.values()] if known else CELLS)
+    known = _truth(_without(gate_space())) if _TRUTH.value else {}
+    space = _without(gate_space([one.code for one in known.values()] if known else CELLS))
     values = {
         "units": _UNITS.value, "learning_rate": _LEARNING_RATE.value,
         "momentum": _MOMENTUM.value, "noise_std": _NOISE_STD.value,

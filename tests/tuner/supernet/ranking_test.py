@@ -180,7 +180,8 @@ def test_the_command(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str])
     done = commands.run(
         "tuner.shrink", "--task=tests.tuner.tiny_task:TinyTask", "--data=a", "--units=4",
         f"--truth={tmp_path / 'study'}", "--seeds=1", "--epochs=1,2", "--round_epochs=1",
-        "--score=angle,random", "--stop=2", f"--out={tmp_path / 'out'}",
+        "--score=angle,random", "--stop=2", "--without=gate recurrence:full",
+        f"--out={tmp_path / 'out'}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "truth: 3 cells; the best is " in done.stdout and "noise ceiling" in done.stdout
@@ -190,6 +191,11 @@ def test_the_command(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str])
     assert len(shrunk) == 3 and shrunk[0].startswith("scheme,score,seed,dropped,cells,regret")
     cells_csv = (tmp_path / "out" / "cells.csv").read_text().splitlines()
     assert len(cells_csv) == 4 and cells_csv[0].endswith("diverged,learning_rate")
+    wrong = commands.run(
+        "tuner.shrink", "--task=tests.tuner.tiny_task:TinyTask", "--without=peepholes:full"
+    )  # fmt: skip
+    assert wrong.returncode == 2
+    assert "--without: expected EDGE:OPERATOR of input gate:gate|one, " in wrong.stderr
     wrong = commands.run("tuner.shrink", "--task=tests.tuner.tiny_task:TinySpeech", "--data=a")
     assert wrong.returncode == 2
     assert "--task: expected a task whose network has one direction" in wrong.stderr
