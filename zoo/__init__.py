@@ -38,13 +38,17 @@ if TYPE_CHECKING:
         NoPeepholesCell,
         VanillaCell,
     )
-    from zoo.layers import RNN
+    from zoo.guided_es import GuidedES
+    from zoo.guided_es_model import GuidedESModel
+    from zoo.layers import RNN, truncated
     from zoo.variant_cell import VariantCell
 
 __all__ = [
     "RNN",
     "CoupledInputForgetGateCell",
     "FullGateRecurrenceCell",
+    "GuidedES",
+    "GuidedESModel",
     "NoForgetGateCell",
     "NoInputActivationCell",
     "NoInputGateCell",
@@ -64,7 +68,17 @@ __all__ = [
     "networks",
     "pretrained",
     "register",
+    "truncated",
 ]
+
+_HOMES = {
+    "GuidedES": "zoo.guided_es",
+    "GuidedESModel": "zoo.guided_es_model",
+    "RNN": "zoo.layers",
+    "VariantCell": "zoo.variant_cell",
+    "truncated": "zoo.layers",
+}
+"""Modules of the classes and functions that need Keras, but for the nine cells."""
 
 
 def __getattr__(name: str) -> Any:
@@ -73,8 +87,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"zoo.{name}")
     if name not in __all__:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")
-    homes = {"RNN": "zoo.layers", "VariantCell": "zoo.variant_cell"}
-    value = getattr(importlib.import_module(homes.get(name, "zoo.cells")), name)
+    value = getattr(importlib.import_module(_HOMES.get(name, "zoo.cells")), name)
     globals()[name] = value
     return value
 
@@ -84,5 +97,5 @@ def __dir__() -> list[str]:
 
 
 if "keras" in sys.modules:
-    for _module in ("frontends", "networks"):
+    for _module in ("frontends", "guided_es_model", "networks"):
         importlib.import_module(f"zoo.{_module}")
