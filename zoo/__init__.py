@@ -27,6 +27,8 @@ from zoo.variants import Variant
 
 if TYPE_CHECKING:
     from zoo import frontends, networks
+    from zoo.adaptive_cell import DeepTransitionCell, DepthAdaptiveCell
+    from zoo.adaptive_layer import AdaptiveRNN
     from zoo.cells import (
         CoupledInputForgetGateCell,
         FullGateRecurrenceCell,
@@ -45,7 +47,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RNN",
+    "AdaptiveRNN",
     "CoupledInputForgetGateCell",
+    "DeepTransitionCell",
+    "DepthAdaptiveCell",
     "FullGateRecurrenceCell",
     "GuidedES",
     "GuidedESModel",
@@ -72,6 +77,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AdaptiveRNN": "zoo.adaptive_layer",
+    "DeepTransitionCell": "zoo.adaptive_cell",
+    "DepthAdaptiveCell": "zoo.adaptive_cell",
     "GuidedES": "zoo.guided_es",
     "GuidedESModel": "zoo.guided_es_model",
     "RNN": "zoo.layers",
@@ -97,5 +105,5 @@ def __dir__() -> list[str]:
 
 
 if "keras" in sys.modules:
-    for _module in ("frontends", "guided_es_model", "networks"):
+    for _module in ("adaptive_layer", "frontends", "guided_es_model", "networks"):
         importlib.import_module(f"zoo.{_module}")
