@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import matplotlib.figure
@@ -117,4 +118,40 @@ def soak(rows: Rows) -> str:
     below.legend(frameon=False, fontsize="small")
     for axes in (above, below):
         axes.grid(linewidth=0.4)
+    return _svg(figure)
+
+
+def guided_es(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Draws what is left to gain by updates, for each kind of surrogate gradient.
+
+    Args:
+        rows: of `guided_es.csv`.
+    """
+    figure = matplotlib.figure.Figure(figsize=(9, 4), layout="constrained")
+    each = figure.subplots(1, 2, sharey=True)
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    for axes, surrogate in zip(each, ("bias", "bias and noise"), strict=True):
+        lines: dict[tuple[str, str], list[tuple[int, float]]] = {}
+        for row in rows:
+            if row["surrogate"] in (surrogate, "none") and int(row["step"]):
+                line = lines.setdefault((row["method"], str(row["stream"])), [])
+                line.append((int(row["step"]), float(row["gap"])))
+        for (method, stream), points in lines.items():
+            axes.plot(
+                *zip(*points, strict=True),
+                color=_COLORS[methods.index(method)],
+                linestyle="--" if "expected" in method else "-",
+                linewidth=1.2,
+                label=method if stream == "0" else None,
+            )
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+        axes.set_yticks([0.01, 0.02, 0.05, 0.1, 0.2])
+        axes.set_title(f"surrogate gradient with {surrogate}", fontsize="medium")
+        axes.set_xlabel("updates")
+        axes.grid(linewidth=0.4)
+    each[0].set_ylabel("f(x) - f(x*)")
+    each[0].legend(frameon=False, fontsize="small")
     return _svg(figure)

@@ -27,6 +27,8 @@ from zoo.variants import Variant
 
 if TYPE_CHECKING:
     from zoo import frontends, gates, networks
+    from zoo.adaptive_cell import DeepTransitionCell, DepthAdaptiveCell
+    from zoo.adaptive_layer import AdaptiveRNN
     from zoo.cells import (
         CoupledInputForgetGateCell,
         FullGateRecurrenceCell,
@@ -38,13 +40,20 @@ if TYPE_CHECKING:
         NoPeepholesCell,
         VanillaCell,
     )
-    from zoo.layers import RNN
+    from zoo.guided_es import GuidedES
+    from zoo.guided_es_model import GuidedESModel
+    from zoo.layers import RNN, truncated
     from zoo.variant_cell import VariantCell
 
 __all__ = [
     "RNN",
+    "AdaptiveRNN",
     "CoupledInputForgetGateCell",
+    "DeepTransitionCell",
+    "DepthAdaptiveCell",
     "FullGateRecurrenceCell",
+    "GuidedES",
+    "GuidedESModel",
     "NoForgetGateCell",
     "NoInputActivationCell",
     "NoInputGateCell",
@@ -65,7 +74,20 @@ __all__ = [
     "networks",
     "pretrained",
     "register",
+    "truncated",
 ]
+
+_HOMES = {
+    "AdaptiveRNN": "zoo.adaptive_layer",
+    "DeepTransitionCell": "zoo.adaptive_cell",
+    "DepthAdaptiveCell": "zoo.adaptive_cell",
+    "GuidedES": "zoo.guided_es",
+    "GuidedESModel": "zoo.guided_es_model",
+    "RNN": "zoo.layers",
+    "VariantCell": "zoo.variant_cell",
+    "truncated": "zoo.layers",
+}
+"""Modules of the classes and functions that need Keras, but for the nine cells."""
 
 
 def __getattr__(name: str) -> Any:
@@ -74,8 +96,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"zoo.{name}")
     if name not in __all__:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")
-    homes = {"RNN": "zoo.layers", "VariantCell": "zoo.variant_cell"}
-    value = getattr(importlib.import_module(homes.get(name, "zoo.cells")), name)
+    value = getattr(importlib.import_module(_HOMES.get(name, "zoo.cells")), name)
     globals()[name] = value
     return value
 
@@ -85,5 +106,5 @@ def __dir__() -> list[str]:
 
 
 if "keras" in sys.modules:
-    for _module in ("frontends", "networks"):
+    for _module in ("adaptive_layer", "frontends", "guided_es_model", "networks"):
         importlib.import_module(f"zoo.{_module}")

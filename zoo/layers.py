@@ -5,15 +5,17 @@ The scan runs on Keras' TensorFlow backend. On the others `zoo.RNN` is `keras.la
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from zoo.variant_cell import Tensor, VariantCell
+from zoo.variant_cell import Tensor, VariantCell, is_positive_integer
 
 _POINTWISE = frozenset(
     keras.activations.get(name)
@@ -24,6 +26,42 @@ _POINTWISE = frozenset(
     ).split()
 )
 """Activations that take every number by itself: the scan relies on that, softmax is not so."""
+
+_TRUNCATED: contextvars.ContextVar[int | None] = contextvars.ContextVar("truncated", default=None)
+
+
+@contextlib.contextmanager
+def truncated(steps: int | None) -> Iterator[None]:
+    """Lets every `zoo.RNN` that is called inside cut its gradient, see its argument `truncate`.
+
+    Args:
+        steps: in place of the `truncate` of the layers; None leaves them theirs.
+
+    Raises:
+        ValueError: if `steps` is not a positive integer.
+
+    Example:
+        >>> import numpy as np, zoo
+        >>> layer = zoo.RNN(zoo.VanillaCell(4))
+        >>> with zoo.truncated(5):
+        ...     tuple(layer(np.zeros((2, 7, 3), "float32")).shape)
+        (2, 4)
+    """
+    token = _TRUNCATED.set(check_truncate(steps))
+    try:
+        yield
+    finally:
+        _TRUNCATED.reset(token)
+
+
+def check_truncate(steps: Any) -> int | None:
+    """Checks an argument `truncate`, see `RNN`."""
+    if steps is not None and not is_positive_integer(steps):
+        raise ValueError(
+            "Received an invalid value for argument `truncate`, "
+            f"expected a positive integer or None, got {steps!r}."
+        )
+    return None if steps is None else int(steps)
 
 
 @keras.saving.register_keras_serializable(package="lstm_odyssey")
@@ -45,8 +83,17 @@ class RNN(keras.layers.RNN):
     not pointwise (`softmax`), and where layer and cell compute in different types. Other backends
     than TensorFlow always take it, and need no warning.
 
+    Args:
+        cell: as in `keras.layers.RNN`, whose other arguments follow.
+        truncate: steps after which the gradient is cut (truncated backpropagation through time):
+            the gradient of a step does not reach those before the last step that is a multiple of
+            `truncate`, counted from 0. Values are the same, states flow on. With as many steps as
+            there are, or None (the default), the gradient is whole, and the same bit for bit. The
+            number of steps must be known when the layer is called or traced.
+
     Raises:
-        ValueError: if initial states have other shapes than the cell's.
+        ValueError: if initial states have other shapes than the cell's, or a gradient is to be cut
+            and the number of steps is not known.
         NotImplementedError: inside of a `tf.autodiff.ForwardAccumulator`.
 
     Example:
@@ -57,6 +104,15 @@ class RNN(keras.layers.RNN):
         ((2, 7, 4), (2, 4), (2, 4))
     """
 
+    def __init__(self, cell: Any, *args: Any, truncate: int | None = None, **kwargs: Any) -> None:
+        super().__init__(cell, *args, **kwargs)
+        self.truncate = check_truncate(truncate)
+
+    def get_config(self) -> dict[str, Any]:
+        # Only where it is set: files without it are read by earlier releases.
+        more = {} if self.truncate is None else {"truncate": self.truncate}
+        return {**super().get_config(), **more}
+
     def inner_loop(
         self,
         sequences: Tensor,
@@ -64,6 +120,42 @@ class RNN(keras.layers.RNN):
         mask: Tensor | None,
         training: bool = False,
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Runs the cell over the steps; called by `keras.layers.RNN`."""
+        truncate, time = _TRUNCATED.get() or self.truncate, sequences.shape[1]
+        if truncate is None or (time is not None and time <= truncate):
+            return self._loop(sequences, initial_state, mask, training)
+        if time is None:
+            raise ValueError(
+                "Received an invalid value for argument `sequences`, expected a known number of "
+                f"steps to truncate the gradient every {truncate}, got shape {sequences.shape}."
+            )
+        mask = None if mask is None else ops.reshape(mask, (-1, time))
+        last: Tensor = None
+        pieces: list[Tensor] = []
+        states = initial_state
+        for start in range(0, time, truncate):
+            steps = slice(start, min(start + truncate, time))
+            if self.go_backwards:
+                steps = slice(time - steps.stop, time - steps.start)
+            part = None if mask is None else mask[:, steps]
+            if pieces:
+                states = keras.tree.map_structure(ops.stop_gradient, states)
+            earlier = last
+            last, outputs, states = self._loop(sequences[:, steps], states, part, training)
+            if pieces and part is not None and not self.zero_output_for_mask:
+                # Masked steps repeat the output before, here that of an earlier piece.
+                part = ops.flip(part, axis=1) if self.go_backwards else part
+                seen = ops.expand_dims(ops.cumsum(ops.cast(part, "int32"), axis=1) > 0, -1)
+                last = ops.where(seen[:, -1], last, earlier)
+                if self.return_sequences:
+                    outputs = ops.where(seen, outputs, ops.expand_dims(earlier, 1))
+            pieces.append(outputs)
+        return last, ops.concatenate(pieces, axis=1) if self.return_sequences else outputs, states
+
+    def _loop(
+        self, sequences: Tensor, initial_state: list[Tensor], mask: Tensor | None, training: bool
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Runs the cell over steps, and differentiates through all of them."""
         if keras.backend.backend() == "tensorflow":
             reason = self._obstacle(training)
             if not reason:

@@ -46,6 +46,20 @@ _ROWS: dict[str, _Row] = {
 }
 """All registered cells by code; a class of the nine is entered when `zoo.cells` is imported."""
 
+STEPPED = {
+    f"{prefix}-{code}": f"{words}{_ROWS[code].path.partition(':')[2]}"
+    for prefix, words in (("DA", "DepthAdaptive"), ("DT", "DeepTransition"))
+    for code, variant in VARIANTS.items()
+    if not variant.recurrent_gates
+}
+"""Classes of `zoo.adaptive_cell` by code: `DA-V`, `DT-V` and so for the variants that they take."""
+
+_OFFERED = {
+    code: _Row(code, re.sub("(?<!^)(?=[A-Z])", "_", name[:-4]).lower(), f"zoo.adaptive_cell:{name}")
+    for code, name in STEPPED.items()
+}
+"""Further cells, which are registered once somebody asks for them."""
+
 
 def register(
     code: str, *, name: str = "", variant: Variant | None = None, package: str = ""
@@ -136,7 +150,7 @@ def find_variant(spec: str) -> str:
     """Finds the code of a cell; what every function here takes as `code` is found like this.
 
     Args:
-        spec: code (`CIFG`, in any case), name (`coupled_input_forget_gate`), or
+        spec: code (`CIFG`, in any case), name (`coupled_input_forget_gate`), one of `STEPPED`, or
             `package.module:CellClass`. Of the last the module is imported, and a class that is not
             registered is, under its own name.
 
@@ -150,10 +164,11 @@ def find_variant(spec: str) -> str:
     """
     if isinstance(spec, str) and ":" in spec:
         return _find_path(spec.strip())
-    codes = {row.code.lower(): row.code for row in _ROWS.values()}
-    codes |= {row.name.lower(): row.code for row in _ROWS.values()}
+    rows = (_OFFERED | _ROWS).values()
+    codes = {row.code.lower(): row.code for row in rows}
+    codes |= {row.name.lower(): row.code for row in rows}
     if isinstance(spec, str) and spec.lower() in codes:
-        return codes[spec.lower()]
+        return _offer(codes[spec.lower()])
     near = difflib.get_close_matches(str(spec).lower(), codes, n=1, cutoff=0.0)[0]
     raise ValueError(
         f"Received an unknown variant, expected one of {', '.join(_ROWS)} or "
@@ -186,11 +201,18 @@ def find_variants(specs: Iterable[str]) -> list[str]:
     return [code for code in list_variants() if code in found]
 
 
+def _offer(code: str) -> str:
+    """Registers a cell that the package offers, if it is one."""
+    if code in _OFFERED:
+        _ROWS.setdefault(code, _OFFERED[code])
+    return code
+
+
 def _find_path(path: str) -> str:
     """Finds the code of a class by its path, and registers it if need be."""
-    for row in _ROWS.values():
+    for row in (_OFFERED | _ROWS).values():
         if row.path == path:
-            return row.code
+            return _offer(row.code)
     cell = _load(path)
     for row in _ROWS.values():
         # Registered by its module, or known by the path where the module itself found it.

@@ -28,7 +28,7 @@ def _identity(x: Tensor) -> Tensor:
     return x
 
 
-def _is_positive_integer(value: object) -> bool:
+def is_positive_integer(value: object) -> bool:
     """Whether a value counts units; NumPy's integers do, True does not."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) > 0
 
@@ -171,7 +171,7 @@ class VariantCell(keras.layers.LSTMCell):
             raise TypeError(
                 "VariantCell is the base of the cells: use one of them or zoo.make_cell"
             )
-        if not _is_positive_integer(units):
+        if not is_positive_integer(units):
             raise ValueError(
                 "Received an invalid value for argument `units`, "
                 f"expected a positive integer, got {units!r}."

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import pytest
 
+import zoo
 from common.errors import InputError
 from tests.tuner import tiny
 from tests.tuner.tiny import TRIAL, changed, train_one
@@ -151,6 +152,7 @@ def _bounded(shape: tuple[int, ...], seed: int) -> jax.Array:
     [
         pytest.param(lambda: keras.layers.GRUCell(4), 1, 3, marks=pytest.mark.slow),
         (lambda: keras.layers.GRUCell(4, reset_after=False), 2, None),
+        (lambda: zoo.DepthAdaptiveCell(4), 5, None),
         pytest.param(lambda: cell_class("FGR")(4), None, None, marks=pytest.mark.slow),
         pytest.param(lambda: keras.layers.StackedRNNCells(
             [keras.layers.LSTMCell(4), keras.layers.SimpleRNNCell(3)]), None, None,

@@ -1,0 +1,80 @@
+"""The recurrent layer that charges for the steps of a depth-adaptive cell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from zoo.adaptive_cell import DepthAdaptiveCell
+from zoo.variant_cell import Tensor
+
+
+@keras.saving.register_keras_serializable(package="lstm_odyssey")
+class AdaptiveRNN(keras.layers.RNN):
+    """`keras.layers.RNN` of a depth-adaptive cell, with a price of depth in the loss.
+
+        loss = loss of the task + τ Σ_t ρ_t
+
+    The sum is over all frames and sequences of the batch, as that of the paper's loss; a mean
+    over them goes with `ponder_price` divided by their number. Masked frames count for nothing.
+    Training reports the metric `depth`, the mean number of inner steps of a frame (on TensorFlow).
+
+    Args:
+        cell: a `zoo.DepthAdaptiveCell`.
+        ponder_price: τ, what an inner step costs, in the unit of the loss; at least 0.
+        *arguments: of `keras.layers.RNN`.
+        **more: likewise.
+
+    With `return_state` the third state `(batch, 2)` is the sum of ρ and of N over the frames.
+
+    Raises:
+        ValueError: if the cell is another, or the price below 0.
+
+    Example:
+        >>> import numpy as np, zoo
+        >>> layer = zoo.AdaptiveRNN(zoo.DepthAdaptiveCell(4), ponder_price=0.1, return_state=True)
+        >>> outputs, h, c, ponder = layer(np.zeros((2, 7, 3), "float32"))
+        >>> bool(abs(layer.losses[0] - 0.1 * ponder[:, 0].numpy().sum()) < 1e-5)
+        True
+    """
+
+    def __init__(
+        self, cell: DepthAdaptiveCell, ponder_price: float = 0.01, *arguments: Any, **more: Any
+    ) -> None:
+        if not isinstance(cell, DepthAdaptiveCell):
+            raise ValueError(
+                "Received an invalid value for argument `cell`, expected a zoo.DepthAdaptiveCell, "
+                f"got {type(cell).__name__}."
+            )
+        if isinstance(ponder_price, bool) or not ponder_price >= 0:
+            raise ValueError(
+                "Received an invalid value for argument `ponder_price`, expected a number of at "
+                f"least 0, got {ponder_price!r}."
+            )
+        super().__init__(cell, *arguments, **more)
+        self.ponder_price = float(ponder_price)
+        self.depth = keras.metrics.Mean(name="depth")
+
+    def inner_loop(
+        self,
+        sequences: Tensor,
+        initial_state: list[Tensor],
+        mask: Tensor | None,
+        training: bool = False,
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Runs the cell over the steps; called by `keras.layers.RNN`."""
+        last, outputs, states = super().inner_loop(sequences, initial_state, mask, training)
+        spent = ops.sum(states[-1] - initial_state[-1], axis=0)
+        if self.ponder_price:
+            self.add_loss(self.ponder_price * spent[0])
+        batch, time = ops.shape(sequences)[:2]
+        frames = batch * time if mask is None else ops.sum(ops.cast(mask, "int32"))
+        frames = ops.cast(frames, "float32")
+        self.depth.update_state(ops.cast(spent[1], "float32") / ops.maximum(frames, 1), frames)
+        return last, outputs, states
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return {**super().get_config(), "ponder_price": self.ponder_price}

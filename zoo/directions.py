@@ -1,0 +1,124 @@
+"""The random directions of guided evolutionary strategies, made of surrogate gradients.
+
+Equations: `zoo.GuidedES`. Runs on every backend.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from zoo.variant_cell import Tensor
+
+_DEPENDENT = 1e-6
+"""A direction with less than this part of its length outside of the subspace is in it."""
+
+
+def orthonormal(rows: Tensor) -> Tensor:
+    """Makes an orthonormal basis of the span of some vectors.
+
+    By Gram and Schmidt's method, each vector taken twice: a decomposition would put arbitrary axes
+    in the places of vectors that depend on earlier ones.
+
+    Args:
+        rows: `(k, n)`, of any lengths.
+
+    Returns:
+        `(k, n)`; rows of zeros in the places of what is zero, not finite, or depends on the rows
+        above it.
+
+    Example:
+        >>> basis = orthonormal(ops.array([[0.0, 2.0], [0.0, 3.0], [1.0, 1.0]]))
+        >>> ops.convert_to_numpy(basis).round(6).tolist()
+        [[0.0, 1.0], [0.0, 0.0], [1.0, 0.0]]
+    """
+    basis: list[Tensor] = []
+    least = max(_DEPENDENT, 100 * _epsilon(rows.dtype))
+    for row in ops.unstack(rows, rows.shape[0]):
+        row = ops.where(ops.all(ops.isfinite(row)), row, ops.zeros_like(row))
+        # By the largest number first: squares of small and large ones leave the range.
+        for size in (lambda x: ops.max(ops.abs(x)), ops.norm):
+            length = size(row)
+            row = row / ops.where(length > 0, length, ops.ones_like(length))
+        for _ in range(2):
+            for known in basis:
+                row = row - known * ops.sum(known * row)
+        length = ops.norm(row)
+        outside = length > least
+        row = row / ops.where(outside, length, ops.ones_like(length))
+        basis.append(ops.where(outside, row, ops.zeros_like(row)))
+    return ops.stack(basis)
+
+
+def perturbations(basis: Tensor, xi: Tensor, zeta: Tensor, alpha: float, sigma: float) -> Tensor:
+    """Makes ε of standard normal numbers, see `GuidedES`.
+
+    Args:
+        basis: of `orthonormal`, `(k, n)`.
+        xi: `(pairs, n)`.
+        zeta: `(pairs, k)`.
+        alpha: part of the variance outside of the subspace.
+        sigma: root of the mean squared length.
+
+    Returns:
+        `(pairs, n)`.
+    """
+    kept = _count(basis)
+    empty = ops.cast(kept == 0, basis.dtype)
+    everywhere = (alpha + empty * (float(alpha > 0) - alpha)) / basis.shape[1]
+    within = (1 - alpha) / ops.maximum(kept, 1)
+    guided = ops.matmul(zeta * ops.sqrt(within), basis)
+    points: Tensor = sigma * (ops.sqrt(everywhere) * xi + guided)
+    return points
+
+
+def exact_directions(basis: Tensor, kept: Tensor, xi: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Makes the directions of the exact guide, and their weights in the estimate.
+
+    Args:
+        basis: `(k, n)`, orthonormal rows or zeros.
+        kept: how many rows are not zero.
+        xi: standard normal numbers `(p, n)` for the other pairs, or None.
+
+    Returns:
+        Directions `(k + p, n)` and weights `(k + p,)`, those outside of the subspace with mean
+        squared length 1 and weight m / (p + 1 + m), m = n - k.
+    """
+    ones = ops.ones_like(basis[:, 0])
+    if xi is None:
+        return basis, ones
+    outside = ops.maximum(basis.shape[1] - kept, 1)
+    for _ in range(2):
+        xi = xi - ops.matmul(ops.matmul(xi, ops.transpose(basis)), basis)
+    weight = outside / (xi.shape[0] + 1 + outside)
+    weights = ops.concatenate([ones, weight * ops.ones_like(xi[:, 0])])
+    return ops.concatenate([basis, xi / ops.sqrt(outside)]), weights
+
+
+def side_by_side(blocks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Makes one basis `(blocks * k, n)` of those of each block; also counts its rows not zero."""
+    sizes = [block.shape[1] for block in blocks]
+    rows = [
+        ops.pad(block, ((0, 0), (part.start, sum(sizes) - part.stop)))
+        for block, part in zip(blocks, slices(sizes), strict=True)
+    ]
+    basis = ops.concatenate(rows)
+    return basis, _count(basis)
+
+
+def _count(basis: Tensor) -> Tensor:
+    return ops.sum(ops.cast(ops.any(basis != 0, axis=1), basis.dtype))
+
+
+def _epsilon(dtype: Any) -> float:
+    return 2.0**-52 if keras.backend.standardize_dtype(dtype) == "float64" else 2.0**-23
+
+
+def slices(sizes: Sequence[int]) -> list[slice]:
+    """Where parts of these sizes are, one after the other."""
+    ends = itertools.accumulate(sizes)
+    return [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
