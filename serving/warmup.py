@@ -13,7 +13,7 @@ import tensorflow as tf
 from common import files
 from serving.model_card import FOLDER
 from serving.signatures import DEFAULT
-from serving.specs import Signature
+from serving.specs import MAX_BATCH, Signature
 
 RECORDS = "tf_serving_warmup_requests"
 """The name, inside `assets.extra`, that TF Serving looks for."""
@@ -26,18 +26,15 @@ _FRAMES, _SAMPLES = 100, 16_000
 """What a typical request has: frames of a sequence, samples of a second of audio."""
 
 # Sequences of different lengths may meet in a batch, for padding changes nothing.
-_BATCHING_PARAMETERS = """\
-max_batch_size { value: 32 }
-batch_timeout_micros { value: 2000 }
-max_enqueued_batches { value: 100 }
-allowed_batch_sizes: 1
-allowed_batch_sizes: 2
-allowed_batch_sizes: 4
-allowed_batch_sizes: 8
-allowed_batch_sizes: 16
-allowed_batch_sizes: 32
-pad_variable_length_inputs: true
-"""
+_BATCHING_PARAMETERS = "\n".join(
+    [
+        f"max_batch_size {{ value: {MAX_BATCH} }}",
+        "batch_timeout_micros { value: 2000 }",
+        "max_enqueued_batches { value: 100 }",
+        *(f"allowed_batch_sizes: {2**power}" for power in range(MAX_BATCH.bit_length())),
+        "pad_variable_length_inputs: true\n",
+    ]
+)
 
 
 def write(version: Path, signatures: Mapping[str, Signature]) -> None:

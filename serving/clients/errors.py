@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from common.errors import InputError
+from common.errors import InputError, one_line
 
 CODES: Mapping[int, str] = {
     400: "INVALID_ARGUMENT",
@@ -46,6 +46,7 @@ class ServingError(InputError):
     """
 
     def __init__(self, code: str, message: str, *, retry_after: float = 0.0) -> None:
-        super().__init__(" ".join(message.split()))
+        # A server's text, which a terminal would obey.
+        super().__init__(" ".join(one_line(message).split()))
         self.code = code
         self.retry_after = retry_after

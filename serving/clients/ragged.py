@@ -11,7 +11,7 @@ import numpy.typing as npt
 from serving.clients.checks import signature_of
 from serving.clients.errors import ServingError
 from serving.clients.predictor import DEFAULT_SIGNATURE, Array, Predictor
-from serving.specs import Signature
+from serving.specs import MAX_BATCH, Signature
 
 LENGTHS = "lengths"
 """The input that says how much of each row counts."""
@@ -94,7 +94,7 @@ def predict_sequences(
     sequences: Sequence[npt.ArrayLike],
     signature: str = DEFAULT_SIGNATURE,
     *,
-    batch: int = 64,
+    batch: int = MAX_BATCH,
 ) -> list[dict[str, Any]]:
     """Asks a model about sequences of different lengths.
 
@@ -111,8 +111,10 @@ def predict_sequences(
     Raises:
         ServingError: if the signature is none of the model or takes other inputs, or the model
             gives no answer.
-        ValueError: if the sequences differ in more than time.
+        ValueError: if the sequences differ in more than time, or `batch` is not positive.
     """
+    if batch < 1:
+        raise ValueError(f"Expected a batch of at least one sequence. Received: {batch}")
     spec = signature_of("sequences", predictor.signatures(), signature)
     names = sorted(spec.inputs.keys() - {LENGTHS})
     if len(names) != 1 or LENGTHS not in spec.inputs:
