@@ -13,7 +13,7 @@ import tensorflow as tf
 from common.errors import InputError
 from serving import saved_model
 from serving.decoding import DECODINGS
-from serving.inference import Network
+from serving.inference import Network, of_as_many_rows
 from serving.specs import Signature
 
 Tensor = Any
@@ -136,7 +136,7 @@ def endpoints(network: Network, meaning: Meaning, batch: int | None = None) -> d
 
     def raw(frontend: Any) -> Callable[..., Answer]:
         def answer(given: Tensor, lengths: Tensor) -> Answer:
-            features, frames = frontend(given, lengths)
+            features, frames = frontend(of_as_many_rows(given, lengths), lengths)
             return {**whole(features, frames), "frames": frames}
 
         return answer

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving import saved_model, signatures
+from serving import saved_model, signatures, warmup
+from serving.clients import checks
+from serving.clients.errors import ServingError
 from serving.clients.local import LocalModel
 from serving.inference import Network
 from tests import commands
@@ -190,3 +192,25 @@ def test_saved_model_cli_shows_and_runs(exported: Exported, tmp_path: pathlib.Pa
     with LocalModel(version) as model:
         for name, value in model.predict(inputs).items():
             np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), value)
+
+
+@pytest.mark.parametrize("name", ["serving_default", "chunk", "step"])
+def test_inputs_of_different_batch_sizes_are_refused(exported: Exported, name: str) -> None:
+    """One row would count for all, and rows without frames for bytes that nobody has sent."""
+    with LocalModel(exported.version("V")) as model:
+        inputs = warmup.sample(model.signatures()[name], batch=3, frames=2)
+        assert len(model.predict(inputs, name)["logits"]) == 3
+        first = next(key for key in ("sequence", "frame") if key in inputs)
+        others = [{key: inputs[key][:1]} for key in inputs.keys() - {first}]
+        if name != "step":
+            others.append({first: np.zeros((400_000, 0, made_up.FEATURES), np.float32)})
+        for other in others:
+            with (
+                pytest.MonkeyPatch.context() as patch,
+                pytest.raises(ServingError, match="one batch size") as caught,
+            ):
+                # As whoever sends no request by our client.
+                patch.setattr(checks, "prepared", lambda where, spec, given: given)
+                given = {**inputs, **other}
+                model.predict({key: given[key] for key in sorted(given)}, name)
+            assert caught.value.code == "INVALID_ARGUMENT"
