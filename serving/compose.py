@@ -61,9 +61,7 @@ def main() -> int:
     from serving.composer import piano_roll, sampling
 
     prompt = sampling.tonic() if _PROMPT.value is None else _read(Path(_PROMPT.value))
-    settings = sampling.Settings(
-        _FRAMES.value, _TEMPERATURE.value, _VOICES.value, _SEED.value
-    )
+    settings = sampling.Settings(_FRAMES.value, _TEMPERATURE.value, _VOICES.value, _SEED.value)
     with _predictor() as predictor:
         piece = sampling.compose(predictor, prompt, settings)
     picture = out.with_suffix(".svg")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import tensorflow as tf
 
 from common import files
 from serving.model_card import FOLDER
+from serving.runtime import messages, tensors
 from serving.signatures import DEFAULT
 from serving.specs import MAX_BATCH, Signature
 
@@ -40,17 +40,13 @@ _BATCHING_PARAMETERS = "\n".join(
 def write(version: Path, signatures: Mapping[str, Signature]) -> None:
     """Writes warm-up records, one for each signature, and the parameters of batching.
 
-    A server replays the records before it answers anybody. They need the extra `[serving]`; without
-    it a line says that there are none.
+    A server replays the records before it answers anybody.
 
     Args:
         version: the folder of a version.
         signatures: of the SavedModel in it.
     """
     files.write_text(version / BATCHING, _BATCHING_PARAMETERS)
-    if importlib.util.find_spec("tensorflow_serving") is None:
-        print("no warm-up records: they need tensorflow-serving-api (the extra [serving])")
-        return
     extra = version / FOLDER
     extra.mkdir(exist_ok=True)
 
@@ -63,14 +59,12 @@ def write(version: Path, signatures: Mapping[str, Signature]) -> None:
 
 
 def _records(signatures: Mapping[str, Signature]) -> Iterator[Any]:
-    from tensorflow_serving.apis import prediction_log_pb2
-
     for name in sorted(signatures, key=lambda name: (name != DEFAULT, name)):
-        log = prediction_log_pb2.PredictionLog()
+        log = messages.PredictionLog()
         request = log.predict_log.request
         request.model_spec.signature_name = name
         for key, value in sample(signatures[name]).items():
-            request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+            tensors.fill(request.inputs[key], value, as_content=True)
         yield log
 
 
