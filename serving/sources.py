@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.metadata
 import json
 import math
 import reprlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +177,6 @@ def from_pretrained(name: str) -> Source:
     Raises:
         InputError: if there is none of that name; the message names the nearest.
     """
-    command_line.start_tensorflow()
     import zoo
 
     try:
@@ -242,3 +243,44 @@ def study_sha256(facts: Mapping[str, Any]) -> str:
     if isinstance(identity.get("data"), dict):
         identity["data"] = {name: identity["data"].get(name) for name in ("name", "sha256")}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def exported(source: Source, model_base_path: Path) -> Path:
+    """Exports a model, or finds the export that was made of it before, which takes no TensorFlow.
+
+    Args:
+        source: the model.
+        model_base_path: folder of its versions; a note about the last one is put beside it.
+
+    Returns:
+        The folder of the version.
+
+    Raises:
+        InputError: if the model cannot be exported.
+        OSError: if it cannot be written.
+    """
+    note = model_base_path.with_name(f"{model_base_path.name}.json")
+    made_of = _made_of(source)
+    with suppress(InputError, OSError):
+        last = files.read_json(note)
+        folder = model_base_path / str(last.get("version"))
+        if last.get("made_of") == made_of and (folder / "saved_model.pb").is_file():
+            return folder
+    command_line.start_tensorflow()
+    from serving import versions
+
+    folder = versions.publish(source, model_base_path)
+    files.write_text(note, json.dumps({"made_of": made_of, "version": folder.name}) + "\n")
+    return folder
+
+
+def _made_of(source: Source) -> str:
+    """Hashes the model, its card, and what makes exports: our code and the libraries."""
+    digest = hashlib.sha256(json.dumps(dict(source.card), sort_keys=True).encode())
+    digest.update(source.keras_file.read_bytes())
+    rooms = Path(__file__).parents[1]
+    for path in sorted([*(rooms / "serving").rglob("*.py"), *(rooms / "zoo").rglob("*.py")]):
+        digest.update(path.read_bytes())
+    for name in ("keras", "tensorflow", "numpy"):
+        digest.update(importlib.metadata.version(name).encode())
+    return digest.hexdigest()

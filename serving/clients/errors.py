@@ -24,6 +24,18 @@ CODES: Mapping[int, str] = {
 }
 """Names of gRPC's status codes by the HTTP status that means the same."""
 
+CODE_NAMES: Mapping[int, str] = dict(
+    enumerate(
+        (
+            *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED"),
+            *("NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED"),
+            *("FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL"),
+            *("UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"),
+        )
+    )
+)
+"""Names of the status codes by their numbers, which gRPC, TensorFlow and its server share."""
+
 
 class ServingError(InputError):
     r"""A model did not answer.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.errors import InputError, install
-from serving.clients.errors import ServingError
+from serving.clients.errors import CODE_NAMES, ServingError
 from serving.clients.predictor import Array
 from serving.clients.retrying import persistently
 from serving.clients.transport import Certificates, Description, Target, VersionStatus
@@ -120,7 +120,7 @@ class GrpcClient:
             VersionStatus(
                 one.version,
                 states.get(one.state, "UNKNOWN"),
-                _code_name(one.status.error_code),
+                CODE_NAMES.get(one.status.error_code, "UNKNOWN"),
                 one.status.error_message,
             )
             for one in response.model_version_status
@@ -158,9 +158,3 @@ def _credentials(certificates: Certificates) -> Any:
 
     paths = (certificates.roots, certificates.key, certificates.certificate)
     return grpc.ssl_channel_credentials(*(path and path.read_bytes() for path in paths))
-
-
-def _code_name(number: int) -> str:
-    import grpc
-
-    return next((code.name for code in grpc.StatusCode if code.value[0] == number), "UNKNOWN")

@@ -102,7 +102,7 @@ def predict_sequences(
         predictor: the model.
         sequences: arrays `[time, ...]`.
         signature: one with two inputs: `lengths`, and the padded sequences.
-        batch: most sequences of one call.
+        batch: most sequences of one call; one, for a model that takes no more.
 
     Returns:
         The outputs for every sequence by name, in the order of the sequences: `[time, ...]` where
@@ -123,6 +123,8 @@ def predict_sequences(
             f"sequences: expected a signature with the inputs {LENGTHS} and one more. "
             f"Received: {signature} with {', '.join(spec.inputs)}",
         )
+    fixed = (spec.inputs[LENGTHS].shape or (None,))[0]
+    batch = batch if fixed is None else min(batch, fixed)
     answers = []
     for start in range(0, len(sequences), batch):
         padded, lengths = pad(sequences[start : start + batch])

@@ -32,8 +32,10 @@ tensorflow.TensorInfo: encoding(name 1 string), dtype 2 int32, \
   tensor_shape 3 tensorflow.TensorShapeProto
 tensorflow.SignatureDef: inputs 1 @tensorflow.TensorInfo, outputs 2 @tensorflow.TensorInfo, \
   method_name 3 string
-tensorflow.MetaGraphDef: signature_def 5 @tensorflow.SignatureDef, \
+tensorflow.MetaGraphDef: saver_def 3 tensorflow.SaverDef, \
+  signature_def 5 @tensorflow.SignatureDef, \
   meta_info_def 1 tensorflow.MetaGraphDef.MetaInfoDef
+tensorflow.SaverDef: restore_op_name 3 string
 tensorflow.MetaGraphDef.MetaInfoDef: tags 4 *string
 tensorflow.SavedModel: meta_graphs 2 *tensorflow.MetaGraphDef
 tensorflow.RunOptions: timeout_in_ms 2 int64
