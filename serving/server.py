@@ -24,7 +24,7 @@ from common import command_line
 from common.errors import InputError
 
 if TYPE_CHECKING:
-    from serving.standin.settings import Batching, Limits, Loading, ModelConfig, Settings
+    from serving.devserver.settings import Batching, Limits, Loading, ModelConfig, Settings
 
 # --- TensorFlow Serving's flags, by its names and with its defaults ---
 
@@ -42,18 +42,6 @@ _REST_API_PORT = flags.DEFINE_integer(
 )
 _REST_API_TIMEOUT_IN_MS = flags.DEFINE_integer(
     "rest_api_timeout_in_ms", 30000, "Milliseconds that a REST request may take.", lower_bound=1
-)
-_REST_API_NUM_THREADS = flags.DEFINE_integer(
-    "rest_api_num_threads",
-    None,
-    "Threads of REST; as many as requests may run, unless given.",
-    lower_bound=1,
-)
-_GRPC_MAX_THREADS = flags.DEFINE_integer(
-    "grpc_max_threads",
-    None,
-    "Threads of gRPC; as many as requests may run and wait unless given.",
-    lower_bound=1,
 )
 _GRPC_CHANNEL_ARGUMENTS = flags.DEFINE_string(
     "grpc_channel_arguments", "", "For gRPC: grpc.max_connection_age_ms=2000,..."
@@ -97,8 +85,8 @@ _ENABLE_GRPC_HEALTHCHECK_SERVICE = flags.DEFINE_bool(
 )
 _ENABLE_SERIALIZATION_AS_TENSOR_CONTENT = flags.DEFINE_bool(
     "enable_serialization_as_tensor_content",
-    True,
-    "Whether numbers travel as bytes. (TensorFlow Serving's own default is false: float_val ...)",
+    False,
+    "Whether numbers travel as bytes (tensor_content) instead of values (float_val ...).",
 )
 _TENSORFLOW_SESSION_PARALLELISM = flags.DEFINE_integer(
     "tensorflow_session_parallelism", 0, "Both of the next two; 0: TensorFlow's choice."
@@ -125,7 +113,7 @@ _MAX_SEQUENCE_LENGTH = flags.DEFINE_integer(
 _MAX_CONCURRENCY = flags.DEFINE_integer(
     "max_concurrency",
     None,
-    "Requests that run at the same time: 4 a core, or two batches, unless given.",
+    "Calls of TensorFlow at the same time: 4 a core, unless given.",
     lower_bound=1,
 )
 _MAX_QUEUE = flags.DEFINE_integer(
@@ -141,6 +129,7 @@ UNSUPPORTED = frozenset(
         "enable_profiler",
         "enable_signature_method_name_check",
         "flush_filesystem_caches",
+        "grpc_max_threads",
         "grpc_socket_path",
         "mixed_precision",
         "num_load_threads",
@@ -153,6 +142,7 @@ UNSUPPORTED = frozenset(
         "prefer_tflite_model",
         "remove_unused_fields_from_bundle_metagraph",
         "rest_api_enable_cors_support",
+        "rest_api_num_threads",
         "saved_model_tags",
         "skip_initialize_tpu",
         "tensorflow_session_config_file",
@@ -181,8 +171,8 @@ def _refuse_unsupported(arguments: list[str]) -> None:
 
 
 def _models() -> tuple[ModelConfig, ...]:
-    from serving.standin import configuration
-    from serving.standin.settings import ModelConfig
+    from serving.devserver import configuration
+    from serving.devserver.settings import ModelConfig
 
     if _MODEL_CONFIG_FILE.value:
         return configuration.read_models(Path(_MODEL_CONFIG_FILE.value))
@@ -191,12 +181,17 @@ def _models() -> tuple[ModelConfig, ...]:
         raise InputError("--model_base_path: expected a folder of versions. Received: nothing")
     if not Path(base_path).is_dir():
         raise InputError(f"--model_base_path: expected a folder of versions. Received: {base_path}")
+    if Path(base_path, "saved_model.pb").exists():
+        raise InputError(
+            "--model_base_path: expected the folder of a model's versions. "
+            f"Received: {base_path}, which is a version itself; try {Path(base_path).parent}"
+        )
     return (ModelConfig(_MODEL_NAME.value, Path(base_path).absolute()),)
 
 
 def _batching() -> Batching | None:
-    from serving.standin import configuration
-    from serving.standin.settings import Batching
+    from serving.devserver import configuration
+    from serving.devserver.settings import Batching
 
     file = _BATCHING_PARAMETERS_FILE.value
     if not _ENABLE_BATCHING.value:
@@ -207,7 +202,7 @@ def _batching() -> Batching | None:
 
 
 def _loading() -> Loading:
-    from serving.standin.settings import Loading
+    from serving.devserver.settings import Loading
 
     both = _TENSORFLOW_SESSION_PARALLELISM.value
     intra, inter = _TENSORFLOW_INTRA_OP_PARALLELISM.value, _TENSORFLOW_INTER_OP_PARALLELISM.value
@@ -229,13 +224,13 @@ def _loading() -> Loading:
     )
 
 
-def _limits(batching: Batching | None) -> Limits:
-    from serving.standin import settings
+def _limits() -> Limits:
+    from serving.devserver.settings import Limits
 
-    return settings.Limits(
+    return Limits(
         max_message_bytes=_MAX_MESSAGE_BYTES.value,
         max_sequence_length=_MAX_SEQUENCE_LENGTH.value,
-        max_concurrency=_MAX_CONCURRENCY.value or settings.concurrency(batching),
+        max_concurrency=_MAX_CONCURRENCY.value or Limits().max_concurrency,
         max_queue=_MAX_QUEUE.value,
     )
 
@@ -252,8 +247,8 @@ def _channel_arguments() -> tuple[tuple[str, int | str], ...]:
 
 def _settings() -> Settings:
     """Reads the flags."""
-    from serving.standin import configuration
-    from serving.standin.settings import Settings
+    from serving.devserver import configuration
+    from serving.devserver.settings import Settings
 
     loading = _loading()
     settings = Settings(
@@ -261,13 +256,11 @@ def _settings() -> Settings:
         config_file=Path(_MODEL_CONFIG_FILE.value) if _MODEL_CONFIG_FILE.value else None,
         config_poll_seconds=_MODEL_CONFIG_FILE_POLL_WAIT_SECONDS.value,
         loading=loading,
-        limits=_limits(loading.batching),
+        limits=_limits(),
         host=_HOST.value,
         grpc_port=_PORT.value or None,
         rest_port=_REST_API_PORT.value or None,
         rest_timeout_seconds=_REST_API_TIMEOUT_IN_MS.value / 1e3,
-        rest_threads=_REST_API_NUM_THREADS.value,
-        grpc_threads=_GRPC_MAX_THREADS.value,
         grpc_channel_arguments=_channel_arguments(),
         tensor_content=_ENABLE_SERIALIZATION_AS_TENSOR_CONTENT.value,
         health=_ENABLE_GRPC_HEALTHCHECK_SERVICE.value,
@@ -287,7 +280,7 @@ def _settings() -> Settings:
 
 
 def _log_to_standard_error() -> None:
-    logger = logging.getLogger("serving.standin")
+    logger = logging.getLogger("serving.devserver")
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
@@ -299,17 +292,12 @@ def main() -> int:
     """Runs the command."""
     settings = _settings()
     _log_to_standard_error()
-    # TensorFlow imports Keras only to register it, which takes as long as the rest of it. This
-    # variable makes it look for another Keras, which a server does not need either.
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    command_line.start_tensorflow()
-    import tensorflow as tf
+    from serving.runtime import c_api
 
-    from serving.standin.launch import running
+    with command_line.quiet_libraries():
+        c_api.start()
+    from serving.devserver.launch import running
 
-    # The session's loader is deprecated for those who train; TensorFlow Serving stays with it.
-    tf.get_logger().setLevel("ERROR")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -321,9 +309,9 @@ def main() -> int:
         )
         stop.wait()
         print("Stopping.", flush=True)
-    if server.core.gate.running:
+    if server.core.inside:
         # TensorFlow cannot be interrupted, and Python would wait for the threads that are in it.
-        print(f"Left behind after --grace_seconds: {server.core.gate.running} requests.")
+        print(f"Left behind after --grace_seconds: {server.core.inside} requests.")
         sys.stdout.flush()
         os._exit(0)
     return 0

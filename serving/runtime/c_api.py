@@ -46,6 +46,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "TF_Message": (ctypes.c_char_p, [Pointer]),
     "TF_NewBufferFromString": (Pointer, [ctypes.c_char_p, _SIZE]),
     "TF_NewGraph": (Pointer, []),
+    "TF_NewSession": (Pointer, [Pointer, Pointer, Pointer]),
     "TF_NewSessionOptions": (Pointer, []),
     "TF_NewStatus": (Pointer, []),
     "TF_NumDims": (_NUMBER, [Pointer]),
@@ -136,6 +137,24 @@ def library() -> Any:
         function.restype, function.argtypes = result, arguments
         setattr(functions, name, function)
     return functions
+
+
+def start() -> None:
+    """Has the library find its devices, about which it talks, without a model.
+
+    Raises:
+        InputError: as `library` does.
+    """
+    functions = library()
+    status, options = functions.TF_NewStatus(), functions.TF_NewSessionOptions()
+    graph = functions.TF_NewGraph()
+    session = functions.TF_NewSession(graph, options, status)
+    if session:
+        functions.TF_CloseSession(session, status)
+        functions.TF_DeleteSession(session, status)
+    functions.TF_DeleteGraph(graph)
+    functions.TF_DeleteSessionOptions(options)
+    functions.TF_DeleteStatus(status)
 
 
 def raise_failure(status: int) -> None:

@@ -127,8 +127,8 @@ def _specs(values: Any) -> dict[str, TensorSpec]:
     return specs
 
 
-def _encoded(array: Any) -> Array:
-    array = np.asarray(array)
+def _encoded(value: Any) -> Array:
+    array: Array = np.asarray(value)
     if array.dtype.kind not in "OU":
         return array
     encoded = np.empty(array.shape, object)

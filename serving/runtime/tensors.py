@@ -21,6 +21,8 @@ _FIELDS = {
     "string": "string_val",
     **dict.fromkeys(("int8", "int16", "int32", "uint8", "uint16"), "int_val"),
 }
+# On the wire, repeated numbers of fixed size are one stretch of bytes: number of the field, type.
+_PACKED = {"float32": (5, "<f4"), "float64": (6, "<f8")}
 _OTHERS = ("scomplex_val", "dcomplex_val")
 _ALL_FIELDS = (*dict.fromkeys(_FIELDS.values()), *_OTHERS)
 
@@ -40,6 +42,11 @@ def shape_of(proto: Any) -> tuple[int, ...]:
 def dtype_of(proto: Any) -> str:
     """Names the type of a tensor, a key of `serving.specs.DTYPES`, or any other in words."""
     return NAMES.get(proto.dtype, f"DataType {proto.dtype}")
+
+
+def itemsize(name: str) -> int:
+    """Returns the bytes of a number of a type, a key of `serving.specs.DTYPES`."""
+    return np.dtype(name).itemsize
 
 
 def to_array(proto: Any) -> npt.NDArray[Any]:
@@ -93,6 +100,14 @@ def to_array(proto: Any) -> npt.NDArray[Any]:
     return array.reshape(shape)
 
 
+def _as_varint(value: int) -> bytes:
+    content = bytearray()
+    while value > 127:
+        content.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*content, value])
+
+
 def _values(values: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     if dtype.hasobject:
         # Assigned as a list, strings of one length would become a two-dimensional array.
@@ -134,6 +149,11 @@ def fill(proto: Any, array: npt.NDArray[Any], *, as_content: bool) -> None:
         proto.string_val.extend(array.ravel().tolist())
     elif as_content:
         proto.tensor_content = array.tobytes()
+    elif name in _PACKED:
+        number, dtype = _PACKED[name]
+        content = array.astype(dtype).tobytes()
+        head = _as_varint(number << 3 | 2) + _as_varint(len(content))
+        proto.MergeFromString(head + content)
     else:
         flat = array.ravel()
         values = flat.view(np.uint16) if name == "float16" else flat

@@ -53,7 +53,7 @@ _HTTP = {
 }
 
 
-class ServingError(Exception):
+class RequestError(Exception):
     """A request cannot be answered, or a model cannot be loaded.
 
     Attributes:
@@ -67,20 +67,6 @@ class ServingError(Exception):
         self.message = message if len(message) <= _LONGEST else f"{message[: _LONGEST - 3]}..."
 
 
-class UnknownSignatureError(ServingError):
-    """The model has no signature of the requested name.
-
-    Attributes:
-        signature: that name.
-    """
-
-    def __init__(self, signature: str) -> None:
-        super().__init__(
-            Code.FAILED_PRECONDITION, f'Serving signature key "{signature}" not found.'
-        )
-        self.signature = signature
-
-
-def invalid(message: str) -> ServingError:
+def invalid(message: str) -> RequestError:
     """Makes the error of a malformed request."""
-    return ServingError(Code.INVALID_ARGUMENT, message)
+    return RequestError(Code.INVALID_ARGUMENT, message)

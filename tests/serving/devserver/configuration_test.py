@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pathlib
+import time
 
 import pytest
 
 from common.errors import InputError
-from serving.standin import configuration
-from serving.standin.disk import Roots, find_versions
-from serving.standin.errors import Code, ServingError
-from serving.standin.settings import All, Batching, Latest, Specific, concurrency
+from serving.devserver import configuration
+from serving.devserver.settings import All, Batching, Latest, Specific
+from serving.devserver.versions import find_versions
+from tests.serving.clients import certificate_files
 
 
 @pytest.fixture
@@ -141,13 +142,52 @@ def test_metrics(file):
         read(file('prometheus_config { enable: true, path: "m" }'))
 
 
-def test_tls(file):
-    tls = configuration.read_tls(
-        file('server_key: "-----BEGIN k" server_cert: "-----BEGIN c" client_verify: true')
-    )
-    assert (tls.server_key, tls.client_verify, tls.custom_ca) == ("-----BEGIN k", True, "")
-    with pytest.raises(InputError, match="server_cert: expected PEM text"):
-        configuration.read_tls(file('server_key: "-----BEGIN k" server_cert: "c.pem"'))
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """A key and its certificate, as the file quotes them."""
+    made = certificate_files.make(tmp_path_factory.mktemp("tls"))
+    return [path.read_text().replace("\n", "\\n") for path in (made.key, made.certificate)]
+
+
+def test_tls(file, pair):
+    key, certificate = pair
+    text = f'server_key: "{key}" server_cert: "{certificate}"'
+    tls = configuration.read_tls(file(text))
+    assert (tls.client_verify, tls.custom_ca) == (False, "")
+    assert tls.server_key.startswith("-----BEGIN")
+    tls = configuration.read_tls(file(f'{text} client_verify: true custom_ca: "{certificate}"'))
+    assert tls.client_verify and tls.custom_ca.startswith("-----BEGIN")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('server_key: "{0}" server_cert: "c.pem"', "server_cert: expected PEM text"),
+        ('server_key: "{0}" server_cert: "{1}" client_verify: true', "custom_ca: expected PEM"),
+        ('server_key: "-----BEGIN k" server_cert: "{1}"', "expected a key, its certificate"),
+        ('server_key: "{0}" server_cert: "-----BEGIN c"', "expected a key, its certificate"),
+        (
+            'server_key: "{0}" server_cert: "{1}" client_verify: true custom_ca: "-----BEGIN x"',
+            "expected a key, its certificate, and authorities",
+        ),
+    ],
+)
+def test_wrong_tls(file, pair, text, message):
+    """What gRPC would call a port that is not free."""
+    path = file(text.format(*pair))
+    with pytest.raises(InputError) as error:
+        configuration.read_tls(path)
+    assert message in str(error.value) and str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_many_models_take_no_time_of_others(file):
+    """Eight thousand, which anybody may send; quadratic, they took a second."""
+    one = 'config {{ name: "m{0}" base_path: "/m/{0}" }}'
+    text = "".join(one.format(number) for number in range(8000))
+    start = time.process_time()
+    assert len(configuration.read_models(file(f"model_config_list {{ {text} }}"))) == 8000
+    assert time.process_time() - start < 5
 
 
 def test_files_that_cannot_be_read(tmp_path):
@@ -156,12 +196,6 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "bytes").write_bytes(b"\xff")
     with pytest.raises(InputError, match="UTF-8"):
         configuration.read_tls(tmp_path / "bytes")
-
-
-def test_concurrency_fills_two_batches_but_not_the_machine():
-    alone = concurrency(None)
-    assert concurrency(Batching(max_batch_size=alone)) == 2 * alone
-    assert concurrency(Batching(max_batch_size=1000)) == max(128, alone)
 
 
 # --- Folders ---
@@ -175,25 +209,3 @@ def test_versions_are_folders_named_by_numbers(tmp_path):
     assert {number: path.name for number, path in found.items()} == {1: "1", 12: "0012", -7: "-7"}
     with pytest.raises(OSError):
         find_versions(tmp_path / "none")
-
-
-def test_links_out_of_the_base_path_are_no_versions(tmp_path):
-    base, other = tmp_path / "base", tmp_path / "other"
-    (base / "..data" / "real").mkdir(parents=True)
-    (other / "9").mkdir(parents=True)
-    (base / "1").symlink_to(base / "..data" / "real")
-    (base / "2").symlink_to(other / "9")
-    assert set(find_versions(base)) == {1}
-
-
-def test_roots(tmp_path):
-    for name in ("models/a", "models/ab", "other"):
-        (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "models/a/out").symlink_to(tmp_path / "other")
-    roots = Roots([tmp_path / "models/a"])
-    roots.check("m", tmp_path / "models/a")
-    roots.check("m", tmp_path / "models/a/b/c")
-    for path in ("models", "models/ab", "other", "models/a/../ab", "models/a/out"):
-        with pytest.raises(ServingError) as error:
-            roots.check("m", tmp_path / path)
-        assert error.value.code == Code.PERMISSION_DENIED

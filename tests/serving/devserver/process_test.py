@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests import commands
-from tests.serving.standin import small_models
-from tests.serving.standin.callers import SECONDS, Grpc, arrays, request_for, rest
+from tests.serving.devserver import small_models
+from tests.serving.devserver.callers import SECONDS, Grpc, arrays, request_for, rest
 
 FRAME, H = np.random.default_rng(0).normal(size=(2, 3, small_models.FEATURES)).astype(np.float32)
 
@@ -22,7 +22,7 @@ def _wait_until_running(address: str) -> None:
     while True:
         status, content, _ = rest(address, "GET", "/metrics")
         assert status == 200
-        if b"serving_standin_running_requests 1.0" in content:
+        if b"serving_devserver_running_requests 1.0" in content:
             return
 
 

@@ -16,8 +16,8 @@ from serving.client import Client, ServingError
 from serving.clients.local import LocalModel
 from serving.clients.ragged import predict_sequences
 from serving.clients.streaming import Stream
-from serving.standin import launch
-from serving.standin.settings import Batching, Loading, ModelConfig, Settings
+from serving.devserver import launch
+from serving.devserver.settings import Batching, Loading, ModelConfig, Settings
 from tests import commands
 
 PHONES = ("h#", "iy", "\u0259", "s")

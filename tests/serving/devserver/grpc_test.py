@@ -18,11 +18,10 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving.standin.gate import Ticket
-from serving.standin.launch import running
-from serving.standin.settings import Limits, ModelConfig, Settings, Specific
-from tests.serving.standin import small_models
-from tests.serving.standin.callers import SECONDS, Grpc, Held, arrays, request_for
+from serving.devserver.launch import running
+from serving.devserver.settings import Limits, ModelConfig, Settings, Specific
+from tests.serving.devserver import small_models
+from tests.serving.devserver.callers import SECONDS, Grpc, Held, arrays, request_for
 
 FEATURES = small_models.FEATURES
 
@@ -46,6 +45,15 @@ def server(references):
 def client(server):
     with Grpc(server.grpc_address) as client:
         yield client
+
+
+def test_a_client_without_a_deadline_is_answered(client):
+    """As every stub asks unless told otherwise; reloads, too."""
+    request = request_for("double", x=[[1.0, 2.0]])
+    assert arrays(client.call(request, timeout=None))["y"].tolist() == [[2, 4]]
+    status = get_model_status_pb2.GetModelStatusRequest()
+    status.model_spec.name = "m"
+    assert client.model.GetModelStatus(status).model_version_status
 
 
 def _refused(call) -> tuple[grpc.StatusCode, str]:
@@ -146,15 +154,18 @@ def test_strings(client):
     assert outputs["same_bytes"].tolist() == ["straße".encode(), b"\xff\x00b"]
 
 
-def test_answers_as_values(references):
+def test_numbers_come_as_values_or_as_bytes(client, references):
+    """Values by default, as TensorFlow Serving has it: its own sample clients read `float_val`."""
     folder, _ = references
-    settings = Settings((ModelConfig("m", folder),), rest_port=None, tensor_content=False)
-    with running(settings) as server, Grpc(server.grpc_address) as client:
-        inputs = _kinds()
-        response = client.call(request_for("kinds", **inputs))
-        assert not any(proto.tensor_content for proto in response.outputs.values())
-        for name, array in arrays(response).items():
-            np.testing.assert_array_equal(array, inputs[f"{name}_in"])
+    request = request_for("double", x=[[1.0, 2.5]])
+    response = client.call(request)
+    assert list(response.outputs["y"].float_val) == [2, 5]
+    assert not response.outputs["y"].tensor_content
+    settings = Settings((ModelConfig("m", folder),), rest_port=None, tensor_content=True)
+    with running(settings) as server, Grpc(server.grpc_address) as other:
+        response = other.call(request)
+    assert not response.outputs["y"].float_val
+    assert response.outputs["y"].tensor_content == np.array([2, 5], np.float32).tobytes()
 
 
 # --- Refusals ---
@@ -194,15 +205,17 @@ def test_unknown_models_versions_labels_and_signatures(client):
 
 def test_wrong_names_of_inputs(client):
     frame = np.zeros((1, FEATURES), np.float32)
-    assert _refused(lambda: client.predict("step", frame=frame)) == (
-        grpc.StatusCode.INVALID_ARGUMENT,
-        "input size does not match signature: 1!=2 len({frame}) != len({frame,h}). "
-        "Sent extra: {}. Missing but required: {h}.",
-    )
-    assert _refused(lambda: client.predict("step", frame=frame, c=frame)) == (
-        grpc.StatusCode.INVALID_ARGUMENT,
-        "input tensor alias not found in signature: c. Inputs expected to be in the set {frame,h}.",
-    )
+    for inputs, sent in (({"frame": frame}, "{}"), ({"frame": frame, "c": frame}, "{c}")):
+        code, text = _refused(lambda inputs=inputs: client.predict("step", **inputs))
+        assert code == grpc.StatusCode.INVALID_ARGUMENT
+        assert text.endswith(f"Sent extra: {sent}. Missing but required: {{h}}.")
+
+
+def test_the_graph_decides_about_shapes(client):
+    """Not the signature: TensorFlow Serving runs what the graph takes."""
+    assert client.predict("scalar", x=np.float32(3))["y"].tolist() == [3, 3]
+    code, _ = _refused(lambda: client.predict("step", frame=[[[1.0] * 3]], h=[[1.0]]))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_malformed_tensors(client):
@@ -211,8 +224,13 @@ def test_malformed_tensors(client):
     assert _refused(lambda: client.call(request)) == (
         grpc.StatusCode.INVALID_ARGUMENT,
         'input "x": expected at most 200000 bytes. '
-        "Received: shape [1000000000000,2], 8000000000000 bytes",
+        "Received: shape [1000000000000, 2], 8000000000000 bytes",
     )
+    # Rows without frames have no bytes, but each has a state in the graph.
+    request = request_for("serving_default", sequence=np.zeros((1, 0, 3), np.float32), lengths=[1])
+    request.inputs["sequence"].tensor_shape.dim[0].size = 400_000
+    code, text = _refused(lambda: client.call(request))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT and "at most 200000 bytes" in text
 
 
 def test_bytes_that_are_no_message(client):
@@ -229,7 +247,7 @@ def test_limits_of_sizes(client):
         lambda: client.predict("serving_default", sequence=sequence, lengths=lengths)
     ) == (
         grpc.StatusCode.INVALID_ARGUMENT,
-        'input "sequence": expected at most 500 steps. Received: 501',
+        'input "sequence": expected at most 500 steps. Received: shape [1, 501, 3]',
     )
     large = np.zeros((100, 500, FEATURES), np.float32)
     code, _ = _refused(lambda: client.predict("serving_default", sequence=large, lengths=lengths))
@@ -253,28 +271,14 @@ def test_deadline(client):
 
 
 def test_other_methods_are_refused(client):
-    classify = classification_pb2.ClassificationRequest()
-    classify.model_spec.name = "m"
-    assert _refused(lambda: client.prediction.Classify(classify, timeout=SECONDS)) == (
-        grpc.StatusCode.INVALID_ARGUMENT,
-        "Expected classification signature method_name to be tensorflow/serving/classify. "
-        "Was: tensorflow/serving/predict",
-    )
-    classify.model_spec.signature_name = "none"
-    assert (
-        "No signature was found"
-        in _refused(lambda: client.prediction.Classify(classify, timeout=SECONDS))[1]
-    )
-    regress = regression_pb2.RegressionRequest()
-    regress.model_spec.name = "m"
-    assert (
-        "tensorflow/serving/regress"
-        in _refused(lambda: client.prediction.Regress(regress, timeout=SECONDS))[1]
-    )
-    several = inference_pb2.MultiInferenceRequest()
-    assert _refused(lambda: client.prediction.MultiInference(several, timeout=SECONDS))[0] == (
-        grpc.StatusCode.UNIMPLEMENTED
-    )
+    for method, request in (
+        ("Classify", classification_pb2.ClassificationRequest()),
+        ("Regress", regression_pb2.RegressionRequest()),
+        ("MultiInference", inference_pb2.MultiInferenceRequest()),
+    ):
+        call = getattr(client.prediction, method)
+        code, _ = _refused(lambda call=call, request=request: call(request, timeout=SECONDS))
+        assert code == grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_metadata(client):
@@ -322,23 +326,17 @@ def test_health(client):
 
 def test_queue_is_bounded_and_a_client_that_left_is_not_served(references, monkeypatch):
     folder, _ = references
-    held, wanted, start = Held(monkeypatch), [], Ticket.start
-
-    def start_noting(ticket, deadline, is_wanted):
-        wanted.append(is_wanted)
-        start(ticket, deadline, is_wanted)
-
-    monkeypatch.setattr(Ticket, "start", start_noting)
+    held = Held(monkeypatch)
     limits = Limits(max_concurrency=1, max_queue=1)
     settings = Settings((ModelConfig("m", folder),), rest_port=None, limits=limits)
     long = request_for("slow", turns=np.array([small_models.LONG], np.int32))
     with running(settings) as server, Grpc(server.grpc_address) as client:
-        gate = server.core.gate
+        core = server.core
         short = request_for("slow", turns=np.array([7], np.int32))
         runs = client.prediction.Predict.future(short, timeout=SECONDS)
-        _wait_for(lambda: gate.running == 1)
+        _wait_for(lambda: core.runner.running == 1)
         waits = client.prediction.Predict.future(long, timeout=SECONDS)
-        _wait_for(lambda: gate.waiting == 1)
+        _wait_for(lambda: core.inside == 2)
         code, text = _refused(lambda: client.call(long))
         assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "queue is full" in text
@@ -347,12 +345,12 @@ def test_queue_is_bounded_and_a_client_that_left_is_not_served(references, monke
         status.model_spec.name = "m"
         assert client.model.GetModelStatus(status, timeout=SECONDS).model_version_status
         waits.cancel()
-        _wait_for(lambda: not wanted[1]())
+        _wait_for(lambda: core.inside == 1)
         held.go.set()
         assert arrays(runs.result())["done"].tolist() == [7]
-        # Had it been started, it would run for minutes.
-        assert gate.wait_until_empty(timeout=SECONDS)
-        counts = server.core.metrics.page().decode()
+        # Had the other been started, it would run for minutes.
+        _wait_for(lambda: core.inside == core.runner.running == 0)
+        counts = core.metrics.page().decode()
         for status in ("CANCELLED", "RESOURCE_EXHAUSTED"):
             line = f'request_count{{model_name="m",status="{status}"}} 1.0'
             assert line in counts

@@ -17,7 +17,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving.standin.model import LoadedModel
+from serving.runtime.session import Session
 
 SECONDS = 300.0
 """How long to wait for what comes at once on a machine that does nothing else."""
@@ -43,7 +43,7 @@ class Grpc:
     def __exit__(self, *_: object) -> None:
         self.channel.close()
 
-    def call(self, request: predict_pb2.PredictRequest, timeout: float = SECONDS) -> Any:
+    def call(self, request: predict_pb2.PredictRequest, timeout: float | None = SECONDS) -> Any:
         return self.prediction.Predict(request, timeout=timeout)
 
     def predict(self, signature: str, timeout: float = SECONDS, **inputs: Any) -> dict[str, Any]:
@@ -68,13 +68,13 @@ class Held:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.go = threading.Event()
-        run = LoadedModel.run
+        run = Session.run
 
-        def wait_and_run(model: LoadedModel, signature: str, *arguments: Any) -> Any:
+        def wait_and_run(session: Session, signature: str, *arguments: Any) -> Any:
             assert signature != "slow" or self.go.wait(SECONDS)
-            return run(model, signature, *arguments)
+            return run(session, signature, *arguments)
 
-        monkeypatch.setattr(LoadedModel, "run", wait_and_run)
+        monkeypatch.setattr(Session, "run", wait_and_run)
 
 
 def rest(

@@ -20,7 +20,7 @@ class Metrics:
     """The metrics of one server.
 
     Names and labels are those of TensorFlow Serving's page; times are in microseconds. What has no
-    counterpart there begins with `serving_standin`.
+    counterpart there begins with `serving_devserver`.
     """
 
     def __init__(self) -> None:
@@ -59,12 +59,12 @@ class Metrics:
             registry=self._registry,
         )
         self.running = prometheus_client.Gauge(
-            "serving_standin_running_requests",
+            "serving_devserver_running_requests",
             "Requests that run in TensorFlow.",
             registry=self._registry,
         )
         self.waiting = prometheus_client.Gauge(
-            "serving_standin_queue_depth",
+            "serving_devserver_queue_depth",
             "Requests that wait for their turn.",
             registry=self._registry,
         )
@@ -95,7 +95,7 @@ class Metrics:
         """Counts an attempt to load a version.
 
         Args:
-            path: folder of the version.
+            path: folder of all versions of the model: of each, there would be more and more.
             status: `success` or `fail`.
             seconds: its time.
         """

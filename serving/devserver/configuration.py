@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import collections
+import ssl
+import tempfile
 from pathlib import Path
 from typing import Any, TypeVar
 
 from google.protobuf import text_format
 
-from common.errors import InputError
-from serving.standin import protos
-from serving.standin.settings import (
+from common.errors import InputError, reason
+from serving.devserver.settings import (
     METRICS_PATH,
     TLS,
     All,
@@ -19,6 +21,7 @@ from serving.standin.settings import (
     Specific,
     VersionPolicy,
 )
+from serving.runtime import messages
 
 _Message = TypeVar("_Message")
 
@@ -56,9 +59,7 @@ def read_models(path: Path) -> tuple[ModelConfig, ...]:
     Raises:
         InputError: if it is none, or asks for what cannot be served.
     """
-    from tensorflow_serving.config import model_server_config_pb2
-
-    config = _read(path, model_server_config_pb2.ModelServerConfig())
+    config = _read(path, messages.ModelServerConfig())
     try:
         return models_of(config)
     except InputError as error:
@@ -77,9 +78,8 @@ def models_of(config: Any) -> tuple[ModelConfig, ...]:
     if config.WhichOneof("config") != "model_config_list":
         raise InputError("expected a model_config_list")
     models = tuple(_model_of(model) for model in config.model_config_list.config)
-    names = [model.name for model in models]
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in collections.Counter(model.name for model in models).items():
+        if count > 1:
             raise InputError(f"Illegal to list model {name} multiple times in config list")
     return models
 
@@ -128,7 +128,7 @@ def read_batching(path: Path) -> Batching:
     Raises:
         InputError: if it is none, or TensorFlow Serving would refuse it.
     """
-    message = _read(path, protos.BatchingParameters())
+    message = _read(path, messages.BatchingParameters())
     given = {
         name: getattr(message, name).value
         for name in (
@@ -174,7 +174,7 @@ def read_metrics_path(path: Path) -> str | None:
     Raises:
         InputError: if it is none.
     """
-    prometheus = _read(path, protos.MonitoringConfig()).prometheus_config
+    prometheus = _read(path, messages.MonitoringConfig()).prometheus_config
     if not prometheus.enable:
         return None
     where = str(prometheus.path or METRICS_PATH)
@@ -192,8 +192,30 @@ def read_tls(path: Path) -> TLS:
     Raises:
         InputError: if it is none, or lacks the key or the certificate.
     """
-    message = _read(path, protos.SSLConfig())
+    message = _read(path, messages.SSLConfig())
     for name in ("server_key", "server_cert"):
         if "-----BEGIN" not in getattr(message, name):
             raise InputError(f"{path}: {name}: expected PEM text")
+    if message.client_verify and "-----BEGIN" not in message.custom_ca:
+        raise InputError(f"{path}: custom_ca: expected PEM text, since client_verify asks for it")
+    _check_key(path, message)
     return TLS(message.server_key, message.server_cert, message.custom_ca, message.client_verify)
+
+
+def _check_key(path: Path, message: Any) -> None:
+    """Refuses what gRPC would only call a port that it cannot bind."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:
+        key, certificate = Path(folder, "key.pem"), Path(folder, "certificate.pem")
+        key.write_text(message.server_key)
+        certificate.write_text(message.server_cert)
+        try:
+            # A password would be asked for on the terminal.
+            context.load_cert_chain(certificate, key, password="")
+            if message.custom_ca:
+                context.load_verify_locations(cadata=message.custom_ca)
+        except (ssl.SSLError, ValueError) as error:
+            raise InputError(
+                f"{path}: expected a key, its certificate, and authorities, each PEM. "
+                f"Received: {reason(error)}"
+            ) from error

@@ -6,17 +6,14 @@ import base64
 import dataclasses
 import json
 import math
-import socket
-import threading
 
 import numpy as np
 import pytest
 
-from serving.standin.launch import running
-from serving.standin.settings import Latest, Limits, ModelConfig, Settings
-from tests.serving.standin import small_models
-from tests.serving.standin.callers import SECONDS, Held
-from tests.serving.standin.callers import rest as call
+from serving.devserver.launch import running
+from serving.devserver.settings import Latest, Limits, ModelConfig, Settings
+from tests.serving.devserver import small_models
+from tests.serving.devserver.callers import rest as call
 
 FEATURES = small_models.FEATURES
 METRICS = "/metrics/of/mine"
@@ -125,11 +122,8 @@ def test_strings_and_bytes(post):
         b"\xff\x00b",
         b"a",
     ]
-    assert post(text | {"inputs": {"b64": "!"}})[0] == 400
-    assert post(text | {"inputs": [{"b64": "!"}]}) == (
-        400,
-        {"error": 'input "words": Unable to base64 decode'},
-    )
+    status, answer = post(text | {"inputs": [{"b64": "!"}]})
+    assert status == 400 and answer["error"] == 'input "words": Unable to base64 decode'
 
 
 def test_numbers_without_end(post):
@@ -165,46 +159,44 @@ DOUBLE = '{"signature_name": "double", "inputs": %s}'
 @pytest.mark.parametrize(
     ("body", "text"),
     [
-        ("", "The document is empty"),
+        ("", "JSON Parse error"),
         ("{", "JSON Parse error"),
+        (b'{"inputs": "\xff"}', "JSON Parse error"),
         ("[1]", "Is not object"),
-        ("{}", "Missing 'inputs' or 'instances' key"),
-        ('{"instances": [1], "inputs": [1]}', "expecting only one of"),
-        ('{"instances": {}}', "to be an list/array"),
-        ('{"instances": []}', "No values in 'instances' array"),
-        ('{"instances": [[1]]}', "instances is a plain list"),
-        ('{"inputs": [[1]]}', "inputs is a plain value/list"),
-        ('{"inputs": {"sequence": [[[1,2,3]]]}}', "Missing named input: lengths"),
-        ('{"instances": [{"sequence": [[1,2,3]]}]}', "keys must be equal to: lengths,sequence"),
+        ("{}", "either the key 'inputs' or the key 'instances'"),
+        ('{"instances": [1], "inputs": [1]}', "either the key 'inputs' or the key 'instances'"),
+        ('{"instances": {}}', "'instances': expected a list"),
+        ('{"instances": []}', "'instances': expected a list with at least one value"),
+        ('{"instances": [[1]]}', "expected an object with the inputs lengths,sequence"),
+        ('{"inputs": [[1]]}', "expected an object with the inputs lengths,sequence"),
+        ('{"inputs": {"sequence": [[[1,2,3]]]}}', "Missing but required: {lengths}"),
+        ('{"instances": [{"sequence": [[1,2,3]]}]}', "item 0: expected an object with the inputs"),
         ('{"signature_name": 7, "inputs": 1}', "'signature_name' key must be a string value"),
-        ('{"signature_name": "x", "inputs": 1}', 'signature name: "x" not found in signature def'),
-        ('{"signature_name": "double", "instances": [[1, 2], {"x": [1, 2]}]}', "got object"),
-        ('{"signature_name": "double", "instances": [{"x": [1, 2]}, [1, 2]]}', "got list at item"),
-        (DOUBLE % "[[1, 2], [3]]", "unexpected size: 1 at level: 1 expected size: 2"),
-        (DOUBLE % "[[1, 2], 3]", "found at incorrect level: 2"),
-        (DOUBLE % "[[1, [2]]]", "Encountered list at unexpected level: 2"),
-        (DOUBLE % "[[1, 2, 3]]", "expected shape [?,2]. Received: [1,3]"),
-        (DOUBLE % "[[[1, 2]]]", "expected shape [?,2]. Received: [1,1,2]"),
-        (DOUBLE % '[[1, "2"]]', "Type: String is not of expected type: float32"),
-        (DOUBLE % "[[1, null]]", "Type: Null is not of expected type: float32"),
-        (DOUBLE % "[[1, true]]", "Type: Boolean is not of expected type: float32"),
-        (DOUBLE % '[[1, {"b64": "YQ=="}]]', "Type: Object is not of expected type: float32"),
-        (DOUBLE % "[[1, 1e39]]", "without loss of precision"),
-        (DOUBLE % "[[1, 16777217]]", "without loss of precision"),
-        (DOUBLE % f"[[1, {10**400}]]", "is not of expected type"),
-        (DOUBLE % f"[[1, {'1' * 5000}]]", "JSON Parse error"),
-        (DOUBLE % ("[" * 200 + "]" * 200), "expected shape [?,2]"),
-        (DOUBLE % ("[" * 40_000 + "]" * 40_000), "nested too deeply"),
-        ('{"signature_name": "double", "inputs": "\\ud800"}', "expected shape"),
+        ('{"signature_name": "x", "inputs": 1}', 'signature key "x" not found'),
         ('{"signature_name": "\\ud800", "inputs": 1}', "not found"),
-        ('{"signature_name": "slow", "inputs": [1.5]}', "not of expected type: int32"),
-        ('{"signature_name": "slow", "inputs": [3000000000]}', "not of expected type: int32"),
+        ('{"signature_name": "double", "instances": [[1, 2], {"x": [1, 2]}]}', "lists and objects"),
+        ('{"signature_name": "double", "instances": [{"x": [1, 2]}, [1, 2]]}', "item 1: expected"),
+        (DOUBLE % "[[1, 2], [3]]", "lists of one shape, [2, 2]"),
+        (DOUBLE % "[[1, 2], 3]", "lists of one shape"),
+        (DOUBLE % "[[1, [2]]]", "lists of one shape"),
+        (DOUBLE % '[[1, "2"]]', "expected values of float32. Received: '2'"),
+        (DOUBLE % "[[1, null]]", "expected values of float32. Received: None"),
+        (DOUBLE % "[[1, true]]", "expected values of float32. Received: True"),
+        (DOUBLE % '[[1, {"b64": "YQ=="}]]', "expected values of float32. Received: {"),
+        (DOUBLE % "[[1, 1e39]]", "expected values of float32. Received: "),
+        (DOUBLE % "[[1, -1e400]]", "beyond every number"),
+        (DOUBLE % "[[1, 16777217]]", "expected values of float32. Received: 16777217"),
+        (DOUBLE % f"[[1, {10**400}]]", "expected values of float32"),
+        (DOUBLE % f"[[1, {'1' * 5000}]]", "JSON Parse error"),
+        (DOUBLE % ("[" * 200 + "]" * 200), "lists of one shape"),
+        (DOUBLE % ("[" * 40_000 + "]" * 40_000), "nested too deeply"),
+        ('{"signature_name": "double", "inputs": "\\ud800"}', "expected values of float32"),
+        ('{"signature_name": "slow", "inputs": [1.5]}', "expected values of int32. Received: 1.5"),
+        ('{"signature_name": "slow", "inputs": [3000000000]}', "expected values of int32"),
         ('{"signature_name": "broken", "inputs": [1, 2]}', "reshape"),
-        ('{"signature_name": "scalar", "instances": [1, 2]}', "expected shape []"),
-        (b'{"inputs": "\xff"}', "not UTF-8"),
         (
             json.dumps({"inputs": {"sequence": [[[0] * 3] * 501], "lengths": [1]}}),
-            "expected at most 500 steps. Received: 501",
+            "expected at most 500 steps. Received: shape [1, 501, 3]",
         ),
     ],
 )
@@ -215,11 +207,19 @@ def test_malformed_bodies(post, body, text):
     assert set(answer) == {"error"} and ".py" not in answer["error"]
 
 
+@pytest.mark.parametrize("sequence", [[], [[], []]])
+def test_what_is_empty_is_answered_as_over_grpc(post, sequence):
+    body = {"inputs": {"sequence": sequence, "lengths": [0] * len(sequence)}}
+    status, answer = post(body)
+    assert status == 200, answer
+    assert answer["outputs"]["h"] == [[0.0] * FEATURES] * len(sequence)
+
+
 def test_a_long_string_among_many_values_takes_no_memory(post):
     # As a NumPy array of strings these would be 250 MB.
     body = {"signature_name": "double", "inputs": [["x" * 30_000, 0], *[[0, 0]] * 1000]}
     status, answer = post(body)
-    assert status == 400 and "Type: String" in answer["error"]
+    assert status == 400 and "expected values of float32. Received: 'xx" in answer["error"]
 
 
 def test_kinds_of_content(post):
@@ -228,22 +228,8 @@ def test_kinds_of_content(post):
         assert post(body, headers={"Content-Type": kind})[0] == 200
     status, answer = post(body, headers={"Content-Type": "multipart/form-data"})
     assert status == 415 and "multipart/form-data" in answer["error"]
-    status, answer = post(body, headers={"Content-Encoding": "gzip"})
-    assert status == 415 and "gzip" in answer["error"]
-
-
-def test_bodies_over_the_limit(server, post):
-    status, answer = post(" " * 100_001)
-    assert status == 413 and "100000 bytes" in answer["error"]
-    # In chunks, of which no header tells the number.
-    host, port = server.rest_address.split(":")
-    with socket.create_connection((host, int(port)), timeout=SECONDS) as connection:
-        connection.sendall(
-            b"POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-        )
-        for _ in range(3):
-            connection.sendall(b"c350\r\n" + b" " * 50_000 + b"\r\n")
-        assert b" 413 " in connection.recv(1000).split(b"\r\n")[0]
+    status, answer = post(body, headers={"Content-Encoding": "br"})
+    assert status == 415 and "br" in answer["error"]
 
 
 def test_paths_and_methods(server, get, post):
@@ -278,11 +264,9 @@ def test_paths_and_methods(server, get, post):
 
 
 def test_other_methods_are_refused(post):
-    for method, noun in (("classify", "classification"), ("regress", "regression")):
+    for method in ("classify", "regress"):
         status, answer = post({"examples": [{"x": 1}]}, f"/v1/models/m:{method}")
-        assert status == 400
-        assert answer["error"].startswith(f"Expected {noun} signature method_name to be")
-    assert post("{", "/v1/models/m:classify")[0] == 400
+        assert status == 501 and method in answer["error"]
 
 
 def test_status(get):
@@ -329,35 +313,7 @@ def test_metrics(server, get, post):
         for line in lines
     )
     assert any(":tensorflow:cc:saved_model:load_attempt_count{" in line for line in lines)
-    assert "serving_standin_queue_depth 0.0" in lines
+    assert "serving_devserver_queue_depth 0.0" in lines
     # Names that strangers make up would fill the memory.
     assert "nobody" not in content.decode()
     assert ':tensorflow:serving:request_count{model_name="",status="NOT_FOUND"}' in content.decode()
-
-
-def test_timeout_and_full_queue(references, monkeypatch):
-    folder, _ = references
-    limits = Limits(max_concurrency=1, max_queue=0)
-    models = (ModelConfig("m", folder),)
-    body = {"signature_name": "slow", "inputs": [small_models.LONG]}
-    with running(Settings(models, grpc_port=None, rest_timeout_seconds=0.3)) as server:
-        status, answer, _ = call(server.rest_address, "POST", "/v1/models/m:predict", body)
-        assert (status, answer) == (504, {"error": "The deadline was exceeded."})
-    body, held = {"signature_name": "slow", "inputs": [7]}, Held(monkeypatch)
-    with running(Settings(models, grpc_port=None, limits=limits)) as server:
-        answers = []
-
-        def work():
-            answers.append(call(server.rest_address, "POST", "/v1/models/m:predict", body))
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        while not server.core.gate.running:
-            threading.Event().wait(0.005)
-        status, answer, headers = call(server.rest_address, "POST", "/v1/models/m:predict", body)
-        assert (status, headers["Retry-After"]) == (429, "1")
-        assert "queue is full" in answer["error"]
-        held.go.set()
-        thread.join()
-        ((status, answer, _),) = answers
-        assert (status, answer) == (200, {"outputs": [7]})
