@@ -74,7 +74,7 @@ class Core:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.runner = Runner(settings.limits.max_concurrency)
+        self.runner = Runner(settings.limits.max_concurrency, lambda: self.inside == 1)
         self.models = Models(settings.models, settings.loading, self._load)
         self.inside = 0
         self.is_closed = False
