@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import prometheus_client
@@ -25,49 +26,32 @@ class Metrics:
 
     def __init__(self) -> None:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._registry = prometheus_client.CollectorRegistry(auto_describe=False)
-        self._requests = prometheus_client.Counter(
-            f"{_REQUEST}:request_count",
-            "The total number of requests.",
-            ("model_name", "status"),
-            registry=self._registry,
+        registry = prometheus_client.CollectorRegistry(auto_describe=False)
+        counter = functools.partial(prometheus_client.Counter, registry=registry)
+        gauge = functools.partial(prometheus_client.Gauge, registry=registry)
+        histogram = functools.partial(
+            prometheus_client.Histogram, registry=registry, buckets=_MICROSECONDS
         )
-        self._latency = prometheus_client.Histogram(
+        self._registry = registry
+        self._requests = counter(f"{_REQUEST}:request_count", "Requests.", ("model_name", "status"))
+        self._latency = histogram(
             f"{_REQUEST}:request_latency",
-            "Distribution of wall time (in microseconds) for a request.",
+            "Microseconds of a request.",
             ("model_name", "API", "entrypoint"),
-            buckets=_MICROSECONDS,
-            registry=self._registry,
         )
-        self._runtime = prometheus_client.Histogram(
+        self._runtime = histogram(
             f"{_REQUEST}:runtime_latency",
-            "Distribution of wall time (in microseconds) for TensorFlow, batching included.",
+            "Microseconds of TensorFlow, batching included.",
             ("model_name", "API", "runtime"),
-            buckets=_MICROSECONDS,
-            registry=self._registry,
         )
-        self._loads = prometheus_client.Counter(
-            f"{_SECONDS}:load_attempt_count",
-            "The number of times a SavedModel was loaded.",
-            ("model_path", "status"),
-            registry=self._registry,
+        self._loads = counter(
+            f"{_SECONDS}:load_attempt_count", "Attempts to load.", ("model_path", "status")
         )
-        self._load_latency = prometheus_client.Counter(
-            f"{_SECONDS}:load_latency",
-            "Latency in microseconds for SavedModels that were successfully loaded.",
-            ("model_path",),
-            registry=self._registry,
+        self._load_latency = counter(
+            f"{_SECONDS}:load_latency", "Microseconds of what was loaded.", ("model_path",)
         )
-        self.running = prometheus_client.Gauge(
-            "serving_devserver_running_requests",
-            "Requests that run in TensorFlow.",
-            registry=self._registry,
-        )
-        self.waiting = prometheus_client.Gauge(
-            "serving_devserver_queue_depth",
-            "Requests that wait for their turn.",
-            registry=self._registry,
-        )
+        self.running = gauge("serving_devserver_running_requests", "Calls of TensorFlow.")
+        self.waiting = gauge("serving_devserver_queue_depth", "Requests that wait.")
 
     def request(self, model: str, api: str, entrypoint: str, status: str, seconds: float) -> None:
         """Counts a request that has been answered.
