@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import ctypes
 import dataclasses
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,9 +19,6 @@ from serving.runtime.c_api import Failure
 from serving.runtime.session import Session
 
 Arrays = dict[str, npt.NDArray[Any]]
-
-_LARGE = 2**22
-"""Bytes of a call after which the memory that it took is given back to the machine."""
 
 _BRIEF = 0.003
 """Seconds of a call that the event loop itself may make: a thread's turn costs as much."""
@@ -81,8 +76,6 @@ class Runner:
                 raise told(failure) from failure
             finally:
                 self.running -= 1
-                if sum(array.nbytes for array in inputs.values()) > _LARGE:
-                    _trim()
 
         if len(self._seconds) > _REMEMBERED:
             self._seconds.clear()
@@ -94,11 +87,6 @@ class Runner:
     def close(self) -> None:
         """Ends the threads; what runs goes on."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _trim() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def expired() -> RequestError:

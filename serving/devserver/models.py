@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from serving.devserver.errors import Code, RequestError, invalid
@@ -340,7 +341,7 @@ class Models:
             task.add_done_callback(self._unloading.discard)
 
     async def _unload(self, entry: Version, loaded: Loaded) -> None:
-        await asyncio.to_thread(loaded.session.close)
+        await _beside(loaded.session.close)
         entry.state = State.END
         _LOG.info("%s version %d is unloaded", entry.name, entry.number)
         await self._tell()
@@ -357,3 +358,17 @@ class Models:
                 for entry in entries.values()
             )
         )
+
+
+async def _beside(work: Callable[[], None]) -> None:
+    """Does what may never end in a thread that nobody waits for when the process ends."""
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def run() -> None:
+        work()
+        # The loop may be over by then.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=run, name="unload", daemon=True).start()
+    await done.wait()

@@ -287,17 +287,19 @@ def test_a_port_that_is_taken(tmp_path):
                     pass
 
 
-def test_a_request_that_outlives_the_grace_does_not_stop_the_end(tmp_path):
+def test_a_request_that_outlives_the_grace_does_not_stop_the_end(tmp_path, monkeypatch):
     small_models.write(tmp_path / "m", 1)
-    settings = Settings((ModelConfig("m", tmp_path / "m"),), grace_seconds=0.2)
-    long = request_for("slow", turns=np.array([300_000], np.int32))
+    settings = Settings((ModelConfig("m", tmp_path / "m"),), grace_seconds=0.1)
+    slow, held = request_for("slow", turns=np.array([7], np.int32)), Held(monkeypatch)
     with running(settings) as server:
         client = Grpc(server.grpc_address)
-        call = client.prediction.Predict.future(long, timeout=SECONDS)
+        call = client.prediction.Predict.future(slow, timeout=SECONDS)
         _wait(lambda: server.core.runner.running)
     # The end did not wait for an answer.
     assert call.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
     client.channel.close()
+    assert server.core.runner.running
+    held.go.set()
     _wait(lambda: not server.core.runner.running)
 
 
