@@ -81,12 +81,25 @@ def start_tensorflow() -> None:
     On a machine without a GPU they look like errors. They are shown if the import fails, and if the
     environment sets `TF_CPP_MIN_LOG_LEVEL` below 2.
     """
+    with quiet_libraries() as quiet:
+        if quiet:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[bool]:
+    """Keeps back what libraries in C++ say while they start, unless there is an exception.
+
+    Yields:
+        Whether it does: not if the environment sets `TF_CPP_MIN_LOG_LEVEL` below 2.
+    """
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1"):
+        yield False
         return
     with without_messages():
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()
+        yield True
 
 
 @contextmanager

@@ -230,7 +230,13 @@ def sweep(folder: Path) -> None:
     """Removes what killed processes have left in a folder; nobody may be writing there.
 
     But for children that outlive a killed process: they come to an end once their folder is gone.
+
+    What had stepped aside for something new that never got its name comes back.
     """
+    for old in folder.glob(f"{_REPLACED}*/*"):
+        if not (folder / old.name).exists():
+            old.rename(folder / old.name)
+            sync_folder(folder)
     for entry in folder.iterdir():
         if entry.name.startswith((_UNFINISHED, _REPLACED)):
             _remove_folder(entry) if entry.is_dir() else entry.unlink()

@@ -3,6 +3,7 @@
     python -m serving.client --address=localhost:8500 --model=music --input=chorale.mid
     python -m serving.client --address=http://localhost:8501 --model=speech --input=hello.wav
     python -m serving.client --local=models/handwriting/1 --input=line.inkml
+    python -m serving.client --local=music.onnx --input=chorale.mid
 
 prints what the model makes of a MIDI, audio, ink or `.npz` file. In Python:
 
@@ -37,7 +38,10 @@ def _command() -> Callable[[], int]:
     version = flags.DEFINE_integer("version", None, "Version of the model; the latest if not set.")
     label = flags.DEFINE_string("label", None, "Label of the version, instead of its number.")
     local = flags.DEFINE_string(
-        "local", None, "Folder of an exported model (or of its versions), instead of a server."
+        "local",
+        None,
+        "An exported model instead of a server: a folder (of a version, or of all), NAME.onnx, "
+        "NAME.tflite, or NAME.keras.",
     )
     file = flags.DEFINE_string(
         "input",

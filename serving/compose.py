@@ -28,7 +28,11 @@ _ADDRESS = flags.DEFINE_string(
     "address", None, "Server of the model: host:port for gRPC, http://host:port for REST."
 )
 _MODEL = flags.DEFINE_string("model", "music", "The model's name on the server.")
-_LOCAL = flags.DEFINE_string("local", None, "Folder of an export, instead of a server.")
+_LOCAL = flags.DEFINE_string(
+    "local",
+    None,
+    "An export instead of a server: its folder, NAME.onnx, NAME.tflite, or NAME.keras.",
+)
 _PRETRAINED = flags.DEFINE_string(
     "pretrained", "music-NP", "Model that comes with the project, where none is named."
 )
@@ -61,9 +65,7 @@ def main() -> int:
     from serving.composer import piano_roll, sampling
 
     prompt = sampling.tonic() if _PROMPT.value is None else _read(Path(_PROMPT.value))
-    settings = sampling.Settings(
-        _FRAMES.value, _TEMPERATURE.value, _VOICES.value, _SEED.value
-    )
+    settings = sampling.Settings(_FRAMES.value, _TEMPERATURE.value, _VOICES.value, _SEED.value)
     with _predictor() as predictor:
         piece = sampling.compose(predictor, prompt, settings)
     picture = out.with_suffix(".svg")
@@ -103,16 +105,16 @@ def _predictor() -> Iterator[Predictor]:
         with Client(_ADDRESS.value, _MODEL.value) as client:
             yield client
         return
-    command_line.start_tensorflow()
-    from serving.clients.local import LocalModel
+    from serving.clients import local
 
-    folder = Path(_LOCAL.value) if _LOCAL.value is not None else _exported(_PRETRAINED.value)
-    yield LocalModel(folder)
+    path = Path(_LOCAL.value) if _LOCAL.value is not None else _exported(_PRETRAINED.value)
+    with local.opened_quietly(path) as model:
+        yield model
 
 
 def _exported(name: str) -> Path:
     """Exports a pretrained model to the cache, once."""
-    from serving import sources, versions
+    from serving import sources
 
     source = sources.from_pretrained(name)
     card, metric = source.card, source.card["metric"]
@@ -120,7 +122,7 @@ def _exported(name: str) -> Path:
         f"model: {name}, test {metric['name']} {card['test']:.2f} {metric['unit']} on "
         f"{card['data']['name']}"
     )
-    return versions.publish(source, cache.folder() / "exports" / source.keras_file.parent.name)
+    return sources.exported(source, cache.folder() / "exports" / source.keras_file.parent.name)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ _MODEL_BASE_PATH = flags.DEFINE_string(
     "model_base_path", None, "Folder of the model's versions; a new version is added to it."
 )
 _VERSION = flags.DEFINE_integer(
-    "version", None, "Number of the version, which must be new [the next].", lower_bound=1
+    "version", None, "Number of the version, which must be new [the next].", 1, 2**63 - 1
 )
 _LABELS = flags.DEFINE_list(
     "labels", [], "Labels for the version, such as stable,canary: written to models.config."

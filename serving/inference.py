@@ -44,6 +44,33 @@ def _fill_up(tensor: Tensor, axis: int) -> Tensor:
     return tf.pad(tensor, [[0, missing if i == axis else 0] for i in range(len(tensor.shape))])
 
 
+def of_as_many_rows(first: Tensor, *others: Tensor) -> Tensor:
+    """Refuses inputs whose rows are not as many as those of the first, which it returns.
+
+    A single row would count for every other one without a word. And what is made for the rows of a
+    sequence without frames, which no byte of a request stands for, would have no bound.
+
+    Args:
+        first: `(batch, ...)`.
+        *others: likewise.
+    """
+    free = [other for other in others if first.shape[0] is None or other.shape[0] is None]
+    checks = [
+        tf.debugging.assert_equal(
+            tf.shape(other)[0],
+            tf.shape(first)[0],
+            message="expected inputs of one batch size",
+            summarize=1,
+        )
+        for other in free
+    ]
+    if not checks:
+        return first
+    # Nothing is computed of it before.
+    with tf.control_dependencies(checks):
+        return tf.identity(first)
+
+
 def _by_gate(tensor: Tensor, gates: str) -> dict[str, Tensor]:
     return dict(zip(gates, tf.split(tensor, len(gates), axis=-1), strict=True))
 
@@ -214,6 +241,7 @@ class Network:
             Logits `(batch, time, outputs)`, without meaning in the padding, and the states of
             `forward` after each sequence's last frame.
         """
+        sequence = of_as_many_rows(sequence, lengths, *(states or ()))
         time = tf.shape(sequence)[1]
         # Two frames at least: an empty sequence has none to begin with.
         frames = _fill_up(tf.transpose(sequence, [1, 0, 2]), 0)
@@ -241,6 +269,7 @@ class Network:
         Returns:
             Logits `(batch, outputs)` and the states after the frame.
         """
+        frame = of_as_many_rows(frame, *states)
         batch = tf.shape(frame)[0]
         net = self.forward.project(_fill_up(frame, 0))[:batch]
         after = self.forward.stepper()(net, states)

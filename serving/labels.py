@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
 
 from common import files
-from common.errors import InputError
+from common.errors import InputError, reason
+from serving.runtime import messages
 
 FILE = "models.config"
 """The file's name, in the folder of a model's versions; for the flag `--model_config_file`."""
 
-_LABEL = re.compile(r'version_labels\s*\{\s*key:\s*"([^"]*)"\s*value:\s*(\d+)\s*\}')
 _VALID = re.compile(r"[\w.-]+", re.ASCII)
+
+_HEADER = """\
+# Written by serving.export. A server reads it with
+# --model_config_file --allow_version_labels_for_unavailable_models
+"""
 
 
 def read(model_base_path: Path) -> dict[str, int]:
-    """Reads the labels in `models.config` and the version of each; none if there is no file."""
-    path = model_base_path / FILE
-    if not path.exists():
-        return {}
-    return {label: int(version) for label, version in _LABEL.findall(path.read_text("utf-8"))}
+    """Reads the labels of a model in `models.config`; none if there is no file.
+
+    Raises:
+        InputError: if the file is no `ModelServerConfig` as text.
+    """
+    model = _find(_read(model_base_path / FILE), model_base_path)
+    return {} if model is None else dict(model.version_labels)
 
 
 def check(labels: Sequence[str]) -> None:
@@ -42,55 +53,87 @@ def attach(
 ) -> dict[str, int]:
     """Gives a version labels, which it takes from the versions that have had them.
 
+    What else the file says stays: other models, the policy `all`, versions of the policy `specific`
+    that never had a label. (Comments below its first lines go.)
+
     Args:
         labels: such as `stable` or `canary`.
         version: folder of the version.
-        serving_base_path: folder of the model's versions as the server sees it; this machine's if
-            not given.
+        serving_base_path: folder of the model's versions as the server sees it; if not given, what
+            the file says, or this machine's.
 
     Returns:
-        The version of every label there now is. One whose version is gone is dropped: the server
-        would not start with it.
+        The version of every label of the model there now is. One whose version is gone is dropped:
+        the server would not start with it.
 
     Raises:
-        InputError: if a label could be no part of an address.
+        InputError: if a label could be no part of an address; if the file is no `ModelServerConfig`
+            as text, or serves the latest versions only, whatever their labels.
         OSError: if the file cannot be written.
     """
     check(labels)
     base = version.parent
     with files.locked(base):
-        known = {
-            label: number for label, number in read(base).items() if (base / str(number)).exists()
-        }
-        known |= dict.fromkeys(labels, int(version.name))
-        base_path = serving_base_path or str(base.resolve())
-        files.write_text(base / FILE, _config(base.resolve().name, base_path, known))
-    return known
+        path = base / FILE
+        config = _read(path)
+        model = _find(config, base)
+        if model is None:
+            model = config.model_config_list.config.add()
+            model.name, model.base_path = base.resolve().name, str(base.resolve())
+            model.model_platform = "tensorflow"
+            model.model_version_policy.specific.SetInParent()
+        if serving_base_path is not None:
+            model.base_path = serving_base_path
+        _label(path, model, labels, version)
+        text = text_format.MessageToString(config)
+        files.write_text(path, f"{_comment(path) or _HEADER}{text}")
+        return dict(model.version_labels)
 
 
-def _config(name: str, base_path: str, labels: Mapping[str, int]) -> str:
-    versions = " ".join(f"versions: {number}" for number in sorted(set(labels.values())))
-    lines = [
-        f'    version_labels {{ key: "{key}" value: {labels[key]} }}' for key in sorted(labels)
-    ]
-    return "\n".join(
-        [
-            "# Written by serving.export. A server reads it with",
-            "# --model_config_file --allow_version_labels_for_unavailable_models",
-            "model_config_list {",
-            "  config {",
-            f"    name: {_quoted(name)}",
-            f"    base_path: {_quoted(base_path)}",
-            '    model_platform: "tensorflow"',
-            f"    model_version_policy {{ specific {{ {versions} }} }}",
-            *lines,
-            "  }",
-            "}",
-            "",
-        ]
-    )
+def _label(path: Path, model: Any, labels: Sequence[str], version: Path) -> None:
+    policy = model.model_version_policy
+    if policy.WhichOneof("policy_choice") not in ("all", "specific"):
+        raise InputError(
+            f"{path}: model {model.name}: expected the version policy all or specific: a label "
+            "needs its version to be served. Received: latest"
+        )
+    before = dict(model.version_labels)
+    after = {
+        label: number for label, number in before.items() if (version.parent / str(number)).exists()
+    } | dict.fromkeys(labels, int(version.name))
+    model.version_labels.clear()
+    model.version_labels.update(after)
+    if policy.WhichOneof("policy_choice") == "specific":
+        unlabeled = set(policy.specific.versions) - set(before.values())
+        del policy.specific.versions[:]
+        policy.specific.versions.extend(sorted(unlabeled | set(after.values())))
 
 
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+def _read(path: Path) -> Any:
+    config = messages.ModelServerConfig()
+    if path.exists():
+        try:
+            text_format.Parse(path.read_text("utf-8"), config)
+        except (text_format.ParseError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{path}: expected a ModelServerConfig as text. Received: {reason(error)}"
+            ) from error
+        if config.WhichOneof("config") == "custom_model_config":
+            raise InputError(f"{path}: expected a model_config_list. Received: custom_model_config")
+    return config
+
+
+def _find(config: Any, base: Path) -> Any:
+    """Finds the model whose versions are in a folder: by that, else by name; or None."""
+    models = config.model_config_list.config
+    by_path = [model for model in models if model.base_path == str(base.resolve())]
+    by_name = [model for model in models if model.name == base.resolve().name]
+    return next(iter(by_path + by_name), None)
+
+
+def _comment(path: Path) -> str:
+    """The lines that a file begins with, as far as they are comments."""
+    if not path.exists():
+        return ""
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    return "".join(itertools.takewhile(lambda line: line.startswith("#"), lines))

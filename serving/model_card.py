@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from common import files
-from common.errors import InputError
+from common.errors import one_line
 from serving.inference import Network
 from serving.signatures import DEFAULT
 from serving.sources import Source
@@ -87,13 +87,7 @@ def _version(distribution: str) -> str:
 def read(version: Path) -> dict[str, Any]:
     """Reads the card in the folder of a version; of one that has none, an empty card."""
     path = version / FOLDER / JSON
-    if not path.is_file():
-        return {}
-    try:
-        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: expected JSON: {error}") from error
-    return card
+    return files.read_json(path) if path.is_file() else {}
 
 
 def is_of(card: Mapping[str, Any], described: Mapping[str, Any]) -> bool:
@@ -169,8 +163,13 @@ def _training(described: Mapping[str, Any]) -> list[str]:
     hyperparameters = described.get("hyperparameters")
     if isinstance(hyperparameters, Mapping):
         lines += ["", "| hyperparameter | value |", "|---|---|"]
-        lines += [f"| {name} | {value:.6g} |" for name, value in hyperparameters.items()]
+        lines += [f"| {name} | {_value(value)} |" for name, value in hyperparameters.items()]
     return lines
+
+
+def _value(value: Any) -> str:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:.6g}" if is_number else one_line(str(value))
 
 
 def _scores(described: Mapping[str, Any]) -> list[str]:

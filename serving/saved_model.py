@@ -1,30 +1,48 @@
-"""What stands in a SavedModel's file, read without loading the model."""
+"""What stands in a SavedModel's file, read without loading the model and without TensorFlow."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
 
+from common.errors import InputError
+from serving.runtime import messages
 from serving.specs import Signature, callable_signatures
 
 FILE = "saved_model.pb"
 """The file's name in the folder of a SavedModel."""
 
-# TensorFlow has no public name for the message, but registers it when it is imported.
-_MESSAGE = f"{tf.compat.v1.MetaGraphDef.DESCRIPTOR.file.package}.SavedModel"
+_TAG = "serve"
+_VARIABLES = Path("variables", "variables.index")
 
 
-def read(folder: Path) -> Any:
-    """Reads the `MetaGraphDef` of the SavedModel in `folder`: graph, functions, signatures."""
-    kind = message_factory.GetMessageClass(
-        descriptor_pool.Default().FindMessageTypeByName(_MESSAGE)
-    )
-    return kind.FromString((folder / FILE).read_bytes()).meta_graphs[0]
+def read_signature_defs(folder: Path) -> Mapping[str, Any]:
+    """Reads the signatures of the SavedModel in `folder` as protocol messages, by name.
+
+    Raises:
+        InputError: if the file is none, there is no model for serving in it, or its variables are
+            missing: it is copied half.
+        OSError: if it cannot be read.
+    """
+    path = folder / FILE
+    try:
+        content = messages.SavedModel.FromString(path.read_bytes())
+    except DecodeError as error:
+        raise InputError(f"{path}: expected a SavedModel. Received: damaged or other") from error
+    for graph in content.meta_graphs:
+        if _TAG in graph.meta_info_def.tags:
+            # TensorFlow's own loader would leave variables that are not there yet without values.
+            if graph.saver_def.restore_op_name and not (folder / _VARIABLES).is_file():
+                raise InputError(
+                    f"{path}: expected {_VARIABLES} beside it, with the variables. Received: none"
+                )
+            return dict(graph.signature_def)
+    raise InputError(f"{path}: expected a SavedModel with the tag {_TAG}. Received: none")
 
 
 def read_signatures(folder: Path) -> dict[str, Signature]:
     """Reads the signatures of the SavedModel in `folder` that can be called, by name."""
-    return callable_signatures(read(folder).signature_def)
+    return callable_signatures(read_signature_defs(folder))

@@ -10,10 +10,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from common.errors import InputError
+from common.errors import InputError, one_line
 from serving import saved_model
 from serving.decoding import DECODINGS
-from serving.inference import Network
+from serving.inference import Network, of_as_many_rows
 from serving.specs import Signature
 
 Tensor = Any
@@ -43,7 +43,7 @@ class Meaning:
     def of(cls, card: Mapping[str, Any]) -> Meaning:
         """Reads the card of a model, also one that was written before cards had all of these."""
         names = [field.name for field in dataclasses.fields(cls)]
-        return cls(**{name: card[name] for name in names if name in card})
+        return cls(**{name: card[name] for name in names if card.get(name) is not None})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +136,7 @@ def endpoints(network: Network, meaning: Meaning, batch: int | None = None) -> d
 
     def raw(frontend: Any) -> Callable[..., Answer]:
         def answer(given: Tensor, lengths: Tensor) -> Answer:
-            features, frames = frontend(given, lengths)
+            features, frames = frontend(of_as_many_rows(given, lengths), lengths)
             return {**whole(features, frames), "frames": frames}
 
         return answer
@@ -203,11 +203,18 @@ def write_saved_model(
 
 
 def _frontend(config: Mapping[str, Any]) -> Any:
-    try:
-        return keras.saving.deserialize_keras_object(dict(config))
-    except (TypeError, ValueError) as error:
-        name = config.get("registered_name") or config.get("class_name")
-        raise InputError(
+    name = config.get("registered_name") or config.get("class_name")
+    problem = InputError(
+        one_line(
             f"card of the model: expected a front end of zoo.frontends, or one whose module is "
             f"imported and registers it with Keras. Received: {name}"
-        ) from error
+        )
+    )
+    try:
+        frontend = keras.saving.deserialize_keras_object(dict(config))
+    except Exception as error:
+        # What is no configuration can fail in any layer of Keras.
+        raise problem from error
+    if not all(hasattr(frontend, part) for part in ("raw_name", "raw_shape", "__call__")):
+        raise problem
+    return frontend

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.metadata
 import json
-from collections.abc import Mapping
+import math
+import reprlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from common import command_line, files
-from common.errors import InputError
+from common.errors import InputError, one_line
 
 MODEL = "model.keras"
 """The model in `best/<code>` of a study."""
@@ -23,6 +27,59 @@ STUDY = "study.json"
 
 _CIRCUMSTANCES = ("machines", "commands")
 """What `study.json` says of how a study was run; the other facts say which study it is."""
+
+
+Test = Callable[[Any], bool]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_metric(value: Any) -> bool:
+    return _is_object(value) and all(_is_text(value.get(key)) for key in ("name", "unit"))
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+_CARD: Mapping[str, tuple[Test, str]] = {
+    **dict.fromkeys(("task", "head", "variant", "study_sha256"), (_is_text, "a string")),
+    **dict.fromkeys(("validation", "test"), (_is_number, "a finite number")),
+    **dict.fromkeys(("data", "hyperparameters", "frontend"), (_is_object, "an object")),
+    "labels": (_is_list_of_texts, "a list of strings"),
+    "metric": (_is_metric, "an object with the strings name and unit"),
+}
+"""What is read in a card: each may be missing, or null."""
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """Reads the card of a model.
+
+    Args:
+        path: `card.json`.
+
+    Raises:
+        InputError: if it is no JSON object, or a fact in it is of another kind; one line names it.
+        OSError: if it cannot be read.
+    """
+    card = files.read_json(path)
+    for name, (is_right, expected) in _CARD.items():
+        value = card.get(name)
+        if value is not None and not is_right(value):
+            raise InputError(
+                one_line(f"{path}: {name}: expected {expected}. Received: {reprlib.repr(value)}")
+            )
+    return card
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,25 +141,25 @@ def from_folder(folder: Path) -> Source:
     """Takes the model and the card of a folder such as `best/<code>` of a study.
 
     Raises:
-        InputError: if one of them is not there, or the card is no JSON object.
+        InputError: if one of them is not there, or the card is no card.
     """
     for name in (MODEL, CARD):
         if not (folder / name).is_file():
             raise InputError(f"{folder}: expected a folder with {MODEL} and {CARD}. No {name}")
     study = folder.parent.parent / STUDY
-    card = files.read_json(folder / CARD)
+    card = read_card(folder / CARD)
     if folder.parent.name == "best" and study.is_file():
         return Source(folder / MODEL, card, study_sha256(files.read_json(study)), "study")
     # A model that left its study remembers it in its card.
-    return Source(folder / MODEL, card, card.get("study_sha256", ""), "file")
+    return Source(folder / MODEL, card, card.get("study_sha256") or "", "file")
 
 
 def from_file(path: Path) -> Source:
     """Takes a `.keras` file, and the card beside it if there is one.
 
     Raises:
-        InputError: if there is no such file, its name does not end so, or the card is no JSON
-            object.
+        InputError: if there is no such file, its name does not end so, or the card is no
+            card.
     """
     if path.suffix != ".keras" or not path.is_file():
         found = "no such file" if path.suffix == ".keras" else "a name that ends otherwise"
@@ -111,7 +168,7 @@ def from_file(path: Path) -> Source:
             f"({found})"
         )
     card = path.parent / CARD
-    return Source(path, files.read_json(card) if card.is_file() else {})
+    return Source(path, read_card(card) if card.is_file() else {})
 
 
 def from_pretrained(name: str) -> Source:
@@ -120,7 +177,6 @@ def from_pretrained(name: str) -> Source:
     Raises:
         InputError: if there is none of that name; the message names the nearest.
     """
-    command_line.start_tensorflow()
     import zoo
 
     try:
@@ -146,13 +202,18 @@ def find_best(study_directory: Path, variant: str = "best") -> Path:
     folder = study_directory / "best"
     # Names with a dot are folders that are being written.
     paths = sorted(folder.glob(f"[!.]*/{CARD}"))
-    cards = {path.parent.name: files.read_json(path) for path in paths}
+    cards = {path.parent.name: read_card(path) for path in paths}
     if not cards:
         raise InputError(
             "--study_dir: expected a study with a finished trial (best/CODE/card.json). "
             f"Received: {study_directory}"
         )
     if variant == "best":
+        for code, card in cards.items():
+            if card.get("validation") is None:
+                raise InputError(
+                    f"{folder / code / CARD}: validation: expected a finite number. Received: none"
+                )
         return folder / min(cards, key=lambda code: float(cards[code]["validation"]))
     if variant not in cards:
         raise InputError(
@@ -182,3 +243,44 @@ def study_sha256(facts: Mapping[str, Any]) -> str:
     if isinstance(identity.get("data"), dict):
         identity["data"] = {name: identity["data"].get(name) for name in ("name", "sha256")}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def exported(source: Source, model_base_path: Path) -> Path:
+    """Exports a model, or finds the export that was made of it before, which takes no TensorFlow.
+
+    Args:
+        source: the model.
+        model_base_path: folder of its versions; a note about the last one is put beside it.
+
+    Returns:
+        The folder of the version.
+
+    Raises:
+        InputError: if the model cannot be exported.
+        OSError: if it cannot be written.
+    """
+    note = model_base_path.with_name(f"{model_base_path.name}.json")
+    made_of = _made_of(source)
+    with suppress(InputError, OSError):
+        last = files.read_json(note)
+        folder = model_base_path / str(last.get("version"))
+        if last.get("made_of") == made_of and (folder / "saved_model.pb").is_file():
+            return folder
+    command_line.start_tensorflow()
+    from serving import versions
+
+    folder = versions.publish(source, model_base_path)
+    files.write_text(note, json.dumps({"made_of": made_of, "version": folder.name}) + "\n")
+    return folder
+
+
+def _made_of(source: Source) -> str:
+    """Hashes the model, its card, and what makes exports: our code and the libraries."""
+    digest = hashlib.sha256(json.dumps(dict(source.card), sort_keys=True).encode())
+    digest.update(source.keras_file.read_bytes())
+    rooms = Path(__file__).parents[1]
+    for path in sorted([*(rooms / "serving").rglob("*.py"), *(rooms / "zoo").rglob("*.py")]):
+        digest.update(path.read_bytes())
+    for name in ("keras", "tensorflow", "numpy"):
+        digest.update(importlib.metadata.version(name).encode())
+    return digest.hexdigest()

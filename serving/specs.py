@@ -25,7 +25,19 @@ DTYPES: Mapping[str, int] = {
 }
 """Numbers of TensorFlow's `DataType`, by NumPy's name of the type; `string` is bytes."""
 
-_NAMES = {number: name for name, number in DTYPES.items()}
+TYPE_NAMES: Mapping[str, str] = {
+    name: {"float16": "DT_HALF", "float32": "DT_FLOAT", "float64": "DT_DOUBLE"}.get(
+        name, f"DT_{name.upper()}"
+    )
+    for name in DTYPES
+}
+"""Names of TensorFlow's `DataType`, likewise."""
+
+NAMES = {number: name for name, number in DTYPES.items()}
+"""The other way around."""
+
+MAX_BATCH = 32
+"""Rows of a batch: what exports let a server put together, and so what clients send at most."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +115,7 @@ def _tensor_spec(info: Any) -> TensorSpec:
     shape = info.tensor_shape
     sizes = tuple(None if dim.size < 0 else int(dim.size) for dim in shape.dim)
     return TensorSpec(
-        _NAMES.get(info.dtype, f"DataType {info.dtype}"),
+        NAMES.get(info.dtype, f"DataType {info.dtype}"),
         None if shape.unknown_rank else sizes,
         info.name,
     )

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import re
+import zipfile
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from common import files
-from common.errors import InputError
-from serving import model_card, signatures, sources, warmup
+from common.errors import InputError, reason
+from serving import model_card, saved_model, signatures, sources, warmup
 from serving.inference import Network
 from serving.sources import Source
 
+LARGEST = 2**63 - 1
+"""The largest number of a version: TF Serving counts in 64 bits."""
+
+_NUMBER = re.compile(r"[0-9]{1,19}")
+
 
 def versions(model_base_path: Path) -> list[int]:
-    """Lists the versions of a model, as TF Serving counts them: folders named by a number."""
+    """Lists the versions of a model, as TF Serving counts them: folders named by a number.
+
+    Raises:
+        InputError: if the folder is itself a version.
+    """
     if not model_base_path.exists():
         return []
-    return sorted(int(entry.name) for entry in model_base_path.iterdir() if entry.name.isdecimal())
+    if (model_base_path / saved_model.FILE).exists():
+        raise InputError(
+            "--model_base_path: expected the folder of a model's versions. "
+            f"Received: {model_base_path}, which is a version itself; its base path is "
+            f"{model_base_path.absolute().parent}"
+        )
+    names = [entry.name for entry in model_base_path.iterdir() if _NUMBER.fullmatch(entry.name)]
+    return sorted(number for number in map(int, names) if number <= LARGEST)
 
 
 def publish(model: Source | Path, model_base_path: Path, version: int | None = None) -> Path:
@@ -35,13 +54,15 @@ def publish(model: Source | Path, model_base_path: Path, version: int | None = N
         The folder of the version.
 
     Raises:
-        InputError: if the version exists, the model is none of `zoo.networks`, or the card does not
-            fit it.
+        InputError: if the version exists or is no number of 63 bits, the model is none of
+            `zoo.networks`, or the card does not fit it.
         OSError: if it cannot be written.
     """
     source = sources.from_folder(model) if isinstance(model, Path) else model
     if version in versions(model_base_path):
         raise _taken(model_base_path, version)
+    if version is not None and not 0 < version <= LARGEST:
+        raise _no_number(version)
     loaded = load(source)
     network = Network.of(loaded, str(source.keras_file))
     described = model_card.describe(source, loaded, network)
@@ -61,7 +82,10 @@ def publish(model: Source | Path, model_base_path: Path, version: int | None = N
             latest = model_base_path / str(present[-1] if present else 0)
             if version is None and model_card.is_of(model_card.read(latest), described):
                 return latest
-            folder = model_base_path / str(version or int(latest.name) + 1)
+            number = version or int(latest.name) + 1
+            if number > LARGEST:
+                raise _no_number(number)
+            folder = model_base_path / str(number)
             try:
                 files.write_new_folder(folder, write, size=size)
             except FileExistsError as error:
@@ -76,16 +100,29 @@ def load(source: Source) -> keras.Model:
     """Loads the model of a source.
 
     Raises:
-        InputError: if Keras cannot.
+        InputError: if Keras cannot, or a weight is not finite.
     """
     try:
-        return keras.models.load_model(source.keras_file, compile=False)
-    except (OSError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        model = keras.models.load_model(source.keras_file, compile=False)
+    except (KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{source.keras_file}: expected a model that Keras {keras.__version__} loads. "
-            f"Received: {reason}"
+            f"Received: {reason(error)}"
         ) from error
+    for weight in model.weights:
+        if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
+            raise InputError(
+                f"{source.keras_file}: expected finite weights. "
+                f"Received: {weight.path} with NaN or infinity"
+            )
+    return model
+
+
+def _no_number(version: int) -> InputError:
+    return InputError(
+        f"--version: expected a number from 1 to {LARGEST}, which a server can count. "
+        f"Received: {version}"
+    )
 
 
 def _taken(model_base_path: Path, version: int | None) -> InputError:

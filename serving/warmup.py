@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ import tensorflow as tf
 
 from common import files
 from serving.model_card import FOLDER
+from serving.runtime import messages, tensors
 from serving.signatures import DEFAULT
-from serving.specs import Signature
+from serving.specs import MAX_BATCH, Signature
 
 RECORDS = "tf_serving_warmup_requests"
 """The name, inside `assets.extra`, that TF Serving looks for."""
@@ -26,34 +26,27 @@ _FRAMES, _SAMPLES = 100, 16_000
 """What a typical request has: frames of a sequence, samples of a second of audio."""
 
 # Sequences of different lengths may meet in a batch, for padding changes nothing.
-_BATCHING_PARAMETERS = """\
-max_batch_size { value: 32 }
-batch_timeout_micros { value: 2000 }
-max_enqueued_batches { value: 100 }
-allowed_batch_sizes: 1
-allowed_batch_sizes: 2
-allowed_batch_sizes: 4
-allowed_batch_sizes: 8
-allowed_batch_sizes: 16
-allowed_batch_sizes: 32
-pad_variable_length_inputs: true
-"""
+_BATCHING_PARAMETERS = "\n".join(
+    [
+        f"max_batch_size {{ value: {MAX_BATCH} }}",
+        "batch_timeout_micros { value: 2000 }",
+        "max_enqueued_batches { value: 100 }",
+        *(f"allowed_batch_sizes: {2**power}" for power in range(MAX_BATCH.bit_length())),
+        "pad_variable_length_inputs: true\n",
+    ]
+)
 
 
 def write(version: Path, signatures: Mapping[str, Signature]) -> None:
     """Writes warm-up records, one for each signature, and the parameters of batching.
 
-    A server replays the records before it answers anybody. They need the extra `[serving]`; without
-    it a line says that there are none.
+    A server replays the records before it answers anybody.
 
     Args:
         version: the folder of a version.
         signatures: of the SavedModel in it.
     """
     files.write_text(version / BATCHING, _BATCHING_PARAMETERS)
-    if importlib.util.find_spec("tensorflow_serving") is None:
-        print("no warm-up records: they need tensorflow-serving-api (the extra [serving])")
-        return
     extra = version / FOLDER
     extra.mkdir(exist_ok=True)
 
@@ -66,14 +59,12 @@ def write(version: Path, signatures: Mapping[str, Signature]) -> None:
 
 
 def _records(signatures: Mapping[str, Signature]) -> Iterator[Any]:
-    from tensorflow_serving.apis import prediction_log_pb2
-
     for name in sorted(signatures, key=lambda name: (name != DEFAULT, name)):
-        log = prediction_log_pb2.PredictionLog()
+        log = messages.PredictionLog()
         request = log.predict_log.request
         request.model_spec.signature_name = name
         for key, value in sample(signatures[name]).items():
-            request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+            tensors.fill(request.inputs[key], value, as_content=True)
         yield log
 
 

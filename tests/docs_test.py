@@ -9,8 +9,8 @@ import pytest
 
 import zoo
 from serving import versions
-from serving.standin import launch
-from serving.standin.settings import ModelConfig, Settings
+from serving.devserver import launch
+from serving.devserver.settings import ModelConfig, Settings
 from tests import commands
 from tests.commands import ROOT
 

@@ -14,7 +14,7 @@ command_line.start_tensorflow()
 import keras_tuner
 import scipy.signal
 
-import serving.standin.launch
+import serving.devserver.launch
 import serving.versions
 import tuner.analysis.report.report
 import tuner.study.progress

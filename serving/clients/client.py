@@ -10,11 +10,18 @@ from typing import Any
 import numpy.typing as npt
 
 from serving.clients import checks, ragged
-from serving.clients.predictor import DEFAULT_SIGNATURE, Array
+from serving.clients.errors import ServingError
+from serving.clients.predictor import DEFAULT_SIGNATURE, Array, Predictor
 from serving.clients.retrying import Patience
 from serving.clients.streaming import Stream
-from serving.clients.transport import Certificates, Target, Transport, VersionStatus
-from serving.specs import Signature
+from serving.clients.transport import (
+    Certificates,
+    Description,
+    Target,
+    Transport,
+    VersionStatus,
+)
+from serving.specs import MAX_BATCH, Signature
 
 
 class Client:
@@ -25,8 +32,8 @@ class Client:
 
     Args:
         address: `host:port` or `grpc://host:port` for gRPC, `grpcs://host:port` for gRPC with TLS,
-            `http://host:port` or `https://host:port` for REST. (gRPC is the faster one; it imports
-            TensorFlow, since its generated code does, and REST does not.)
+            `http://host:port` or `https://host:port` for REST. (gRPC is the faster one. Neither
+            needs TensorFlow.)
         model: name of the model.
         version: its number; if not given, the latest.
         label: a label of the version instead of its number.
@@ -72,9 +79,14 @@ class Client:
             Patience(timeout, retries, backoff),
             Certificates(*(None if path is None else Path(path) for path in paths)),
         )
-        self._transport = _transport(self._target)
+        self._transport: Transport | None = _transport(self._target)
         self._signatures: Mapping[str, Signature] | None = None
         self._lock = threading.Lock()
+
+    def _open(self) -> Transport:
+        if self._transport is None:
+            raise ServingError("CANCELLED", f"{self._target}: the client is closed")
+        return self._transport
 
     def signatures(self) -> Mapping[str, Signature]:
         """What the model can be asked, by name of the signature.
@@ -84,7 +96,7 @@ class Client:
         """
         with self._lock:
             if self._signatures is None:
-                self._signatures = self._transport.signatures()
+                self._signatures = self._open().describe().signatures
             return self._signatures
 
     def predict(
@@ -104,28 +116,47 @@ class Client:
         """
         spec = checks.signature_of(str(self._target), self.signatures(), signature)
         arrays = checks.prepared(str(self._target), spec, inputs)
-        return self._transport.predict(arrays, signature, spec)
+        return self._open().predict(arrays, signature, spec)
 
     def predict_sequences(
-        self, sequences: Sequence[npt.ArrayLike], signature: str = DEFAULT_SIGNATURE
+        self,
+        sequences: Sequence[npt.ArrayLike],
+        signature: str = DEFAULT_SIGNATURE,
+        *,
+        batch: int = MAX_BATCH,
     ) -> list[dict[str, Any]]:
         """Asks the model about sequences of different lengths.
 
         Args:
             sequences: arrays `[time, ...]`.
             signature: one with two inputs: `lengths`, and the padded sequences.
+            batch: most sequences of one call. A server that batches refuses more than its
+                `max_batch_size`, which is 32 in what `serving.export` writes.
 
         Returns:
             The outputs for every sequence by name, cut to its own length.
 
         Raises:
             ServingError: as `predict` does.
-            ValueError: if the sequences differ in more than time.
+            ValueError: if the sequences differ in more than time, or `batch` is not positive.
         """
-        return ragged.predict_sequences(self, sequences, signature)
+        return ragged.predict_sequences(self, sequences, signature, batch=batch)
+
+    def pinned(self) -> Predictor:
+        """Makes a predictor of the version that answers now, which stays with it.
+
+        It shares this client's connections and ends with them.
+
+        Raises:
+            ServingError: if there is no answer.
+        """
+        if self._target.version is not None:
+            return self
+        description = self._open().describe()
+        return self if description.version is None else _Pinned(self, description)
 
     def stream(self, batch: int = 1) -> Stream:
-        """Begins sequences that are read frame by frame.
+        """Begins sequences that are read frame by frame, all by the version that serves now.
 
         Args:
             batch: how many sequences run side by side.
@@ -141,17 +172,47 @@ class Client:
         Raises:
             ServingError: if the server does not say, or knows no such model.
         """
-        return self._transport.status()
+        return self._open().status()
 
     def close(self) -> None:
-        """Ends the connections."""
-        self._transport.close()
+        """Ends the connections; what is asked afterward is a `ServingError`."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
 
     def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _Pinned:
+    """One version of a model."""
+
+    def __init__(self, client: Client, description: Description) -> None:
+        self._client, self._description = client, description
+
+    def signatures(self) -> Mapping[str, Signature]:
+        return self._description.signatures
+
+    def predict(
+        self, inputs: Mapping[str, npt.ArrayLike], signature: str = DEFAULT_SIGNATURE
+    ) -> dict[str, Array]:
+        version = self._description.version
+        where = f"{self._client._target}, version {version}"
+        spec = checks.signature_of(where, self.signatures(), signature)
+        arrays = checks.prepared(where, spec, inputs)
+        try:
+            return self._client._open().predict(arrays, signature, spec, version)
+        except ServingError as error:
+            if error.code != "NOT_FOUND":
+                raise
+            raise ServingError(
+                "NOT_FOUND",
+                f"{where}: expected the version that began to answer, whose states mean nothing to "
+                f"another. Received: it is served no more ({error}); begin a new stream",
+            ) from error
 
 
 def _transport(target: Target) -> Transport:

@@ -13,6 +13,7 @@ import numpy as np
 from common import files
 from common.errors import InputError
 from common.media.midi import SUFFIXES
+from serving.clients import local
 from serving.clients.predictor import Predictor
 from serving.clients.reports.report import Report
 
@@ -25,7 +26,7 @@ class Question:
 
     Attributes:
         address: of the server; None if the model is local.
-        local: folder of an exported model; None if it is on a server.
+        local: an exported model, see `serving.clients.local.opened`; None if it is on a server.
         model: its name on the server.
         connection: other arguments of `serving.clients.client.Client`.
         input: the file.
@@ -91,10 +92,8 @@ def _checked(question: Question) -> Path:
 @contextmanager
 def _predictor(question: Question) -> Iterator[Predictor]:
     if question.local is not None:
-        from serving.clients.local import LocalModel
-
-        with LocalModel(question.local) as local:
-            yield local
+        with local.opened_quietly(question.local) as model:
+            yield model
     elif question.address is not None and question.model is not None:
         from serving.clients.client import Client
 

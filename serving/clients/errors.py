@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from common.errors import InputError
+from common.errors import InputError, one_line
 
 CODES: Mapping[int, str] = {
     400: "INVALID_ARGUMENT",
@@ -23,6 +23,18 @@ CODES: Mapping[int, str] = {
     504: "DEADLINE_EXCEEDED",
 }
 """Names of gRPC's status codes by the HTTP status that means the same."""
+
+CODE_NAMES: Mapping[int, str] = dict(
+    enumerate(
+        (
+            *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED"),
+            *("NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED"),
+            *("FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL"),
+            *("UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"),
+        )
+    )
+)
+"""Names of the status codes by their numbers, which gRPC, TensorFlow and its server share."""
 
 
 class ServingError(InputError):
@@ -46,6 +58,7 @@ class ServingError(InputError):
     """
 
     def __init__(self, code: str, message: str, *, retry_after: float = 0.0) -> None:
-        super().__init__(" ".join(message.split()))
+        # A server's text, which a terminal would obey.
+        super().__init__(" ".join(one_line(message).split()))
         self.code = code
         self.retry_after = retry_after

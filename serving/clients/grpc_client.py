@@ -1,21 +1,23 @@
-"""TensorFlow Serving's gRPC interface: PredictionService and ModelService."""
+"""TensorFlow Serving's gRPC interface, PredictionService and ModelService; needs no TensorFlow."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-from common.command_line import start_tensorflow
 from common.errors import InputError, install
-from serving.clients.errors import ServingError
+from serving.clients.errors import CODE_NAMES, ServingError
 from serving.clients.predictor import Array
 from serving.clients.retrying import persistently
-from serving.clients.transport import Certificates, Target, VersionStatus
+from serving.clients.transport import Certificates, Description, Target, VersionStatus
 from serving.specs import Signature, callable_signatures
 
-_Answer = TypeVar("_Answer")
-
 _METADATA = "signature_def"
+_METHODS = {
+    "Predict": "PredictionService",
+    "GetModelMetadata": "PredictionService",
+    "GetModelStatus": "ModelService",
+}
 _OPTIONS = [
     # Clients take no more than 4 MB by default: 100 kB of sequence can give that many logits.
     ("grpc.max_receive_message_length", -1),
@@ -34,18 +36,17 @@ class GrpcClient:
         target: the model.
 
     Raises:
-        InputError: if grpcio or tensorflow-serving-api is not installed.
+        InputError: if grpcio or protobuf is not installed.
     """
 
     def __init__(self, target: Target) -> None:
-        # The generated modules import TensorFlow, which talks while it starts.
-        start_tensorflow()
         try:
             import grpc
-            from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+            from serving.runtime import messages
         except ImportError as error:
             raise InputError(
-                f"{target}: expected the packages grpcio and tensorflow-serving-api. "
+                f"{target}: expected the packages grpcio and protobuf. "
                 f"Received: not installed; run `{install('serving')}`"
             ) from error
 
@@ -55,55 +56,71 @@ class GrpcClient:
         else:
             credentials = _credentials(target.certificates)
             self._channel = grpc.secure_channel(target.place, credentials, _OPTIONS)
-        self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
-        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        self._methods = {
+            name: self._channel.unary_unary(
+                f"/tensorflow.serving.{service}/{name}",
+                request_serializer=lambda request: request.SerializeToString(),
+                response_deserializer=getattr(messages, f"{name}Response").FromString,
+            )
+            for name, service in _METHODS.items()
+        }
 
-    def signatures(self) -> dict[str, Signature]:
-        """See `Transport.signatures`."""
-        from tensorflow_serving.apis import get_model_metadata_pb2
+    def describe(self) -> Description:
+        """See `Transport.describe`."""
+        from serving.runtime import messages
 
-        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=[_METADATA])
+        request = messages.GetModelMetadataRequest(metadata_field=[_METADATA])
         self._name(request.model_spec)
-        response = self._call(self._prediction.GetModelMetadata, request)
-        signature_defs = get_model_metadata_pb2.SignatureDefMap()
+        response = self._call("GetModelMetadata", request)
+        signature_defs = messages.SignatureDefMap()
         if not response.metadata[_METADATA].Unpack(signature_defs):
             raise ServingError(
                 "INTERNAL",
                 f"{self._target}: expected metadata with a SignatureDefMap. "
                 f"Received: {response.metadata[_METADATA].type_url or 'nothing'}",
             )
-        return callable_signatures(signature_defs.signature_def)
+        spec = response.model_spec
+        version = int(spec.version.value) if spec.HasField("version") else None
+        return Description(callable_signatures(signature_defs.signature_def), version)
 
     def predict(
-        self, inputs: Mapping[str, Array], name: str, signature: Signature
+        self,
+        inputs: Mapping[str, Array],
+        name: str,
+        signature: Signature,
+        version: int | None = None,
     ) -> dict[str, Array]:
         """See `Transport.predict`."""
-        import tensorflow as tf
-        from tensorflow_serving.apis import predict_pb2
+        from serving.runtime import messages, tensors
 
-        request = predict_pb2.PredictRequest()
-        self._name(request.model_spec)
+        request = messages.PredictRequest()
+        self._name(request.model_spec, version)
         request.model_spec.signature_name = name
         for key, array in inputs.items():
-            request.inputs[key].CopyFrom(
-                tf.make_tensor_proto(array, signature.inputs[key].dtype, array.shape)
-            )
-        response = self._call(self._prediction.Predict, request)
-        return {key: tf.make_ndarray(response.outputs[key]) for key in sorted(response.outputs)}
+            tensors.fill(request.inputs[key], array, as_content=True)
+        response = self._call("Predict", request)
+        try:
+            # Copied: what shares the message's memory cannot be written to.
+            return {
+                key: tensors.to_array(response.outputs[key]).copy()
+                for key in sorted(response.outputs)
+            }
+        except (TypeError, ValueError) as error:
+            raise ServingError("INTERNAL", f"{self._target}: answer: {error}") from error
 
     def status(self) -> tuple[VersionStatus, ...]:
         """See `Transport.status`."""
-        from tensorflow_serving.apis import get_model_status_pb2
+        from serving.runtime import messages
 
-        request = get_model_status_pb2.GetModelStatusRequest()
+        request = messages.GetModelStatusRequest()
         self._name(request.model_spec)
-        response = self._call(self._models.GetModelStatus, request)
-        state_name = get_model_status_pb2.ModelVersionStatus.State.Name
+        response = self._call("GetModelStatus", request)
+        states = {number: name for name, number in messages.STATES.items()}
         statuses = (
             VersionStatus(
                 one.version,
-                state_name(one.state),
-                _code_name(one.status.error_code),
+                states.get(one.state, "UNKNOWN"),
+                CODE_NAMES.get(one.status.error_code, "UNKNOWN"),
                 one.status.error_message,
             )
             for one in response.model_version_status
@@ -114,19 +131,20 @@ class GrpcClient:
         """See `Transport.close`."""
         self._channel.close()
 
-    def _name(self, model_spec: Any) -> None:
+    def _name(self, model_spec: Any, version: int | None = None) -> None:
         model_spec.name = self._target.model
-        if self._target.version is not None:
-            model_spec.version.value = self._target.version
-        if self._target.label is not None:
+        version = self._target.version if version is None else version
+        if version is not None:
+            model_spec.version.value = version
+        elif self._target.label is not None:
             model_spec.version_label = self._target.label
 
-    def _call(self, method: Callable[..., _Answer], request: Any) -> _Answer:
+    def _call(self, name: str, request: Any) -> Any:
         import grpc
 
-        def ask(seconds: float) -> _Answer:
+        def ask(seconds: float) -> Any:
             try:
-                return method(request, timeout=seconds)
+                return self._methods[name](request, timeout=seconds)
             except grpc.RpcError as error:
                 raise ServingError(
                     error.code().name, f"{self._target}: {error.details() or error.code().name}"
@@ -140,9 +158,3 @@ def _credentials(certificates: Certificates) -> Any:
 
     paths = (certificates.roots, certificates.key, certificates.certificate)
     return grpc.ssl_channel_credentials(*(path and path.read_bytes() for path in paths))
-
-
-def _code_name(number: int) -> str:
-    import grpc
-
-    return next((code.name for code in grpc.StatusCode if code.value[0] == number), "UNKNOWN")

@@ -10,17 +10,9 @@ from typing import Any
 import numpy as np
 
 from serving.clients.predictor import Array
-from serving.specs import Signature, TensorSpec
+from serving.specs import TYPE_NAMES, Signature, TensorSpec
 
-_DTYPES = {
-    "DT_HALF": "float16",
-    "DT_FLOAT": "float32",
-    "DT_DOUBLE": "float64",
-    "DT_BOOL": "bool",
-    "DT_STRING": "string",
-    **{f"DT_{name.upper()}": name for name in ("int8", "int16", "int32", "int64")},
-    **{f"DT_{name.upper()}": name for name in ("uint8", "uint16", "uint32", "uint64")},
-}
+_DTYPES = {name: dtype for dtype, name in TYPE_NAMES.items()}
 
 
 def request_body(inputs: Mapping[str, Array], signature: str) -> bytes:

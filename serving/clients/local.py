@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy.typing as npt
 
-from common.command_line import start_tensorflow
+from common import command_line
 from common.errors import InputError
+from serving import saved_model
 from serving.clients import checks
-from serving.clients.errors import ServingError
-from serving.clients.predictor import DEFAULT_SIGNATURE, Array
+from serving.clients.errors import CODE_NAMES, ServingError
+from serving.clients.predictor import DEFAULT_SIGNATURE, Array, Predictor
+from serving.runtime.c_api import Failure
+from serving.runtime.session import Session
 from serving.specs import Signature, callable_signatures
 
-_SAVED_MODEL = "saved_model.pb"
+_VERSION = re.compile(r"[0-9]{1,19}")
 
 
 class LocalModel:
     """A `Predictor` that loads a SavedModel and runs it here; threads may share it.
 
-    A session of TensorFlow 1 runs it: the same graph, read and asked faster than by
-    `tf.saved_model.load` (which makes Python functions of everything in it).
+    TensorFlow's C library runs it, as it does in TensorFlow Serving; TensorFlow's Python, which
+    takes seconds to import, is not needed. (Its messages on standard error are the library's own:
+    the variable `TF_CPP_MIN_LOG_LEVEL=2` keeps most of them back.)
 
     Args:
         folder: the folder of a version, or that of all versions of a model: the latest is taken.
@@ -39,24 +45,14 @@ class LocalModel:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = version_folder(Path(folder))
-        start_tensorflow()
-        import tensorflow as tf
-
-        graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=graph)
         try:
-            with graph.as_default(), _without_advice():
-                content = tf.compat.v1.saved_model.loader.load(
-                    self._session, [tf.saved_model.SERVING], str(self.folder)
-                )
-        except (tf.errors.OpError, OSError, RuntimeError, ValueError) as error:
+            self._session = Session(self.folder)
+        except Failure as error:
             raise InputError(
-                f"{self.folder}: expected a SavedModel that TensorFlow {tf.__version__} loads. "
+                f"{self.folder}: expected a SavedModel that TensorFlow loads. "
                 f"Received: {_cause(error)}"
             ) from error
-        self._signatures = callable_signatures(content.signature_def)
-        self._runs: dict[str, Callable[..., list[Array]]] = {}
-        self._lock = threading.Lock()
+        self._signatures = callable_signatures(self._session.signature_defs)
 
     def signatures(self) -> Mapping[str, Signature]:
         """What the model can be asked, by name of the signature."""
@@ -66,31 +62,17 @@ class LocalModel:
         self, inputs: Mapping[str, npt.ArrayLike], signature: str = DEFAULT_SIGNATURE
     ) -> dict[str, Array]:
         """Runs the model; see `serving.clients.predictor.Predictor.predict`."""
-        import tensorflow as tf
-
         where = f"model {self.folder}"
         spec = checks.signature_of(where, self._signatures, signature)
         arrays = checks.prepared(where, spec, inputs)
         try:
-            values = self._run(signature)(*arrays.values())
-        except tf.errors.OpError as error:
-            raise ServingError(_name_of(error.error_code), f"{where}: {_cause(error)}") from error
-        return dict(zip(spec.outputs, values, strict=True))
-
-    def _run(self, name: str) -> Callable[..., list[Array]]:
-        with self._lock:
-            if name not in self._runs:
-                spec = self._signatures[name]
-                graph = self._session.graph
-                tensors = [
-                    [graph.get_tensor_by_name(tensor.tensor) for tensor in specs.values()]
-                    for specs in (spec.outputs, spec.inputs)
-                ]
-                self._runs[name] = self._session.make_callable(*tensors)
-            return self._runs[name]
+            return self._session.run(signature, arrays)
+        except Failure as error:
+            code = CODE_NAMES.get(error.code, "UNKNOWN")
+            raise ServingError(code, f"{where}: {_cause(error)}") from error
 
     def close(self) -> None:
-        """Frees the model."""
+        """Frees the model; what is asked afterward is a `ServingError`."""
         self._session.close()
 
     def __enter__(self) -> LocalModel:
@@ -101,17 +83,62 @@ class LocalModel:
 
 
 @contextmanager
-def _without_advice() -> Iterator[None]:
-    """Keeps TensorFlow from recommending the slower way to load a model."""
-    import tensorflow as tf
+def opened(path: Path | str) -> Iterator[Predictor]:
+    """Opens an exported model of any format, until the context ends.
 
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel("ERROR")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+    Args:
+        path: folder of a SavedModel, or of all its versions; `NAME.onnx` or `NAME.tflite` as
+            `serving.export --out` was told; or `NAME.keras`, which is exported first.
+
+    Raises:
+        InputError: if there is no such model, or the package that runs it is not installed.
+    """
+    path = Path(path)
+    if path.suffix == ".keras":
+        with tempfile.TemporaryDirectory() as folder:
+            with _loaded(_export(path, Path(folder))) as model:
+                yield model
+        return
+    with _loaded(path) as model:
+        yield model
+
+
+@contextmanager
+def opened_quietly(path: Path | str) -> Iterator[Predictor]:
+    """Does the same for a command, whose user the libraries' start-up messages look like errors to.
+
+    They are shown if the model cannot be opened, and if the environment sets
+    `TF_CPP_MIN_LOG_LEVEL` below 2.
+
+    Args:
+        path: as for `opened`.
+
+    Raises:
+        InputError: as `opened` does.
+    """
+    with ExitStack() as stack:
+        with command_line.quiet_libraries():
+            model = stack.enter_context(opened(path))
+        yield model
+
+
+def _export(path: Path, folder: Path) -> Path:
+    command_line.start_tensorflow()
+    from serving import sources, versions
+
+    return versions.publish(sources.from_file(path), folder / path.stem)
+
+
+def _loaded(path: Path) -> Any:
+    if path.suffix == ".onnx":
+        from serving.runtime.onnx import OnnxModel
+
+        return OnnxModel(path)
+    if path.suffix == ".tflite":
+        from serving.runtime.litert import LiteRTModel
+
+        return LiteRTModel(path)
+    return LocalModel(path)
 
 
 def version_folder(folder: Path) -> Path:
@@ -126,13 +153,14 @@ def version_folder(folder: Path) -> Path:
     Raises:
         InputError: if there is none.
     """
-    if (folder / _SAVED_MODEL).exists():
+    if (folder / saved_model.FILE).exists():
         return folder
-    numbers = (path.parent for path in folder.glob(f"*/{_SAVED_MODEL}"))
-    versions = [path for path in numbers if path.name.isdecimal()]
+    numbers = (path.parent for path in folder.glob(f"*/{saved_model.FILE}"))
+    versions = [path for path in numbers if _VERSION.fullmatch(path.name)]
     if not versions:
+        file = saved_model.FILE
         raise InputError(
-            f"{folder}: expected a folder with {_SAVED_MODEL}, or of versions (1/{_SAVED_MODEL}). "
+            f"{folder}: expected a folder with {file}, or of versions (1/{file}). "
             f"Received: {'neither' if folder.is_dir() else 'no such folder'}"
         )
     return max(versions, key=lambda path: int(path.name))
@@ -141,11 +169,4 @@ def version_folder(folder: Path) -> Path:
 def _cause(error: Exception) -> str:
     """What went wrong, without the place in the graph: TensorFlow writes that around it."""
     lines = [line for line in str(error).splitlines() if line and not line[0].isspace()]
-    return lines[-1] if lines else type(error).__name__
-
-
-def _name_of(code: int) -> str:
-    import tensorflow as tf
-
-    names = (name for name, value in vars(tf.errors).items() if value == code)
-    return next(names, "UNKNOWN")
+    return lines[0] if lines else type(error).__name__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy.typing as npt
 
@@ -39,4 +39,16 @@ class Predictor(Protocol):
         Raises:
             ServingError: if the inputs are not what the signature takes, or the model gives no
                 answer.
+        """
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """A predictor behind which versions come and go."""
+
+    def pinned(self) -> Predictor:
+        """Makes a predictor of the version that answers now, which stays with it.
+
+        Raises:
+            ServingError: if there is no answer.
         """

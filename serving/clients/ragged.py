@@ -11,7 +11,7 @@ import numpy.typing as npt
 from serving.clients.checks import signature_of
 from serving.clients.errors import ServingError
 from serving.clients.predictor import DEFAULT_SIGNATURE, Array, Predictor
-from serving.specs import Signature
+from serving.specs import MAX_BATCH, Signature
 
 LENGTHS = "lengths"
 """The input that says how much of each row counts."""
@@ -94,7 +94,7 @@ def predict_sequences(
     sequences: Sequence[npt.ArrayLike],
     signature: str = DEFAULT_SIGNATURE,
     *,
-    batch: int = 64,
+    batch: int = MAX_BATCH,
 ) -> list[dict[str, Any]]:
     """Asks a model about sequences of different lengths.
 
@@ -102,7 +102,7 @@ def predict_sequences(
         predictor: the model.
         sequences: arrays `[time, ...]`.
         signature: one with two inputs: `lengths`, and the padded sequences.
-        batch: most sequences of one call.
+        batch: most sequences of one call; one, for a model that takes no more.
 
     Returns:
         The outputs for every sequence by name, in the order of the sequences: `[time, ...]` where
@@ -111,8 +111,10 @@ def predict_sequences(
     Raises:
         ServingError: if the signature is none of the model or takes other inputs, or the model
             gives no answer.
-        ValueError: if the sequences differ in more than time.
+        ValueError: if the sequences differ in more than time, or `batch` is not positive.
     """
+    if batch < 1:
+        raise ValueError(f"Expected a batch of at least one sequence. Received: {batch}")
     spec = signature_of("sequences", predictor.signatures(), signature)
     names = sorted(spec.inputs.keys() - {LENGTHS})
     if len(names) != 1 or LENGTHS not in spec.inputs:
@@ -121,6 +123,8 @@ def predict_sequences(
             f"sequences: expected a signature with the inputs {LENGTHS} and one more. "
             f"Received: {signature} with {', '.join(spec.inputs)}",
         )
+    fixed = (spec.inputs[LENGTHS].shape or (None,))[0]
+    batch = batch if fixed is None else min(batch, fixed)
     answers = []
     for start in range(0, len(sequences), batch):
         padded, lengths = pad(sequences[start : start + batch])

@@ -13,7 +13,7 @@ from common.errors import InputError, install
 from serving.clients.errors import CODES, ServingError
 from serving.clients.predictor import Array
 from serving.clients.retrying import persistently
-from serving.clients.transport import Target, VersionStatus
+from serving.clients.transport import Description, Target, VersionStatus
 from serving.specs import Signature
 
 _CONNECTIONS = 100
@@ -42,12 +42,8 @@ class RestClient:
             ) from error
 
         self._target = target
-        url = f"{target.scheme}://{target.place}/v1/models/{urllib.parse.quote(target.model, '')}"
-        if target.version is not None:
-            url += f"/versions/{target.version}"
-        if target.label is not None:
-            url += f"/labels/{urllib.parse.quote(target.label, '')}"
-        self._url = url
+        model = urllib.parse.quote(target.model, "")
+        self._url = f"{target.scheme}://{target.place}/v1/models/{model}"
         self._session = requests.Session()
         # Cookies are all that threads could disturb each other by.
         self._session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
@@ -60,23 +56,32 @@ class RestClient:
             "cert": tuple(map(str, own)) if certificates.certificate else None,
         }
 
-    def signatures(self) -> dict[str, Signature]:
-        """See `Transport.signatures`."""
+    def describe(self) -> Description:
+        """See `Transport.describe`."""
         from serving.clients import json_tensors
 
-        response = self._json("GET", "/metadata")
+        response = self._json("GET", self._path() + "/metadata")
         try:
-            return json_tensors.read_signatures(response["metadata"])
+            version = response.get("model_spec", {}).get("version")
+            return Description(
+                json_tensors.read_signatures(response["metadata"]),
+                None if version is None else int(version),
+            )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise self._nonsense("metadata with a signature_def", repr(error)) from error
 
     def predict(
-        self, inputs: Mapping[str, Array], name: str, signature: Signature
+        self,
+        inputs: Mapping[str, Array],
+        name: str,
+        signature: Signature,
+        version: int | None = None,
     ) -> dict[str, Array]:
         """See `Transport.predict`."""
         from serving.clients import json_tensors
 
-        response = self._json("POST", ":predict", json_tensors.request_body(inputs, name))
+        body = json_tensors.request_body(inputs, name)
+        response = self._json("POST", self._path(version) + ":predict", body)
         try:
             return json_tensors.read_outputs(response["outputs"], signature)
         except (KeyError, TypeError, ValueError) as error:
@@ -85,7 +90,7 @@ class RestClient:
 
     def status(self) -> tuple[VersionStatus, ...]:
         """See `Transport.status`."""
-        response = self._json("GET", "")
+        response = self._json("GET", self._path())
         try:
             statuses = [
                 VersionStatus(
@@ -103,6 +108,14 @@ class RestClient:
     def close(self) -> None:
         """See `Transport.close`."""
         self._session.close()
+
+    def _path(self, version: int | None = None) -> str:
+        """The end of the address that names a version or a label."""
+        version = self._target.version if version is None else version
+        if version is not None:
+            return f"/versions/{version}"
+        label = self._target.label
+        return "" if label is None else f"/labels/{urllib.parse.quote(label, '')}"
 
     def _json(self, method: str, path: str, body: bytes | None = None) -> Any:
         from serving.clients import json_tensors

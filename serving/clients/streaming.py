@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.clients.errors import ServingError
-from serving.clients.predictor import Array, Predictor
+from serving.clients.predictor import Array, Predictor, Versioned
 from serving.specs import Signature
 
 STEP, CHUNK = "step", "chunk"
@@ -23,6 +23,9 @@ class Stream:
 
     What a model remembers is found in its signature: every input besides `frame`, `sequence` and
     `lengths` is a state, and the output `next_NAME` is its next value. All begin as zeros.
+
+    States of one version mean nothing to another: a stream stays with the version that serves when
+    it begins, and fails with NOT_FOUND once that is gone.
 
     Args:
         predictor: the model; it must read forward only, which gives it the signatures `step` and
@@ -43,6 +46,7 @@ class Stream:
         if batch < 1:
             raise ValueError(f"Expected a batch of at least one sequence. Received: {batch}")
         self.batch = batch
+        predictor = predictor.pinned() if isinstance(predictor, Versioned) else predictor
         self._predictor = predictor
         signatures = predictor.signatures()
         streaming = [name for name in (STEP, CHUNK) if name in signatures]

@@ -35,6 +35,8 @@ class Certificates:
         for path in (self.roots, self.certificate, self.key):
             if path is not None and not path.is_file():
                 raise InputError(f"certificates: expected a file. Received: {path}")
+            if path is not None and b"-----BEGIN " not in path.read_bytes():
+                raise InputError(f"certificates: expected a file of PEM. Received: {path}")
         if (self.certificate is None) != (self.key is None):
             raise InputError(
                 "certificates: expected the client's certificate with its key. Received: only one"
@@ -143,14 +145,31 @@ class VersionStatus:
     message: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What a server says of the version of a model that answers.
+
+    Attributes:
+        signatures: what it can be asked, by name of the signature.
+        version: its number; None if the server does not say.
+    """
+
+    signatures: Mapping[str, Signature]
+    version: int | None = None
+
+
 class Transport(Protocol):
     """A way to a model; every method raises `ServingError` and keeps the target's patience."""
 
-    def signatures(self) -> dict[str, Signature]:
-        """Asks what the model can be asked."""
+    def describe(self) -> Description:
+        """Asks what the model can be asked, and which version of it says so."""
 
     def predict(
-        self, inputs: Mapping[str, Array], name: str, signature: Signature
+        self,
+        inputs: Mapping[str, Array],
+        name: str,
+        signature: Signature,
+        version: int | None = None,
     ) -> dict[str, Array]:
         """Asks the model.
 
@@ -158,6 +177,7 @@ class Transport(Protocol):
             inputs: what `checks.prepared` makes.
             name: of the signature.
             signature: it.
+            version: that is to answer; None for the target's.
         """
 
     def status(self) -> tuple[VersionStatus, ...]:

@@ -89,6 +89,30 @@ def test_what_a_killed_process_leaves_is_swept(tmp_path: pathlib.Path) -> None:
     assert names(tmp_path) == ["kept.txt"]
 
 
+class Killed(BaseException):
+    """What no `except Exception` sees, as nothing sees a kill."""
+
+
+def test_a_kill_while_a_folder_is_replaced_loses_neither(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "1"
+    files.write_folder(path, lambda folder: (folder / "part").write_text("old") and None)
+    rename = pathlib.Path.rename
+
+    def die(self: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
+        if target == path:
+            raise Killed
+        return rename(self, target)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(pathlib.Path, "rename", die)
+        files.write_folder(path, lambda folder: (folder / "part").write_text("new") and None)
+    assert not path.exists()
+    files.sweep(tmp_path)
+    assert (path / "part").read_text() == "old" and names(tmp_path) == ["1"]
+
+
 def test_what_does_not_fit_is_not_begun(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,9 +14,9 @@ import pytest
 import zoo
 from common.media.midi import read_midi, write_midi
 from serving.clients.local import LocalModel
-from serving.standin import launch
-from serving.standin.launch import Running
-from serving.standin.settings import ModelConfig, Settings
+from serving.devserver import launch
+from serving.devserver.launch import Running
+from serving.devserver.settings import ModelConfig, Settings
 from tests import commands
 
 MODEL = "music-V"

@@ -14,7 +14,9 @@ import jsonschema
 import kubernetes_validate
 import pytest
 
-from serving.standin import configuration, settings
+from common.errors import InputError
+from serving.devserver import configuration, settings
+from tests.serving.clients import certificate_files
 from tests.serving.deployment import (
     CONFIGURATION,
     DEPLOY,
@@ -177,11 +179,11 @@ def test_commands_in_the_ssl_sample_make_the_file(tmp_path: pathlib.Path) -> Non
     lines = (DEPLOY / "ssl.config.sample").read_text(encoding="utf-8").splitlines()
     commands = "\n".join(line[5:] for line in lines if line.startswith("#     "))
     assert "umask" in commands
-    texts = {}
-    for name, kind in (("server.key", "PRIVATE KEY"), ("server.crt", "A"), ("ca.crt", "B")):
-        body = f"{name}+/abc==\n" * 3
-        texts[name] = f"-----BEGIN {kind}-----\n{body}-----END {kind}-----\n"
-        (tmp_path / name).write_text(texts[name])
+    pems = certificate_files.make(tmp_path)
+    named = {"server.key": pems.key, "server.crt": pems.certificate, "ca.crt": pems.certificate}
+    texts = {name: path.read_text() for name, path in named.items()}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
     subprocess.run(["bash", "-euc", commands], cwd=tmp_path, check=True)
     made = tmp_path / "ssl.config"
     assert made.stat().st_mode & 0o077 == 0
@@ -190,8 +192,9 @@ def test_commands_in_the_ssl_sample_make_the_file(tmp_path: pathlib.Path) -> Non
         *texts.values(),
         True,
     )
-    # The sample itself has every field, too.
-    assert configuration.read_tls(DEPLOY / "ssl.config.sample").client_verify
+    # The sample itself has every field, too, but no key.
+    with pytest.raises(InputError, match="expected a key, its certificate, and authorities"):
+        configuration.read_tls(DEPLOY / "ssl.config.sample")
 
 
 # --- Of one mind ---

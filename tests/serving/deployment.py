@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from serving.standin import configuration, settings
+from serving.devserver import configuration, settings
 
 ROOT = pathlib.Path(os.path.abspath(__file__)).parent.parent.parent
 DEPLOY = ROOT / "serving" / "deploy"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from serving.clients.ragged import predict_sequences
 from serving.clients.reports.report import Picture, Report
 
 _SHOWN = 60
+_LARGEST = 2**31
+"""Bytes of all arrays."""
 
 
 def report(predictor: Predictor, path: Path, signature: str | None = None) -> Report:
@@ -52,13 +55,18 @@ def report(predictor: Predictor, path: Path, signature: str | None = None) -> Re
 
 
 def _read(path: Path) -> dict[str, Array]:
+    content = path.read_bytes()
+    if content.startswith(b"\x93NUMPY"):
+        raise InputError(f"--input: expected an .npz file. Received: {path}, one array")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise InputError(f"--input: expected an .npz file. Received: {path}, one array")
-        with loaded:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > _LARGEST:
+            raise ValueError(f"{size:,} bytes when unpacked, at most {_LARGEST:,}")
+        with np.load(io.BytesIO(content), allow_pickle=False) as loaded:
             arrays = dict(loaded)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:
+        # zlib, zipfile, tokenize and NumPy: what is damaged fails in any of them, in many ways.
         problem = f"{path}, damaged or other content ({reason(error)})"
         raise InputError(f"--input: expected an .npz file. Received: {problem}") from error
     if not arrays:

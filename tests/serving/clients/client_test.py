@@ -2,18 +2,15 @@
 
 import contextlib
 import re
-import subprocess
-import sys
 import threading
 import time
 
 import numpy as np
 import pytest
 
-from common.errors import InputError
-from serving.client import Client, ServingError
+from serving.client import Client, ServingError, Stream
 from serving.clients.transport import VersionStatus
-from tests.serving.clients import certificate_files, known, servers
+from tests.serving.clients import known, servers
 from tests.serving.clients.servers import WAIT
 
 SERVERS = {"grpc": servers.grpc_server, "rest": servers.rest_server}
@@ -54,34 +51,17 @@ def _busy(kind, code="RESOURCE_EXHAUSTED", headers=None):
     return grpc.StatusCode[code], f"so {code}"
 
 
-def _batch(rows=3, times=6):
-    return {
-        "sequence": known.frames(rows, times),
-        "lengths": np.array([times, 2, 4][:rows], np.int32),
-    }
-
-
-def _assert_equal(answer, wanted):
-    assert answer.keys() == wanted.keys()
-    for name, array in wanted.items():
-        assert answer[name].dtype == array.dtype
-        if array.dtype == object:
-            assert answer[name].tolist() == array.tolist()
-        else:
-            np.testing.assert_array_equal(answer[name], array)
-
-
 # --- Answers ---
 
 
 @pytest.mark.parametrize("signature", ["serving_default", "chunk"])
 def test_answers_are_the_models_to_the_last_bit(client, signature):
-    inputs = _batch()
+    inputs = known.batch()
     if signature == "chunk":
         inputs |= {name: known.frames(3, 1, 3)[:, 0, :4] for name in ("h", "c")}
     answer, wanted = client.predict(inputs, signature), known.predict(inputs, signature)
     assert np.isnan(answer["logits"]).any()
-    _assert_equal(answer, wanted)
+    known.assert_equal(answer, wanted)
     assert "\u0259".encode() in answer["classes"]
 
 
@@ -104,8 +84,8 @@ def test_signatures_are_asked_once(client, server):
             assert {k: (s.dtype, s.shape) for k, s in specs.items()} == {
                 k: (s.dtype, s.shape) for k, s in known_specs.items()
             }
-    client.predict(_batch())
-    client.predict(_batch())
+    client.predict(known.batch())
+    client.predict(known.batch())
     metadata = [name for name, _ in server.calls if "etadata" in name]
     assert len(metadata) == 1
     assert len(server.calls) == 3
@@ -121,6 +101,82 @@ def test_a_stream_is_the_whole_sequence(client):
         np.concatenate([np.stack(steps, 1), rest], axis=1), whole["logits"]
     )
     np.testing.assert_array_equal(stream.states["c"], whole["c"])
+
+
+def _versions(server, kind):
+    """Which version each prediction asked for; None for any."""
+    asked = [(name, request) for name, request in server.calls if "redict" in name]
+    if kind == "rest":
+        found = (re.search(r"/versions/(\d+):", name) for name, _ in asked)
+        return [None if match is None else int(match[1]) for match in found]
+    return [request.model_spec.version.value or None for _, request in asked]
+
+
+@pytest.mark.parametrize("begin", [Client.stream, Stream])
+def test_a_stream_stays_with_the_version_that_began_it(client, server, kind, begin):
+    frames = known.frames(1, 2)
+    client.predict(known.batch())
+    stream = begin(client)
+    stream.step(frames[:, 0])
+    assert _versions(server, kind) == [None, 10]
+    gone = (404, {}, {"error": "Servable not found"}) if kind == "rest" else _gone()
+    server.failures.append(gone)
+    states = stream.states
+    with pytest.raises(ServingError, match="version 10: .* served no more.*Servable not") as caught:
+        stream.step(frames[:, 1])
+    assert caught.value.code == "NOT_FOUND"
+    np.testing.assert_array_equal(stream.states["h"], states["h"])
+
+
+def _gone():
+    import grpc
+
+    return grpc.StatusCode.NOT_FOUND, "Servable not found"
+
+
+def test_no_more_sequences_are_sent_than_servers_take(client, server, kind):
+    """`max_batch_size` of the batching parameters beside every export."""
+    sequences = [known.frames(1, 1)[0]] * 33
+
+    def rows():
+        sent = [request for name, request in server.calls if "redict" in name]
+        server.calls.clear()
+        if kind == "rest":
+            return [len(request["inputs"]["lengths"]) for request in sent]
+        return [request.inputs["lengths"].tensor_shape.dim[0].size for request in sent]
+
+    assert len(client.predict_sequences(sequences)) == 33
+    assert rows() == [32, 1]
+    client.predict_sequences(sequences, batch=11)
+    assert rows() == [11, 11, 11]
+    with pytest.raises(ValueError, match="at least one sequence. Received: 0"):
+        client.predict_sequences(sequences, batch=0)
+
+
+def test_a_closed_client_is_an_error_of_its_own(server):
+    client = Client(server.address, "known")
+    stream = client.stream()
+    client.close()
+    client.close()
+    for ask in (client.signatures, client.status, lambda: stream.step(known.frames(1, 1)[:, 0])):
+        with pytest.raises(ServingError, match="the client is closed") as caught:
+            ask()
+        assert caught.value.code == "CANCELLED"
+
+
+def test_a_servers_text_cannot_drive_a_terminal(client, server, kind):
+    text = "\x1b]0;owned\x07\x1b[2Jno"
+    client.signatures()
+    if kind == "rest":
+        server.failures.append((400, {}, {"error": text}))
+    else:
+        import grpc
+
+        server.failures.append((grpc.StatusCode.INVALID_ARGUMENT, text))
+    with pytest.raises(ServingError) as caught:
+        client.predict(known.batch())
+    assert str(caught.value).isprintable()
+    assert "owned" in str(caught.value)
 
 
 def test_sequences_of_different_lengths_come_back_cut(client):
@@ -157,7 +213,7 @@ def test_status(client):
 )
 def test_a_version_is_asked_by_number_or_label(server, kind, which, path):
     with Client(server.address, "known", **which) as client:
-        client.predict(_batch())
+        client.predict(known.batch())
         client.status()
     for name, request in server.calls:
         if kind == "rest":
@@ -197,8 +253,12 @@ def test_threads_share_a_client(client, server):
     ("inputs", "signature", "problem"),
     [
         ({"sequence": known.frames(1, 2)}, "serving_default", "expected the inputs lengths, seq"),
-        (_batch(), "walk", "one of the signatures chunk, serving_default, step. Received: 'walk'"),
-        ({**_batch(), "lengths": [1]}, "serving_default", "inputs of one batch size"),
+        (
+            known.batch(),
+            "walk",
+            "one of the signatures chunk, serving_default, step. Received: 'walk'",
+        ),
+        ({**known.batch(), "lengths": [1]}, "serving_default", "inputs of one batch size"),
     ],
 )
 def test_wrong_inputs_are_not_sent(client, server, inputs, signature, problem):
@@ -213,7 +273,7 @@ def test_wrong_inputs_are_not_sent(client, server, inputs, signature, problem):
 def test_what_may_pass_is_asked_again(client, server, kind, code):
     client.signatures()
     server.failures += [_busy(kind, code)] * 3
-    _assert_equal(client.predict(_batch()), known.predict(_batch()))
+    known.assert_equal(client.predict(known.batch()), known.predict(known.batch()))
     assert len(server.calls) == 5
 
 
@@ -221,7 +281,7 @@ def test_after_the_last_attempt_the_error_is_told(client, server, kind):
     client.signatures()
     server.failures += [_busy(kind)] * 9
     with pytest.raises(ServingError, match="so RESOURCE_EXHAUSTED$") as caught:
-        client.predict(_batch())
+        client.predict(known.batch())
     assert caught.value.code == "RESOURCE_EXHAUSTED"
     assert len(server.calls) == 5
 
@@ -230,7 +290,7 @@ def test_what_stays_wrong_is_not_asked_again(client, server, kind):
     client.signatures()
     server.failures += [_busy(kind, "INVALID_ARGUMENT")] * 2
     with pytest.raises(ServingError) as caught:
-        client.predict(_batch())
+        client.predict(known.batch())
     assert caught.value.code == "INVALID_ARGUMENT"
     assert str(caught.value) == f"model known at {server.address}: so INVALID_ARGUMENT"
     assert len(server.calls) == 2
@@ -249,7 +309,7 @@ def test_no_answer_in_time_is_an_error(server):
         server.failures.append(WAIT)
         start = time.monotonic()
         with pytest.raises(ServingError) as caught:
-            client.predict(_batch())
+            client.predict(known.batch())
         assert caught.value.code == "DEADLINE_EXCEEDED"
         # The server would not have answered at all.
         assert time.monotonic() - start > 0.2
@@ -261,7 +321,7 @@ def test_retries_end_with_the_deadline(server, kind):
         before = len(server.calls)
         server.failures += [_busy(kind)] * 100
         with pytest.raises(ServingError, match="so RESOURCE_EXHAUSTED|DEADLINE_EXCEEDED"):
-            client.predict(_batch())
+            client.predict(known.batch())
     assert len(server.calls) - before <= 6
     server.failures.clear()
 
@@ -274,78 +334,6 @@ def test_nobody_there(scheme):
         Client(address, "known", retries=1, backoff=0.001) as client,
         pytest.raises(ServingError, match=re.escape(f"model known at {address}: ")) as caught,
     ):
-        client.predict(_batch())
+        client.predict(known.batch())
     assert caught.value.code == "UNAVAILABLE"
     assert "\n" not in str(caught.value)
-
-
-# --- TLS ---
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    return certificate_files.make(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture(scope="module", params=SERVERS)
-def secure(request, certificates):
-    with SERVERS[request.param](certificates) as fake:
-        yield fake
-
-
-def test_tls_with_certificates_on_both_sides(secure, certificates):
-    with Client(
-        secure.address,
-        "known",
-        root_certificates=certificates.roots,
-        client_certificate=certificates.certificate,
-        client_key=str(certificates.key),
-    ) as client:
-        _assert_equal(client.predict(_batch()), known.predict(_batch()))
-
-
-def test_a_server_nobody_vouches_for_is_not_asked(secure, certificates, tmp_path):
-    other = certificate_files.make(tmp_path, "other")
-    secure.calls.clear()
-    with (
-        Client(secure.address, "known", retries=0, root_certificates=other.roots) as client,
-        pytest.raises(ServingError) as caught,
-    ):
-        client.signatures()
-    assert caught.value.code in ("UNAVAILABLE", "UNAUTHENTICATED")
-    assert "ertificate" in str(caught.value) or "CERTIFICATE" in str(caught.value)
-    assert secure.calls == []
-
-
-def test_a_client_without_certificate_is_not_answered(secure, certificates):
-    secure.calls.clear()
-    with (
-        Client(secure.address, "known", retries=0, root_certificates=certificates.roots) as client,
-        pytest.raises(ServingError),
-    ):
-        client.signatures()
-    assert secure.calls == []
-
-
-def test_certificates_are_files(tmp_path):
-    with pytest.raises(InputError, match="certificates: expected a file. Received: .*absent"):
-        Client("https://localhost:1", "known", root_certificates=tmp_path / "absent")
-
-
-# --- Weight ---
-
-
-def test_rest_needs_no_tensorflow():
-    code = """
-import sys
-from serving.client import Client
-from tests.serving.clients import known, servers
-assert not {"grpc", "numpy.testing", "orjson", "requests"} & set(sys.modules)
-with servers.rest_server() as server, Client(server.address, "known") as client:
-    client.predict_sequences([known.frames(1, 3)[0]])
-    client.stream().step(known.frames(1, 1)[:, 0])
-    client.status()
-print("tensorflow" in sys.modules, "grpc" in sys.modules)
-"""
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout == "False False\n"

@@ -91,3 +91,22 @@ class Known:
 def frames(rows, times, seed=1):
     """Input, float32 [rows, times, INPUTS]."""
     return np.random.default_rng(seed).normal(size=(rows, times, INPUTS)).astype(np.float32)
+
+
+def batch(rows=3, times=6):
+    """Rows of different lengths."""
+    return {
+        "sequence": frames(rows, times),
+        "lengths": np.array([times, 2, 4][:rows], np.int32),
+    }
+
+
+def assert_equal(answer, wanted):
+    """To the last bit, types and all."""
+    assert answer.keys() == wanted.keys()
+    for name, array in wanted.items():
+        assert answer[name].dtype == array.dtype
+        if array.dtype == object:
+            assert answer[name].tolist() == array.tolist()
+        else:
+            np.testing.assert_array_equal(answer[name], array)

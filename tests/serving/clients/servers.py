@@ -105,6 +105,7 @@ def _servicers(fake):
                             infos[key].tensor_shape.dim.add().size = -1 if size is None else size
             content.signature_def["__saved_model_init_op"].outputs["op"].name = "NoOp"
             response.metadata["signature_def"].Pack(content)
+            response.model_spec.version.value = max(VERSIONS)
             return response
 
     class Models(model_service_pb2_grpc.ModelServiceServicer):

@@ -44,13 +44,21 @@ def test_a_model_has_a_name():
 @pytest.mark.parametrize("address", ["a:1", "http://a"])
 def test_certificates_need_tls(address, tmp_path):
     file = tmp_path / "roots.crt"
-    file.touch()
+    file.write_text("-----BEGIN CERTIFICATE-----")
     with pytest.raises(InputError, match="expected grpcs:// or https://"):
         Target.at(address, "music", certificates=Certificates(file))
 
 
 def test_a_certificate_needs_its_key(tmp_path):
     file = tmp_path / "own.crt"
-    file.touch()
+    file.write_text("-----BEGIN CERTIFICATE-----")
     with pytest.raises(InputError, match="certificate with its key. Received: only one"):
         Certificates(certificate=file)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\xff", b"not a certificate"])
+def test_certificates_are_pem(content, tmp_path):
+    file = tmp_path / "roots.crt"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"certificates: expected a file of PEM. Received: .*crt"):
+        Certificates(file)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 from collections.abc import Mapping
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import zoo
 from serving import saved_model
-from serving.specs import Signature
+from tests import commands
 from tests.serving import made_up
 from tests.serving.conformance import c_api
 from tests.serving.conformance.exported import STATES, Exported, after, by_keras
@@ -42,13 +40,6 @@ def lengths_of(batch: int, time: int) -> np.ndarray:
 def sequence() -> np.ndarray:
     shape = (max(BATCHES), max(TIMES), made_up.FEATURES)
     return np.random.default_rng(1).normal(size=shape).astype(np.float32)
-
-
-def _tensors(signature: Signature) -> dict[str, dict[str, str]]:
-    sides = {"inputs": signature.inputs, "outputs": signature.outputs}
-    return {
-        side: {name: spec.tensor for name, spec in specs.items()} for side, specs in sides.items()
-    }
 
 
 @pytest.fixture(scope="module", params=harness.SOME)
@@ -78,14 +69,9 @@ def answers(
     states = {n: signatures["step"].inputs[n] for n in STATES if n in signatures["step"].inputs}
     model = {
         "folder": str(version),
-        "signatures": {name: _tensors(signature) for name, signature in signatures.items()},
         "states": {name: spec.shape[1] for name, spec in states.items()},
     }
-    installed = pathlib.Path(tf.sysconfig.get_lib())
     job = {
-        "libraries": [
-            str(installed / f"libtensorflow_{name}.so.2") for name in ("framework", "cc")
-        ],
         "models": {code: model},
         "cases": [f"{batch}x{time}" for batch, time in CASES],
         "cuts": CUTS,
@@ -96,8 +82,8 @@ def answers(
     # Without oneDNN, as on most machines that are not this one, a product of a single row takes
     # another path than one of many.
     environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
-    command = [sys.executable, c_api.__file__, str(folder / "job.json")]
-    subprocess.run(command, check=True, cwd=folder, env=environment)
+    command = [sys.executable, "-m", c_api.__name__, str(folder / "job.json")]
+    subprocess.run(command, check=True, cwd=commands.ROOT, env=environment)
     with np.load(folder / "answers.npz") as loaded:
         return {name: loaded[name] for name in loaded.files}
 

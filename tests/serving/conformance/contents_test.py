@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import pathlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from google.protobuf import text_format
 from tensorflow_serving.apis import prediction_log_pb2
-from tensorflow_serving.config import model_server_config_pb2
 
-from common.errors import InputError
-from serving import labels, saved_model, sources, warmup
+from serving import saved_model, sources
 from serving.clients.local import LocalModel
 from tests.serving import made_up
 from tests.serving.conformance.exported import Exported
@@ -38,18 +34,6 @@ def test_warm_up_requests_are_answered(exported: Exported, code: str) -> None:
     assert seen["chunk"]["sequence"].shape == (1, 100, made_up.FEATURES)
     assert seen["chunk"]["lengths"] == [100]
     assert seen["step"]["frame"].shape == (1, made_up.FEATURES)
-
-
-def test_without_the_extra_there_are_none_and_a_line_says_so(
-    exported: Exported,
-    tmp_path: pathlib.Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(warmup.importlib.util, "find_spec", lambda name: None)
-    warmup.write(tmp_path, saved_model.read_signatures(exported.version("V")))
-    assert capsys.readouterr().out.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["batching_params.pbtxt"]
 
 
 def test_batches_may_hold_sequences_of_different_lengths(exported: Exported) -> None:
@@ -96,39 +80,6 @@ def test_the_hash_of_a_study_is_not_of_where_its_data_lay() -> None:
     other = {**made_up.STUDY, "data": {**data, "sha256": "1" * 64}}
     assert sources.study_sha256(moved) == sources.study_sha256(made_up.STUDY)
     assert sources.study_sha256(other) != sources.study_sha256(made_up.STUDY)
-
-
-def _config(base: pathlib.Path) -> model_server_config_pb2.ModelConfig:
-    text = (base / "models.config").read_text()
-    server = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
-    (config,) = server.model_config_list.config
-    return config
-
-
-def test_labels_move_and_the_versions_they_leave_are_not_served(tmp_path: pathlib.Path) -> None:
-    base = tmp_path / 'mu"sic'
-    for version in ("1", "2", "3"):
-        (base / version).mkdir(parents=True)
-    labels.attach(["stable", "canary"], base / "1")
-    config = _config(base)
-    assert (config.name, config.base_path) == ('mu"sic', str(base))
-    assert config.model_platform == "tensorflow"
-    labels.attach(["canary"], base / "3", "/models/music")
-    config = _config(base)
-    assert config.base_path == "/models/music"
-    assert dict(config.version_labels) == {"stable": 1, "canary": 3}
-    assert list(config.model_version_policy.specific.versions) == [1, 3]
-    (base / "1").rmdir()
-    assert labels.attach(["next"], base / "2") == {"canary": 3, "next": 2}
-    assert list(_config(base).model_version_policy.specific.versions) == [2, 3]
-
-
-@pytest.mark.parametrize("label", ["", "a b", "a/b", 'a"', "ä"])
-def test_a_label_that_no_address_holds_is_one_line(tmp_path: pathlib.Path, label: str) -> None:
-    (tmp_path / "1").mkdir()
-    with pytest.raises(InputError, match="--labels: expected letters"):
-        labels.attach([label], tmp_path / "1")
-    assert not (tmp_path / "models.config").exists()
 
 
 @harness.some_variants

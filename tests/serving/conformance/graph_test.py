@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.protobuf import descriptor_pool, message_factory
 
-from serving import saved_model, signatures
+from serving import signatures, warmup
+from serving.clients import checks
+from serving.clients.errors import ServingError
 from serving.clients.local import LocalModel
 from serving.inference import Network
 from tests import commands
@@ -23,6 +26,15 @@ FORBIDDEN = ("Cudnn", "EagerPyFunc", "Py", "Xla", "_")
 
 # What a node or a function says that wants XLA, or has a gradient of its own.
 ATTRIBUTES = ("_XlaCompile", "_XlaMustCompile", "_gradient_op_type")
+
+
+def read_graph(folder: pathlib.Path) -> Any:
+    """Reads the `MetaGraphDef` of a SavedModel: graph, functions, signatures."""
+    # TensorFlow has no public name for the message, but registers it when it is imported.
+    package = tf.compat.v1.MetaGraphDef.DESCRIPTOR.file.package
+    kind = descriptor_pool.Default().FindMessageTypeByName(f"{package}.SavedModel")
+    content = (folder / "saved_model.pb").read_bytes()
+    return message_factory.GetMessageClass(kind).FromString(content).meta_graphs[0]
 
 
 def parts(content: Any) -> Iterator[tuple[str, Any, Any]]:
@@ -87,7 +99,7 @@ def _set(attributes: Any, name: str) -> bool:
 
 @harness.some_variants
 def test_no_operation_needs_more_than_any_tensorflow(exported: Exported, code: str) -> None:
-    content = saved_model.read(exported.version(code))
+    content = read_graph(exported.version(code))
     assert faults(content) == []
     operations = {node.op for _, nodes, _ in parts(content) for node in nodes}
     assert {"MatMul", "ReadVariableOp", "Sigmoid"} < operations
@@ -98,7 +110,7 @@ def test_no_operation_needs_more_than_any_tensorflow(exported: Exported, code: s
 
 
 def test_a_step_has_no_loop(exported: Exported) -> None:
-    content = saved_model.read(exported.version("V"))
+    content = read_graph(exported.version("V"))
     loops = {}
     for name in ("step", "chunk"):
         one = type(content).FromString(content.SerializeToString())
@@ -117,7 +129,7 @@ def test_the_device_of_the_export_is_not_in_it(tmp_path: pathlib.Path, device: s
     endpoints = signatures.endpoints(Network.of(model, "V"), signatures.Meaning())
     with tf.device(device):
         signatures.write_saved_model(model, {"step": endpoints["step"]}, tmp_path)
-    assert faults(saved_model.read(tmp_path)) == []
+    assert faults(read_graph(tmp_path)) == []
 
 
 def test_variables_that_are_not_the_networks_are_in_it_too(tmp_path: pathlib.Path) -> None:
@@ -146,7 +158,7 @@ def test_a_fault_is_found(tmp_path: pathlib.Path, kind: str) -> None:
     module = tf.Module()
     module.compute = tf.function(compute, input_signature=[tf.TensorSpec((None,))])
     tf.saved_model.save(module, str(tmp_path), signatures=module.compute)
-    assert faults(saved_model.read(tmp_path)) != []
+    assert faults(read_graph(tmp_path)) != []
 
 
 @pytest.mark.parametrize("code", ["V", "FGR"])
@@ -190,3 +202,25 @@ def test_saved_model_cli_shows_and_runs(exported: Exported, tmp_path: pathlib.Pa
     with LocalModel(version) as model:
         for name, value in model.predict(inputs).items():
             np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), value)
+
+
+@pytest.mark.parametrize("name", ["serving_default", "chunk", "step"])
+def test_inputs_of_different_batch_sizes_are_refused(exported: Exported, name: str) -> None:
+    """One row would count for all, and rows without frames for bytes that nobody has sent."""
+    with LocalModel(exported.version("V")) as model:
+        inputs = warmup.sample(model.signatures()[name], batch=3, frames=2)
+        assert len(model.predict(inputs, name)["logits"]) == 3
+        first = next(key for key in ("sequence", "frame") if key in inputs)
+        others = [{key: inputs[key][:1]} for key in inputs.keys() - {first}]
+        if name != "step":
+            others.append({first: np.zeros((400_000, 0, made_up.FEATURES), np.float32)})
+        for other in others:
+            with (
+                pytest.MonkeyPatch.context() as patch,
+                pytest.raises(ServingError, match="one batch size") as caught,
+            ):
+                # As whoever sends no request by our client.
+                patch.setattr(checks, "prepared", lambda where, spec, given: given)
+                given = {**inputs, **other}
+                model.predict({key: given[key] for key in sorted(given)}, name)
+            assert caught.value.code == "INVALID_ARGUMENT"

@@ -1,0 +1,252 @@
+"""Starts and stops a development server: an event loop in a thread of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
+
+import grpc
+import uvicorn
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from common.errors import InputError
+from serving.devserver import configuration
+from serving.devserver.core import Core
+from serving.devserver.errors import RequestError
+from serving.devserver.grpc_service import Services
+from serving.devserver.rest import Rest
+from serving.devserver.settings import TLS, Settings
+from serving.devserver.versions import State
+
+_LOG = logging.getLogger(__name__)
+
+_LAST_SECONDS = 1
+"""Time for the last answers to leave once no request runs any more, or shall."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Running:
+    """A server that runs.
+
+    Attributes:
+        grpc_address: `host:port` of gRPC; empty if it is off.
+        rest_address: `host:port` of REST; likewise.
+        core: the server behind both, for the thread of its loop.
+    """
+
+    grpc_address: str
+    rest_address: str
+    core: Core
+
+
+@contextmanager
+def running(settings: Settings, is_cancelled: threading.Event | None = None) -> Iterator[Running]:
+    """Runs a server in this process until the context ends.
+
+    It listens once every model serves. At the end it says that it does not serve (health), refuses
+    new requests, finishes those that run (`grace_seconds`), and gives back all memory and ports.
+
+    Args:
+        settings: what it is told.
+        is_cancelled: ends the wait for models that have no version yet.
+
+    Raises:
+        InputError: if a model cannot be loaded, or a port is taken.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from serving.devserver.settings import ModelConfig
+        >>> with running(Settings((ModelConfig("music", Path("models/music")),))) as server:
+        ...     print(server.grpc_address)  # doctest: +SKIP
+        127.0.0.1:43210
+    """
+    started: Future[Running] = Future()
+    stop = threading.Event()
+    cancelled = is_cancelled or threading.Event()
+
+    def run() -> None:
+        try:
+            asyncio.run(_serve(settings, started, stop, cancelled))
+        except BaseException as error:
+            if not started.done():
+                started.set_exception(error)
+            elif not isinstance(error, asyncio.CancelledError):
+                _LOG.exception("the server failed")
+
+    thread = threading.Thread(target=run, name="devserver", daemon=True)
+    thread.start()
+    try:
+        yield started.result()
+    except RequestError as error:
+        raise InputError(error.message) from error
+    finally:
+        stop.set()
+        thread.join()
+
+
+async def _serve(
+    settings: Settings,
+    started: Future[Running],
+    stop: threading.Event,
+    cancelled: threading.Event,
+) -> None:
+    core = Core(settings)
+    work = asyncio.ensure_future(core.models.work())
+    try:
+        await _until_available(core, work, cancelled)
+        servicer = health.aio.HealthServicer()
+        async with _grpc(core, servicer) as grpc_address, _rest(core) as rest_address:
+            watch = asyncio.ensure_future(_watch_config(core))
+            started.set_result(Running(grpc_address, rest_address, core))
+            # Polled: signals and other threads can set it, and an executor's thread would stay.
+            while not stop.is_set():
+                await asyncio.sleep(0.02)
+            watch.cancel()
+            await servicer.enter_graceful_shutdown()
+            core.is_closed = True
+            await _wait(lambda: not core.inside, settings.grace_seconds)
+    finally:
+        work.cancel()
+        with suppress(asyncio.CancelledError):
+            await work
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_SECONDS):
+                await core.models.unload_all()
+        core.runner.close()
+
+
+async def _until_available(
+    core: Core, work: asyncio.Future[None], cancelled: threading.Event
+) -> None:
+    wait = asyncio.ensure_future(core.models.wait_until_available())
+    while not wait.done() and not work.done() and not cancelled.is_set():
+        await asyncio.wait((wait, work), timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
+    if work.done():
+        work.result()
+    if not wait.done():
+        wait.cancel()
+        return
+    for version in wait.result():
+        if version.state == State.END and version.error is not None:
+            raise InputError(f"version {version.number}: {version.error.message}")
+
+
+async def _wait(is_so: Any, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not is_so():
+                await asyncio.sleep(0.01)
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@asynccontextmanager
+async def _grpc(core: Core, servicer: Any) -> AsyncIterator[str]:
+    """Serves gRPC; yields its address."""
+    settings = core.settings
+    if settings.grpc_port is None:
+        yield ""
+        return
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", settings.limits.max_message_bytes),
+            ("grpc.max_send_message_length", -1),
+            # A second server on the same port would get every other request.
+            ("grpc.so_reuseport", 0),
+            *settings.grpc_channel_arguments,
+        ]
+    )
+    server.add_generic_rpc_handlers(Services(core).handlers())
+    if settings.health:
+        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+        await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+    address = _join(settings.host, settings.grpc_port)
+    try:
+        if settings.tls is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, _credentials(settings.tls))
+    except RuntimeError:
+        raise InputError(f"--port: expected a port that is free. Received: {address}") from None
+    await server.start()
+    try:
+        yield _join(settings.host, port)
+    finally:
+        await server.stop(_LAST_SECONDS)
+
+
+def _credentials(tls: TLS) -> Any:
+    return grpc.ssl_server_credentials(
+        [(tls.server_key.encode(), tls.server_cert.encode())],
+        root_certificates=tls.custom_ca.encode() or None,
+        require_client_auth=tls.client_verify,
+    )
+
+
+@asynccontextmanager
+async def _rest(core: Core) -> AsyncIterator[str]:
+    """Serves REST and the metrics; yields its address."""
+    settings = core.settings
+    if settings.rest_port is None:
+        yield ""
+        return
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    # Of the protocol by name: only then asyncio turns Nagle's algorithm off, 40 ms an answer.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.rest_port))
+    except OSError as error:
+        listener.close()
+        raise InputError(
+            "--rest_api_port: expected a port that is free. "
+            f"Received: {_join(settings.host, settings.rest_port)} ({error.strerror})"
+        ) from None
+    server = uvicorn.Server(
+        uvicorn.Config(
+            Rest(core),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=_LAST_SECONDS,
+        )
+    )
+    serving = asyncio.ensure_future(server.serve([listener]))
+    await _wait(lambda: server.started or serving.done(), 60)
+    try:
+        yield _join(settings.host, listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
+
+
+async def _watch_config(core: Core) -> None:
+    """Reads the configuration file again and again; what was refused, until it is not."""
+    settings = core.settings
+    if settings.config_file is None or settings.config_poll_seconds <= 0:
+        return
+    served, refused = settings.models, ""
+    while True:
+        await asyncio.sleep(settings.config_poll_seconds)
+        try:
+            models = await asyncio.to_thread(configuration.read_models, settings.config_file)
+            if models != served:
+                await core.models.reload(models)
+                served = models
+            refused = ""
+        except (InputError, RequestError) as error:
+            if str(error) != refused:
+                _LOG.error("%s", error)
+            refused = str(error)

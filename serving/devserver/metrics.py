@@ -1,0 +1,93 @@
+"""Counts and times, under the names that TensorFlow Serving gives them, for Prometheus."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+import prometheus_client
+
+_REQUEST, _SECONDS = ":tensorflow:serving", ":tensorflow:cc:saved_model"
+
+_MICROSECONDS = tuple(10 * 1.8**power for power in range(33))
+"""Borders of TensorFlow Serving's latency histograms: 10 microseconds to 20 minutes."""
+
+_TOTAL = re.compile(rb"^((?:# (?:HELP|TYPE) )?:tensorflow:\w[\w:]*?)_total\b", re.MULTILINE)
+
+CONTENT_TYPE = prometheus_client.CONTENT_TYPE_PLAIN_0_0_4
+
+
+class Metrics:
+    """The metrics of one server.
+
+    Names and labels are those of TensorFlow Serving's page; times are in microseconds. What has no
+    counterpart there begins with `serving_devserver`.
+    """
+
+    def __init__(self) -> None:
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+        registry = prometheus_client.CollectorRegistry(auto_describe=False)
+        counter = functools.partial(prometheus_client.Counter, registry=registry)
+        gauge = functools.partial(prometheus_client.Gauge, registry=registry)
+        histogram = functools.partial(
+            prometheus_client.Histogram, registry=registry, buckets=_MICROSECONDS
+        )
+        self._registry = registry
+        self._requests = counter(f"{_REQUEST}:request_count", "Requests.", ("model_name", "status"))
+        self._latency = histogram(
+            f"{_REQUEST}:request_latency",
+            "Microseconds of a request.",
+            ("model_name", "API", "entrypoint"),
+        )
+        self._runtime = histogram(
+            f"{_REQUEST}:runtime_latency",
+            "Microseconds of TensorFlow, batching included.",
+            ("model_name", "API", "runtime"),
+        )
+        self._loads = counter(
+            f"{_SECONDS}:load_attempt_count", "Attempts to load.", ("model_path", "status")
+        )
+        self._load_latency = counter(
+            f"{_SECONDS}:load_latency", "Microseconds of what was loaded.", ("model_path",)
+        )
+        self.running = gauge("serving_devserver_running_requests", "Calls of TensorFlow.")
+        self.waiting = gauge("serving_devserver_queue_depth", "Requests that wait.")
+
+    def request(self, model: str, api: str, entrypoint: str, status: str, seconds: float) -> None:
+        """Counts a request that has been answered.
+
+        Args:
+            model: its model's name.
+            api: the method's name.
+            entrypoint: `GRPC` or `REST`.
+            status: name of its code.
+            seconds: from its arrival to its answer.
+        """
+        self._requests.labels(model, status).inc()
+        self._latency.labels(model, api, entrypoint).observe(1e6 * seconds)
+
+    def run(self, model: str, seconds: float) -> None:
+        """Counts a call of TensorFlow.
+
+        Args:
+            model: the model's name.
+            seconds: its time, batching included.
+        """
+        self._runtime.labels(model, "Predict", "TF1").observe(1e6 * seconds)
+
+    def load(self, path: str, status: str, seconds: float) -> None:
+        """Counts an attempt to load a version.
+
+        Args:
+            path: folder of all versions of the model: of each, there would be more and more.
+            status: `success` or `fail`.
+            seconds: its time.
+        """
+        self._loads.labels(path, status).inc()
+        if status == "success":
+            self._load_latency.labels(path).inc(1e6 * seconds)
+
+    def page(self) -> bytes:
+        """Returns the page that Prometheus reads."""
+        # The client library ends the names of counters in _total, TensorFlow Serving does not.
+        return _TOTAL.sub(rb"\1", prometheus_client.generate_latest(self._registry))

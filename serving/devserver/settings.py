@@ -1,0 +1,205 @@
+"""What a development server is told: frozen values, wherever they were read."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+CORES = os.cpu_count() or 1
+
+METRICS_PATH = "/monitoring/prometheus/metrics"
+"""Where TensorFlow Serving shows its metrics unless told otherwise."""
+
+
+class VersionPolicy(Protocol):
+    """Which of the versions on disk are to be served."""
+
+    def choose(self, present: Iterable[int]) -> set[int]:
+        """Chooses among the versions that are there."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Latest:
+    """Serves the versions with the highest numbers.
+
+    Attributes:
+        num_versions: how many.
+
+    Example:
+        >>> Latest(2).choose([1, 10, 9])
+        {9, 10}
+    """
+
+    num_versions: int = 1
+
+    def choose(self, present: Iterable[int]) -> set[int]:
+        """Chooses the highest numbers."""
+        return set(sorted(present)[-max(self.num_versions, 1) :])
+
+
+@dataclasses.dataclass(frozen=True)
+class All:
+    """Serves every version."""
+
+    def choose(self, present: Iterable[int]) -> set[int]:
+        """Chooses all."""
+        return set(present)
+
+
+@dataclasses.dataclass(frozen=True)
+class Specific:
+    """Serves the versions that are named.
+
+    Attributes:
+        versions: their numbers.
+    """
+
+    versions: frozenset[int]
+
+    def choose(self, present: Iterable[int]) -> set[int]:
+        """Chooses those of the named versions that are there."""
+        return set(present) & self.versions
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """A model to serve.
+
+    Attributes:
+        name: what clients call it.
+        base_path: folder of its versions.
+        policy: which of them.
+        labels: names of versions.
+    """
+
+    name: str
+    base_path: Path
+    policy: VersionPolicy = dataclasses.field(default_factory=Latest)
+    labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Batching:
+    """How requests are put together; the defaults are TensorFlow Serving's.
+
+    Attributes:
+        max_batch_size: rows of a batch, at most.
+        batch_timeout_micros: how long a request waits for others.
+        max_enqueued_batches: batches that wait, at most; a request beyond is refused.
+        num_batch_threads: batches that run at the same time.
+        allowed_batch_sizes: sizes that TensorFlow Serving fills batches up to, rising, the last one
+            `max_batch_size`; here they are only checked.
+        pad_variable_length_inputs: whether requests of different lengths meet in one batch, padded
+            with the first element of each tensor.
+    """
+
+    max_batch_size: int = 1000
+    batch_timeout_micros: int = 0
+    max_enqueued_batches: int = 10
+    num_batch_threads: int = CORES
+    allowed_batch_sizes: tuple[int, ...] = ()
+    pad_variable_length_inputs: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What one client may ask of the process.
+
+    Attributes:
+        max_message_bytes: size of a request, also of the tensors that it stands for.
+        max_sequence_length: size of any dimension after the batch that the signature leaves free.
+        max_concurrency: calls of TensorFlow at the same time.
+        max_queue: requests that wait beside; the next one is refused.
+    """
+
+    max_message_bytes: int = 64 * 2**20
+    max_sequence_length: int = 1_000_000
+    max_concurrency: int = 4 * CORES
+    max_queue: int = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class Loading:
+    """How versions come and go.
+
+    Attributes:
+        poll_seconds: time between two looks at the base paths; 0 for one look, negative for none.
+        max_num_retries: attempts to load a version after the first one failed.
+        retry_seconds: time between two attempts.
+        warmup: whether warm-up requests of a version are replayed before it serves.
+        labels_for_unavailable_models: whether a new label may name a version that is not loaded.
+        intra_op_threads: threads of one operation; 0 for TensorFlow's choice.
+        inter_op_threads: operations at the same time; 0 likewise.
+        batching: parameters, or None to run each request by itself.
+        per_model_batching: whether a version's own `batching_params.pbtxt` counts.
+    """
+
+    poll_seconds: float = 1.0
+    max_num_retries: int = 5
+    retry_seconds: float = 60.0
+    warmup: bool = True
+    labels_for_unavailable_models: bool = False
+    intra_op_threads: int = 0
+    inter_op_threads: int = 0
+    batching: Batching | None = None
+    per_model_batching: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class TLS:
+    """Keys of the gRPC port, each field PEM text.
+
+    Attributes:
+        server_key: private key.
+        server_cert: certificate chain.
+        custom_ca: authority of the clients' certificates; empty for the system's.
+        client_verify: whether clients must show a certificate.
+    """
+
+    server_key: str
+    server_cert: str
+    custom_ca: str = ""
+    client_verify: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All that a server is told.
+
+    Attributes:
+        models: what it serves.
+        config_file: where `models` were read, to be read again.
+        config_poll_seconds: time between two looks at `config_file`; 0 for one look.
+        loading: how versions come and go.
+        limits: what a client may ask.
+        host: address to listen on.
+        grpc_port: port of gRPC, 0 for a free one, None for no gRPC.
+        rest_port: port of REST and metrics, likewise.
+        rest_timeout_seconds: time that a REST request may take.
+        grpc_channel_arguments: names and values for gRPC.
+        tensor_content: whether numbers of gRPC answers travel as bytes (`tensor_content`) instead
+            of as repeated fields (`float_val` ...).
+        metrics_path: path of the metrics, or None for no metrics.
+        tls: keys, or None for plain gRPC.
+        health: whether gRPC's health service is served.
+        grace_seconds: time that running requests have to finish when the server stops.
+    """
+
+    models: tuple[ModelConfig, ...]
+    config_file: Path | None = None
+    config_poll_seconds: float = 0.0
+    loading: Loading = dataclasses.field(default_factory=Loading)
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    host: str = "127.0.0.1"
+    grpc_port: int | None = 0
+    rest_port: int | None = 0
+    rest_timeout_seconds: float = 30.0
+    grpc_channel_arguments: tuple[tuple[str, int | str], ...] = ()
+    tensor_content: bool = False
+    metrics_path: str | None = None
+    tls: TLS | None = None
+    health: bool = True
+    grace_seconds: float = 10.0

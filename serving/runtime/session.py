@@ -1,0 +1,198 @@
+"""A SavedModel in a session of TensorFlow's C API, as TensorFlow Serving runs it."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from serving import saved_model
+from serving.runtime import c_api, messages
+from serving.runtime.c_api import Failure, Output, Pointer
+from serving.specs import Signature
+
+_TAG = b"serve"
+_CANCELLED, _NOT_FOUND = 1, 5
+
+
+class Session:
+    """A SavedModel that runs in this process; threads may share it.
+
+    No Python runs in a call, and the interpreter is free meanwhile. What a call is fed and what it
+    fetches is looked up once.
+
+    Args:
+        folder: of the SavedModel.
+        intra_op_threads: of one operation; 0 for TensorFlow's choice, which all sessions share.
+        inter_op_threads: operations at the same time; likewise.
+
+    Attributes:
+        signatures: what it can be asked, by name.
+        signature_defs: the same as protocol messages, also those that cannot be called.
+
+    Raises:
+        InputError: if TensorFlow is not installed, or the folder has no SavedModel.
+        Failure: if TensorFlow cannot load it.
+    """
+
+    def __init__(self, folder: Path, intra_op_threads: int = 0, inter_op_threads: int = 0) -> None:
+        self._functions = c_api.library()
+        self.signature_defs: Mapping[str, Any] = saved_model.read_signature_defs(folder)
+        self.signatures = {
+            name: Signature.of(message) for name, message in self.signature_defs.items()
+        }
+        self._graph = self._functions.TF_NewGraph()
+        with self._status() as status:
+            self._session = self._load(folder, _config(intra_op_threads, inter_op_threads), status)
+        self._ports: dict[tuple[str, tuple[str, ...]], tuple[Any, Any]] = {}
+        self._free = threading.Condition()
+        self._running = 0
+        self._is_closed = False
+
+    def _load(self, folder: Path, config: bytes, status: int) -> Any:
+        functions = self._functions
+        options = functions.TF_NewSessionOptions()
+        try:
+            functions.TF_SetConfig(options, config, len(config), status)
+            c_api.raise_failure(status)
+            tags = (ctypes.c_char_p * 1)(_TAG)
+            session = functions.TF_LoadSessionFromSavedModel(
+                options, None, str(folder).encode(), tags, 1, self._graph, None, status
+            )
+            c_api.raise_failure(status)
+        except Failure:
+            functions.TF_DeleteGraph(self._graph)
+            raise
+        finally:
+            functions.TF_DeleteSessionOptions(options)
+        return session
+
+    @contextmanager
+    def _status(self) -> Iterator[int]:
+        status = self._functions.TF_NewStatus()
+        try:
+            yield status
+        finally:
+            self._functions.TF_DeleteStatus(status)
+
+    def run(
+        self,
+        name: str,
+        inputs: Mapping[str, npt.NDArray[Any]],
+        outputs: Sequence[str] = (),
+        seconds: float | None = None,
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Calls a signature.
+
+        Args:
+            name: of the signature.
+            inputs: arrays of the types that it takes, by name. TensorFlow itself checks their
+                shapes.
+            outputs: names of those that are wanted; none for all.
+            seconds: after which to give up; None for never.
+
+        Raises:
+            Failure: if TensorFlow fails, or there is no time left.
+        """
+        with self._using():
+            fed, fetched = self._prepared(name, tuple(outputs))
+            signature = self.signatures[name]
+            keys = tuple(outputs) or tuple(signature.outputs)
+            values = (Pointer * len(signature.inputs))()
+            answers = (Pointer * len(keys))()
+            try:
+                for index, key in enumerate(signature.inputs):
+                    values[index] = c_api.to_tensor(inputs[key])
+                self._call(fed, values, fetched, answers, seconds)
+                return {
+                    key: c_api.to_array(answer) for key, answer in zip(keys, answers, strict=True)
+                }
+            finally:
+                for tensor in (*values, *answers):
+                    if tensor:
+                        c_api.delete(tensor)
+
+    def _call(
+        self, fed: Any, values: Any, fetched: Any, answers: Any, seconds: float | None
+    ) -> None:
+        functions, options = self._functions, None
+        if seconds is not None:
+            # 0 would mean that there is no hurry.
+            hurry = messages.RunOptions(timeout_in_ms=max(int(1000 * seconds), 1))
+            content = hurry.SerializeToString()
+            options = functions.TF_NewBufferFromString(content, len(content))
+        try:
+            with self._status() as status:
+                functions.TF_SessionRun(
+                    *(self._session, options),
+                    *(fed, values, len(values)),
+                    *(fetched, answers, len(answers)),
+                    *(None, 0, None, status),
+                )
+                c_api.raise_failure(status)
+        finally:
+            if options is not None:
+                functions.TF_DeleteBuffer(options)
+
+    def _prepared(self, name: str, outputs: tuple[str, ...]) -> tuple[Any, Any]:
+        key = name, outputs
+        if key not in self._ports:
+            signature = self.signatures[name]
+            fetched = [signature.outputs[output] for output in outputs or signature.outputs]
+            self._ports[key] = (
+                self._find([spec.tensor for spec in signature.inputs.values()]),
+                self._find([spec.tensor for spec in fetched]),
+            )
+        return self._ports[key]
+
+    def _find(self, tensors: Sequence[str]) -> Any:
+        found = []
+        for tensor in tensors:
+            operation, _, index = tensor.rpartition(":")
+            place = self._functions.TF_GraphOperationByName(self._graph, operation.encode())
+            if not place or not index.isdecimal():
+                raise Failure(_NOT_FOUND, f"the graph has no tensor {tensor!r}")
+            found.append(Output(place, int(index)))
+        return (Output * len(found))(*found)
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        with self._free:
+            if self._is_closed:
+                raise Failure(_CANCELLED, "the model is closed")
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._free:
+                self._running -= 1
+                self._free.notify_all()
+
+    def close(self) -> None:
+        """Gives back all memory, once nobody uses the model any more."""
+        with self._free:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self._free.wait_for(lambda: not self._running)
+        with self._status() as status:
+            self._functions.TF_CloseSession(self._session, status)
+            self._functions.TF_DeleteSession(self._session, status)
+        self._functions.TF_DeleteGraph(self._graph)
+        self._ports.clear()
+
+
+def _config(intra: int, inter: int) -> bytes:
+    config = messages.ConfigProto(
+        intra_op_parallelism_threads=intra,
+        inter_op_parallelism_threads=inter,
+        # Otherwise all sessions of the process share the threads that the first one asked for.
+        use_per_session_threads=bool(intra or inter),
+        allow_soft_placement=True,
+    )
+    return bytes(config.SerializeToString())

@@ -1,0 +1,178 @@
+"""What meets in a batch, with a session that is made up."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import numpy as np
+import pytest
+
+from serving.devserver.batcher import Batcher, Runner
+from serving.devserver.errors import Code, RequestError
+from serving.devserver.settings import Batching
+from serving.runtime.c_api import Failure
+from serving.specs import Signature, TensorSpec
+
+SIGNATURE = Signature(
+    {
+        "lengths": TensorSpec("int32", (None,)),
+        "sequence": TensorSpec("float32", (None, None, 2)),
+    },
+    {"sums": TensorSpec("float32", (None, 2)), "same": TensorSpec("float32", (None, None, 2))},
+)
+
+
+class Session:
+    """Sums what counts of each row, and remembers the shapes that it was given."""
+
+    def __init__(self) -> None:
+        self.signatures = {"sum": SIGNATURE}
+        self.shapes: list[tuple[int, ...]] = []
+        self.fed: list[np.ndarray] = []
+        self.go = threading.Event()
+        self.go.set()
+        self.failure: Exception | None = None
+
+    def run(self, name, inputs, outputs, seconds):
+        assert self.go.wait(300)
+        self.shapes.append(inputs["sequence"].shape)
+        self.fed.append(inputs["sequence"])
+        if self.failure is not None:
+            raise self.failure
+        counts = np.arange(inputs["sequence"].shape[1]) < inputs["lengths"][:, None]
+        masked = np.where(counts[..., None], inputs["sequence"], 0)
+        return {"sums": masked.sum(axis=1), "same": inputs["sequence"]}
+
+
+def looped(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Runs a test in an event loop of its own."""
+
+    def run() -> None:
+        asyncio.run(test())
+
+    return run
+
+
+def make(**batching: Any) -> tuple[Session, Batcher]:
+    session: Any = Session()
+    defaults = {"max_batch_size": 4, "batch_timeout_micros": 2000, "num_batch_threads": 1}
+    parameters = Batching(**{**defaults, "pad_variable_length_inputs": True, **batching})
+    return session, Batcher(Runner(2), session, parameters)
+
+
+def inputs(time: int, rows: int = 1, value: float = 1.0) -> dict[str, np.ndarray]:
+    return {
+        "sequence": np.full((rows, time, 2), value, np.float32),
+        "lengths": np.full(rows, time, np.int32),
+    }
+
+
+@looped
+async def test_requests_of_different_lengths_meet_and_come_back_each_its_own():
+    session, batcher = make()
+    asked = [inputs(3, value=1), inputs(5, value=2), inputs(1, rows=2, value=3)]
+    answers = await asyncio.gather(*(batcher.call("sum", one, None) for one in asked))
+    assert session.shapes == [(4, 5, 2)]
+    for value, (one, answer) in enumerate(zip(asked, answers, strict=True), 1):
+        rows, times, _ = one["sequence"].shape
+        np.testing.assert_array_equal(answer["sums"], np.full((rows, 2), value * times))
+        # Padded with the first element, and so are the outputs.
+        np.testing.assert_array_equal(answer["same"], np.full((rows, 5, 2), value))
+
+
+@looped
+async def test_a_request_alone_does_not_wait_for_ever():
+    session, batcher = make(max_batch_size=1000)
+    answer = await batcher.call("sum", inputs(3), None)
+    assert session.shapes == [(1, 3, 2)]
+    assert session.fed[0] is not None and answer["sums"].tolist() == [[3, 3]]
+
+
+@looped
+async def test_without_padding_only_one_shape_meets():
+    session, batcher = make(pad_variable_length_inputs=False)
+    await asyncio.gather(*(batcher.call("sum", inputs(t), None) for t in (3, 5, 3, 5)))
+    assert sorted(session.shapes) == [(2, 3, 2), (2, 5, 2)]
+
+
+@looped
+async def test_a_batch_goes_on_filling_while_the_one_before_runs():
+    session, batcher = make(max_batch_size=3, batch_timeout_micros=0)
+    session.go.clear()
+    calls = [asyncio.ensure_future(batcher.call("sum", inputs(2), None))]
+    while not batcher._runner.running:
+        await asyncio.sleep(0.001)
+    for _ in range(4):
+        calls.append(asyncio.ensure_future(batcher.call("sum", inputs(2), None)))
+        await asyncio.sleep(0.002)
+    session.go.set()
+    await asyncio.gather(*calls)
+    assert session.shapes == [(1, 2, 2), (3, 2, 2), (1, 2, 2)]
+
+
+@looped
+async def test_too_many_rows_and_unequal_ones_are_refused():
+    _, batcher = make()
+    for wrong in (inputs(2, rows=5), {**inputs(2), "lengths": np.ones(2, np.int32)}):
+        with pytest.raises(RequestError) as error:
+            await batcher.call("sum", wrong, None)
+        assert error.value.code == Code.INVALID_ARGUMENT
+
+
+@looped
+async def test_the_queue_of_batches_is_bounded():
+    session, batcher = make(max_enqueued_batches=1)
+    session.go.clear()
+    calls = [asyncio.ensure_future(batcher.call("sum", inputs(1, rows=4), None))]
+    while not batcher._runner.running:
+        await asyncio.sleep(0.001)
+    calls.append(asyncio.ensure_future(batcher.call("sum", inputs(1, rows=3), None)))
+    await asyncio.sleep(0)
+    with pytest.raises(RequestError) as error:
+        await batcher.call("sum", inputs(1, rows=2), None)
+    assert error.value.code == Code.UNAVAILABLE
+    session.go.set()
+    await asyncio.gather(*calls)
+
+
+@looped
+async def test_who_has_gone_takes_no_place_and_a_failure_is_everybodys():
+    session, batcher = make()
+    session.failure = Failure(3, "no such rows\n\t[[node]]")
+    calls = [asyncio.ensure_future(batcher.call("sum", inputs(t), None)) for t in (9, 1, 1)]
+    await asyncio.sleep(0)
+    calls[0].cancel()
+    for call in calls[1:]:
+        with pytest.raises(RequestError, match="no such rows$") as error:
+            await call
+        assert error.value.code == Code.INVALID_ARGUMENT
+    assert session.shapes == [(2, 1, 2)]
+
+
+@looped
+async def test_what_is_late_is_not_run():
+    session, batcher = make()
+    with pytest.raises(RequestError) as error:
+        await batcher.call("sum", inputs(1), time.monotonic() - 1)
+    assert error.value.code == Code.DEADLINE_EXCEEDED
+    assert session.shapes == []
+
+
+def test_what_has_no_rows_runs_by_itself():
+    session, batcher = make()
+    assert batcher.takes("sum", inputs(1))
+    assert not batcher.takes("sum", {"x": np.zeros(())})
+    session.signatures["sum"] = Signature({}, {})
+    assert not batcher.takes("sum", {})
+
+
+@looped
+async def test_outputs_that_are_no_rows_are_an_error():
+    session, batcher = make()
+    session.run = lambda *_: {"sums": np.zeros(7), "same": np.zeros((1, 1))}
+    with pytest.raises(RequestError, match="0th dimension"):
+        await batcher.call("sum", inputs(1), None)
