@@ -118,6 +118,7 @@ def test_expected_error_of_the_exact_guide(n: int, share: float, pairs: int, err
     xi = np.random.default_rng(1).normal(size=(trials * others, n))
     _, weights = numpy_of(exact_directions(basis, np.array(1.0), xi[:others] if others else None))
     points, _ = numpy_of(exact_directions(basis, np.array(1.0), xi if others else None))
+    assert weights[1:] == pytest.approx([(n - 1) / (others + n)] * others)
     samples = points[1:].reshape(trials, others, n)
     scaled = weights[1:] * (samples @ gradient)
     estimates = points[0] * (points[0] @ gradient) + np.einsum("tp,tpn->tn", scaled, samples)
@@ -203,6 +204,8 @@ def test_on_a_quadratic_the_size_of_perturbations_has_no_effect(guide: str) -> N
 def test_basis_has_no_arbitrary_axes(rows: list[list[float]], expected: list[Any]) -> None:
     basis = numpy_of(orthonormal(np.array(rows, "float32")))
     for row, right in zip(basis, expected, strict=True):
+        # What is left out counts as a direction unless it is exactly 0.
+        assert np.any(row) == (right is None or any(right))
         assert_close(row, [-(0.5**0.5), 0.5**0.5, 0] if right is None else right, 1e-6)
 
 
