@@ -57,18 +57,17 @@ def of_study(study: Records) -> dict[str, CellTruth]:
         for split in ("validation", "test")
     }
 
-    def lost(one: TrialRecord | Failure) -> bool:
-        return isinstance(one, Failure) or one.result.diverged
-
     def score(one: TrialRecord | Failure, split: str = "validation") -> float:
-        if isinstance(one, Failure) or one.result.diverged:
+        if _lost(one):
             return worst[split]
+        assert isinstance(one, TrialRecord)
         return float(getattr(one.result, split).mean)
 
     found = {}
     counts = set()
     for code in study.entries:
-        entries = [*study.entries[code], *study.failures[code]]
+        entries: list[TrialRecord | Failure] = list(study.entries[code])
+        entries += study.failures[code]
         points: dict[tuple[float, ...], list[TrialRecord | Failure]] = defaultdict(list)
         for entry in sorted(entries, key=lambda one: one.trial.index):
             points[tuple(entry.trial.values[name] for name in varied)].append(entry)
@@ -89,10 +88,14 @@ def of_study(study: Records) -> dict[str, CellTruth]:
             by_seed=tuple(
                 min(map(score, repeated)) for repeated in zip(*points.values(), strict=True)
             ),
-            diverged=sum(map(lost, entries)),
+            diverged=sum(map(_lost, entries)),
             seconds=sum(entry.result.seconds for entry in study.entries[code]),
         )
     return found
+
+
+def _lost(one: TrialRecord | Failure) -> bool:
+    return isinstance(one, Failure) or one.result.diverged
 
 
 @dataclasses.dataclass(frozen=True)
