@@ -20,6 +20,7 @@ from tuner.search.space import PAPER
 from tuner.supernet import ranking, truth
 from tuner.supernet.scores import SCORES
 from tuner.supernet.space import CellSpace
+from tuner.training.protocol import Failure
 from zoo.registry import find_variants, unregister
 
 GRID = PAPER.with_ranges(
@@ -65,13 +66,23 @@ def test_a_cell_is_worth_the_mean_at_its_best_point(study: Records) -> None:
         gone = (code, one.trial.index) == ("V", 5)
         return {"validation": made, "test": tested, "diverged": gone}
 
-    found = truth.of_study(changed(study, change))
+    made = changed(study, change)
+    found = truth.of_study(made)
     # The diverged trial counts as 9.5, so that 1e-1 is worth 7.25 with V: less than 8.1.
     assert found["V"].nll == pytest.approx(7.25) and found["V"].test == pytest.approx(8.25)
     assert found["V"].best == {"learning_rate": pytest.approx(0.1)}
     assert found["V"].std == pytest.approx(4.5 / math.sqrt(2)) and found["V"].diverged == 1
     assert found["V"].by_seed == (5.0, 8.2)
     assert found["NP"].nll == pytest.approx(7.25) and found["NP"].by_seed == (7.0, 7.2)
+    # One that failed counts as one that diverged.
+    *others, last = made.entries["V"]
+    failed = dataclasses.replace(
+        made,
+        entries={**made.entries, "V": tuple(others)},
+        failures={**made.failures, "V": (Failure(last.trial, "NaN", "native"),)},
+    )
+    again = truth.of_study(failed)["V"]
+    assert again == dataclasses.replace(found["V"], seconds=again.seconds)
     assert found["NP"].seconds == sum(one.result.seconds for one in study.entries["NP"])
 
 
