@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tuner.study.adoption import Source
     from tuner.study.plan import Plan
     from tuner.study.presets import Preset
+    from tuner.study.progress import Progress
     from tuner.tasks.task import Corpus, Task
     from tuner.training.protocol import Protocol
 
@@ -301,7 +302,7 @@ def _lead(pool: Pool, plans: Sequence[Plan], engine: str, adopt: Sequence[Source
     studies = [Study(plan.directory, plan.config, command) for plan in plans]
     folder = plans[0].directory if len(plans) == 1 else Path(_STUDY_DIR.value or "studies")
     try:
-        with _watched([plan.directory for plan in plans], folder), progress.live(followed):
+        with _watched(plans, followed, folder), progress.live(followed):
             together.run(
                 list(zip(studies, followed, strict=True)),
                 pool,
@@ -332,7 +333,9 @@ def _lead(pool: Pool, plans: Sequence[Plan], engine: str, adopt: Sequence[Source
 
 
 @contextlib.contextmanager
-def _watched(directories: Sequence[Path], folder: Path) -> Iterator[None]:
+def _watched(
+    plans: Sequence[Plan], followed: Sequence[Progress], folder: Path
+) -> Iterator[None]:
     """Serves the page that changes as trials end, if it is wanted."""
     if not _LIVE.value:
         yield
@@ -344,7 +347,11 @@ def _watched(directories: Sequence[Path], folder: Path) -> Iterator[None]:
     def write() -> Path:
         return report.write([records.load(one) for one in directories], folder / "report")
 
-    with LiveServer(directories, write, folder / "report") as server:
+    def running() -> list[str]:
+        return [line for progress in followed for line in progress.running()]
+
+    directories = [plan.directory for plan in plans]
+    with LiveServer(directories, write, folder / "report", running=running) as server:
         print(f"live: {server.url}", flush=True)
         server.start()
         try:

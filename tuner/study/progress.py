@@ -221,6 +221,10 @@ class Progress:
             work.cost_left -= an_epoch * last
         return work
 
+    def running(self) -> list[str]:
+        """A line for each trial underway, in the order in which they were started."""
+        return list(self._running.values())
+
     def end(self) -> None:
         """Takes note that nothing is underway any more."""
         self._running.clear()
@@ -248,7 +252,7 @@ class Progress:
             )
         running = (
             rich.text.Text(line, no_wrap=True, overflow="ellipsis")
-            for line in self._running.values()
+            for line in self.running()
         )
         headline = f"{self._prefix}{self.work().headline()}"
         return rich.console.Group(headline, table, *running)

@@ -42,10 +42,12 @@ _FILES = {"/": "live.html", "/live.css": "live.css", "/live.js": "live.js"}
 class _State:
     """How the studies stand, read once for all browsers that watch."""
 
-    def __init__(self, directories: Sequence[Path]) -> None:
+    def __init__(
+        self, directories: Sequence[Path], running: Callable[[], Sequence[str]] | None
+    ) -> None:
         self._directories = directories
         self._follower = Follower(directories)
-        self._stamp: Any = None
+        self._running = running
         self.changed = threading.Condition()
         self.version = 0
         self.text = "{}"
@@ -53,14 +55,19 @@ class _State:
 
     def follow(self) -> None:
         """Reads again whenever something has changed, until `ended`."""
+        read: Any = None
+        found: dict[str, Any] = {}
         while not self.ended:
             seen = stamp(self._directories)
-            if seen != self._stamp:
-                self._stamp = seen
+            if seen != read:
+                read = seen
                 try:
-                    text = json.dumps(self._follower.read(), allow_nan=False)
+                    found = self._follower.read()
                 except (InputError, OSError) as error:
-                    text = json.dumps({"error": str(error)})
+                    found = {"error": str(error)}
+            running = None if self._running is None else list(self._running())
+            text = json.dumps({**found, "running": running}, allow_nan=False)
+            if text != self.text:
                 with self.changed:
                     self.text, self.version = text, self.version + 1
                     self.changed.notify_all()
@@ -176,6 +183,7 @@ class LiveServer(http.server.ThreadingHTTPServer):
         write_report: writes the report of what has ended so far, and returns its page.
         folder: of that report.
         port: where to listen; 0 for one that is free.
+        running: a line for each trial underway, of a study of this process.
 
     Raises:
         InputError: if the port cannot be had.
@@ -196,8 +204,9 @@ class LiveServer(http.server.ThreadingHTTPServer):
         write_report: Callable[[], Path],
         folder: Path,
         port: int = 0,
+        running: Callable[[], Sequence[str]] | None = None,
     ) -> None:
-        self.state = _State(directories)
+        self.state = _State(directories, running)
         self.report = _Report(write_report, folder)
         try:
             super().__init__((HOST, port), _Handler)

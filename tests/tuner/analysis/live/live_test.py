@@ -138,6 +138,20 @@ def test_browsers_are_told(server: LiveServer, whole: pathlib.Path, half: pathli
     assert event()["studies"][0]["ended"] == 6
 
 
+def test_trials_underway_of_the_same_process(half: pathlib.Path) -> None:
+    lines = ["V 1: epoch 2"]
+    with LiveServer([half], lambda: half, half, running=lambda: lines) as server:
+        server.start()
+        with server.state.changed:
+            assert server.state.changed.wait_for(lambda: "epoch 2" in server.state.text, 60)
+        lines[0] = "V 1: epoch 3"
+        with server.state.changed:
+            assert server.state.changed.wait_for(lambda: "epoch 3" in server.state.text, 60)
+        found = json.loads(server.state.text)
+        assert found["running"] == lines and found["studies"][0]["ended"] == 4
+        server.shutdown()
+
+
 def test_a_port_that_is_taken(server: LiveServer, half: pathlib.Path) -> None:
     port = server.server_address[1]
     with pytest.raises(InputError, match=f"--port: cannot listen on 127.0.0.1:{port}"):

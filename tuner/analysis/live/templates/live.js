@@ -75,6 +75,13 @@ function show(found) {
     : `${ended} of ${planned} trials have ended${left}.`;
   document.title = `${ended} of ${planned} trials: LSTM variants`;
   found.studies.forEach(place);
+  const running = document.getElementById("running");
+  running.hidden = !found.running;
+  running.querySelector("ul").replaceChildren(...(found.running || []).map((text) => {
+    const item = document.createElement("li");
+    item.textContent = text;
+    return item;
+  }));
   if (found.recent.length) {
     document.getElementById("recent").replaceChildren(
       ...found.recent.map((one) => line(one, found.studies.length > 1)));
