@@ -114,7 +114,7 @@ def _predictor() -> Iterator[Predictor]:
 
 def _exported(name: str) -> Path:
     """Exports a pretrained model to the cache, once."""
-    from serving import sources
+    from serving.publish import sources
 
     source = sources.from_pretrained(name)
     card, metric = source.card, source.card["metric"]

@@ -22,7 +22,7 @@ from common import command_line
 from common.errors import InputError
 
 if TYPE_CHECKING:
-    from serving.sources import Source
+    from serving.publish.sources import Source
 
 _STUDY_DIR = flags.DEFINE_string("study_dir", None, "Directory of the study that trained it.")
 _VARIANT = flags.DEFINE_string(
@@ -71,7 +71,7 @@ def main() -> int:
                 f"--{flag.name}: expected nothing with --format={_FORMAT.value}. "
                 f"Received: {flag.value}"
             )
-    from serving import labels, sources
+    from serving.publish import labels, sources
 
     labels.check(_LABELS.value)
     source = sources.choose(
@@ -85,7 +85,7 @@ def main() -> int:
 
 
 def _publish(source: Source, model_base_path: Path) -> int:
-    from serving import labels, versions
+    from serving.publish import labels, versions
 
     folder = versions.publish(source, model_base_path, _VERSION.value)
     print(f"exported {source.keras_file} to {folder}")
@@ -97,7 +97,7 @@ def _publish(source: Source, model_base_path: Path) -> int:
 
 
 def _convert(source: Source, path: Path) -> int:
-    from serving.formats import litert, onnx
+    from serving.convert import litert, onnx
 
     for line in (onnx if _FORMAT.value == "onnx" else litert).convert(source, path):
         print(line)

@@ -8,9 +8,9 @@ import re
 import pytest
 
 import zoo
-from serving import versions
 from serving.devserver import launch
 from serving.devserver.settings import ModelConfig, Settings
+from serving.publish import versions
 from tests import commands
 from tests.commands import ROOT
 

@@ -15,7 +15,7 @@ import keras_tuner
 import scipy.signal
 
 import serving.devserver.launch
-import serving.versions
+import serving.publish.versions
 import tuner.analysis.report.report
 import tuner.study.progress
 import tuner.study.study

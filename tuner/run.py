@@ -152,7 +152,7 @@ def _protocol(preset: Preset) -> Protocol:
 
 def _load(task: Task, data: str, directory: Path) -> Corpus:
     """Loads the data; with `auto` a study goes on with those that it was begun with."""
-    from serving.sources import STUDY
+    from serving.publish.sources import STUDY
     from tuner.study import facts
     from tuner.tasks.task import DatasetInfo, load_begun, load_corpus
 
@@ -362,7 +362,7 @@ def _watched(
 
 def _export(plan: Plan, *, several: bool) -> None:
     """Exports the best model of a study."""
-    from serving import sources, versions
+    from serving.publish import sources, versions
     from zoo.registry import switches
 
     directory, task = plan.directory, plan.config.problem.task.name

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from serving.clients.errors import ServingError
 from serving.clients.predictor import Array
-from serving.specs import Signature, TensorSpec
+from serving.runtime.specs import Signature, TensorSpec
 
 _T = TypeVar("_T")
 

@@ -21,7 +21,7 @@ from serving.clients.transport import (
     Transport,
     VersionStatus,
 )
-from serving.specs import MAX_BATCH, Signature
+from serving.runtime.specs import MAX_BATCH, Signature
 
 
 class Client:

@@ -14,8 +14,8 @@ from common import files
 from common.errors import InputError
 from common.media.midi import SUFFIXES
 from serving.clients import local
+from serving.clients.answers.report import Report
 from serving.clients.predictor import Predictor
-from serving.clients.reports.report import Report
 
 _INK = (".inkml", ".xml")
 
@@ -63,7 +63,7 @@ def run(question: Question) -> int:
     if question.plot is not None:
         if report.picture is None:
             raise InputError(f"--plot: expected logits over time. Received: none for {path}")
-        from serving.clients.reports import drawing
+        from serving.clients.answers import drawing
 
         who = question.model if question.local is None else question.local
         drawing.write_svg(report.picture, f"{path.name}, {who}", Path(question.plot))
@@ -104,19 +104,19 @@ def _predictor(question: Question) -> Iterator[Predictor]:
 def _report(predictor: Predictor, path: Path, question: Question) -> Report:
     suffix = path.suffix.lower()
     if suffix == ".npz":
-        from serving.clients.reports import arrays
+        from serving.clients.answers import arrays
 
         return arrays.report(predictor, path, question.signature)
     if suffix in SUFFIXES:
-        from serving.clients.reports import music
+        from serving.clients.answers import music
 
         return music.report(predictor, path, question.signature)
     if suffix in _INK:
-        from serving.clients.reports import handwriting
+        from serving.clients.answers import handwriting
 
         scale = question.ink_scale
         return handwriting.report(predictor, path, question.signature, scale=scale)
-    from serving.clients.reports import speech
+    from serving.clients.answers import speech
 
     return speech.report(predictor, path, question.signature)
 

@@ -10,7 +10,7 @@ from serving.clients.errors import CODE_NAMES, ServingError
 from serving.clients.predictor import Array
 from serving.clients.retrying import persistently
 from serving.clients.transport import Certificates, Description, Target, VersionStatus
-from serving.specs import Signature, callable_signatures
+from serving.runtime.specs import Signature, callable_signatures
 
 _METADATA = "signature_def"
 _METHODS = {

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from serving.clients.predictor import Array
-from serving.specs import TYPE_NAMES, Signature, TensorSpec
+from serving.runtime.specs import TYPE_NAMES, Signature, TensorSpec
 
 _DTYPES = {name: dtype for dtype, name in TYPE_NAMES.items()}
 

@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from common import command_line
 from common.errors import InputError
-from serving import saved_model
 from serving.clients import checks
 from serving.clients.errors import CODE_NAMES, ServingError
 from serving.clients.predictor import DEFAULT_SIGNATURE, Array, Predictor
+from serving.runtime import saved_model
 from serving.runtime.c_api import Failure
 from serving.runtime.session import Session
-from serving.specs import Signature, callable_signatures
+from serving.runtime.specs import Signature, callable_signatures
 
 _VERSION = re.compile(r"[0-9]{1,19}")
 
@@ -124,7 +124,7 @@ def opened_quietly(path: Path | str) -> Iterator[Predictor]:
 
 def _export(path: Path, folder: Path) -> Path:
     command_line.start_tensorflow()
-    from serving import sources, versions
+    from serving.publish import sources, versions
 
     return versions.publish(sources.from_file(path), folder / path.stem)
 

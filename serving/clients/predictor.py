@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy.typing as npt
 
-from serving.specs import Signature
+from serving.runtime.specs import Signature
 
 Array: TypeAlias = npt.NDArray[Any]
 

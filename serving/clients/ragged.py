@@ -11,7 +11,7 @@ import numpy.typing as npt
 from serving.clients.checks import signature_of
 from serving.clients.errors import ServingError
 from serving.clients.predictor import DEFAULT_SIGNATURE, Array, Predictor
-from serving.specs import MAX_BATCH, Signature
+from serving.runtime.specs import MAX_BATCH, Signature
 
 LENGTHS = "lengths"
 """The input that says how much of each row counts."""

@@ -14,7 +14,7 @@ from serving.clients.errors import CODES, ServingError
 from serving.clients.predictor import Array
 from serving.clients.retrying import persistently
 from serving.clients.transport import Description, Target, VersionStatus
-from serving.specs import Signature
+from serving.runtime.specs import Signature
 
 _CONNECTIONS = 100
 _SHOWN = 200

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from serving.clients.errors import ServingError
 from serving.clients.predictor import Array, Predictor, Versioned
-from serving.specs import Signature
+from serving.runtime.specs import Signature
 
 STEP, CHUNK = "step", "chunk"
 """Signatures that take states and return the next ones."""

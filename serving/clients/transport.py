@@ -11,7 +11,7 @@ from typing import Protocol
 from common.errors import InputError
 from serving.clients.predictor import Array
 from serving.clients.retrying import Patience
-from serving.specs import Signature
+from serving.runtime.specs import Signature
 
 _ADDRESS = re.compile(r"(?:(?P<scheme>grpcs?|https?)://)?(?P<place>[^/\s]+)(?P<path>/\S*)?")
 _PORT = re.compile(r".*:\d{1,5}")

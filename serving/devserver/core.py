@@ -26,7 +26,7 @@ from serving.devserver.versions import Loaded
 from serving.runtime import messages, tensors
 from serving.runtime.c_api import Failure
 from serving.runtime.session import Session
-from serving.specs import DTYPES, Signature
+from serving.runtime.specs import DTYPES, Signature
 
 _LOG = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from serving.devserver.batcher import Arrays
 from serving.devserver.core import check_names, check_shape
 from serving.devserver.errors import invalid
 from serving.devserver.settings import Limits
-from serving.specs import TYPE_NAMES, Signature, TensorSpec
+from serving.runtime.specs import TYPE_NAMES, Signature, TensorSpec
 
 _DEEPEST = 32
 _KINDS: Mapping[str, set[type]] = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}}

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.errors import InputError, install
-from serving.specs import DTYPES, NAMES
+from serving.runtime.specs import DTYPES, NAMES
 
 Pointer = ctypes.c_void_p
 
@@ -169,7 +169,7 @@ def to_tensor(array: npt.NDArray[Any]) -> int:
     """Copies an array into a new `TF_Tensor`.
 
     Args:
-        array: of a type in `serving.specs.DTYPES`; strings are objects of type `bytes`.
+        array: of a type in `serving.runtime.specs.DTYPES`; strings are objects of type `bytes`.
     """
     array = np.asarray(array, order="C")
     functions, is_text = library(), array.dtype.hasobject

@@ -14,7 +14,7 @@ from common.errors import InputError, install, reason
 from serving.clients import checks
 from serving.clients.errors import ServingError
 from serving.clients.predictor import DEFAULT_SIGNATURE, Array
-from serving.specs import Signature, TensorSpec
+from serving.runtime.specs import Signature, TensorSpec
 
 
 class LiteRTModel:

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from serving import saved_model
-from serving.runtime import c_api, messages
+from serving.runtime import c_api, messages, saved_model
 from serving.runtime.c_api import Failure, Output, Pointer
-from serving.specs import Signature
+from serving.runtime.specs import Signature
 
 _TAG = b"serve"
 _CANCELLED, _NOT_FOUND = 1, 5

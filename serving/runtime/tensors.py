@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from serving.specs import DTYPES, NAMES
+from serving.runtime.specs import DTYPES, NAMES
 
 _FIELDS = {
     "float16": "half_val",
@@ -40,12 +40,12 @@ def shape_of(proto: Any) -> tuple[int, ...]:
 
 
 def dtype_of(proto: Any) -> str:
-    """Names the type of a tensor, a key of `serving.specs.DTYPES`, or any other in words."""
+    """Names the type of a tensor, a key of `specs.DTYPES`, or any other in words."""
     return NAMES.get(proto.dtype, f"DataType {proto.dtype}")
 
 
 def itemsize(name: str) -> int:
-    """Returns the bytes of a number of a type, a key of `serving.specs.DTYPES`."""
+    """Returns the bytes of a number of a type, a key of `serving.runtime.specs.DTYPES`."""
     return np.dtype(name).itemsize
 
 
@@ -134,7 +134,7 @@ def fill(proto: Any, array: npt.NDArray[Any], *, as_content: bool) -> None:
 
     Args:
         proto: an empty message.
-        array: of a type in `serving.specs.DTYPES`; strings are objects of type `bytes`.
+        array: of a type in `serving.runtime.specs.DTYPES`; strings are objects of type `bytes`.
         as_content: whether numbers go into `tensor_content`, as clients send them, instead of a
             repeated field, as TensorFlow Serving answers.
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from common.errors import InputError
-from serving import model_card, signatures, sources, versions
-from serving.clients.reports import arrays
+from serving.clients.answers import arrays
+from serving.graph import signatures
+from serving.publish import model_card, sources, versions
 from tests import damage
 from tests.serving import made_up
 from tests.serving.clients.known import Known, batch

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from serving import decoding
+from serving.graph import decoding
 from tuner.tasks import ctc
 
 LABELS = ("a", "é", " ")

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from common.errors import InputError
-from serving import sources, versions
+from serving.publish import sources, versions
 from tests import commands
 from tests.serving import made_up
 

@@ -9,7 +9,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from common.errors import InputError
-from serving import labels
+from serving.publish import labels
 
 HAND_WRITTEN = """\
 # Ours. Ask Ann.

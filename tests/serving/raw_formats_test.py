@@ -11,9 +11,10 @@ import pytest
 
 import zoo
 from common.errors import InputError
-from serving import signatures, sources
-from serving.formats import conversion, litert, onnx
-from serving.inference import Network
+from serving.convert import conversion, litert, onnx
+from serving.graph import signatures
+from serving.graph.inference import Network
+from serving.publish import sources
 from tests.serving import made_up
 
 

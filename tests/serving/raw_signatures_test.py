@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import zoo
 from common.errors import InputError
-from serving import versions
+from serving.publish import versions
 from tests import commands
 from tuner.tasks import ctc
 

@@ -10,9 +10,9 @@ import pytest
 
 import zoo
 from common.errors import InputError
-from serving import sources, versions
-from serving.formats import conversion
-from serving.inference import Network
+from serving.convert import conversion
+from serving.graph.inference import Network
+from serving.publish import sources, versions
 from tests.serving import made_up
 
 

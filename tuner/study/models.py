@@ -15,7 +15,7 @@ import keras
 
 from common import files
 from common.errors import InputError, one_line, reason
-from serving.sources import CARD, MODEL, study_sha256
+from serving.publish.sources import CARD, MODEL, study_sha256
 from tuner.study.ledger import best_first
 from tuner.training import engines, network
 from tuner.training.protocol import Problem, TrialRecord, TrialResult
@@ -216,7 +216,7 @@ def train_again(
         facts: `study.json` of that study.
         problem: what they were trained for.
         out: folder of the models; `<task>-<code>` is added to it, with the files of
-            `serving.sources.MODEL` and `CARD`.
+            `serving.publish.sources.MODEL` and `CARD`.
 
     Yields:
         The folder of each new model and its trial's result.
@@ -256,9 +256,7 @@ def _is_of(folder: Path, entry: TrialRecord) -> bool:
     return {name: described.get(name) for name in expected} == expected
 
 
-def _write(
-    folder: Path, result: TrialResult, problem: Problem, facts: Mapping[str, Any]
-) -> None:
+def _write(folder: Path, result: TrialResult, problem: Problem, facts: Mapping[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         weights = Path(scratch) / "best.weights.h5"
         models = Models(problem, folder, lambda _: weights)

@@ -22,7 +22,7 @@ import filelock
 from common import files
 from common.command_line import log
 from common.errors import InputError
-from serving.sources import CARD, STUDY
+from serving.publish.sources import CARD, STUDY
 from tuner.parallel.messages import EpochEnd, Event, Started, WorkerDied
 from tuner.parallel.pool import Pool
 from tuner.search import samplers
@@ -116,9 +116,7 @@ class Study:
         adopt: Sequence[Source] = (),
     ) -> None:
         """Does all trials that have not ended; see `begin` and `tuner.study.together.run`."""
-        with self.begin(
-            pool, observer, engine, retry_failed=retry_failed, adopt=adopt
-        ) as begun:
+        with self.begin(pool, observer, engine, retry_failed=retry_failed, adopt=adopt) as begun:
             pool.run(begun.problems, begun.queue, begun.take)
 
     @contextmanager
@@ -242,9 +240,7 @@ class Study:
             adopted += missing
         return adopted
 
-    def _take(
-        self, event: Event, variants: Mapping[str, VariantStudy], observer: Observer
-    ) -> None:
+    def _take(self, event: Event, variants: Mapping[str, VariantStudy], observer: Observer) -> None:
         """Records what has ended and calls the observer."""
         if isinstance(event, TrialResult) and (reason := event.result.not_finite):
             event = Failure(event.trial, reason, event.result.engine)

@@ -3,7 +3,7 @@ import pytest
 
 from serving.clients.checks import prepared, signature_of
 from serving.clients.errors import ServingError
-from serving.specs import Signature, TensorSpec
+from serving.runtime.specs import Signature, TensorSpec
 
 SIGNATURE = Signature(
     {

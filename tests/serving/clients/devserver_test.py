@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import zoo
-from serving import versions
 from serving.client import Client, ServingError
 from serving.clients.local import LocalModel
 from serving.clients.ragged import predict_sequences
 from serving.clients.streaming import Stream
 from serving.devserver import launch
 from serving.devserver.settings import Batching, Loading, ModelConfig, Settings
+from serving.publish import versions
 from tests import commands
 
 PHONES = ("h#", "iy", "\u0259", "s")

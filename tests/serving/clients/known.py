@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from serving.specs import Signature, TensorSpec
+from serving.runtime.specs import Signature, TensorSpec
 
 INPUTS, UNITS, OUTPUTS = 5, 4, 3
 LABELS = np.array(["a", "\u0259", "h#"])

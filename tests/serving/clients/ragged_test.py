@@ -3,7 +3,7 @@ import pytest
 
 from serving.clients.errors import ServingError
 from serving.clients.ragged import cut, pad, per_step, predict_sequences
-from serving.specs import Signature, TensorSpec
+from serving.runtime.specs import Signature, TensorSpec
 from tests.serving.clients import known
 from tests.serving.clients.known import Known
 

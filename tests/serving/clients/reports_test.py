@@ -8,10 +8,10 @@ import pytest
 
 from common.errors import InputError
 from common.media.midi import write_midi
+from serving.clients.answers import arrays, drawing, handwriting, music, report, speech
+from serving.clients.answers.report import Picture
 from serving.clients.errors import ServingError
-from serving.clients.reports import arrays, drawing, handwriting, music, report, speech
-from serving.clients.reports.report import Picture
-from serving.specs import Signature, TensorSpec
+from serving.runtime.specs import Signature, TensorSpec
 from tests.serving.clients import known
 from tests.serving.clients.known import Known
 

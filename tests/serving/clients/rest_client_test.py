@@ -9,7 +9,7 @@ import pytest
 
 from serving.client import Client, ServingError
 from serving.clients import json_tensors
-from serving.specs import Signature, TensorSpec
+from serving.runtime.specs import Signature, TensorSpec
 from tests.serving.clients import known, servers
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from serving.specs import DTYPES
+from serving.runtime.specs import DTYPES
 from tests.serving.clients import known
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from serving.clients.errors import ServingError
 from serving.clients.streaming import Stream
-from serving.specs import Signature, TensorSpec
+from serving.runtime.specs import Signature, TensorSpec
 from tests.serving.clients import known
 from tests.serving.clients.known import Known
 

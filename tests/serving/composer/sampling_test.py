@@ -12,7 +12,7 @@ import pytest
 from common.errors import InputError
 from serving.composer import sampling
 from serving.composer.sampling import Settings
-from serving.specs import Signature, TensorSpec
+from serving.runtime.specs import Signature, TensorSpec
 
 UNITS = 6
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import zoo
-from serving import saved_model
+from serving.runtime import saved_model
 from tests import commands
 from tests.serving import made_up
 from tests.serving.conformance import c_api

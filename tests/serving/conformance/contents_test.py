@@ -10,8 +10,9 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving import saved_model, sources
 from serving.clients.local import LocalModel
+from serving.publish import sources
+from serving.runtime import saved_model
 from tests.serving import made_up
 from tests.serving.conformance.exported import Exported
 from tests.zoo import harness

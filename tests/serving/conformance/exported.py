@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import zoo
-from serving import sources, versions
+from serving.publish import sources, versions
 
 STATES = ("h", "c", "gates")
 

@@ -10,12 +10,12 @@ import pytest
 
 import zoo
 from common.errors import InputError
-from serving import sources
 from serving.clients.errors import ServingError
 from serving.clients.local import opened
 from serving.clients.ragged import predict_sequences
 from serving.clients.streaming import Stream
-from serving.formats import conversion, litert, onnx
+from serving.convert import conversion, litert, onnx
+from serving.publish import sources
 from serving.runtime.litert import LiteRTModel
 from serving.runtime.onnx import OnnxModel
 from tests.serving import made_up

@@ -11,11 +11,12 @@ import pytest
 import tensorflow as tf
 from google.protobuf import descriptor_pool, message_factory
 
-from serving import signatures, warmup
 from serving.clients import checks
 from serving.clients.errors import ServingError
 from serving.clients.local import LocalModel
-from serving.inference import Network
+from serving.graph import signatures
+from serving.graph.inference import Network
+from serving.publish import warmup
 from tests import commands
 from tests.serving import made_up
 from tests.serving.conformance.exported import Exported

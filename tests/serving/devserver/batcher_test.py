@@ -15,7 +15,7 @@ from serving.devserver.batcher import Batcher, Runner
 from serving.devserver.errors import Code, RequestError
 from serving.devserver.settings import Batching
 from serving.runtime.c_api import Failure
-from serving.specs import Signature, TensorSpec
+from serving.runtime.specs import Signature, TensorSpec
 
 SIGNATURE = Signature(
     {

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from serving.runtime import messages, tensors
-from serving.specs import DTYPES
+from serving.runtime.specs import DTYPES
 
 ARRAYS = {
     name: (np.arange(6).reshape(2, 3) % (2 if name == "bool" else 7)).astype(name)

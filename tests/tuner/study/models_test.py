@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from common.errors import InputError
-from serving import sources
+from serving.publish import sources
 from tests.tuner import tiny
 from tuner.analysis.trials.records import Records
 from tuner.study import models

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from common.errors import InputError
-from serving import sources
+from serving.publish import sources
 from tests.commands import Forked
 from tests.tuner import fake_worker, tiny
 from tests.tuner.studies import HERE, Killer, lines, run
@@ -286,15 +286,13 @@ def test_an_error_in_a_trial_ends_the_study_as_it_is(
 
 def ended(directory: pathlib.Path) -> int:
     """How many trials are in the ledgers, whole or torn."""
-    return sum(path.read_bytes().count(b"{\"trial") for path in directory.glob("trials/*.jsonl"))
+    return sum(path.read_bytes().count(b'{"trial') for path in directory.glob("trials/*.jsonl"))
 
 
 @pytest.mark.parametrize(
     ("engine", "trials"), [("native", 10), pytest.param("keras", 2, marks=pytest.mark.slow)]
 )
-def test_kill_9_loses_no_finished_trial(
-    tmp_path: pathlib.Path, engine: str, trials: int
-) -> None:
+def test_kill_9_loses_no_finished_trial(tmp_path: pathlib.Path, engine: str, trials: int) -> None:
     """Kills the study when it has begun, and some trials later twice, then lets it finish."""
     config = tiny.config(("V", "NIG"), trials=trials)
     whole, killed = tmp_path / "whole", tmp_path / "killed"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from serving.sources import STUDY
+from serving.publish.sources import STUDY
 from tuner.analysis.trials import records
 from tuner.analysis.trials.records import Records
 from tuner.training.protocol import Failure, Trial, TrialRecord
@@ -119,9 +119,7 @@ def _study(study: Records) -> dict[str, Any]:
 
 
 def _variant(study: Records, code: str) -> dict[str, Any]:
-    best = min(
-        study.entries[code], key=lambda one: one.result.validation.mean, default=None
-    )
+    best = min(study.entries[code], key=lambda one: one.result.validation.mean, default=None)
     return {
         "code": code,
         "name": variant_name(code),

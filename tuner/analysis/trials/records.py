@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
-from serving.sources import STUDY
+from serving.publish.sources import STUDY
 from tuner.search.samplers import SAMPLERS, place_of
 from tuner.search.space import Space
 from tuner.study import facts as study_facts

@@ -11,10 +11,10 @@ import keras
 import tensorflow as tf
 
 from common.errors import InputError, one_line
-from serving import saved_model
-from serving.decoding import DECODINGS
-from serving.inference import Network, of_as_many_rows
-from serving.specs import Signature
+from serving.graph.decoding import DECODINGS
+from serving.graph.inference import Network, of_as_many_rows
+from serving.runtime import saved_model
+from serving.runtime.specs import Signature
 
 Tensor = Any
 Answer = dict[str, Tensor]
@@ -28,7 +28,7 @@ class Meaning:
     """What goes into a network and what its outputs stand for; of a card that says nothing, none.
 
     Attributes:
-        head: what kind of outputs they are, a key of `serving.decoding.DECODINGS` or any other.
+        head: what kind of outputs they are, a key of `decoding.DECODINGS` or any other.
         labels: what they are called; of head `ctc` without the blank, which is the last. May be
             empty.
         frontend: the layer of `zoo.frontends` that makes features of raw input, as
@@ -72,7 +72,7 @@ def endpoints(network: Network, meaning: Meaning, batch: int | None = None) -> d
     - `logits`: float32 `[batch, time, outputs]`;
     - `h`, `c`, unless the network also reads backward: float32 `[batch, units]`, the states after
       each sequence's last frame; full gate recurrence also has `gates` `[batch, 3 * units]`;
-    - what `serving.decoding.DECODINGS` has for the head, if there are labels: `text`, string
+    - what `serving.graph.decoding.DECODINGS` has for the head, if there are labels: `text`, string
       `[batch]`, or `classes`, string `[batch, time]`.
 
     Unless the network also reads backward, there are two more, which go on where a call before has

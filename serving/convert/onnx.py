@@ -14,9 +14,9 @@ import tensorflow as tf
 
 from common import command_line, files
 from common.errors import InputError
-from serving.formats import conversion
-from serving.signatures import DEFAULT, Endpoint
-from serving.sources import Source
+from serving.convert import conversion
+from serving.graph.signatures import DEFAULT, Endpoint
+from serving.publish.sources import Source
 
 OPSET = 18
 """Version of ONNX' operations."""

@@ -13,10 +13,10 @@ import tensorflow as tf
 
 from common import command_line, files
 from common.errors import InputError
-from serving import signatures
-from serving.decoding import DECODINGS
-from serving.formats import conversion
-from serving.sources import Source
+from serving.convert import conversion
+from serving.graph import signatures
+from serving.graph.decoding import DECODINGS
+from serving.publish.sources import Source
 
 
 def convert(source: Source, path: Path) -> list[str]:

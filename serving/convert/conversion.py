@@ -14,11 +14,11 @@ import tensorflow as tf
 
 from common import files
 from common.errors import InputError
-from serving import model_card, versions
-from serving.decoding import DECODINGS
-from serving.inference import Network
-from serving.signatures import CHUNK, DEFAULT, STEP, Endpoint, Meaning, endpoints
-from serving.sources import Source
+from serving.graph.decoding import DECODINGS
+from serving.graph.inference import Network
+from serving.graph.signatures import CHUNK, DEFAULT, STEP, Endpoint, Meaning, endpoints
+from serving.publish import model_card, versions
+from serving.publish.sources import Source
 
 Runner = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 """Runs a converted signature."""

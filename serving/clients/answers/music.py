@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from common.errors import InputError, RecordingError, counted
 from common.media.midi import LOWEST_PITCH, PITCHES, Roll, pitch_name, read_midi
+from serving.clients.answers.report import Picture, Report, sigmoid
 from serving.clients.checks import signature_of
 from serving.clients.predictor import DEFAULT_SIGNATURE, Array, Predictor
 from serving.clients.ragged import predict_sequences
-from serving.clients.reports.report import Picture, Report, sigmoid
 
 _SHOWN = 8
 

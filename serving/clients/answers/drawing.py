@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 from common import files
-from serving.clients.reports.report import Picture
+from serving.clients.answers.report import Picture
 
 _NAMES_SHOWN = 40
 

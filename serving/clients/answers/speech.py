@@ -10,9 +10,9 @@ import numpy as np
 
 from common.errors import InputError, RecordingError
 from common.media import audio
+from serving.clients.answers.report import Picture, Report, softmax
 from serving.clients.predictor import Predictor
 from serving.clients.ragged import predict_sequences
-from serving.clients.reports.report import Picture, Report, softmax
 
 SIGNATURE = "audio"
 

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 
 from common.errors import InputError
 from serving.runtime import messages
-from serving.specs import Signature, callable_signatures
+from serving.runtime.specs import Signature, callable_signatures
 
 FILE = "saved_model.pb"
 """The file's name in the folder of a SavedModel."""

@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from common import files
-from serving.model_card import FOLDER
+from serving.graph.signatures import DEFAULT
+from serving.publish.model_card import FOLDER
 from serving.runtime import messages, tensors
-from serving.signatures import DEFAULT
-from serving.specs import MAX_BATCH, Signature
+from serving.runtime.specs import MAX_BATCH, Signature
 
 RECORDS = "tf_serving_warmup_requests"
 """The name, inside `assets.extra`, that TF Serving looks for."""

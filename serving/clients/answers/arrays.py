@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import InputError, reason
+from serving.clients.answers.report import Picture, Report
 from serving.clients.checks import signature_of
 from serving.clients.predictor import DEFAULT_SIGNATURE, Array, Predictor
 from serving.clients.ragged import predict_sequences
-from serving.clients.reports.report import Picture, Report
 
 _SHOWN = 60
 _LARGEST = 2**31

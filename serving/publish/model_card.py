@@ -14,10 +14,10 @@ import numpy as np
 
 from common import files
 from common.errors import one_line
-from serving.inference import Network
-from serving.signatures import DEFAULT
-from serving.sources import Source
-from serving.specs import Signature, TensorSpec
+from serving.graph.inference import Network
+from serving.graph.signatures import DEFAULT
+from serving.publish.sources import Source
+from serving.runtime.specs import Signature, TensorSpec
 
 FOLDER = "assets.extra"
 """Where a SavedModel keeps what is no part of its graph."""
@@ -44,7 +44,7 @@ def describe(source: Source, model: keras.Model, network: Network) -> dict[str, 
         - `inputs`, `outputs`, `bidirectional`, `variant`, `units`, `parameters`: of the model
           itself, whatever the card says;
         - `origin`: `study`, `file` or `pretrained`;
-        - `study_sha256`: which study trained it, see `serving.sources.study_sha256`, or None;
+        - `study_sha256`: which study trained it, see `sources.study_sha256`, or None;
         - `model_sha256`: hash of configuration and weights;
         - `versions`: of the libraries and of this project.
     """

@@ -1,0 +1,1 @@
+"""The exported computation: a network of the zoo as the functions behind its signatures."""
