@@ -33,7 +33,7 @@ guided evolutionary strategies, a truncated gradient, the features. The rest of 
 on JAX too, up to rounding, but there each call of a layer compiles a program.
 """
 
-ENGINE = {"tuner/training/jax/on_jax.py": ("on_jax", 13)}
+ENGINE = {"tuner/training/jax/on_jax.py": ("on_jax", 14)}
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="runs on JAX already")

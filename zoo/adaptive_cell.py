@@ -156,30 +156,31 @@ class DepthAdaptiveCell(VariantCell):
 
     def _act(self, inputs: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Halts by Graves' rule; what comes after is set to 0 before it meets anything."""
-        running = ops.ones_like(h[:, :1]) > 0
         zero = ops.zeros_like(h[:, :1])
         total, depth, remainder = zero, zero, zero
         mean_h = mean_c = ops.zeros_like(h)
+        # None is all: the engine `jax` differentiates what no state has a part in, if only zeros.
+        running: Tensor | None = None
+
+        def kept(tensor: Tensor) -> Tensor:
+            return tensor if running is None else ops.where(running, tensor, 0)
+
         for n in range(1, self.max_depth + 1):
-            if n > 1:
-                h, c = ops.where(running, h, 0), ops.where(running, c, 0)
-            h, c = self._step(n, inputs, h, c, running if n > 1 else None)
-            depth = depth + ops.cast(running, h.dtype)
-            if n < self.max_depth:
-                safe = ops.where(running, h, 0)
-                q = ops.sigmoid(ops.matmul(safe, self.halting_kernel) + self.halting_bias)
-                halts = ops.logical_and(running, total + q >= 1 - self.epsilon)
-                goes_on = ops.logical_and(running, ops.logical_not(halts))
-                rest = ops.where(halts, 1 - total, zero)
-                share = ops.where(goes_on, q, rest)
-                total = total + ops.where(goes_on, q, zero)
+            h, c = self._step(n, inputs, kept(h), kept(c), running)
+            h, c = kept(h), kept(c)
+            depth = depth + (1 if running is None else ops.cast(running, h.dtype))
+            if n == self.max_depth:
+                share = rest = kept(1 - total)
             else:
-                rest = share = ops.where(running, 1 - total, zero)
-                goes_on = running
+                q = ops.sigmoid(ops.matmul(h, self.halting_kernel) + self.halting_bias)
+                halts = total + q >= 1 - self.epsilon
+                rest = kept(ops.where(halts, 1 - total, zero))
+                goes_on = ops.logical_not(halts)
+                running = goes_on if running is None else ops.logical_and(running, goes_on)
+                share = ops.where(running, q, rest)
+                total = total + kept(q)
             remainder = remainder + rest
-            mean_h = mean_h + share * ops.where(running, h, 0)
-            mean_c = mean_c + share * ops.where(running, c, 0)
-            running = goes_on
+            mean_h, mean_c = mean_h + share * h, mean_c + share * c
         return mean_h, mean_c, ops.concatenate([depth + remainder, depth], axis=-1)
 
     def _choose(self, inputs: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:

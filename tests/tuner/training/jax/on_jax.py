@@ -31,7 +31,7 @@ from tuner.training.native import engine as native
 from tuner.training.optimizers import OPTIMIZERS
 from tuner.training.protocol import Protocol, Trial, TrialResult
 from tuner.training.trial_state import Checkpoint
-from zoo.registry import cell_class, find_variant
+from zoo.registry import cell_class, find_variant, unregister
 from zoo.variants import VARIANTS
 
 TWO_EPOCHS = Protocol(max_epochs=2, patience=2, order_seed=5)
@@ -72,6 +72,16 @@ def test_a_cell_of_keras_is_trained_as_by_keras() -> None:
     assert ours.result.test.mean == pytest.approx(float(expected["test"]), rel=1e-4)
     for place, one in enumerate(ours.weights):
         np.testing.assert_allclose(one, expected[str(place)], atol=2e-5)
+
+
+def test_a_depth_adaptive_cell_is_trained_as_by_keras() -> None:
+    """Conditions and selections in the step; the numbers are those of engine `keras`."""
+    code = find_variant("DA-V")
+    trial = dataclasses.replace(changed(units=6), variant=code)
+    curve = jax_one(trial, dataclasses.replace(TWO_EPOCHS, max_epochs=1)).result.curve
+    unregister(code)
+    assert curve[1].loss == pytest.approx(3.3948420, rel=1e-5)
+    assert [epoch.validation for epoch in curve] == pytest.approx([3.4789446, 3.2988484], rel=1e-5)
 
 
 def test_trials_side_by_side() -> None:
