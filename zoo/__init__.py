@@ -14,12 +14,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from zoo import pretrained
+from zoo.pretrained import list_pretrained, load_pretrained
 from zoo.registry import (
     find_variant,
     get_variant,
-    list_pretrained,
     list_variants,
-    load_pretrained,
     make_cell,
     register,
 )

@@ -9,12 +9,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-import importlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from zoo import pretrained
 from zoo.variants import VARIANTS, Variant
 
 if TYPE_CHECKING:
@@ -360,51 +358,3 @@ def _count(cell: type[keras.layers.Layer], input_dim: int, units: int) -> int:
     made = cell(units)
     made.build((None, input_dim))
     return int(made.count_params())
-
-
-def list_pretrained() -> list[str]:
-    """Lists the trained models that come with the package, `<task>-<variant>`.
-
-    Example:
-        >>> list_pretrained()[:3]
-        ['music-CIFG', 'music-FGR', 'music-NFG']
-    """
-    return pretrained.names()
-
-
-def load_pretrained(name: str) -> keras.Model:
-    """Loads a trained model that comes with the package.
-
-    Those of music predict the next frame of a piano roll (88 pitches from A0, a frame a quarter
-    note): sequences `(batch, time, 88)` of zeros and ones to logits of the frame after each. They
-    are the best of their variant in a study of the JSB Chorales by the paper's rules; `card.json`
-    of `zoo.pretrained.find(name)` has hyperparameters and scores.
-
-    Args:
-        name: a name of `list_pretrained()`, in any case; or `hf://OWNER/NAME` of a model on Hugging
-            Face, which Keras loads with the package `huggingface_hub`.
-
-    Returns:
-        A network of `zoo.networks`, weights and all.
-
-    Raises:
-        ValueError: if there is no such model; the message names the nearest.
-
-    Example:
-        >>> load_pretrained("music-NP").output_shape
-        (None, None, 88)
-    """
-    networks = importlib.import_module("zoo.networks")
-    if name.startswith(pretrained.HUB):
-        import keras
-
-        loaded: keras.Model = keras.saving.load_model(name)
-        return loaded
-    card = pretrained.card(name)
-    cell = make_cell(card["variant"], units=card["hyperparameters"]["units"])
-    model = networks.network(
-        cell, card["inputs"], card["outputs"], bidirectional=card["bidirectional"], name="next_step"
-    )
-    # The weights alone: a release of Keras reads no layer of a later one, not even unchanged ones.
-    model.load_weights(pretrained.find(name) / pretrained.MODEL)
-    return model

@@ -7,9 +7,13 @@ was trained on, how, and how good it is.
 from __future__ import annotations
 
 import difflib
+import importlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
 
 MODEL = "model.keras"
 """The file of the network, as Keras saves it."""
@@ -17,15 +21,21 @@ MODEL = "model.keras"
 CARD = "card.json"
 """The file of what is said about it."""
 
+PAGE = "README.md"
+"""The file that Hugging Face shows, with `hub_page` in it."""
+
+HUB = "hf://"
+"""How the name of a model on Hugging Face begins, as Keras writes it."""
+
 _HERE = Path(__file__).parent
 
 
-def names() -> list[str]:
-    """Lists the models.
+def list_pretrained() -> list[str]:
+    """Lists the trained models that come with the package, `<task>-<variant>`.
 
     Example:
-        >>> "music-NP" in names()
-        True
+        >>> list_pretrained()[:3]
+        ['music-CIFG', 'music-FGR', 'music-NFG']
     """
     return sorted(path.parent.name for path in _HERE.glob(f"*/{CARD}"))
 
@@ -34,7 +44,7 @@ def card(name: str) -> dict[str, Any]:
     """What a model was trained on, how, and how good it is.
 
     Args:
-        name: a name of `names()`, in any case.
+        name: a name of `list_pretrained()`, in any case.
 
     Returns:
         The content of `card.json`.
@@ -54,7 +64,7 @@ def find(name: str) -> Path:
     """Finds the folder of a model.
 
     Args:
-        name: a name of `names()`, in any case.
+        name: a name of `list_pretrained()`, in any case.
 
     Returns:
         A folder with `model.keras` and `card.json`.
@@ -66,7 +76,7 @@ def find(name: str) -> Path:
         >>> find("music-np").name
         'music-NP'
     """
-    known = {known.lower(): known for known in names()}
+    known = {known.lower(): known for known in list_pretrained()}
     if name.lower() in known:
         return _HERE / known[name.lower()]
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)[0]
@@ -76,11 +86,42 @@ def find(name: str) -> Path:
     )
 
 
-PAGE = "README.md"
-"""The file that Hugging Face shows, with `hub_page` in it."""
+def load_pretrained(name: str) -> keras.Model:
+    """Loads a trained model that comes with the package.
 
-HUB = "hf://"
-"""How the name of a model on Hugging Face begins, as Keras writes it."""
+    Those of music predict the next frame of a piano roll (88 pitches from A0, a frame a quarter
+    note): sequences `(batch, time, 88)` of zeros and ones to logits of the frame after each. They
+    are the best of their variant in a study of the JSB Chorales by the paper's rules; `card.json`
+    of `find(name)` has hyperparameters and scores.
+
+    Args:
+        name: a name of `list_pretrained()`, in any case; or `hf://OWNER/NAME` of a model on Hugging
+            Face, which Keras loads with the package `huggingface_hub`.
+
+    Returns:
+        A network of `zoo.networks`, weights and all.
+
+    Raises:
+        ValueError: if there is no such model; the message names the nearest.
+
+    Example:
+        >>> load_pretrained("music-NP").output_shape
+        (None, None, 88)
+    """
+    networks = importlib.import_module("zoo.networks")
+    if name.startswith(HUB):
+        import keras
+
+        loaded: keras.Model = keras.saving.load_model(name)
+        return loaded
+    said, make_cell = card(name), importlib.import_module("zoo.registry").make_cell
+    cell = make_cell(said["variant"], units=said["hyperparameters"]["units"])
+    model: keras.Model = networks.network(
+        cell, said["inputs"], said["outputs"], bidirectional=said["bidirectional"], name="next_step"
+    )
+    # The weights alone: a release of Keras reads no layer of a later one, not even unchanged ones.
+    model.load_weights(find(name) / MODEL)
+    return model
 
 
 def hub_page(card: dict[str, Any], name: str) -> str:
