@@ -14,9 +14,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from zoo.registry import STEPPED, get_variant
+from zoo.registry import get_variant
 from zoo.variant_cell import Tensor, VariantCell, by_gate, is_positive_integer, step
-from zoo.variants import VARIANTS
+from zoo.variants import STEPPED, VARIANTS
 
 HALTING = ("act", "choice", "fixed")
 """Ways to choose the depth of a frame, see `DepthAdaptiveCell`."""

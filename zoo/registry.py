@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from zoo.variants import VARIANTS, Variant
+from zoo.variants import STEPPED, VARIANTS, Variant
 
 if TYPE_CHECKING:
     import keras
@@ -34,23 +34,10 @@ class _Row:
 
 
 _ROWS: dict[str, _Row] = {
-    code: _Row(
-        code,
-        variant.name,
-        f"zoo.cells:{variant.name.title().replace('_', '')}Cell",
-        variant,
-    )
+    code: _Row(code, variant.name, f"zoo.cells:{variant.class_name}", variant)
     for code, variant in VARIANTS.items()
 }
 """All registered cells by code; a class of the nine is entered when `zoo.cells` is imported."""
-
-STEPPED = {
-    f"{prefix}-{code}": f"{words}{_ROWS[code].path.partition(':')[2]}"
-    for prefix, words in (("DA", "DepthAdaptive"), ("DT", "DeepTransition"))
-    for code, variant in VARIANTS.items()
-    if not variant.recurrent_gates
-}
-"""Classes of `zoo.adaptive_cell` by code: `DA-V`, `DT-V` and so for the variants that they take."""
 
 _OFFERED = {
     code: _Row(code, re.sub("(?<!^)(?=[A-Z])", "_", name[:-4]).lower(), f"zoo.adaptive_cell:{name}")

@@ -92,6 +92,11 @@ class Variant:
         """The gates that see the previous step's gates, in `GATE_ORDER`."""
         return self.gates.replace("z", "") if self.gate_recurrence else ""
 
+    @property
+    def class_name(self) -> str:
+        """Name of the class that a variant of the table has in `zoo.cells`."""
+        return f"{self.name.title().replace('_', '')}Cell"
+
     def count_params(self, input_dim: int, units: int) -> int:
         """Counts the weights of a cell.
 
@@ -124,3 +129,11 @@ VARIANTS: dict[str, Variant] = {
     )
 }
 """The nine variants by code, in the paper's order."""
+
+STEPPED = {
+    f"{prefix}-{code}": f"{words}{variant.class_name}"
+    for prefix, words in (("DA", "DepthAdaptive"), ("DT", "DeepTransition"))
+    for code, variant in VARIANTS.items()
+    if not variant.recurrent_gates
+}
+"""Classes of `zoo.adaptive_cell` by code: `DA-V`, `DT-V` and so for the variants that they take."""

@@ -25,7 +25,8 @@ from tests.zoo.harness import (
     set_weights,
 )
 from zoo.adaptive_cell import FORMS, HALTING
-from zoo.registry import STEPPED, count_params, unregister
+from zoo.registry import count_params, unregister
+from zoo.variants import STEPPED
 
 DEPTH, EPSILON = 3, 0.01
 SINGLE = [code for code in reference.CODES if code != "FGR"]
@@ -61,10 +62,8 @@ def _frame(
         chosen = np.eye(DEPTH)[np.argmax(scores.real)]
         ponder, depth = soft @ range(1, DEPTH + 1), chosen @ range(1, DEPTH + 1)
     else:
-        halts = [
-            reference.sigmoid(h @ weights["halting_kernel"][:, 0] + weights["halting_bias"][0])
-            for h, _ in steps
-        ]
+        w, b = weights["halting_kernel"][:, 0], weights["halting_bias"][0]
+        halts = [reference.sigmoid(h @ w + b) for h, _ in steps]
         sums = np.cumsum(halts)
         # Else rounding and differences would decide.
         assert np.all(np.abs(sums.real - (1 - EPSILON)) > 1e-3)
@@ -168,11 +167,10 @@ def test_gradients_follow_the_equations(form: str) -> None:
 def test_depths_of_the_problems_differ() -> None:
     # Else the tests above would prove little.
     problem, depths = _problem("V", "act", "transition"), set()
-    point = problem.point
     for row, sequence in enumerate(problem.inputs):
         h, c, _ = (state[row] for state in problem.states)
         for x in sequence:
-            h, c, spent = _frame("V", point, x, h, c, "act", "transition")
+            h, c, spent = _frame("V", problem.weights, x, h, c, "act", "transition")
             depths.add(int(spent[1]))
     assert depths == {2, 3}
 
@@ -353,9 +351,8 @@ def test_configuration_is_complete(arguments: dict[str, Any]) -> None:
     layer = zoo.AdaptiveRNN(zoo.DepthAdaptiveCell(4, 2, **arguments), 0.25)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert again.get_config() == layer.get_config()
-    assert (again.ponder_price, again.cell.max_depth, again.cell.halting) == (
-        0.25, 2, arguments.get("halting", "act"),
-    )  # fmt: skip
+    assert (again.ponder_price, again.cell.max_depth) == (0.25, 2)
+    assert again.cell.halting == arguments.get("halting", "act")
 
 
 @pytest.mark.parametrize(
