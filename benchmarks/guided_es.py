@@ -26,7 +26,6 @@ from common import command_line, files
 _STEPS = flags.DEFINE_integer("steps", 10_000, "Updates of a run.", lower_bound=1)
 _SEED = flags.DEFINE_integer("problem_seed", 0, "Of A, b and the bias; theirs were 0 and 2.")
 _STREAMS = flags.DEFINE_integer("streams", 2, "Runs with other random numbers.", lower_bound=1)
-_SAVE = flags.DEFINE_boolean("save", True, "Whether to write the results down.")
 
 _IMAGE = Path(__file__).parent.parent / "docs" / "images" / "guided_es.svg"
 _POINTS = (0, 100, 1000, 5000, 10_000)
@@ -179,9 +178,8 @@ def main() -> int:
     problem = Problem.draw(_SEED.value)
     print(f"f(x*) {problem.least:.6f}, f(0) {problem.least + problem.gap(0 * problem.optimum):.6f}")
     rows = measure(problem, _STEPS.value, _STREAMS.value, lambda line: print(line, flush=True))
-    if _SAVE.value:
-        print(f"results: {table.save('guided_es', rows, ('keras', 'numpy', 'tensorflow'))}")
-        files.write_text(_IMAGE, plots.guided_es(rows))
+    print(f"results: {table.save('guided_es', rows, ('keras', 'numpy', 'tensorflow'))}")
+    files.write_text(_IMAGE, plots.guided_es(rows))
     return 0
 
 

@@ -31,7 +31,6 @@ _TASKS = flags.DEFINE_list("tasks", ["recall", "music"], "Tasks whose gradients 
 _TRAINED = flags.DEFINE_list("trained", ["recall"], "Those of them that are trained, too.")
 _SEEDS = flags.DEFINE_integer("seeds", 2, "Runs an arm.", lower_bound=1)
 _FRAMES = flags.DEFINE_integer("frames", 100_000, "Frames a run and sequence.", lower_bound=1)
-_SAVE = flags.DEFINE_boolean("save", True, "Whether to write the results down.")
 
 _CUT = 5
 _PAIRS = 10
@@ -243,9 +242,8 @@ def main() -> int:
             rows += kept
             last = [row for row in kept if row["frames"] == kept[-1]["frames"]]
             table.show(last)
-    if _SAVE.value:
-        for file, saved in (("guided_recurrent", rows), ("truncation", compared)):
-            print(f"results: {table.save(file, saved, ('keras', 'numpy', 'tensorflow'))}")
+    for file, saved in (("guided_recurrent", rows), ("truncation", compared)):
+        print(f"results: {table.save(file, saved, ('keras', 'numpy', 'tensorflow'))}")
     return 0
 
 

@@ -21,17 +21,21 @@ ZOO = {
     "zoo/equations_test.py": ("(every_gradient_follows_the_paper and FGR)", 1),
     "zoo/oracles_test.py": ("equals_the_stock_layer_under_a_mask", 1),
     "zoo/conformance/dtype_test.py": ("(test_values and FGR and float32)", 1),
-    "zoo/guided_es_test.py": ("(covariance and 0.3) or (right_on_average and variable)", 2),
-    "zoo/guided_es_model_test.py": ("bit_for_bit and saved", 1),
-    "zoo/truncated_test.py": ("the_pieces and FGR", 1),
     "zoo/frontends/mfcc_test.py": ("is_beyond or in_a_file", 2),
     "zoo/frontends/pen_strokes_test.py": ("(follow_the_definition and 3) or dropped", 2),
 }
 """Of each file which tests, and how many: every gradient in float64 of the variant that has all
-there is, its values in float32 with the cells' own tanh, for NP the stock layer under a mask,
-guided evolutionary strategies, a truncated gradient, the features. The rest of these files passes
-on JAX too, up to rounding, but there each call of a layer compiles a program.
+there is, its values in float32 with the cells' own tanh, for NP the stock layer under a mask, the
+features. The rest of these files passes on JAX too, up to rounding, but there each call of a layer
+compiles a program.
 """
+
+GUIDED = {
+    "zoo/guided_es_test.py": ("(covariance and 0.3) or (right_on_average and variable)", 2),
+    "zoo/guided_es_model_test.py": ("bit_for_bit and saved", 1),
+    "zoo/truncated_test.py": ("the_pieces and FGR", 1),
+}
+"""Guided evolutionary strategies and a truncated gradient."""
 
 ENGINE = {"tuner/training/jax/on_jax.py": ("on_jax", 14)}
 
@@ -42,7 +46,7 @@ ENGINE = {"tuner/training/jax/on_jax.py": ("on_jax", 14)}
     ("files", "marked", "devices"),
     [
         (ZOO | ENGINE, "not slow", 2),
-        pytest.param(ENGINE, "slow or not slow", 8, marks=pytest.mark.slow),
+        pytest.param(ENGINE | GUIDED, "slow or not slow", 8, marks=pytest.mark.slow),
     ],
     ids=["short", "slow"],
 )
@@ -56,7 +60,7 @@ def test_on_jax(
     _train_gru(tmp_path / "gru.npz")
     printed = harness.run_python(
         *("-m", "pytest", "-v", "--import-mode=importlib", "-m", marked, "-p", "no:cacheprovider"),
-        *("-p", "no:schemathesis", "-o", "addopts="),
+        *("-o", "addopts="),
         *("-k", " or ".join(names for names, _ in files.values())),
         *(f"tests/{name}" for name in files),
         KERAS_BACKEND="jax",

@@ -179,5 +179,6 @@ def test_the_report_can_be_written_again(tmp_path: pathlib.Path) -> None:
 
 def test_commands_can_be_imported_together() -> None:
     # In a process of their own: flags of the same name may be defined in this one.
-    code = "import tuner.run; from serving import versions; from tuner.analysis import report"
+    modules = ("tuner.run", "serving.publish.versions", "tuner.analysis.report")
+    code = f"import {', '.join(modules)}"
     assert Forked(commands.run_code, code).wait().returncode == 0
