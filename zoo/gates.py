@@ -113,9 +113,8 @@ def __getattr__(name: str) -> type[VariantCell]:
         raise AttributeError(f"module {__name__} has no {name}")
     from zoo.registry import register
 
-    cell = register(name, variant=CELLS[name])(_make(name))
-    globals()[name] = cell
-    return cell
+    # Whenever it is asked for: it may have been unregistered since.
+    return register(name, variant=CELLS[name])(_make(name))
 
 
 if "keras" in sys.modules:

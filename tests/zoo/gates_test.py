@@ -56,6 +56,8 @@ def test_a_cell_is_found_built_saved_and_read(tmp_path) -> None:
     inputs = np.random.default_rng(1).normal(size=(2, 5, 3)).astype("float32")
     np.testing.assert_array_equal(again(inputs), model(inputs))
     registry.unregister(code)
+    assert registry.switches(zoo.find_variant("zoo.gates:ic_h_p")) == gates.CELLS[code]
+    registry.unregister(code)
     with pytest.raises(AttributeError, match=r"zoo.gates has no ic_h_pp"):
         _ = gates.ic_h_pp
 
