@@ -37,7 +37,7 @@ GUIDED = {
 }
 """Guided evolutionary strategies and a truncated gradient."""
 
-ENGINE = {"tuner/training/jax/on_jax.py": ("on_jax", 14)}
+ENGINE = {"tuner/training/jax/on_jax.py": ("on_jax", 13)}
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="runs on JAX already")

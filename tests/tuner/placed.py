@@ -92,8 +92,8 @@ def run_mirrored(devices: int) -> None:
     report([outcome])
 
 
-def run_multiworker() -> None:
-    """Trains in one of the processes that `TF_CONFIG` names."""
+def run_multiworker(count: int) -> None:
+    """Trains one or two trials in one of the processes that `TF_CONFIG` names."""
     trace_little()
     strategy = distribute.make_strategy("multiworker")
     if not distribute.is_chief(strategy):
@@ -101,7 +101,7 @@ def run_multiworker() -> None:
         return
     outcomes = []
     with tempfile.TemporaryDirectory() as folder:
-        trials = [TRIAL, SECOND[1]]
+        trials = [TRIAL, SECOND[1]][:count]
         assignments = [
             Assignment(trial, ENGINES["keras"], pathlib.Path(folder) / f"{trial.index}.npz", "tiny")
             for trial in trials

@@ -55,7 +55,8 @@ def test_four_devices_equal_one_for_the_other_heads() -> None:
         assert_same(found, on_one_device(case))
 
 
-def test_two_processes_equal_one() -> None:
+@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_two_processes_equal_one(count: int) -> None:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     hosts = ["{}:{}".format(*free.getsockname()) for free in sockets]
     for free in sockets:
@@ -63,17 +64,19 @@ def test_two_processes_equal_one() -> None:
     cluster = {"worker": hosts}
     places = [{"cluster": cluster, "task": {"type": "worker", "index": i}} for i in range(2)]
     processes = [
-        Forked(placed.run_multiworker, environment={"TF_CONFIG": json.dumps(place)})
+        Forked(placed.run_multiworker, count, environment={"TF_CONFIG": json.dumps(place)})
         for place in places
     ]
     outputs = [process.wait() for process in processes]
     for output in outputs:
         assert output.returncode == 0, output.stderr[-5000:]
     # The first trial went on from a checkpoint that only the chief had.
-    first, second = json.loads(outputs[0].stdout.splitlines()[-1])
+    first, *others = json.loads(outputs[0].stdout.splitlines()[-1])
     assert_same(first, on_one_device(0))
-    task, trial = placed.SECOND
-    assert_same(second, placed.numbers(placed.train(trial, task=task)))
+    assert len(others) == count - 1
+    for other in others:
+        task, trial = placed.SECOND
+        assert_same(other, placed.numbers(placed.train(trial, task=task)))
 
 
 class FakeResolver:

@@ -74,6 +74,7 @@ def test_a_cell_of_keras_is_trained_as_by_keras() -> None:
         np.testing.assert_allclose(one, expected[str(place)], atol=2e-5)
 
 
+@pytest.mark.slow
 def test_a_depth_adaptive_cell_is_trained_as_by_keras() -> None:
     """Conditions and selections in the step; the numbers are those of engine `keras`."""
     code = find_variant("DA-V")
