@@ -9,8 +9,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import runpy
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -122,6 +124,24 @@ def without_messages() -> Iterator[None]:
         finally:
             os.dup2(screen, 2)
             os.close(screen)
+
+
+def repeat_lost_interrupts() -> None:
+    """Lets Ctrl-C come again where Python has ignored it.
+
+    An exception that a signal raises inside a callback of the garbage collector (JAX has one) or a
+    finalizer is printed and forgotten.
+    """
+    before = sys.unraisablehook
+
+    def hook(lost: sys.UnraisableHookArgs) -> None:
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            # Not at once, which would be here, where it would be lost again.
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+        else:
+            before(lost)
+
+    sys.unraisablehook = hook
 
 
 def log(message: str) -> None:

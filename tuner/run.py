@@ -289,6 +289,7 @@ def _lead(pool: Pool, plans: Sequence[Plan], engine: str, adopt: Sequence[Source
 
     command = shlex.join(["python", "-m", "tuner.run", *sys.argv[1:]])
     signal.signal(signal.SIGTERM, _interrupt)
+    command_line.repeat_lost_interrupts()
     console = progress.console()
     followed = [
         progress.Progress(
