@@ -109,6 +109,11 @@ def _make(code: str) -> type[VariantCell]:
 
 
 def __getattr__(name: str) -> type[VariantCell]:
+    """Makes the class of a cell, and registers it.
+
+    Raises:
+        AttributeError: if there is no such cell.
+    """
     if name not in CELLS:
         raise AttributeError(f"module {__name__} has no {name}")
     from zoo.registry import register

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 CORES = os.cpu_count() or 1
+"""Cores of this machine, by which limits are set."""
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
 """Where TensorFlow Serving shows its metrics unless told otherwise."""

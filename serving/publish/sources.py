@@ -30,6 +30,7 @@ _CIRCUMSTANCES = ("machines", "commands")
 
 
 Test = Callable[[Any], bool]
+"""Whether a value of a card is what is expected."""
 
 
 def _is_text(value: Any) -> bool:
