@@ -9,8 +9,6 @@ are trained by themselves.
 
 from __future__ import annotations
 
-import csv
-import io
 import shlex
 import sys
 import time
@@ -92,12 +90,9 @@ def _supernet(problem: Problem, values: Mapping[str, float], seed: int) -> GateS
 def _write(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     if _OUT.value is None or not rows:
         return
-    written = io.StringIO()
-    writer = csv.DictWriter(written, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
     Path(_OUT.value).mkdir(parents=True, exist_ok=True)
-    files.write_text(Path(_OUT.value) / name, written.getvalue())
+    table = text.csv_table(rows[0], (row.values() for row in rows))
+    files.write_text(Path(_OUT.value) / name, table)
 
 
 def _truth(space: CellSpace) -> dict[Child, CellTruth]:

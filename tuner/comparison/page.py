@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -99,21 +97,19 @@ def write(comparison: Comparison, folder: Path, command: str) -> Path:
 
 def table(comparison: Comparison) -> str:
     """Writes a row for each run and budget as CSV."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for run in comparison.runs:
-        for budget in comparison.budgets:
-            if budget <= len(run.validation):
-                end = budget - 1
-                writer.writerow(
-                    (
-                        *(comparison.grade, run.sampler, run.seed, comparison.lag, budget),
-                        *map(float, (run.validation[end], run.test[end], run.area(budget))),
-                        round(float(run.seconds[end]), 3),
-                    )
-                )
-    return file.getvalue()
+    return text.csv_table(
+        COLUMNS,
+        (
+            (
+                *(comparison.grade, run.sampler, run.seed, comparison.lag, budget),
+                *map(float, (run.validation[end], run.test[end], run.area(budget))),
+                round(float(run.seconds[end]), 3),
+            )
+            for run in comparison.runs
+            for budget in comparison.budgets
+            if (end := budget - 1) < len(run.validation)
+        ),
+    )
 
 
 def rows(comparison: Comparison) -> list[dict[str, Any]]:

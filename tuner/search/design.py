@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from common import files
+from common import files, text
 from common.errors import InputError, reason
 from tuner.search import space as spaces
 from tuner.training.protocol import Trial
@@ -18,11 +17,8 @@ _COLUMNS = ("trial", "seed")
 
 def save(path: Path, trials: Sequence[Trial]) -> None:
     """Writes a design as CSV; numbers are written so that reading gives them back exactly."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*_COLUMNS, *trials[0].values))
-    writer.writerows((trial.index, trial.seed, *trial.values.values()) for trial in trials)
-    files.write_text(path, text.getvalue())
+    rows = ((trial.index, trial.seed, *trial.values.values()) for trial in trials)
+    files.write_text(path, text.csv_table((*_COLUMNS, *trials[0].values), rows))
 
 
 def load(path: Path, space: spaces.Space | None = None) -> tuple[Trial, ...]:

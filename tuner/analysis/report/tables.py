@@ -6,12 +6,11 @@ variant, a comparison, an effect, a point of a curve.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from common import text
 from tuner.analysis.importance.importance import Importance
 from tuner.analysis.statistics.summaries import Comparison, Distribution, NotDrawnAtRandom
 from tuner.analysis.study_analysis import StudyAnalysis
@@ -40,20 +39,12 @@ def write(studies: Mapping[str, StudyAnalysis]) -> dict[str, str]:
         ),
     }
     return {
-        table: _csv(
+        table: text.csv_table(
             ["study", *columns.split()],
             ([name, *cells] for name, study in studies.items() for cells in rows(study)),
         )
         for table, (columns, rows) in tables.items()
     }
-
-
-def _csv(columns: Cells, rows: Iterable[Cells]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return file.getvalue()
 
 
 def _variants(study: StudyAnalysis) -> Iterator[Cells]:

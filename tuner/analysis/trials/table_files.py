@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 import re
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common import files
+from common import files, text
 from common.command_line import spelled
 from common.errors import InputError, reason
 from tuner.analysis.trials.columns import STATUSES, Column, columns
@@ -63,13 +62,9 @@ def write(path: Path, rows: Sequence[Row], columns: Sequence[Column]) -> None:
         OSError: if the file cannot be written; what was there is then as it was.
     """
     if _suffix(path) == ".csv":
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(column.name for column in columns)
-        for row in rows:
-            cells = (row[column.name] for column in columns)
-            writer.writerow(json.dumps(one) if isinstance(one, tuple) else one for one in cells)
-        files.write_text(path, text.getvalue())
+        names = [column.name for column in columns]
+        cells = ([_cell(row[name]) for name in names] for row in rows)
+        files.write_text(path, text.csv_table(names, cells))
     else:
         files.write_file(path, lambda temporary: _write_parquet(temporary, rows, columns))
 
@@ -104,6 +99,10 @@ def read(path: Path) -> list[Row]:
     cells = [_checked(raw[column.name], column, statuses, path) for column in known]
     names = [column.name for column in known]
     return [dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True)]
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, tuple) else value
 
 
 def _suffix(path: Path) -> str:
