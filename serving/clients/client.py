@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from serving.clients import checks, ragged
 from serving.clients.errors import ServingError
-from serving.clients.predictor import DEFAULT_SIGNATURE, Array, Predictor
+from serving.clients.predictor import Array, Predictor
 from serving.clients.retrying import Patience
 from serving.clients.streaming import Stream
 from serving.clients.transport import (
@@ -21,7 +21,7 @@ from serving.clients.transport import (
     Transport,
     VersionStatus,
 )
-from serving.runtime.specs import MAX_BATCH, Signature
+from serving.runtime.specs import DEFAULT_SIGNATURE, MAX_BATCH, Signature
 
 
 class Client:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy.typing as npt
 
 from common import command_line
 from common.errors import InputError
-from serving.clients import checks
 from serving.clients.errors import CODE_NAMES, ServingError
-from serving.clients.predictor import DEFAULT_SIGNATURE, Array, Predictor
+from serving.clients.predictor import Array, Predictor
 from serving.runtime import saved_model
 from serving.runtime.c_api import Failure
+from serving.runtime.model import Model
 from serving.runtime.session import Session
 from serving.runtime.specs import Signature, callable_signatures
 
-_VERSION = re.compile(r"[0-9]{1,19}")
 
-
-class LocalModel:
+class LocalModel(Model):
     """A `Predictor` that loads a SavedModel and runs it here; threads may share it.
 
     TensorFlow's C library runs it, as it does in TensorFlow Serving; TensorFlow's Python, which
@@ -52,34 +46,18 @@ class LocalModel:
                 f"{self.folder}: expected a SavedModel that TensorFlow loads. "
                 f"Received: {_cause(error)}"
             ) from error
-        self._signatures = callable_signatures(self._session.signature_defs)
+        super().__init__(self.folder, callable_signatures(self._session.signature_defs))
 
-    def signatures(self) -> Mapping[str, Signature]:
-        """What the model can be asked, by name of the signature."""
-        return self._signatures
-
-    def predict(
-        self, inputs: Mapping[str, npt.ArrayLike], signature: str = DEFAULT_SIGNATURE
-    ) -> dict[str, Array]:
-        """Runs the model; see `serving.clients.predictor.Predictor.predict`."""
-        where = f"model {self.folder}"
-        spec = checks.signature_of(where, self._signatures, signature)
-        arrays = checks.prepared(where, spec, inputs)
+    def _run(self, name: str, spec: Signature, arrays: dict[str, Array]) -> dict[str, Array]:
         try:
-            return self._session.run(signature, arrays)
+            return self._session.run(name, arrays)
         except Failure as error:
             code = CODE_NAMES.get(error.code, "UNKNOWN")
-            raise ServingError(code, f"{where}: {_cause(error)}") from error
+            raise ServingError(code, f"{self._where}: {_cause(error)}") from error
 
     def close(self) -> None:
         """Frees the model; what is asked afterward is a `ServingError`."""
         self._session.close()
-
-    def __enter__(self) -> LocalModel:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 @contextmanager
@@ -129,7 +107,7 @@ def _export(path: Path, folder: Path) -> Path:
     return versions.publish(sources.from_file(path), folder / path.stem)
 
 
-def _loaded(path: Path) -> Any:
+def _loaded(path: Path) -> Model:
     if path.suffix == ".onnx":
         from serving.runtime.onnx import OnnxModel
 
@@ -156,7 +134,7 @@ def version_folder(folder: Path) -> Path:
     if (folder / saved_model.FILE).exists():
         return folder
     numbers = (path.parent for path in folder.glob(f"*/{saved_model.FILE}"))
-    versions = [path for path in numbers if _VERSION.fullmatch(path.name)]
+    versions = [path for path in numbers if saved_model.VERSION.fullmatch(path.name)]
     if not versions:
         file = saved_model.FILE
         raise InputError(

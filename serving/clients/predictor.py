@@ -7,12 +7,9 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy.typing as npt
 
-from serving.runtime.specs import Signature
+from serving.runtime.specs import DEFAULT_SIGNATURE, Signature
 
 Array: TypeAlias = npt.NDArray[Any]
-
-DEFAULT_SIGNATURE = "serving_default"
-"""The signature that every model has."""
 
 
 class Predictor(Protocol):

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from serving.clients.checks import signature_of
 from serving.clients.errors import ServingError
-from serving.clients.predictor import DEFAULT_SIGNATURE, Array, Predictor
-from serving.runtime.specs import MAX_BATCH, Signature
+from serving.clients.predictor import Array, Predictor
+from serving.runtime.specs import DEFAULT_SIGNATURE, MAX_BATCH, Signature
 
 LENGTHS = "lengths"
 """The input that says how much of each row counts."""

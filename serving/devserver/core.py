@@ -26,11 +26,9 @@ from serving.devserver.versions import Loaded
 from serving.runtime import messages, tensors
 from serving.runtime.c_api import Failure
 from serving.runtime.session import Session
-from serving.runtime.specs import DTYPES, Signature
+from serving.runtime.specs import DEFAULT_SIGNATURE, DTYPES, Signature
 
 _LOG = logging.getLogger(__name__)
-
-DEFAULT_SIGNATURE = "serving_default"
 
 _BATCHING_FILE = "batching_params.pbtxt"
 _WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")

@@ -14,13 +14,13 @@ from common.errors import InputError, one_line
 from serving.graph.decoding import DECODINGS
 from serving.graph.inference import Network, of_as_many_rows
 from serving.runtime import saved_model
-from serving.runtime.specs import Signature
+from serving.runtime.specs import DEFAULT_SIGNATURE, Signature
 
 Tensor = Any
 Answer = dict[str, Tensor]
 """Outputs of a signature by name."""
 
-DEFAULT, STEP, CHUNK = "serving_default", "step", "chunk"
+DEFAULT, STEP, CHUNK = DEFAULT_SIGNATURE, "step", "chunk"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zipfile
 from pathlib import Path
 
@@ -20,8 +19,6 @@ from serving.runtime import saved_model
 LARGEST = 2**63 - 1
 """The largest number of a version: TF Serving counts in 64 bits."""
 
-_NUMBER = re.compile(r"[0-9]{1,19}")
-
 
 def versions(model_base_path: Path) -> list[int]:
     """Lists the versions of a model, as TF Serving counts them: folders named by a number.
@@ -37,8 +34,9 @@ def versions(model_base_path: Path) -> list[int]:
             f"Received: {model_base_path}, which is a version itself; its base path is "
             f"{model_base_path.absolute().parent}"
         )
-    names = [entry.name for entry in model_base_path.iterdir() if _NUMBER.fullmatch(entry.name)]
-    return sorted(number for number in map(int, names) if number <= LARGEST)
+    names = (entry.name for entry in model_base_path.iterdir())
+    numbers = [int(name) for name in names if saved_model.VERSION.fullmatch(name)]
+    return sorted(number for number in numbers if number <= LARGEST)
 
 
 def publish(model: Source | Path, model_base_path: Path, version: int | None = None) -> Path:

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from common.errors import InputError, install, reason
-from serving.clients import checks
+from common.errors import InputError, reason
 from serving.clients.errors import ServingError
-from serving.clients.predictor import DEFAULT_SIGNATURE, Array
+from serving.clients.predictor import Array
+from serving.runtime.model import Model, require
 from serving.runtime.specs import Signature, TensorSpec
 
 
-class LiteRTModel:
+class LiteRTModel(Model):
     """A `Predictor` of a LiteRT file, of one sequence a call; threads that share it take turns.
 
     Args:
@@ -32,17 +31,10 @@ class LiteRTModel:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError as error:
-            raise InputError(
-                f"{path}: expected the package ai-edge-litert. "
-                f"Received: not installed; run `{install('litert')}`"
-            ) from error
-        self._where = f"model {path}"
+        litert = require(path, "ai_edge_litert.interpreter", "ai-edge-litert", "litert")
         content = path.read_bytes()
         try:
-            interpreter = Interpreter(model_content=content, num_threads=1)
+            interpreter = litert.Interpreter(model_content=content, num_threads=1)
             self._runners: dict[str, Any] = {
                 name: interpreter.get_signature_runner(name)
                 for name in sorted(interpreter.get_signature_list())
@@ -51,43 +43,29 @@ class LiteRTModel:
             raise InputError(
                 f"{path}: expected a file that LiteRT loads. Received: {reason(error)}"
             ) from error
-        self._signatures = {
+        signatures = {
             name: Signature(_specs(runner.get_input_details()), _specs(runner.get_output_details()))
             for name, runner in self._runners.items()
         }
+        super().__init__(path, signatures)
         self._lock = threading.Lock()
 
-    def signatures(self) -> Mapping[str, Signature]:
-        """What the model can be asked, by name of the signature."""
-        return self._signatures
-
-    def predict(
-        self, inputs: Mapping[str, npt.ArrayLike], signature: str = DEFAULT_SIGNATURE
-    ) -> dict[str, Array]:
-        """Runs the model; see `serving.clients.predictor.Predictor.predict`."""
-        spec = checks.signature_of(self._where, self._signatures, signature)
-        arrays = checks.prepared(self._where, spec, inputs)
+    def _run(self, name: str, spec: Signature, arrays: dict[str, Array]) -> dict[str, Array]:
         with self._lock:
-            runner = self._runners.get(signature)
+            runner = self._runners.get(name)
             if runner is None:
-                raise ServingError("CANCELLED", f"{self._where}: the model is closed")
+                raise self._closed()
             try:
                 answer = runner(**arrays)
             except (RuntimeError, ValueError) as error:
                 problem = f"{self._where}: {reason(error)}"
                 raise ServingError("INVALID_ARGUMENT", problem) from error
-        return {name: np.asarray(answer[name]) for name in spec.outputs}
+        return {output: np.asarray(answer[output]) for output in spec.outputs}
 
     def close(self) -> None:
         """Frees the model; what is asked afterward is a `ServingError`."""
         with self._lock:
             self._runners = {}
-
-    def __enter__(self) -> LiteRTModel:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _specs(details: Mapping[str, Any]) -> dict[str, TensorSpec]:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from common.errors import InputError, install, reason
-from serving.clients import checks
+from common.errors import InputError, reason
 from serving.clients.errors import ServingError
-from serving.clients.predictor import DEFAULT_SIGNATURE, Array
-from serving.runtime.specs import Signature, TensorSpec
+from serving.clients.predictor import Array
+from serving.runtime.model import Model, require
+from serving.runtime.specs import DEFAULT_SIGNATURE, Signature, TensorSpec
 
 _TYPES = {"float": "float32", "double": "float64"}
 
 
-class OnnxModel:
+class OnnxModel(Model):
     """A `Predictor` of ONNX files, one for each signature; threads may share it.
 
     One core runs a call: small networks gain nothing from more, and spinning threads cost the
@@ -37,14 +35,7 @@ class OnnxModel:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise InputError(
-                f"{path}: expected the package onnxruntime. "
-                f"Received: not installed; run `{install('onnx')}`"
-            ) from error
-        self._where = f"model {path}"
+        onnxruntime = require(path, "onnxruntime", "onnxruntime", "onnx")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         # Warnings about the graph are for whoever converted it.
@@ -61,24 +52,16 @@ class OnnxModel:
                     f"{file}: expected a file that ONNX Runtime {onnxruntime.__version__} loads. "
                     f"Received: {reason(error)}"
                 ) from error
-        self._signatures = {
+        signatures = {
             name: Signature(_specs(session.get_inputs()), _specs(session.get_outputs()))
             for name, session in self._sessions.items()
         }
+        super().__init__(path, signatures)
 
-    def signatures(self) -> Mapping[str, Signature]:
-        """What the model can be asked, by name of the signature."""
-        return self._signatures
-
-    def predict(
-        self, inputs: Mapping[str, npt.ArrayLike], signature: str = DEFAULT_SIGNATURE
-    ) -> dict[str, Array]:
-        """Runs the model; see `serving.clients.predictor.Predictor.predict`."""
-        spec = checks.signature_of(self._where, self._signatures, signature)
-        arrays = checks.prepared(self._where, spec, inputs)
-        session = self._sessions.get(signature)
+    def _run(self, name: str, spec: Signature, arrays: dict[str, Array]) -> dict[str, Array]:
+        session = self._sessions.get(name)
         if session is None:
-            raise ServingError("CANCELLED", f"{self._where}: the model is closed")
+            raise self._closed()
         names = list(spec.outputs)
         try:
             values = session.run(names, arrays)
@@ -90,12 +73,6 @@ class OnnxModel:
     def close(self) -> None:
         """Frees the model; what is asked afterward is a `ServingError`."""
         self._sessions = {}
-
-    def __enter__(self) -> OnnxModel:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _files(path: Path) -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from serving.runtime.specs import Signature, callable_signatures
 
 FILE = "saved_model.pb"
 """The file's name in the folder of a SavedModel."""
+
+VERSION = re.compile(r"[0-9]{1,19}")
+"""How the folder of a version is named below a model's base path."""
 
 _TAG = "serve"
 _VARIABLES = Path("variables", "variables.index")

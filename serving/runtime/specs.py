@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+DEFAULT_SIGNATURE = "serving_default"
+"""The signature that every model has."""
+
 DTYPES: Mapping[str, int] = {
     "float16": 19,
     "float32": 1,

@@ -11,8 +11,9 @@ import numpy as np
 from common.errors import InputError, reason
 from serving.clients.answers.report import Picture, Report
 from serving.clients.checks import signature_of
-from serving.clients.predictor import DEFAULT_SIGNATURE, Array, Predictor
+from serving.clients.predictor import Array, Predictor
 from serving.clients.ragged import predict_sequences
+from serving.runtime.specs import DEFAULT_SIGNATURE
 
 _SHOWN = 60
 _LARGEST = 2**31

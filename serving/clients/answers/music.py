@@ -11,8 +11,9 @@ from common.errors import InputError, RecordingError, counted
 from common.media.midi import LOWEST_PITCH, PITCHES, Roll, pitch_name, read_midi
 from serving.clients.answers.report import Picture, Report, sigmoid
 from serving.clients.checks import signature_of
-from serving.clients.predictor import DEFAULT_SIGNATURE, Array, Predictor
+from serving.clients.predictor import Array, Predictor
 from serving.clients.ragged import predict_sequences
+from serving.runtime.specs import DEFAULT_SIGNATURE
 
 _SHOWN = 8
 
