@@ -15,7 +15,14 @@ import keras
 from keras import ops
 
 from zoo.registry import get_variant
-from zoo.variant_cell import Tensor, VariantCell, by_gate, is_positive_integer, step
+from zoo.variant_cell import (
+    Tensor,
+    VariantCell,
+    by_gate,
+    check_argument,
+    is_positive_integer,
+    step,
+)
 from zoo.variants import STEPPED, VARIANTS
 
 HALTING = ("act", "choice", "fixed")
@@ -98,11 +105,7 @@ class DepthAdaptiveCell(VariantCell):
             ("temperature", temperature, "a number above 0", _is_between(temperature, 0, 1e9)),
             ("inner", inner, "a variant without gate recurrence", not variant.recurrent_gates),
         ):
-            if not right:
-                raise ValueError(
-                    f"Received an invalid value for argument `{name}`, "
-                    f"expected {expected}, got {value!r}."
-                )
+            check_argument(name, value, expected, right)
         super().__init__(units, **arguments)
         self.variant = variant  # type: ignore[misc]
         self.max_depth, self.halting, self.form = int(max_depth), halting, form
@@ -140,16 +143,7 @@ class DepthAdaptiveCell(VariantCell):
         self, inputs: Tensor, states: Sequence[Tensor], training: bool = False
     ) -> tuple[Tensor, list[Tensor]]:
         """Takes the steps of one frame."""
-        if len(states) != len(self.state_size):
-            raise ValueError(
-                f"Received an invalid value for argument `states`, expected {len(self.state_size)} "
-                f"tensors, got {len(states)}."
-            )
-        h, c, ponder = states
-        if training and 0 < self.dropout < 1:
-            inputs = inputs * self.get_dropout_mask(inputs)
-        if training and 0 < self.recurrent_dropout < 1:
-            h = h * self.get_recurrent_dropout_mask(h)
+        inputs, h, c, ponder = self._received(inputs, states, training)
         halt = {"act": self._act, "choice": self._choose, "fixed": self._go_all_the_way}
         h, c, spent = halt[self.halting](inputs, h, c)
         return h, [h, c, ponder + spent]

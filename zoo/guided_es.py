@@ -24,7 +24,7 @@ from zoo.directions import (
     side_by_side,
     slices,
 )
-from zoo.variant_cell import Tensor, is_positive_integer
+from zoo.variant_cell import Tensor, check_argument, is_positive_integer
 
 
 @keras.saving.register_keras_serializable(package="lstm_odyssey")
@@ -98,16 +98,17 @@ class GuidedES(keras.optimizers.Optimizer):
         seed: int | None = None,
         name: str = "guided_es",
     ) -> None:
-        _check("alpha", alpha, "a number from 0 to 1", _is_number(alpha) and 0 <= alpha <= 1)
-        _check("sigma", sigma, "a number above 0", _is_number(sigma) and sigma > 0)
-        _check("beta", beta, "a finite number", _is_number(beta))
+        share = _is_number(alpha) and 0 <= alpha <= 1
+        check_argument("alpha", alpha, "a number from 0 to 1", share)
+        check_argument("sigma", sigma, "a number above 0", _is_number(sigma) and sigma > 0)
+        check_argument("beta", beta, "a finite number", _is_number(beta))
         for argument, count in (("subspace", subspace), ("pairs", pairs)):
-            _check(argument, count, "a positive integer", is_positive_integer(count))
+            check_argument(argument, count, "a positive integer", is_positive_integer(count))
         for argument, value, known in (
             ("granularity", granularity, ("global", "variable")),
             ("guide", guide, ("sampled", "exact")),
         ):
-            _check(argument, value, " or ".join(map(repr, known)), value in known)
+            check_argument(argument, value, " or ".join(map(repr, known)), value in known)
         super().__init__(learning_rate=0.0, name=name)
         self.inner_optimizer = keras.optimizers.get(optimizer)
         self.alpha, self.sigma, self.beta = float(alpha), float(sigma), float(beta)
@@ -129,7 +130,7 @@ class GuidedES(keras.optimizers.Optimizer):
         columns = self.subspace * len(self._sizes)
         if self.guide == "exact":
             expected = f"at least {columns}, one for each direction of the exact guide"
-            _check("pairs", self.pairs, expected, self.pairs >= columns)
+            check_argument("pairs", self.pairs, expected, self.pairs >= columns)
         dtype = keras.backend.result_type(*(variable.dtype for variable in variables))
         self.inner_optimizer.build(variables)
         super().build(variables)
@@ -280,7 +281,7 @@ class GuidedES(keras.optimizers.Optimizer):
             and all(one in (None, size) for one, size in zip(shape, sizes, strict=True))
             for shape, sizes in zip(shapes, expected, strict=True)
         )
-        _check("surrogate", shapes, f"gradients of shapes {expected}", fits)
+        check_argument("surrogate", shapes, f"gradients of shapes {expected}", fits)
         return full
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
@@ -326,11 +327,3 @@ def _like(flat: Tensor, variables: Sequence[keras.Variable]) -> list[Tensor]:
 def _is_number(value: Any) -> bool:
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     return real and math.isfinite(value)
-
-
-def _check(argument: str, value: Any, expected: str, right: bool) -> None:
-    if not right:
-        raise ValueError(
-            f"Received an invalid value for argument `{argument}`, "
-            f"expected {expected}, got {value!r}."
-        )

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from zoo.variant_cell import Tensor, VariantCell, is_positive_integer
+from zoo.variant_cell import Tensor, VariantCell, check_argument, is_positive_integer
 
 _POINTWISE = frozenset(
     keras.activations.get(name)
@@ -56,11 +56,8 @@ def truncated(steps: int | None) -> Iterator[None]:
 
 def check_truncate(steps: Any) -> int | None:
     """Checks an argument `truncate`, see `RNN`."""
-    if steps is not None and not is_positive_integer(steps):
-        raise ValueError(
-            "Received an invalid value for argument `truncate`, "
-            f"expected a positive integer or None, got {steps!r}."
-        )
+    right = steps is None or is_positive_integer(steps)
+    check_argument("truncate", steps, "a positive integer or None", right)
     return None if steps is None else int(steps)
 
 

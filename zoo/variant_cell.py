@@ -33,6 +33,18 @@ def is_positive_integer(value: object) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) > 0
 
 
+def check_argument(name: str, value: object, expected: str, right: bool) -> None:
+    """Refuses an argument that is not right, in Keras' words.
+
+    Raises:
+        ValueError: unless `right`.
+    """
+    if not right:
+        raise ValueError(
+            f"Received an invalid value for argument `{name}`, expected {expected}, got {value!r}."
+        )
+
+
 def step(
     variant: Variant,
     pre_activations: Mapping[str, Tensor],
@@ -171,17 +183,11 @@ class VariantCell(keras.layers.LSTMCell):
             raise TypeError(
                 "VariantCell is the base of the cells: use one of them or zoo.make_cell"
             )
-        if not is_positive_integer(units):
-            raise ValueError(
-                "Received an invalid value for argument `units`, "
-                f"expected a positive integer, got {units!r}."
-            )
+        check_argument("units", units, "a positive integer", is_positive_integer(units))
         for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
-            if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or math.isnan(rate):
-                raise ValueError(
-                    f"Received an invalid value for argument `{name}`, "
-                    f"expected a float between 0 and 1, got {rate!r}."
-                )
+            real = isinstance(rate, numbers.Real) and not isinstance(rate, bool)
+            right = real and not math.isnan(rate)
+            check_argument(name, rate, "a float between 0 and 1", right)
         if "implementation" in kwargs:
             raise ValueError(
                 "Received an unexpected argument `implementation`: the cells of the zoo have one "
@@ -253,20 +259,24 @@ class VariantCell(keras.layers.LSTMCell):
         ]
         return ops.concatenate(blocks)
 
-    def call(
-        self, inputs: Tensor, states: Sequence[Tensor], training: bool = False
-    ) -> tuple[Tensor, list[Tensor]]:
+    def _received(self, inputs: Tensor, states: Sequence[Tensor], training: bool) -> list[Tensor]:
+        """Checks the states; returns inputs and states, in training with dropout."""
         if len(states) != len(self.state_size):
             raise ValueError(
                 f"Received an invalid value for argument `states`, expected {len(self.state_size)} "
                 f"tensors, got {len(states)}."
             )
-        h, c, *previous_gates = states
+        h, *others = states
         if training and 0 < self.dropout < 1:
             inputs = inputs * self.get_dropout_mask(inputs)
         if training and 0 < self.recurrent_dropout < 1:
             h = h * self.get_recurrent_dropout_mask(h)
+        return [inputs, h, *others]
 
+    def call(
+        self, inputs: Tensor, states: Sequence[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        inputs, h, c, *previous_gates = self._received(inputs, states, training)
         pre_activation = ops.matmul(inputs, self.kernel) + ops.matmul(h, self.recurrent_kernel)
         if self.bias is not None:
             pre_activation = pre_activation + self.bias
