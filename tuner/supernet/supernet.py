@@ -12,7 +12,7 @@ from tuner.supernet import blocks
 from tuner.supernet.space import CellSpace, Child, cell_of
 from tuner.training import random_streams
 from tuner.training.native import epoch, memory
-from tuner.training.protocol import Problem, Score
+from tuner.training.protocol import Problem
 from zoo.variants import VARIANTS, Variant
 
 
@@ -72,10 +72,7 @@ class GateSupernet:
         if cell.code not in self._networks:
             shape = memory.shape_of(self._problem.task, cell, self._units)
             corpus = self._problem.corpus
-            splits = (corpus.train, corpus.validation)
-            frames = max(int(split.lengths.max()) for split in splits)
-            labels = max(len(target) for split in splits for target in split.targets)
-            workspace = memory.allocate(shape, frames, labels)
+            workspace = memory.allocate_for(shape, (corpus.train, corpus.validation))
             self._networks[cell.code] = _Network(cell, shape, workspace)
         return self._networks[cell.code]
 
@@ -119,13 +116,11 @@ class GateSupernet:
 
     def measure(self, child: Child) -> float:
         """The metric of a cell with the supernet's weights on the validation sequences."""
-        network, split = self._network(child), self._validation
+        network = self._network(child)
         weights = memory.pack(
             network.shape, blocks.gather(network.cell, self.blocks, self._scheme)
         )
-        scores = np.zeros(len(split.lengths))
-        epoch.measure(network.shape, weights, network.workspace, split, scores)
-        return Score.of(scores, split.targets.counts).mean
+        return epoch.score(network.shape, weights, network.workspace, self._validation).mean
 
     def vectors(self, child: Child) -> tuple[np.ndarray, np.ndarray]:
         """The weights of a cell at the beginning and now, each one vector."""

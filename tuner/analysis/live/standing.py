@@ -10,6 +10,7 @@ from typing import Any
 from serving.publish.sources import STUDY
 from tuner.analysis.trials import records
 from tuner.analysis.trials.records import Records
+from tuner.study.ledger import best_first
 from tuner.training.protocol import Failure, Trial, TrialRecord
 from zoo.registry import variant_name
 
@@ -119,7 +120,7 @@ def _study(study: Records) -> dict[str, Any]:
 
 
 def _variant(study: Records, code: str) -> dict[str, Any]:
-    best = min(study.entries[code], key=lambda one: one.result.validation.mean, default=None)
+    best = next(iter(best_first(study.entries[code])), None)
     return {
         "code": code,
         "name": variant_name(code),

@@ -44,10 +44,9 @@ class _Network:
         self._trial = trial
         self._rate = np.float32(trial.learning_rate * (1.0 - trial.momentum))
         self._momentum = np.float32(trial.momentum)
-        splits = (corpus.train, corpus.validation, corpus.test)
-        frames = max(int(split.lengths.max()) for split in splits)
-        labels = max(len(target) for split in splits for target in split.targets)
-        self._workspace = memory.allocate(self.shape, frames, labels)
+        self._workspace = memory.allocate_for(
+            self.shape, (corpus.train, corpus.validation, corpus.test)
+        )
         self.weights = initial_weights(trial, self.sizes, task, problem.protocol)
         self._velocities = memory.empty(self.shape)
 
@@ -105,9 +104,7 @@ class _Network:
 
     def measure(self, split: epoch.Split) -> Score:
         """Measures the network on a split."""
-        scores = np.zeros(len(split.lengths))
-        epoch.measure(self.shape, self._parameters, self._workspace, split, scores)
-        return Score.of(scores, split.targets.counts)
+        return epoch.score(self.shape, self._parameters, self._workspace, split)
 
     def decide(self, split: epoch.Split) -> np.ndarray:
         """Finds the largest output of every frame of a split, int32 [frames]."""

@@ -12,12 +12,13 @@ from tuner.training.native.backward import backward, update_weights
 from tuner.training.native.compiling import compiled, entry
 from tuner.training.native.forward import forward
 from tuner.training.native.heads import Targets
-from tuner.training.native.memory import Shape
+from tuner.training.native.memory import Parameters, Shape, Workspace
 from tuner.training.native.noise import standard_normal
 from tuner.training.native.simd.functions import argmax
 from tuner.training.native.simd.products import assign_product, nesterov_update, transpose
 from tuner.training.native.simd.tiles import Matrix, Update
 from tuner.training.native.simd.vectors import START
+from tuner.training.protocol import Score
 
 
 class Split(NamedTuple):
@@ -135,6 +136,20 @@ def measure(shape, parameters, workspace, split, scores):
         _read(shape, workspace, split, sequence, np.float32(0))
         _predict(shape, parameters, workspace, length)
         scores[sequence] = heads.score(shape, workspace, length, split.targets, sequence)
+
+
+def score(shape: Shape, parameters: Parameters, workspace: Workspace, split: Split) -> Score:
+    """Measures a network on a split.
+
+    Args:
+        shape: sizes and switches of the network.
+        parameters: its weights.
+        workspace: of the network.
+        split: the sequences.
+    """
+    scores = np.zeros(len(split.lengths))
+    measure(shape, parameters, workspace, split, scores)
+    return Score.of(scores, split.targets.counts)
 
 
 @entry

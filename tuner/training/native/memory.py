@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Task
 from tuner.training.native.compiling import compiled
 from tuner.training.native.ctc import CTCBuffers
@@ -163,6 +164,13 @@ def allocate(shape: Shape, max_frames: int, max_labels: int) -> Workspace:
     workspace.inputs[shape.inputs :: shape.inputs + 1] = 1
     workspace.hidden[directions * width :: directions * width + 1] = 1
     return workspace
+
+
+def allocate_for(shape: Shape, splits: Sequence[Sequences]) -> Workspace:
+    """Makes a workspace for all sequences of some splits."""
+    frames = max(int(split.lengths.max()) for split in splits)
+    labels = max(len(target) for split in splits for target in split.targets)
+    return allocate(shape, frames, labels)
 
 
 @compiled
