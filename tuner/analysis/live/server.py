@@ -36,7 +36,13 @@ _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_FILES = {"/": "live.html", "/live.css": "live.css", "/live.js": "live.js"}
+_FILES = {
+    "/": ("tuner.analysis.live", "live.html"),
+    "/style.css": ("tuner.analysis.report", "style.css"),
+    "/live.css": ("tuner.analysis.live", "live.css"),
+    "/live.js": ("tuner.analysis.live", "live.js"),
+}
+"""Of which package's templates each address is."""
 
 
 class _State:
@@ -105,8 +111,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
         if path in _FILES:
-            content = resources.files(__package__).joinpath("templates", _FILES[path]).read_bytes()
-            self._answer(content, _FILES[path], _POLICY)
+            package, name = _FILES[path]
+            content = resources.files(package).joinpath("templates", name).read_bytes()
+            self._answer(content, name, _POLICY)
         elif path == "/events":
             self._stream()
         elif path.startswith("/report/"):

@@ -8,19 +8,11 @@ from collections.abc import Iterator
 import pytest
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.tuner.analysis import chromium
 from tests.tuner.analysis.chromium import DESKTOP, PHONE, Browser
 from tests.tuner.analysis.live.studies_underway import go_on, interrupt, make
 from tuner.analysis.live.server import LiveServer
 from tuner.analysis.report import report
 from tuner.analysis.trials import records
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    browser = chromium.start(tmp_path_factory.mktemp("chromium"))
-    yield browser
-    browser.driver.quit()
 
 
 @pytest.fixture(scope="module")

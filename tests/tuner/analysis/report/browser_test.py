@@ -5,26 +5,18 @@ from __future__ import annotations
 import base64
 import dataclasses
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.tuner.analysis import chromium, made_up, made_up_page
+from tests.tuner.analysis import made_up, made_up_page
 from tests.tuner.analysis.chromium import DESKTOP, PAPER, PHONE, Browser
 from tuner.analysis import study_analysis
 from tuner.analysis.report import figures, page
 from tuner.analysis.trials.records import Records
 from tuner.training.protocol import Failure
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    browser = chromium.start(tmp_path_factory.mktemp("chromium"))
-    yield browser
-    browser.driver.quit()
 
 
 @pytest.fixture(scope="module")
