@@ -27,12 +27,6 @@ FEATURES = small_models.FEATURES
 
 
 @pytest.fixture(scope="module")
-def references(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "m"
-    return folder, {version: small_models.write(folder, version) for version in (3, 12)}
-
-
-@pytest.fixture(scope="module")
 def server(references):
     folder, _ = references
     config = ModelConfig("m", folder, Specific(frozenset({3, 12})))

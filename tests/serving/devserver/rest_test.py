@@ -20,12 +20,6 @@ METRICS = "/metrics/of/mine"
 
 
 @pytest.fixture(scope="module")
-def references(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "m"
-    return folder, {version: small_models.write(folder, version) for version in (3, 12)}
-
-
-@pytest.fixture(scope="module")
 def server(references):
     folder, _ = references
     models = (ModelConfig("m", folder, Latest(2), {"stable": 3}),)
