@@ -28,12 +28,9 @@ Blocks = Mapping[str, np.ndarray]
 
 
 def _owner(cell: Variant, gate: str, scheme: Scheme) -> str:
-    """The set of weights that a gate (or the block input) of a cell uses."""
-    if scheme == "own" and gate == "i" and cell.coupled:
-        return "i'"
-    if scheme == "own" and gate == "z" and not cell.input_activation:
-        return "z'"
-    return gate
+    """The set of weights that a gate, the block input (z) or the output layer (y) uses."""
+    others = {"i": cell.coupled, "z": not cell.input_activation, "y": not cell.output_activation}
+    return f"{gate}'" if scheme == "own" and others.get(gate) else gate
 
 
 def names(cell: Variant, scheme: Scheme) -> list[str]:
@@ -44,7 +41,7 @@ def names(cell: Variant, scheme: Scheme) -> list[str]:
         >>> names(VARIANTS["CIFG"], "own")[:3]
         ["W i'", "R i'", "b i'"]
     """
-    head = "y'" if scheme == "own" and not cell.output_activation else "y"
+    head = _owner(cell, "y", scheme)
     found = [
         f"{kind} {_owner(cell, gate, scheme)}"
         for gate in sorted(cell.gates, key="ifoz".index)
@@ -90,7 +87,7 @@ def gather(cell: Variant, blocks: Blocks, scheme: Scheme) -> list[np.ndarray]:
         )
     if gates := cell.recurrent_gates:
         found.append(np.block([[blocks[f"R {a}{b}"] for b in gates] for a in gates]))
-    head = "y'" if scheme == "own" and not cell.output_activation else "y"
+    head = _owner(cell, "y", scheme)
     return [*found, blocks[f"K {head}"], blocks[f"d {head}"]]
 
 
@@ -113,5 +110,5 @@ def scatter(
         between = rest.pop(0).reshape(len(gates), units, len(gates), units)
         for (source, a), (target, b) in itertools.product(enumerate(gates), repeat=2):
             blocks[f"R {a}{b}"][...] = between[source, :, target]
-    head = "y'" if scheme == "own" and not cell.output_activation else "y"
+    head = _owner(cell, "y", scheme)
     blocks[f"K {head}"][...], blocks[f"d {head}"][...] = rest
