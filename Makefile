@@ -9,6 +9,8 @@ TEST_WORKERS ?= 2
 PYTEST_ARGS ?=
 # Which environments of make wheel-test, by the names in tests/install/wheel_check.py; without: most.
 WHEEL_CASES ?=
+# Which Python they are of: make wheel-test WHEEL_PYTHON=python3.13
+export WHEEL_PYTHON ?=
 # What else the study is told: make speech STUDY_ARGS=--variants=V,NFG
 STUDY_ARGS ?=
 BAZEL_ARGS ?=

@@ -22,6 +22,12 @@ for _variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_T
     os.environ.setdefault(_variable, "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# XLA's programs run once or twice here: compiling them well would take longer than it saves.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+    "--xla_llvm_disable_expensive_passes=true",
+)
 os.environ.setdefault("MPLBACKEND", "agg")
 # A keras.json in the user's home folder must not choose what is tested.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import os
 import pathlib
 import re
 
@@ -22,7 +23,7 @@ ZOO = {
     "zoo/oracles_test.py": ("equals_the_stock_layer_under_a_mask", 1),
     "zoo/conformance/dtype_test.py": ("(test_values and FGR and float32)", 1),
     "zoo/frontends/mfcc_test.py": ("is_beyond or in_a_file", 2),
-    "zoo/frontends/pen_strokes_test.py": ("(follow_the_definition and 3) or dropped", 2),
+    "zoo/frontends/pen_strokes_test.py": ("(follow_the_definition and 3)", 1),
 }
 """Of each file which tests, and how many: every gradient in float64 of the variant that has all
 there is, its values in float32 with the cells' own tanh, for NP the stock layer under a mask, the
@@ -65,10 +66,7 @@ def test_on_jax(
         *(f"tests/{name}" for name in files),
         KERAS_BACKEND="jax",
         JAX_PLATFORMS="cpu",
-        # The programs run once: compiling them well would take longer than it saves.
-        XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
-        "--xla_llvm_disable_expensive_passes=true "
-        f"--xla_force_host_platform_device_count={devices}",
+        XLA_FLAGS=f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}",
         EXPECTED=str(tmp_path / "gru.npz"),
     )
     # That all of them ran: none was skipped, renamed away or not collected.

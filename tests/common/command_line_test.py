@@ -1,4 +1,5 @@
 import os
+import pathlib
 import subprocess
 import sys
 import textwrap
@@ -71,17 +72,24 @@ def test_a_mistyped_flag_is_one_line_and_status_2(argument: str) -> None:
     assert done.stdout == ""
 
 
-def test_tensorflows_messages_are_kept_back_but_not_its_errors() -> None:
+def test_tensorflows_messages_are_kept_back_but_not_its_errors(tmp_path: pathlib.Path) -> None:
+    """Of a stand-in that writes to the descriptor, as its C++ does."""
+    (tmp_path / "tensorflow.py").write_text(
+        "import os\nos.write(2, b'start')\n"
+        "class config: list_physical_devices = lambda: os.write(2, b'no GPU')\n"
+    )
     code = """
         import os, sys
+        sys.path.insert(0, sys.argv[1])
         from common import command_line
         command_line.start_tensorflow()
         os.write(2, b"after")
         print(sys.modules["tensorflow"].__name__)
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], text=True, capture_output=True, check=False
-    )
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)],
+        text=True, capture_output=True, check=False,
+    )  # fmt: skip
     assert (done.stdout, done.stderr) == ("tensorflow\n", "after")
 
     broken = """
@@ -112,6 +120,8 @@ def test_ctrl_c_is_not_lost_in_a_callback_of_the_garbage_collector() -> None:
             for _ in range(1000):
                 pass
 
+        # What a shell starts in the background ignores SIGINT.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         command_line.repeat_lost_interrupts()
         gc.callbacks.append(interrupted)
         try:

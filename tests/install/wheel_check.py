@@ -1,7 +1,8 @@
 """`make wheel-test`: the wheel as its users meet it, in a fresh environment for each extra.
 
-    python -m tests.install.wheel_check              # all environments
-    python -m tests.install.wheel_check study jax    # some
+    python -m tests.install.wheel_check                         # all environments
+    python -m tests.install.wheel_check study jax               # some
+    WHEEL_PYTHON=python3.13 python -m tests.install.wheel_check # of another Python
 
 Prints a line for each environment: seconds to install and to run, and what it takes on disk. It
 needs the registry of packages, and some minutes.
@@ -23,6 +24,7 @@ from pathlib import Path
 
 ROOT = Path(os.path.abspath(__file__)).parents[2]
 UV = Path(sys.prefix, "bin", "uv")
+PYTHON = os.environ.get("WHEEL_PYTHON") or sys.executable
 ROOMS = ("common", "serving", "tuner", "zoo")
 
 NUMBERS = """
@@ -78,7 +80,7 @@ class Environment:
     def __init__(self, folder: Path, backend: str) -> None:
         self.bin, self.folder = folder / "venv" / "bin", folder / "work"
         self.folder.mkdir(parents=True)
-        call(UV, "venv", "--quiet", "--python", sys.executable, folder / "venv")
+        call(UV, "venv", "--quiet", "--python", PYTHON, folder / "venv")
         kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         self.variables = {**kept, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
 
@@ -246,9 +248,12 @@ CASES = {
     "media": Case("handwriting,speech", (), (try_media,)),
     "cuda": Case("cuda", (), (try_cuda,)),
 }
-"""Left out: `gpu` (gigabytes), `fanova` (builds C++) and `io`, which have environments of their own
-in the Makefile. What pip takes for `torch` brings CUDA: gigabytes, unless the machine is set up for
-PyTorch's builds for CPUs."""
+"""What pip takes for `torch` brings CUDA: gigabytes, unless the machine is set up for PyTorch's
+builds for CPUs."""
+
+RESOLVED = ("fanova", "gpu", "io", "ray")
+"""Extras that are only resolved: gigabytes, C++ that is built, or, in the Makefile, environments of
+their own (`make fanova-test`, `make io-test`, `make ray-test`)."""
 
 UNASKED = [name for name in CASES if not name.startswith("torch")]
 
@@ -276,9 +281,18 @@ def oldest(case: Case) -> list[str]:
     extras = [f"--extra={extra}" for extra in filter(None, case.extras.split(","))]
     pins = call(
         *(UV, "pip", "compile", ROOT / "pyproject.toml", *extras, "--quiet", "--no-header"),
-        *("--no-annotate", "--python", sys.executable, "--resolution=lowest-direct"),
+        *("--no-annotate", "--python", PYTHON, "--resolution=lowest-direct"),
     ).split()
     return pins if extras else [pin for pin in pins if pin.startswith("keras==")]
+
+
+def resolve(extra: str) -> int:
+    """Counts the packages that an extra would bring."""
+    pins = call(
+        *(UV, "pip", "compile", ROOT / "pyproject.toml", "--extra", extra, "--quiet"),
+        *("--no-header", "--no-annotate", "--python", PYTHON),
+    )
+    return len(pins.split())
 
 
 def install(env: Environment, case: Case, wheel: Path) -> None:
@@ -293,6 +307,8 @@ def main(names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         wheel = build(Path(scratch, "dist"))
         print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB", flush=True)
+        for extra in RESOLVED:
+            print(f"{extra}: {resolve(extra)} packages for {PYTHON}", flush=True)
         for name in names or UNASKED:
             case, start = CASES[name], time.perf_counter()
             env = Environment(Path(scratch, name), case.backend)

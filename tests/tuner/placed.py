@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import json
 import pathlib
-import tempfile
 from collections.abc import Iterable
 from typing import Any
 
@@ -31,7 +30,9 @@ CASES: list[tuple[Task, Trial]] = [
     (TinySpeech(), dataclasses.replace(TRIAL, variant="NP")),
     (TinyHandwriting(), dataclasses.replace(TRIAL, variant="CIFG")),
 ]
-"""Two devices go on with the first from a checkpoint; four train the others."""
+"""Two devices train the first, four all of them."""
+AFTER = 5
+"""Updates of the first after which there is a checkpoint, in the middle of an epoch."""
 SECOND = (TinyTask(), dataclasses.replace(TRIAL, index=1, variant="NP"))
 """What a cluster trains after the first of these."""
 
@@ -51,12 +52,6 @@ def numbers(outcome: TrialResult) -> dict[str, Any]:
     }
 
 
-def interrupt(path: pathlib.Path, after: int, **options: Any) -> None:
-    """Trains until a checkpoint was written so many times, in the middle of an epoch."""
-    with killed_after(after):
-        train(TRIAL, checkpoint_path=lambda trial: path, checkpoint_seconds=0.0, **options)
-
-
 def on(strategy: Any) -> Any:
     """The engine under a strategy."""
     return functools.partial(keras_engine.Trainer, strategy=strategy)
@@ -72,8 +67,8 @@ def report(outcomes: Iterable[TrialResult]) -> None:
     print(json.dumps([numbers(outcome) for outcome in outcomes]))
 
 
-def run_mirrored(devices: int) -> None:
-    """Trains on logical CPUs."""
+def run_mirrored(devices: int, checkpoint: pathlib.Path) -> None:
+    """Trains the first case on logical CPUs, from a checkpoint; four make it, and do the rest."""
     trace_little()
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(
@@ -82,31 +77,30 @@ def run_mirrored(devices: int) -> None:
     strategy = distribute.make_strategy("mirrored")
     assert strategy.num_replicas_in_sync == devices
     print(distribute.describe(strategy))
+    options = {"checkpoint_path": lambda trial: checkpoint, "checkpoint_seconds": 0.0}
+    alone, others = functools.partial(train, trainer=on(strategy)), []
     if devices == 4:
-        report(train(trial, task=task, trainer=on(strategy)) for task, trial in CASES[1:])
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "checkpoint.npz"
-        interrupt(path, 5, trainer=on(strategy))
-        outcome = train(TRIAL, trainer=on(strategy), checkpoint_path=lambda trial: path)
-    report([outcome])
+        with killed_after(AFTER):
+            alone(TRIAL, **options)
+        others = [alone(trial, task=task) for task, trial in CASES[1:]]
+    report([alone(TRIAL, **options), *others])
 
 
-def run_multiworker(count: int) -> None:
-    """Trains one or two trials in one of the processes that `TF_CONFIG` names."""
+def run_multiworker(count: int, checkpoint: pathlib.Path) -> None:
+    """Trains one or two trials in one of the processes that `TF_CONFIG` names.
+
+    The chief goes on with the first from a checkpoint.
+    """
     trace_little()
     strategy = distribute.make_strategy("multiworker")
     if not distribute.is_chief(strategy):
         distribute.follow(strategy, problem(PROTOCOL))
         return
     outcomes = []
-    with tempfile.TemporaryDirectory() as folder:
-        trials = [TRIAL, SECOND[1]][:count]
-        assignments = [
-            Assignment(trial, ENGINES["keras"], pathlib.Path(folder) / f"{trial.index}.npz", "tiny")
-            for trial in trials
-        ]
-        interrupt(assignments[0].checkpoint, 5)
-        problems = {"tiny": problem(PROTOCOL)}
-        distribute.Chief(strategy).run(problems, ListedTrials(assignments), outcomes.append)
+    trials = [(TRIAL, checkpoint), (SECOND[1], checkpoint.with_name("second.npz"))]
+    assignments = [
+        Assignment(trial, ENGINES["keras"], path, "tiny") for trial, path in trials[:count]
+    ]
+    problems = {"tiny": problem(PROTOCOL)}
+    distribute.Chief(strategy).run(problems, ListedTrials(assignments), outcomes.append)
     report(outcome for outcome in outcomes if isinstance(outcome, TrialResult))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import pathlib
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -96,6 +97,22 @@ def killed_after(checkpoints: int) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
         patch.setattr(Checkpoint, "save", save_and_die)
+        yield
+
+
+@contextmanager
+def copied(folder: pathlib.Path, checkpoints: Sequence[int]) -> Iterator[None]:
+    """Copies checkpoints of what is trained inside, by their number, such as `8.npz`."""
+    numbers = itertools.count(1)
+    save = Checkpoint.save
+
+    def save_and_copy(self: Checkpoint, to: pathlib.Path) -> None:
+        save(self, to)
+        if (number := next(numbers)) in checkpoints:
+            shutil.copy(to, folder / f"{number}.npz")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoint, "save", save_and_copy)
         yield
 
 

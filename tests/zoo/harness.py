@@ -239,6 +239,15 @@ def numpy_of(tensors: Any) -> Any:
     return np.asarray(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(tensors)))
 
 
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """On JAX one program: of each operation alone JAX would compile one."""
+    if not ON_JAX:
+        return function
+    import jax
+
+    return jax.jit(function)
+
+
 def run(
     layer: keras.layers.RNN, problem: Problem, **arguments: Any
 ) -> tuple[np.ndarray, list[np.ndarray]]:

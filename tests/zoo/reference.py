@@ -9,6 +9,7 @@ differentiates it to machine precision.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -55,17 +56,20 @@ def switches(variant: Any) -> Any:
     return SWITCHES[variant] if isinstance(variant, str) else variant
 
 
+@functools.cache
 def gates(variant: Any) -> str:
     """Blocks of kernel, recurrent kernel and bias, in the order in which the zoo documents them."""
     has = switches(variant)
     return "i" * has.input_gate + "f" * has.forget_gate + "z" + "o" * has.output_gate
 
 
+@functools.cache
 def peepholes(variant: Any) -> str:
     """Blocks of the peephole vector."""
     return gates(variant).replace("z", "") if switches(variant).peepholes else ""
 
 
+@functools.cache
 def recurrent(variant: Any) -> str:
     """Blocks of the state of the gates, and rows and columns of their kernel."""
     return gates(variant).replace("z", "") if switches(variant).gate_recurrence else ""
@@ -81,7 +85,9 @@ def sigmoid(x: Array) -> Array:
 
 def blocks(array: Array, names: str) -> dict[str, Array]:
     """Cuts the last axis into equal blocks with one-letter names."""
-    return dict(zip(names, np.split(array, len(names), axis=-1), strict=True)) if names else {}
+    size, rest = divmod(array.shape[-1], len(names)) if names else (0, 0)
+    assert not rest, (array.shape, names)
+    return {name: array[..., k * size : (k + 1) * size] for k, name in enumerate(names)}
 
 
 def unpack(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
+import pathlib
 import socket
 from typing import Any
 
@@ -13,8 +13,11 @@ import tensorflow as tf
 
 from common.errors import InputError
 from tests.commands import Forked
-from tests.tuner import placed
+from tests.tuner import placed, tiny
 from tuner.parallel import distribute
+from tuner.tasks.task import Task
+from tuner.training.protocol import Trial
+from zoo import blocks
 
 pytestmark = pytest.mark.usefixtures("small_blocks")
 
@@ -29,54 +32,84 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
 
 
-@functools.cache
-def on_one_device(case: int) -> dict[str, Any]:
-    task, trial = placed.CASES[case]
-    return placed.numbers(placed.train(trial, task=task))
+def on_one_device(case: tuple[Task, Trial], **options: Any) -> dict[str, Any]:
+    task, trial = case
+    return placed.numbers(placed.train(trial, task=task, **options))
 
 
-def run_mirrored(devices: int) -> list[dict[str, Any]]:
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], bytes]:
+    """The first case on one device, and its checkpoint in the middle of an epoch."""
+    folder = tmp_path_factory.mktemp("first")
+    with pytest.MonkeyPatch.context() as patch, tiny.copied(folder, [placed.AFTER]):
+        patch.setattr(blocks, "_BLOCK_STEPS", (2, 3))
+        path = folder / "last.npz"
+        numbers = on_one_device(
+            placed.CASES[0], checkpoint_path=lambda trial: path, checkpoint_seconds=0.0
+        )
+    return numbers, (folder / f"{placed.AFTER}.npz").read_bytes()
+
+
+def run_mirrored(devices: int, checkpoint: pathlib.Path) -> list[dict[str, Any]]:
     # Logical devices must be made before TensorFlow starts, hence the process.
-    done = Forked(placed.run_mirrored, devices).wait()
+    done = Forked(placed.run_mirrored, devices, checkpoint).wait()
     assert done.returncode == 0, done.stderr[-5000:]
     printed = done.stdout.splitlines()
     assert f"MirroredStrategy, {devices} replicas" in printed[-2] and "--workers" in printed[-2]
     return json.loads(printed[-1])
 
 
-def test_two_devices_equal_one_after_an_interruption() -> None:
-    (interrupted,) = run_mirrored(2)
-    assert_same(interrupted, on_one_device(0))
+def test_two_devices_go_on_from_a_checkpoint_of_one(
+    first: tuple[dict[str, Any], bytes], tmp_path: pathlib.Path
+) -> None:
+    expected, content = first
+    path = tmp_path / "checkpoint.npz"
+    path.write_bytes(content)
+    (found,) = run_mirrored(2, path)
+    assert_same(found, expected)
+    # They have written some themselves.
+    assert path.read_bytes() != content
 
 
 @pytest.mark.slow
-def test_four_devices_equal_one_for_the_other_heads() -> None:
-    for case, found in enumerate(run_mirrored(4), start=1):
-        assert_same(found, on_one_device(case))
+def test_four_devices_equal_one_for_all_heads_and_after_an_interruption(
+    tmp_path: pathlib.Path,
+) -> None:
+    found = run_mirrored(4, tmp_path / "checkpoint.npz")
+    for one, case in zip(found, placed.CASES, strict=True):
+        assert_same(one, on_one_device(case))
 
 
 @pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_two_processes_equal_one(count: int) -> None:
+def test_two_processes_equal_one(
+    count: int, first: tuple[dict[str, Any], bytes], tmp_path: pathlib.Path
+) -> None:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     hosts = ["{}:{}".format(*free.getsockname()) for free in sockets]
     for free in sockets:
         free.close()
     cluster = {"worker": hosts}
     places = [{"cluster": cluster, "task": {"type": "worker", "index": i}} for i in range(2)]
+    expected, content = first
+    # Only the chief's has a checkpoint.
+    (tmp_path / "0.npz").write_bytes(content)
     processes = [
-        Forked(placed.run_multiworker, count, environment={"TF_CONFIG": json.dumps(place)})
-        for place in places
+        Forked(
+            placed.run_multiworker,
+            count,
+            tmp_path / f"{index}.npz",
+            environment={"TF_CONFIG": json.dumps(place)},
+        )
+        for index, place in enumerate(places)
     ]
     outputs = [process.wait() for process in processes]
     for output in outputs:
         assert output.returncode == 0, output.stderr[-5000:]
-    # The first trial went on from a checkpoint that only the chief had.
-    first, *others = json.loads(outputs[0].stdout.splitlines()[-1])
-    assert_same(first, on_one_device(0))
+    one, *others = json.loads(outputs[0].stdout.splitlines()[-1])
+    assert_same(one, expected)
     assert len(others) == count - 1
     for other in others:
-        task, trial = placed.SECOND
-        assert_same(other, placed.numbers(placed.train(trial, task=task)))
+        assert_same(other, on_one_device(placed.SECOND))
 
 
 class FakeResolver:

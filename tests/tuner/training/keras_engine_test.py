@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import pathlib
 
 import keras
@@ -34,16 +33,33 @@ class Trained:
     outcome: TrialResult
 
     @classmethod
-    def train(cls, task: Task, variant: str, epochs: int, seed: int, **values: float) -> Trained:
+    def train(
+        cls,
+        task: Task,
+        variant: str,
+        epochs: int,
+        seed: int,
+        checkpoint: pathlib.Path | None = None,
+        **values: float,
+    ) -> Trained:
         protocol = Protocol(max_epochs=epochs, patience=epochs, order_seed=5)
         trial = dataclasses.replace(tiny.changed(**values), variant=variant, seed=seed)
-        return cls(task, trial, protocol, train_one(trial, protocol, task=task))
+        return cls(task, trial, protocol, train_one(
+            trial, protocol, task, checkpoint_path=lambda trial: checkpoint, checkpoint_seconds=0.0
+        ))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def whole() -> Trained:
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Where two checkpoints of `whole` are: after epoch 1, and after update 5 of epoch 2."""
+    return tmp_path_factory.mktemp("checkpoints")
+
+
+@pytest.fixture(scope="module")
+def whole(checkpoints: pathlib.Path) -> Trained:
     """The tiny trial, at so high a rate that validation gets worse again."""
-    return Trained.train(TASK, "V", 5, seed=11, learning_rate=0.6)
+    with tiny.copied(checkpoints, [8, 13]):
+        return Trained.train(TASK, "V", 5, 11, checkpoints / "last.npz", learning_rate=0.6)
 
 
 @pytest.fixture(scope="module")
@@ -189,13 +205,19 @@ def test_the_grouped_score_is_that_of_the_best_epochs_weights(
     assert outcome.result.test_grouped < outcome.result.test.mean
 
 
-def test_an_interrupted_trial_goes_on_bit_for_bit(tmp_path: pathlib.Path, whole: Trained) -> None:
-    """The same trial gives the same curve, even if it dies right after a checkpoint.
-
-    After epoch 1, and after update 5 of epoch 2.
-    """
-    train = functools.partial(train_one, whole.trial, whole.protocol)
-    tiny.check_going_on(train, whole.outcome, tmp_path / "checkpoint.npz", [8, 13])
+@pytest.mark.parametrize("number", [8, 13])
+def test_from_a_checkpoint_a_trial_goes_on_bit_for_bit(
+    number: int, checkpoints: pathlib.Path, whole: Trained
+) -> None:
+    epochs: list[int] = []
+    again = train_one(
+        whole.trial,
+        whole.protocol,
+        checkpoint_path=lambda trial: checkpoints / f"{number}.npz",
+        on_epoch_end=lambda trial, state: epochs.append(state.epoch),
+    )
+    assert epochs == [2, 3, 4, 5]
+    tiny.check_same(again, whole.outcome)
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -22,7 +22,7 @@ def test_values(code: str, policy: str) -> None:
     compute = keras.DTypePolicy(policy).compute_dtype
     inputs = keras.ops.convert_to_tensor(problem.inputs, dtype="float32")
     states = [keras.ops.convert_to_tensor(state, dtype="float32") for state in problem.states]
-    results = layer(inputs, initial_state=states)
+    results = harness.compiled(layer)(inputs, initial_state=states)
     assert {keras.backend.standardize_dtype(result.dtype) for result in results} == {compute}
     assert {variable.dtype for variable in layer.trainable_variables} == {"float32"}
 

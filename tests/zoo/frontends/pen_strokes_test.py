@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from tests.zoo import harness
 from zoo.frontends import PenStrokes
 
 
@@ -62,7 +63,7 @@ def sequences() -> list[np.ndarray]:
 @pytest.mark.parametrize("keep_every", [1, 2, 3])
 def test_features_follow_the_definition(keep_every: int) -> None:
     expected = [reference(points, keep_every) for points in sequences()]
-    features, frames = PenStrokes(keep_every)(*batch_of(sequences(), 0.0))
+    features, frames = harness.compiled(PenStrokes(keep_every))(*batch_of(sequences(), 0.0))
     features, frames = ops.convert_to_numpy(features), ops.convert_to_numpy(frames)
     assert frames.dtype == np.int32
     assert frames.tolist() == [len(one) for one in expected]

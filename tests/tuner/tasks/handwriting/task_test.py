@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.tuner.tasks.handwriting.made_up import some_lines
+from tuner.tasks.features import Extraction
 from tuner.tasks.handwriting.lines import write_npz
 from tuner.tasks.handwriting.task import HandwritingTask
 from tuner.tasks.task import Corpus, find_task, load_corpus
@@ -16,7 +17,9 @@ from tuner.tasks.task import Corpus, find_task, load_corpus
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     path: Path = tmp_path_factory.mktemp("own") / "own.npz"
     write_npz(path, some_lines())
-    return load_corpus(find_task("handwriting"), str(path))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Extraction, "run", Extraction.compute)
+        return load_corpus(find_task("handwriting"), str(path))
 
 
 def test_the_task_is_the_papers() -> None:

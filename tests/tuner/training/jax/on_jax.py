@@ -187,38 +187,44 @@ def test_a_step_in_parts_is_the_step(make, taps, projected) -> None:
         (output, new), _ = cell.stateless_call(weights, kept, frame[None], nested)
         return [output[0], *(one[0] for one in keras.tree.flatten(new))]
 
-    def parts(weights, taps):
-        derived = step.derive(weights)
+    def parts(derived, tapped, taps):
         looped = [derived[place] for place in step.looped]
-        return step.advance(derived, looped, step.project(derived, frame), states, taps)[0]
-
-    zeros = [jnp.zeros(tap.product) for tap in step.taps]
-    expected = whole(weights)
-    for one, other in zip(parts(weights, zeros), expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+        return step.advance(tapped, looped, step.project(derived, frame), states, taps)
 
     def total(outputs):
         return sum(jnp.sum(jnp.sin(k + 1 + one)) for k, one in enumerate(outputs))
 
-    through_taps = jax.grad(lambda taps: total(parts(weights, taps)))(zeros)
-    for one, other in zip(
-        jax.grad(lambda weights: total(whole(weights)))(weights),
-        jax.grad(lambda weights: total(parts(weights, zeros)))(weights),
-        strict=True,
-    ):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
-    derived = step.derive(weights)
-    for tap, gradient in zip(step.taps, through_taps, strict=True):
-        by_weight = jax.grad(
-            lambda weight, place=tap.weight: total(
-                step.advance(
-                    [*derived[:place], weight, *derived[place + 1 :]],
-                    [derived[one] for one in step.looped],
-                    step.project(derived, frame), states, zeros,
-                )[0]
-            )
-        )(derived[tap.weight])  # fmt: skip
-        assert gradient.shape == tap.product and by_weight.ndim == 2
+    @jax.jit  # One program: of each operation alone JAX would compile one.
+    def check(weights):
+        def of_parts(weights):
+            derived = step.derive(weights)
+            outputs, factors = parts(derived, derived, zeros)
+            return total(outputs), (outputs, factors)
+
+        def of_whole(weights):
+            outputs = whole(weights)
+            return total(outputs), outputs
+
+        derived = step.derive(weights)
+        ours, (outputs, factors) = jax.grad(of_parts, has_aux=True)(weights)
+        theirs, expected = jax.grad(of_whole, has_aux=True)(weights)
+        through_taps, by_weight = jax.grad(
+            lambda taps, tapped: total(parts(derived, tapped, taps)[0]), argnums=(0, 1)
+        )(zeros, derived)
+        back = {place: 0.0 for place in range(len(derived))}
+        for tap, factor, gradient in zip(step.taps, factors, through_taps, strict=True):
+            _, pull = jax.vjp(functools.partial(tap.multiply, factor), derived[tap.weight])
+            back[tap.weight] += pull(gradient)[0]
+        return (outputs, ours, back), (expected, theirs, dict(enumerate(by_weight)))
+
+    zeros = [jnp.zeros(tap.product) for tap in step.taps]
+    (outputs, *gradients), (expected, *others) = check(weights)
+    for one, other in zip(outputs, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6),
+        *(jax.tree.map(np.asarray, one) for one in (gradients, others)),
+    )
 
 
 class Counting(keras.layers.SimpleRNNCell):

@@ -57,9 +57,10 @@ def test_an_unknown_mnemonic_is_refused():
 
 
 def test_everything_that_can_be_said_has_phones_and_only_the_named_ones_are_absent(engine):
-    words = vocabulary()
     found = set()
-    for accent in ACCENTS:
+    for place, accent in enumerate(ACCENTS):
+        # Each accent says its share of the words.
+        words = vocabulary()[place :: len(ACCENTS)]
         voice = Voice("klatt4", accent, "m", rate=400, pitch=50, pitch_range=50)
         for start in range(0, len(words), 40):
             speech = engine.speak(voice, ". ".join(words[start : start + 40]))
