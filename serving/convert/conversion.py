@@ -54,6 +54,19 @@ class Conversion:
     described: Mapping[str, Any]
     left_out: tuple[str, ...]
 
+    def endpoint(self, name: str) -> Endpoint:
+        """Finds the function of a signature.
+
+        Raises:
+            InputError: if the model has none of that name.
+        """
+        if name not in self.endpoints:
+            raise InputError(
+                f"model: expected one with the signature {name}. "
+                f"Received: {', '.join(self.endpoints)}"
+            )
+        return self.endpoints[name]
+
 
 def require(module: str, extra: str) -> None:
     """Refuses to go on without a package.

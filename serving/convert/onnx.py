@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ OPSET = 18
 """Version of ONNX' operations."""
 
 
-def convert(source: Source, path: Path) -> list[str]:
+def convert(
+    source: Source, path: Path, *, signatures: Collection[str] | None = None
+) -> list[str]:
     """Converts a model by tf2onnx, and checks it with ONNX Runtime.
 
     Signature, input, and output names are those of the SavedModel; batch and time are free. A
@@ -33,19 +35,22 @@ def convert(source: Source, path: Path) -> list[str]:
         source: the model.
         path: `NAME.onnx`; the files are `NAME.serving_default.onnx` and so on, and
             `NAME.model_card.json`.
+        signatures: those to convert; without, all.
 
     Returns:
         For people: what was written, and what was left out and why.
 
     Raises:
-        InputError: if `serving_default` does not convert, a check fails, or a package is missing.
+        InputError: if `serving_default` does not convert, a check fails, or a package is missing;
+            if the model lacks one of `signatures`.
         OSError: if a file cannot be written.
     """
     for module in ("tf2onnx", "onnxruntime"):
         conversion.require(module, "onnx")
     model = conversion.prepare(source, batch=None, without=("ctc",))
     lines, found = list(model.left_out), {}
-    for name, endpoint in model.endpoints.items():
+    for name in model.endpoints if signatures is None else signatures:
+        endpoint = model.endpoint(name)
         with _quietly():
             proto = _convert(endpoint)
         unknown = _unknown_operations(proto)
