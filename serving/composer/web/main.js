@@ -63,8 +63,14 @@ function reflect() {
   find("degrees").textContent = Number(find("temperature").value).toFixed(2);
   const values = ["frames", "temperature", "voices", "seed"].map((id) => `--${id}=${find(id).value.trim()}`);
   const pitches = columns.map((column) => card.lowest_pitch + column);
-  find("command").textContent = ["python -m serving.compose --out=chorale.mid", `--pretrained=${card.name}`,
-    `--chord=${pitches}`, ...values].join(" ");
+  const words = ["python -m serving.compose", "--out=chorale.mid", `--pretrained=${card.name}`,
+    `--chord=${pitches}`, ...values];
+  // Lines break between the words alone, not behind their hyphens.
+  find("command").replaceChildren(...words.flatMap((word, place) => {
+    const span = document.createElement("span");
+    span.textContent = word;
+    return place ? [" ", span] : [span];
+  }));
 }
 
 async function run() {

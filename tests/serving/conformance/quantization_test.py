@@ -67,7 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorter loops convert sooner."""
-    monkeypatch.setattr(conversion, "STEPS", 2)
+    monkeypatch.setattr(conversion, "STEPS", 1)
 
 
 def nll(sequences: Sequences, logits: list[np.ndarray]) -> float:
