@@ -146,6 +146,13 @@ $(RAY_VENV)/installed: requirements_lock.txt | $(INSTALLED)
 	$(BIN)/python -c "$$site" > "$$($(RAY_VENV)/bin/python -c "$$site")/project.pth"
 	@touch $@
 
+WEB_RUNTIME := build/npm/node_modules/onnxruntime-web/dist
+WEB_ARGS ?=
+
+.PHONY: web
+web: $(INSTALLED) $(WEB_RUNTIME) ## the page that composes in the browser, in build/web and served to this machine (WEB_ARGS=--noserve)
+	$(BIN)/python -m serving.composer.page --out=build/web --runtime=$(WEB_RUNTIME) $(WEB_ARGS)
+
 # --- The checks ---
 
 # Only files with examples: two commands in one process would both define --study_dir.
@@ -163,15 +170,26 @@ test-slow: $(INSTALLED) ## the tests marked slow
 io-test: $(IO_VENV)/installed ## the tests of tensorflow-io and of the front ends, in an environment with TensorFlow 2.16
 	$(IO_VENV)/bin/python -m pytest tests/common/media/remote_audio_test.py $(wildcard tests/zoo/frontends)
 
-# Version and hash of axe-core stand in npm's lock.
+BROWSER_TESTS := tests/tuner/analysis/report/browser_test.py tests/tuner/analysis/live/browser_test.py tests/serving/composer/browser_test.py
+
+# Versions and hashes of axe-core and ONNX Runtime stand in npm's locks.
 .PHONY: browser-test
-browser-test: $(INSTALLED) chromium tests/browser/node_modules ## the report's page and the live one in Chromium: sorting, filtering, accessibility, no network
-	BROWSER_TEST=1 $(BIN)/python -m pytest tests/tuner/analysis/report/browser_test.py tests/tuner/analysis/live/browser_test.py $(PYTEST_ARGS)
+browser-test: $(INSTALLED) chromium tests/browser/node_modules $(WEB_RUNTIME) ## the report's page, the live one and the composer's in Chromium: what they do, accessibility, no network
+	BROWSER_TEST=1 $(BIN)/python -m pytest $(BROWSER_TESTS) $(PYTEST_ARGS)
 
 tests/browser/node_modules: tests/browser/package-lock.json
 	@command -v npm >/dev/null || { \
 	  echo "error: npm was not found; axe-core comes from npm: install Node.js" >&2; exit 2; }
 	npm ci --prefix tests/browser --no-audit --no-fund
+	@touch $@
+
+# Nothing but files: what would run while it is installed is for other uses of it.
+$(WEB_RUNTIME): serving/composer/web/package-lock.json
+	@command -v npm >/dev/null || { \
+	  echo "error: npm was not found; ONNX Runtime for browsers comes from npm: install Node.js" >&2; exit 2; }
+	mkdir -p build/npm
+	cp serving/composer/web/package.json serving/composer/web/package-lock.json build/npm
+	npm ci --prefix build/npm --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 .PHONY: chromium

@@ -1,4 +1,4 @@
-"""Requests a second and latencies of the stand-in server, of Ray Serve, and of no server at all.
+"""Requests a second and latencies of servers, the stand-in and others, and of no server at all.
 
     python -m benchmarks.serving
 
@@ -14,8 +14,9 @@ compares with the stand-in without batches at the same work and concurrency. ONN
 TensorFlow in the process of the client are the floor.
 
 Also measured: the time from the start of a server's process to its first right answer, and that of
-`python -m serving.export` for a model of every variant. `make bench-ray` installs Ray Serve;
-without it its lines are left out.
+`python -m serving.export` for a model of every variant. `make bench-ray` installs Ray Serve, and
+TensorFlow Serving is its program in the PATH or the image that `TF_SERVING_IMAGE` names; without
+them their lines are left out.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from absl import flags
 
 from benchmarks import table
 from benchmarks.remote import cores, interpreter
-from benchmarks.serving_peers import results
+from benchmarks.serving_peers import processes, results
 from benchmarks.serving_peers.latencies import Latencies
-from benchmarks.serving_peers.names import SIGNATURES
+from benchmarks.serving_peers.names import REAL, SIGNATURES
 from benchmarks.serving_peers.peers import PEERS, Open, Setup
 from common import command_line
 
@@ -72,6 +73,9 @@ def _choose() -> dict[str, Open]:
         for name in [name for name in chosen if name.startswith("Ray")]:
             print(f"{name}: skipped; `make bench-ray` installs it", flush=True)
             del chosen[name]
+    if REAL in chosen and not processes.has_tensorflow_serving():
+        print(f"{REAL}: skipped; no {processes.PROGRAM}, and {processes.IMAGE} names no image")
+        del chosen[REAL]
     return chosen
 
 

@@ -39,6 +39,9 @@ _PRETRAINED = flags.DEFINE_string(
 _PROMPT = flags.DEFINE_string(
     "prompt", None, "MIDI file that the music begins with; without it a chord of C major."
 )
+_CHORD = flags.DEFINE_list(
+    "chord", None, "Instead, the chord that it begins with, as MIDI pitches: --chord=72,76,79,84."
+)
 _FRAMES = flags.DEFINE_integer("frames", 64, "Quarter notes to compose.", lower_bound=1)
 _TEMPERATURE = flags.DEFINE_float(
     "temperature", 1.0, "Below 1 the music keeps to what is likely, above 1 it dares more."
@@ -60,11 +63,13 @@ def main() -> int:
         raise InputError(f"--temperature: expected more than 0. Received: {_TEMPERATURE.value:g}")
     if _ADDRESS.value is not None and _LOCAL.value is not None:
         raise InputError("--local: expected either a server or a folder. Received: --address too")
+    if _PROMPT.value is not None and _CHORD.value is not None:
+        raise InputError("--chord: expected either a file or a chord. Received: --prompt too")
     from common import files
     from common.media.midi import write_midi
     from serving.composer import piano_roll, sampling
 
-    prompt = sampling.tonic() if _PROMPT.value is None else _read(Path(_PROMPT.value))
+    prompt = _given()
     settings = sampling.Settings(_FRAMES.value, _TEMPERATURE.value, _VOICES.value, _SEED.value)
     with _predictor() as predictor:
         piece = sampling.compose(predictor, prompt, settings)
@@ -78,6 +83,22 @@ def main() -> int:
     )
     print(f"music: {out}\npicture: {picture}")
     return 0
+
+
+def _given() -> Roll:
+    from serving.composer import sampling
+
+    if _PROMPT.value is not None:
+        return _read(Path(_PROMPT.value))
+    if _CHORD.value is None:
+        return sampling.chord()
+    try:
+        return sampling.chord([int(text) for text in _CHORD.value])
+    except ValueError as error:
+        raise InputError(
+            "--chord: expected MIDI pitches of a piano, 21 to 108, separated by commas. "
+            f"Received: {','.join(_CHORD.value) or 'nothing'}"
+        ) from error
 
 
 def _read(path: Path) -> Roll:

@@ -9,6 +9,7 @@ Keras.
     python -m serving.export --keras_file=model.keras --model_base_path=models/mine
     python -m serving.export --pretrained=music-NP --format=onnx --out=music.onnx
     python -m serving.export --pretrained=music-NP --format=litert --out=music.tflite
+    python -m serving.export --pretrained=music-NP --format=onnx --out=small.onnx --quantize=dynamic
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from common import command_line
-from common.errors import InputError
+from common import command_line, import_path
+from common.errors import InputError, install
 
 if TYPE_CHECKING:
+    from serving.convert.quantization import Data, Quantization
     from serving.publish.sources import Source
 
 _STUDY_DIR = flags.DEFINE_string("study_dir", None, "Directory of the study that trained it.")
@@ -56,6 +58,19 @@ _SERVING_BASE_PATH = flags.DEFINE_string(
     "serving_base_path", None, "Where the server sees --model_base_path, for models.config [there]."
 )
 _OUT = flags.DEFINE_string("out", None, "File to write with --format=onnx or litert.")
+_QUANTIZE = flags.DEFINE_enum(
+    "quantize",
+    None,
+    ["dynamic", "int8"],
+    "Weights in 8 bits, for --format=onnx or litert: dynamic finds the scales of activations as it "
+    "runs, int8 (litert) takes them from --data.",
+)
+_DATA = flags.DEFINE_string(
+    "data", None, "Data of the task, which measure the quantized model again: `auto` or a path."
+)
+_TASK = flags.DEFINE_string(
+    "task", None, "Task of --data, as the study takes it [the one that the model's card names]."
+)
 
 
 def main() -> int:
@@ -71,6 +86,12 @@ def main() -> int:
                 f"--{flag.name}: expected nothing with --format={_FORMAT.value}. "
                 f"Received: {flag.value}"
             )
+    _refuse_quantization()
+    for flag, needed in ((_DATA, _QUANTIZE), (_TASK, _DATA)):
+        if flag.value is not None and needed.value is None:
+            raise InputError(
+                f"--{flag.name}: expected together with --{needed.name}. Received: {flag.value}"
+            )
     from serving.publish import labels, sources
 
     labels.check(_LABELS.value)
@@ -82,6 +103,26 @@ def main() -> int:
     )
     command_line.start_tensorflow()
     return (_publish if for_server else _convert)(source, Path(wanted.value))
+
+
+def _refuse_quantization() -> None:
+    """Refuses what makes no sense."""
+    mode, file_format = _QUANTIZE.value, _FORMAT.value
+    if mode is not None and file_format == "saved_model":
+        raise InputError(
+            "--quantize: expected --format=onnx or litert with it: TF Serving computes in float32. "
+            "Received: --format=saved_model"
+        )
+    if mode == "int8" and file_format == "onnx":
+        raise InputError(
+            "--quantize: expected dynamic with --format=onnx, whose static quantization does not "
+            "reach into loops. Received: int8"
+        )
+    if mode == "int8" and _DATA.value is None:
+        raise InputError(
+            "--quantize: expected --data with int8, whose scales come from examples. "
+            "Received: no --data"
+        )
 
 
 def _publish(source: Source, model_base_path: Path) -> int:
@@ -99,9 +140,35 @@ def _publish(source: Source, model_base_path: Path) -> int:
 def _convert(source: Source, path: Path) -> int:
     from serving.convert import litert, onnx
 
-    for line in (onnx if _FORMAT.value == "onnx" else litert).convert(source, path):
+    convert = onnx.convert if _FORMAT.value == "onnx" else litert.convert
+    for line in convert(source, path, quantization=_quantization(source)):
         print(line)
     return 0
+
+
+def _quantization(source: Source) -> Quantization | None:
+    if _QUANTIZE.value is None:
+        return None
+    from serving.convert.quantization import Quantization
+
+    data = None if _DATA.value is None else _measurement(source, _DATA.value)
+    return Quantization(_QUANTIZE.value, data)
+
+
+def _measurement(source: Source, data: str) -> Data:
+    task = _TASK.value or source.card.get("task")
+    if task is None:
+        raise InputError("--task: expected the task of --data: no card names it. Received: nothing")
+    try:
+        # By its name: the study stands above this room, and models are exported without it.
+        measurement = import_path.find("tuner.tasks.measurement:Measurement")
+    except ValueError as error:
+        raise InputError(
+            f"--data: expected the packages of the study, which measures. Received: {error}; run "
+            f"`{install('study')}`"
+        ) from error
+    found: Data = measurement.of(task, data)
+    return found
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import importlib
 import os
 import pathlib
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 
@@ -91,3 +92,14 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     from zoo import blocks
 
     monkeypatch.setattr(blocks, "_BLOCK_STEPS", (2, 3))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
+    """Chromium, see `tests.browser.chromium`; without it the tests are skipped."""
+    # Late: Selenium is for these tests alone.
+    from tests.browser import chromium
+
+    browser = chromium.start(tmp_path_factory.mktemp("chromium"))
+    yield browser
+    browser.driver.quit()

@@ -8,3 +8,6 @@ SIGNATURES = ("serving_default", "step")
 
 STAND_IN = "stand-in"
 """What everything is compared with: the development server without batches."""
+
+REAL = "TensorFlow Serving"
+"""The server that the stand-in stands in for."""

@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.remote import Remote, cores
 from benchmarks.serving_peers import processes
 from benchmarks.serving_peers.latencies import Latencies
-from benchmarks.serving_peers.names import MODEL, SIGNATURES, STAND_IN
+from benchmarks.serving_peers.names import MODEL, REAL, SIGNATURES, STAND_IN
 
 _START_TIMEOUT = 120.0
 
@@ -134,6 +134,9 @@ def _in_process(kind: str, options: Callable[[Setup], dict[str, Any]]) -> Open:
 PEERS: dict[str, Open] = {
     STAND_IN: _served(_alone),
     f"{STAND_IN}, batches": _served(_in_batches),
+    REAL: _served(
+        lambda setup, port: processes.tensorflow_serving(MODEL, setup.base_path, port)
+    ),
     "Ray Serve": _ray("one"),
     "Ray Serve, batches": _ray("batch"),
     "TensorFlow in process": _in_process(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,9 @@ from pathlib import Path
 from types import TracebackType
 
 from benchmarks.remote import ROOT, interpreter
+
+PROGRAM, IMAGE = "tensorflow_model_server", "TF_SERVING_IMAGE"
+"""TensorFlow Serving's own program, and the variable that names an image with it."""
 
 _PATIENCE = 30.0
 
@@ -116,6 +120,33 @@ def stand_in(model: str, base_path: Path, port: int, rest_port: int, *arguments:
         *(f"--model_name={model}", f"--model_base_path={base_path}"),
         *(f"--port={port}", f"--rest_api_port={rest_port}"),
         *arguments,
+    ]
+
+
+def has_tensorflow_serving() -> bool:
+    """Whether the real server is at hand: its image is named, or its program is in the PATH."""
+    return bool(os.environ.get(IMAGE) or shutil.which(PROGRAM))
+
+
+def tensorflow_serving(model: str, base_path: Path, port: int) -> list[str]:
+    """The command of TensorFlow Serving itself: in a container if its image is named.
+
+    Args:
+        model: name of the model.
+        base_path: folder of its versions.
+        port: of gRPC.
+    """
+    image, where, start = os.environ.get(IMAGE), str(base_path), [PROGRAM]
+    if image:
+        where = f"/models/{model}"
+        start = [
+            *("docker", "run", "--rm", "--network=host", f"--volume={base_path}:{where}:ro"),
+            *(f"--entrypoint={PROGRAM}", image),
+        ]
+    return [
+        *start,
+        *(f"--model_name={model}", f"--model_base_path={where}", f"--port={port}"),
+        *("--tensorflow_intra_op_parallelism=2", "--tensorflow_inter_op_parallelism=2"),
     ]
 
 

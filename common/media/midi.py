@@ -41,6 +41,9 @@ _NAMES = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", 
 # About a day of music: a damaged file can ask for centuries.
 MOST_FRAMES = 200_000
 
+BEATS_PER_MINUTE = 80.0
+"""Tempo of a roll that is written: a quiet chorale."""
+
 PIANO, CHURCH_ORGAN = 0, 19
 """Instruments of General MIDI, as files count them; the organ holds its notes."""
 
@@ -117,7 +120,11 @@ def read_midi(content: bytes) -> Piece:
 
 
 def write_midi(
-    roll: Roll, path: Path, *, beats_per_minute: float = 80.0, program: int = CHURCH_ORGAN
+    roll: Roll,
+    path: Path,
+    *,
+    beats_per_minute: float = BEATS_PER_MINUTE,
+    program: int = CHURCH_ORGAN,
 ) -> None:
     """Writes a piano roll as a MIDI file of one track.
 

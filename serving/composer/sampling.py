@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 
 import numpy as np
 
 from common.errors import InputError
-from common.media.midi import LOWEST_PITCH, PITCHES, Roll
+from common.media.midi import HIGHEST_PITCH, LOWEST_PITCH, PITCHES, Roll
 from serving.clients.predictor import Predictor
 from serving.clients.streaming import Stream
 from serving.composer import chords
@@ -52,10 +53,19 @@ class Piece:
     nll: float
 
 
-def tonic() -> Roll:
-    """Makes the prompt of a piece that has none: one frame, the chord `TONIC`."""
+def chord(pitches: Collection[int] = TONIC) -> Roll:
+    """Makes the prompt of a piece that begins with a chord: one frame.
+
+    Args:
+        pitches: MIDI pitches of the chord.
+
+    Raises:
+        ValueError: if there are none, or one is no key of a piano.
+    """
+    if not pitches or not all(LOWEST_PITCH <= pitch <= HIGHEST_PITCH for pitch in pitches):
+        raise ValueError(f"Expected pitches of a piano. Received: {pitches}")
     roll = np.zeros((1, PITCHES), np.uint8)
-    roll[0, [pitch - LOWEST_PITCH for pitch in TONIC]] = 1
+    roll[0, [pitch - LOWEST_PITCH for pitch in pitches]] = 1
     return roll
 
 

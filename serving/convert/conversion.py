@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,19 @@ class Conversion:
     described: Mapping[str, Any]
     left_out: tuple[str, ...]
 
+    def endpoint(self, name: str) -> Endpoint:
+        """Finds the function of a signature.
+
+        Raises:
+            InputError: if the model has none of that name.
+        """
+        if name not in self.endpoints:
+            raise InputError(
+                f"model: expected one with the signature {name}. "
+                f"Received: {', '.join(self.endpoints)}"
+            )
+        return self.endpoints[name]
+
 
 def require(module: str, extra: str) -> None:
     """Refuses to go on without a package.
@@ -102,13 +115,22 @@ def write_card(conversion: Conversion, path: Path) -> Path:
     return card
 
 
-def check(conversion: Conversion, name: str, run: Runner) -> float:
+def check(
+    conversion: Conversion,
+    name: str,
+    run: Runner,
+    *,
+    tolerance: float | None = None,
+    examples: Sequence[np.ndarray] | None = None,
+) -> float:
     """Compares a converted signature with the Keras model, on sequences of several lengths.
 
     Args:
         conversion: the model.
         name: of the signature.
         run: runs what came out.
+        tolerance: largest difference; without, that of a conversion that changes no weight.
+        examples: sequences `[time, features]` to ask, from their beginning; without, random ones.
 
     Returns:
         The largest difference.
@@ -117,11 +139,13 @@ def check(conversion: Conversion, name: str, run: Runner) -> float:
         InputError: if it is too large, or outputs are missing.
     """
     endpoint = conversion.endpoints[name]
-    limit = TOLERANCE if name in (DEFAULT, STEP, CHUNK) else RAW_TOLERANCE
+    limit = tolerance or (TOLERANCE if name in (DEFAULT, STEP, CHUNK) else RAW_TOLERANCE)
     generator = np.random.default_rng(0)
     worst = 0.0
     for batch, time in ((1, 1), (endpoint.inputs[0].shape[0] or 3, 9)):
         request = _request(endpoint, batch, time, generator)
+        if examples is not None:
+            request = {**request, **_beginnings(endpoint, examples, batch, time)}
         tensors = map(tf.constant, request.values())
         expected = {key: np.asarray(value) for key, value in endpoint.function(*tensors).items()}
         if name == DEFAULT:
@@ -154,6 +178,21 @@ def _request(
         request["lengths"] = generator.integers(longest // 2, longest + 1, batch).astype(np.int32)
         request["lengths"][0] = longest
     return request
+
+
+def _beginnings(
+    endpoint: Endpoint, examples: Sequence[np.ndarray], batch: int, time: int
+) -> dict[str, np.ndarray]:
+    """Asks how examples begin; states are those before a first frame."""
+    rows = [examples[row % len(examples)] for row in range(batch)]
+    sequence = np.stack([np.resize(row, (time, row.shape[1])) for row in rows])
+    states = {
+        spec.name: np.zeros((batch, spec.shape[1]), np.float32)
+        for spec in endpoint.inputs
+        if spec.name not in ("sequence", "frame", "lengths")
+    }
+    asked = {"sequence": sequence, "frame": sequence[:, 0]}
+    return states | {spec.name: asked[spec.name] for spec in endpoint.inputs if spec.name in asked}
 
 
 def _by_keras(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,21 @@ import tensorflow as tf
 from common import command_line, files
 from common.errors import InputError
 from serving.convert import conversion
+from serving.convert import quantization as quantizing
+from serving.convert.conversion import Conversion
+from serving.convert.quantization import Quantization
 from serving.graph import signatures
 from serving.graph.decoding import DECODINGS
+from serving.graph.signatures import CHUNK, DEFAULT, STEP, Endpoint
 from serving.publish.sources import Source
 
+_EXAMPLES, _FRAMES = 32, 100
+"""How many sequences, and frames of each, the scales of `int8` come from."""
 
-def convert(source: Source, path: Path) -> list[str]:
+
+def convert(
+    source: Source, path: Path, *, quantization: Quantization | None = None
+) -> list[str]:
     """Converts a model by TensorFlow's converter, and checks it with LiteRT's interpreter.
 
     Signature, input, and output names are those of the SavedModel. The batch is 1 - LiteRT keeps no
@@ -29,6 +38,7 @@ def convert(source: Source, path: Path) -> list[str]:
     Args:
         source: the model.
         path: file to write, `NAME.tflite`; `NAME.model_card.json` is written beside it.
+        quantization: by the converter's own optimization; some operations stay in float32.
 
     Returns:
         For people: what was written, and what was left out and why.
@@ -39,28 +49,50 @@ def convert(source: Source, path: Path) -> list[str]:
     """
     conversion.require("ai_edge_litert", "litert")
     model = conversion.prepare(source, batch=1, without=DECODINGS)
+    tolerance, examples, lines = None, None, []
+    if quantization is not None:
+        model = quantizing.prepare(model, quantization)
+        tolerance = quantizing.TOLERANCE
+        examples = quantization.examples(model.described["inputs"])
     # Traced with a batch of 1 anew: the functions inside one with a free batch would stay as they
     # are.
     with tempfile.TemporaryDirectory() as folder, command_line.without_messages():
         signatures.write_saved_model(model.model, model.endpoints, Path(folder))
-        content = _convert(folder, list(model.endpoints))
+        content = _convert(folder, model, quantization)
         interpreter = _interpreter(content)
         worst = max(
-            conversion.check(model, name, _runner(interpreter, name)) for name in model.endpoints
+            conversion.check(
+                model, name, _runner(interpreter, name), tolerance=tolerance, examples=examples
+            )
+            for name in model.endpoints
         )
+    if quantization is not None:
+        run = _runner(interpreter, DEFAULT)
+        model, line = quantizing.measured(model, quantization, run)
+        lines.append(line)
     files.write_bytes(path, content)
     return [
         *model.left_out,
-        f"exported {path} (largest difference from the Keras model: {worst:.1g})",
+        f"exported {path} ({quantizing.megabytes(len(content))}; largest difference from the "
+        f"Keras model: {worst:.1g})",
+        *lines,
         f"model card: {conversion.write_card(model, path)}",
     ]
 
 
-def _convert(folder: str, names: list[str]) -> bytes:
+def _convert(folder: str, model: Conversion, quantization: Quantization | None) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=names)
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            folder, signature_keys=list(model.endpoints)
+        )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        if quantization is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            if quantization.mode == "int8":
+                examples = quantization.examples(model.described["inputs"])
+                chosen = quantizing.spread(examples, _EXAMPLES)
+                converter.representative_dataset = lambda: _calls(model.endpoints, chosen)
         try:
             content: bytes = converter.convert()
         except Exception as error:
@@ -69,6 +101,27 @@ def _convert(folder: str, names: list[str]) -> bytes:
                 f"--format=litert: expected a model that converts. Received: {reason}"
             ) from error
     return content
+
+
+def _calls(
+    endpoints: Mapping[str, Endpoint], examples: Sequence[np.ndarray]
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Calls every signature as streams of these examples would; from that come the scales."""
+    step, advance = endpoints.get(STEP), None
+    if step is not None:
+        advance = tf.function(step.function, list(step.inputs), autograph=False)
+    for example in examples:
+        whole = {"sequence": example[None], "lengths": np.array([len(example)], np.int32)}
+        yield DEFAULT, whole
+        if step is None or advance is None:
+            continue
+        states = {spec.name: np.zeros(spec.shape, np.float32) for spec in step.inputs[1:]}
+        yield CHUNK, {**whole, **states}
+        for frame in example[:_FRAMES]:
+            call = {"frame": frame[None], **states}
+            yield STEP, call
+            answer = advance(*map(tf.constant, call.values()))
+            states = {name: np.asarray(answer[f"next_{name}"]) for name in states}
 
 
 def _interpreter(content: bytes) -> Any:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
+import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,8 @@ import tensorflow as tf
 from common import command_line, files
 from common.errors import InputError
 from serving.convert import conversion
+from serving.convert import quantization as quantizing
+from serving.convert.quantization import Quantization
 from serving.graph.signatures import DEFAULT, Endpoint
 from serving.publish.sources import Source
 
@@ -22,7 +27,13 @@ OPSET = 18
 """Version of ONNX' operations."""
 
 
-def convert(source: Source, path: Path) -> list[str]:
+def convert(
+    source: Source,
+    path: Path,
+    *,
+    signatures: Collection[str] | None = None,
+    quantization: Quantization | None = None,
+) -> list[str]:
     """Converts a model by tf2onnx, and checks it with ONNX Runtime.
 
     Signature, input, and output names are those of the SavedModel; batch and time are free. A
@@ -33,19 +44,28 @@ def convert(source: Source, path: Path) -> list[str]:
         source: the model.
         path: `NAME.onnx`; the files are `NAME.serving_default.onnx` and so on, and
             `NAME.model_card.json`.
+        signatures: those to convert; without, all.
+        quantization: `dynamic`, by ONNX Runtime's own tool; products alone are in 8 bits.
 
     Returns:
         For people: what was written, and what was left out and why.
 
     Raises:
-        InputError: if `serving_default` does not convert, a check fails, or a package is missing.
+        InputError: if `serving_default` does not convert, a check fails, or a package is missing;
+            if the model lacks one of `signatures`.
         OSError: if a file cannot be written.
     """
     for module in ("tf2onnx", "onnxruntime"):
         conversion.require(module, "onnx")
     model = conversion.prepare(source, batch=None, without=("ctc",))
+    tolerance, examples = None, None
+    if quantization is not None:
+        model = quantizing.prepare(model, quantization)
+        tolerance = quantizing.TOLERANCE
+        examples = quantization.examples(model.described["inputs"])
     lines, found = list(model.left_out), {}
-    for name, endpoint in model.endpoints.items():
+    for name in model.endpoints if signatures is None else signatures:
+        endpoint = model.endpoint(name)
         with _quietly():
             proto = _convert(endpoint)
         unknown = _unknown_operations(proto)
@@ -55,13 +75,26 @@ def convert(source: Source, path: Path) -> list[str]:
                 raise InputError(f"--format=onnx: expected a model that converts. Received: {line}")
             lines.append(f"left out: {line}")
             continue
-        found[name] = (proto.SerializeToString(), 0.0)
-        worst = conversion.check(model, name, _runner(found[name][0]))
-        found[name] = (found[name][0], worst)
-    for name, (content, worst) in found.items():
+        content, was = proto.SerializeToString(), ""
+        if quantization is not None:
+            was = f", {quantizing.megabytes(len(content))} before"
+            with _quietly():
+                content = _quantize(proto)
+        worst = conversion.check(
+            model, name, _runner(content), tolerance=tolerance, examples=examples
+        )
         target = path.with_name(f"{path.stem}.{name}.onnx")
+        found[target] = content
+        lines.append(
+            f"exported {target} ({quantizing.megabytes(len(content))}{was}; largest difference "
+            f"from the Keras model: {worst:.1g})"
+        )
+    if quantization is not None:
+        whole = found.get(path.with_name(f"{path.stem}.{DEFAULT}.onnx"))
+        model, line = quantizing.measured(model, quantization, whole and _runner(whole))
+        lines.append(line)
+    for target, content in found.items():
         files.write_bytes(target, content)
-        lines.append(f"exported {target} (largest difference from the Keras model: {worst:.1g})")
     return [*lines, f"model card: {conversion.write_card(model, path)}"]
 
 
@@ -72,6 +105,47 @@ def _convert(endpoint: Endpoint) -> Any:
     function = tf.function(endpoint.function, input_signature=inputs, autograph=False)
     proto, _ = tf2onnx.convert.from_function(function, input_signature=inputs, opset=OPSET)
     return proto
+
+
+def _quantize(proto: Any) -> bytes:
+    """Puts the weights of products into int8, one scale an output."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    _share_with_loops(proto.graph)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.onnx")
+        # It tells of every node, on standard output too.
+        with contextlib.redirect_stdout(io.StringIO()):
+            quantize_dynamic(
+                proto,
+                path,
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+                extra_options={"EnableSubgraph": True},
+            )
+        return path.read_bytes()
+
+
+def _share_with_loops(graph: Any) -> None:
+    """Lets loops read weights where they are, which they are handed from one turn to the next.
+
+    What is handed could change, so it is not quantized.
+    """
+    weights = {weight.name for weight in graph.initializer}
+    for node in graph.node:
+        if node.op_type != "Loop":
+            continue
+        (body,) = (attribute.g for attribute in node.attribute if attribute.name == "body")
+        # Inputs are the number of turns, a condition, and what is handed on; of the body's outputs,
+        # the condition is the first; of the loop's, what was handed on.
+        for place in reversed(range(2, len(node.input))):
+            inside, outside = body.input[place].name, node.input[place]
+            if outside not in weights or body.output[place - 1].name != inside:
+                continue
+            for user in body.node:
+                user.input[:] = [outside if name == inside else name for name in user.input]
+            del node.input[place], body.input[place]
+            del body.output[place - 1], node.output[place - 2]
 
 
 def _unknown_operations(proto: Any) -> list[str]:
@@ -101,13 +175,15 @@ def _runner(content: bytes) -> conversion.Runner:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Keeps tf2onnx from telling, with tracebacks, what is told in a line here."""
-    logger = logging.getLogger("tf2onnx")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    """Keeps libraries from telling, with tracebacks, what is told in a line here."""
+    # tf2onnx has a logger of its own; the quantizer uses that of everybody.
+    loggers = {logger: logger.level for logger in (logging.getLogger("tf2onnx"), logging.root)}
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings(), command_line.without_messages():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in loggers.items():
+            logger.setLevel(level)

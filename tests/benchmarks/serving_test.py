@@ -207,3 +207,22 @@ def test_what_a_server_said_is_told_with_the_error() -> None:
                 time.sleep(0.01)
             raise ValueError("no answer")
     assert "no such model" in "".join(caught.value.__notes__)
+
+
+def test_tensorflow_serving_is_its_program_or_its_image(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("TF_SERVING_IMAGE", raising=False)
+    assert not processes.has_tensorflow_serving()
+    program = tmp_path / "tensorflow_model_server"
+    program.write_text("#!/bin/sh")
+    program.chmod(0o755)
+    assert processes.has_tensorflow_serving()
+    command = processes.tensorflow_serving("music", tmp_path / "m", 8500)
+    assert command[:3] == [program.name, "--model_name=music", f"--model_base_path={tmp_path}/m"]
+    monkeypatch.setenv("TF_SERVING_IMAGE", "tensorflow/serving:0")
+    command = processes.tensorflow_serving("music", tmp_path / "m", 8500)
+    assert command[:2] == ["docker", "run"] and f"--volume={tmp_path}/m:/models/music:ro" in command
+    after = command[command.index("tensorflow/serving:0") + 1 :]
+    assert after[:3] == ["--model_name=music", "--model_base_path=/models/music", "--port=8500"]

@@ -157,8 +157,8 @@ def test_an_extra_is_installed_from_where_the_project_is(
 @pytest.mark.parametrize(
     ("schema", "pattern", "count"),
     [
-        ("vendor.github-workflows", ".github/workflows/*.yml", 3),
-        ("custom.github-workflows-require-timeout", ".github/workflows/*.yml", 3),
+        ("vendor.github-workflows", ".github/workflows/*.yml", 4),
+        ("custom.github-workflows-require-timeout", ".github/workflows/*.yml", 4),
         ("vendor.github-issue-forms", ".github/ISSUE_TEMPLATE/[bi]*.yml", 2),
         ("vendor.github-issue-config", ".github/ISSUE_TEMPLATE/config.yml", 1),
         ("vendor.citation-file-format", "CITATION.cff", 1),

@@ -85,6 +85,14 @@ def test_the_likelihood_that_it_tells_is_that_of_the_music(folder: Path, compose
     assert re.search(r"([\d.]+) nats per frame under the model", composed)[1] == f"{nll:.2f}"
 
 
+def test_a_piece_goes_on_from_a_chord(folder: Path, composed: str) -> None:
+    export = f"--local={folder}/cache/exports/{MODEL}"
+    done = compose(folder, f"--out={folder}/c.mid", "--chord=57,64,73", export, "--frames=4")
+    assert (done.returncode, done.stderr) == (0, "")
+    roll = read_midi((folder / "c.mid").read_bytes()).roll
+    np.testing.assert_array_equal(np.flatnonzero(roll[0]) + 21, [57, 64, 73])
+
+
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 def test_a_server_gives_the_same_music(
     folder: Path, server: Running, protocol: str
@@ -110,6 +118,15 @@ def test_the_export_in_the_cache_is_made_once(folder: Path, composed: str) -> No
         ((), "--out: expected a MIDI file to write. Received: nothing"),
         (("--out=a.wav",), "--out: expected a file .mid or .midi. Received: a.wav"),
         (("--out=a.mid", "--temperature=0"), "--temperature: expected more than 0. Received: 0"),
+        (
+            ("--out=a.mid", "--chord=60,20"),
+            "--chord: expected MIDI pitches of a piano, 21 to 108, separated by commas. "
+            "Received: 60,20",
+        ),
+        (
+            ("--out=a.mid", "--chord=60", "--prompt=a.mid"),
+            "--chord: expected either a file or a chord. Received: --prompt too",
+        ),
         (
             ("--out=a.mid", "--prompt=README.md"),
             "--prompt: expected a MIDI file. Received: README.md, not a readable MIDI file",

@@ -124,6 +124,12 @@ def test_command_of_compose_serves(folders: dict[str, str]) -> None:
                 timeout=300,
             )
             assert answer.json() == {"predictions": [[2.0, 4.0, 6.0]]}
+        # What the probe of Prometheus asks.
+        probe = read("prometheus.yml")[0]["scrape_configs"][1]
+        (target,) = probe["static_configs"][0]["targets"]
+        (module,) = read("blackbox.yml")[0]["modules"].values()
+        state = requests.get(target.replace("http://serving:8501", address), timeout=300).text
+        assert re.search(*module["http"]["fail_if_body_not_matches_regexp"], state)
         path = read("prometheus.yml")[0]["scrape_configs"][0]["metrics_path"]
         assert "# TYPE" in requests.get(address + path, timeout=300).text
     finally:

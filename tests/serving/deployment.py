@@ -19,6 +19,15 @@ def read(name: str) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all((DEPLOY / name).read_text(encoding="utf-8")))
 
 
+def generated() -> dict[str, dict[str, str]]:
+    """The ConfigMaps that kustomize makes of the files, by name, without the hash in a name."""
+    (kustomization,) = read("kustomization.yaml")
+    return {
+        each["name"]: {name: (DEPLOY / name).read_text("utf-8") for name in each["files"]}
+        for each in kustomization["configMapGenerator"]
+    }
+
+
 def kubernetes(kind: str) -> dict[str, Any]:
     (found,) = (thing for thing in read("kubernetes.yaml") if thing["kind"] == kind)
     return found

@@ -107,7 +107,7 @@ def test_a_low_temperature_keeps_to_what_is_likely() -> None:
 
 
 def test_the_first_chord_of_a_piece_without_prompt_is_c_major() -> None:
-    roll = sampling.tonic()
+    roll = sampling.chord()
     assert {(21 + int(column)) % 12 for column in np.flatnonzero(roll[0])} == {0, 4, 7}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.tuner.analysis.chromium import DESKTOP, PHONE, Browser
+from tests.browser.chromium import DESKTOP, PHONE, Browser
 from tests.tuner.analysis.live.studies_underway import go_on, interrupt, make
 from tuner.analysis.live.server import LiveServer
 from tuner.analysis.report import report

@@ -11,8 +11,8 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from tests.browser.chromium import DESKTOP, PAPER, PHONE, Browser
 from tests.tuner.analysis import made_up, made_up_page
-from tests.tuner.analysis.chromium import DESKTOP, PAPER, PHONE, Browser
 from tuner.analysis import study_analysis
 from tuner.analysis.report import figures, page
 from tuner.analysis.trials.records import Records

@@ -13,9 +13,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-AXE = pathlib.Path(os.path.abspath(__file__)).parents[2] / (
-    "browser/node_modules/axe-core/axe.min.js"
-)
+AXE = pathlib.Path(os.path.abspath(__file__)).parent / "node_modules/axe-core/axe.min.js"
 DESKTOP, PHONE = (1280, 900), (360, 740)
 PAPER = (688, 1016)
 """A4 without the margins of the page's style sheet (14 mm), at 96 pixels an inch."""
