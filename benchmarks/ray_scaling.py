@@ -2,9 +2,8 @@
 
     .venv-ray/bin/python -m benchmarks.ray_scaling     # after make bench-ray
 
-All is on one machine: Ray's nodes, each with 64 workers at most, and the processes of the pool
-without Ray. `driver_ms` is the processor time of the study's process a trial; `wait_ms` is how long
-a worker waits from a result to its next trial. What takes part is started before anything counts.
+`driver_ms` is the processor time of the study's process a trial; `wait_ms` is how long a worker
+waits from a result to its next trial. What takes part is started before anything counts.
 """
 
 from __future__ import annotations
@@ -17,52 +16,39 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from benchmarks import table
+from benchmarks import runner
+from benchmarks.runner import Row, Runner
 from benchmarks.sleeper import GATE
-from common import command_line
-
-if TYPE_CHECKING:
-    from tuner.parallel.messages import Assignment, Event
-    from tuner.parallel.pool import Accept, Pool
-    from tuner.training.engines import Engine
+from tuner.parallel.messages import Assignment, Event, Started
+from tuner.parallel.pool import Accept, Pool, WorkerPool
+from tuner.tasks.task import find_task
+from tuner.training.engines import ENGINES, Engine
+from tuner.training.protocol import Problem, Protocol, Trial, TrialResult
 
 _WORKERS = flags.DEFINE_list("workers", ["4", "16", "64", "256"], "How many workers to measure.")
-_SECONDS = flags.DEFINE_float("seconds", 8.0, "Mean length of a trial.")
-_TRIALS = flags.DEFINE_integer("trials", 6, "Trials of each worker.")
-
+_MEAN = flags.DEFINE_float("trial_seconds", 8.0, "Mean length of a trial.")
+_EACH = flags.DEFINE_integer("trials_each", 6, "Trials of each worker.")
 _A_NODE = 64
-
-Row = dict[str, Any]
 
 
 class _Queue:
     """A trial to start with for every worker, and then those that count."""
 
     def __init__(self, engine: Engine, workers: int, folder: Path, task: str) -> None:
-        from tuner.parallel.messages import Assignment
-        from tuner.training.protocol import Trial
-
         generator = random.Random(workers)
-
-        def trials() -> Iterator[Assignment]:
-            for number in range(workers * (1 + _TRIALS.value)):
-                index = number if number >= workers else 0
-                seconds = _SECONDS.value * generator.uniform(0.5, 1.5)
-                values = {"units": 60, "learning_rate": seconds}
-                trial = Trial(index, "V", values, number)
-                yield Assignment(trial, engine, folder / f"{number}.npz", task)
-
-        self._left = list(trials())
+        self._left: list[Assignment] = []
+        for number in range(workers * (1 + _EACH.value)):
+            seconds = _MEAN.value * generator.uniform(0.5, 1.5)
+            index = number if number >= workers else 0
+            trial = Trial(index, "V", {"units": 60, "learning_rate": seconds}, number)
+            self._left.append(Assignment(trial, engine, folder / f"{number}.npz", task))
 
     def take(self, accept: Accept) -> Assignment | None:
         """Takes the next trial."""
-        if not self._left or not accept(self._left[0]):
-            return None
-        return self._left.pop(0)
+        return self._left.pop(0) if self._left and accept(self._left[0]) else None
 
     @property
     def exhausted(self) -> bool:
@@ -71,32 +57,26 @@ class _Queue:
 
 
 def _measure(pool: Pool, engine: Engine, workers: int, name: str) -> Row:
-    from tuner.parallel.messages import Started
-    from tuner.tasks.task import find_task
-    from tuner.training.protocol import Problem, Protocol, TrialResult
-
     task = find_task("tuner.tasks.examples.python_help:PythonHelp")
+    gate, started = Path(os.environ[GATE]), 0
     waits: list[float] = []
     clocks: list[tuple[float, float]] = []
-    started = 0
+
+    def notice(event: Event) -> None:
+        nonlocal started
+        if isinstance(event, Started):
+            started += 1
+            if started == workers:
+                gate.touch()
+                clocks.append((time.monotonic(), time.process_time()))
+        elif isinstance(event, TrialResult) and event.trial.index:
+            waits.append(event.result.seconds)
+            clocks[1:] = [(time.monotonic(), time.process_time())]
+
     with tempfile.TemporaryDirectory() as folder:
-        gate = Path(os.environ[GATE])
-
-        def notice(event: Event) -> None:
-            nonlocal started
-            if isinstance(event, Started):
-                started += 1
-                if started == workers:
-                    gate.touch()
-                    clocks.append((time.monotonic(), time.process_time()))
-            elif isinstance(event, TrialResult) and event.trial.index:
-                waits.append(event.result.seconds)
-                clocks[1:] = [(time.monotonic(), time.process_time())]
-
-        problem = Problem(task, task.load("auto"), Protocol())
         queue = _Queue(engine, workers, Path(folder), task.name)
-        pool.run({task.name: problem}, queue, notice)
-        gate.unlink()
+        pool.run({task.name: Problem(task, task.load("auto"), Protocol())}, queue, notice)
+    gate.unlink()
     (begin, busy), (end, done) = clocks
     waits.sort()
     return {
@@ -110,37 +90,27 @@ def _measure(pool: Pool, engine: Engine, workers: int, name: str) -> Row:
     }
 
 
-def main() -> int:
-    """Runs the command."""
+def tables(bench: Runner) -> Iterator[tuple[str, list[Row]]]:
+    """Measures."""
     from ray.cluster_utils import Cluster
 
-    from tuner.parallel.pool import WorkerPool
     from tuner.parallel.ray_pool import RayPool
-    from tuner.training.engines import ENGINES
 
     engine = dataclasses.replace(ENGINES["native"], module="benchmarks.sleeper")
-    rows: list[Row] = []
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
-    )
+    os.environ[GATE] = str(bench.folder / "gate")
+    head = {"num_cpus": 0, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    bench.callback(cluster.shutdown)
     nodes = 0
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            os.environ[GATE] = f"{folder}/gate"
-            for workers in map(int, _WORKERS.value):
-                rows.append(_measure(WorkerPool(workers), engine, workers, "processes"))
-                while nodes * _A_NODE < workers:
-                    cluster.add_node(num_cpus=_A_NODE)
-                    nodes += 1
-                pool = RayPool.connect(cluster.address, [engine], workers)
-                rows.append(_measure(pool, engine, workers, "ray"))
-                pool.ray.shutdown()
-                table.show(rows[-2:])
-    finally:
-        cluster.shutdown()
-    print(f"results: {table.save('ray_scaling', rows, ('numpy', 'ray'))}")
-    return 0
+    for workers in map(int, _WORKERS.value):
+        yield "ray_scaling", [_measure(WorkerPool(workers), engine, workers, "processes")]
+        while nodes * _A_NODE < workers:
+            cluster.add_node(num_cpus=_A_NODE)
+            nodes += 1
+        pool = RayPool.connect(cluster.address, [engine], workers)
+        yield "ray_scaling", [_measure(pool, engine, workers, "ray")]
+        pool.ray.shutdown()
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    runner.run(tables, ("numpy", "ray"))

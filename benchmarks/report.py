@@ -1,263 +1,237 @@
-"""Writes benchmarks/results into docs/performance.md and draws its plots.
+"""Writes measured numbers into the docs and draws their plots.
 
     python -m benchmarks.report
 
-A table of the page stands between `<!-- NAME -->` and `<!-- end -->`, where NAME is one of
-`TABLES`; no number there is typed by hand. Results that are missing say so.
+A table of a page stands between `<!-- NAME -->` and `<!-- end -->`, where NAME is one of `TABLES`;
+no number there is typed by hand. Times are in benchmarks/results, findings in docs/studies. Where a
+file has the least and the most of some repeats, the table has them behind the median. Results that
+are missing say so.
 """
 
 from __future__ import annotations
 
-import csv
+import functools
+import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import plots, table
-from benchmarks.implementations import NATIVE
-from benchmarks.targets import TARGETS, Results, Rows
+from benchmarks.plots import best_of_jax
+from benchmarks.targets import NATIVE, TARGETS, Results, frames
 from common import command_line, files
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
-_IMAGES = PAGE.parent / "images"
+DOCS = table.ROOT / "docs"
 _PLACE = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-_FACTS = ("machine", "versions")
 
-# What is the same for all kernels, or follows from what stands beside it.
-_UNIFORM = (
-    *(f"gradient_{what}" for what in ("instructions", "multiply_adds", "shared_loads", "shuffles")),
-    *("kernel", "forward_shared_loads", "backward_shared_loads"),
-)
+Line = Mapping[str, str]
+Cell = Callable[[Line], str]
+Render = Callable[[Results], str]
 
 
-def read(folder: Path) -> dict[str, list[dict[str, str]]]:
-    """Reads all results.
+def read(*folders: Path) -> tuple[dict[str, list[dict[str, str]]], dict[str, str]]:
+    """Reads all results: their rows, and machine and versions, by name of the file."""
+    paths = [path for folder in folders for path in sorted(folder.glob("*.csv"))]
+    found = {path.stem: table.read(path) for path in paths if path.read_bytes()[:2] == b"# "}
+    rows = {name: rows for name, (_, rows) in found.items()}
+    return rows, {name: "; ".join(facts.values()) for name, (facts, _) in found.items()}
 
-    Args:
-        folder: with a CSV file for each benchmark.
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Writes a table."""
+    first = " | ".join(header)
+    rule = "|---" * (first.count("|") + 1) + "|\n"
+    return f"| {first} |\n{rule}" + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def spread(row: Line, name: str, form: str = "{}", scale: float = 1) -> str:
+    """A number, with the least and the most of its repeats if the row has them."""
+    if not row[name]:
+        return ""
+    numbers = [row[key] for key in (name, f"{name}_min", f"{name}_max") if row.get(key)]
+    if form != "{}":
+        middle = form.format(scale * float(numbers[0]))
+        plain = re.sub(r"}.*", "}", form)
+        numbers = [middle, *(plain.format(scale * float(number)) for number in numbers[1:])]
+    return f"{numbers[0]} ({'..'.join(numbers[1:])})" if numbers[1:] else numbers[0]
+
+
+def as_it_is(name: str, leave_out: str = "", every: int = 1) -> Render:
+    """Makes a table of all columns of some results, or of every so manieth row."""
+
+    def render(results: Results) -> str:
+        rows = results[name]
+        ends = [f"{key}{end}" for key in rows[0] for end in ("_min", "_max")]
+        columns = [key for key in rows[0] if key not in (*ends, *leave_out.split())]
+        cells = ([spread(row, column) for column in columns] for row in rows[::every])
+        return markdown([column.replace("_", " ") for column in columns], cells)
+
+    return render
+
+
+def grid(
+    rows: Callable[[Results], Iterable[Line]], head: str, line: str, column: str, cell: Cell
+) -> Render:
+    """Makes a table with the lines and columns that rows say, in their order.
+
+    Line (such as `{task} | {units}`) and column are forms of a row; of several rows in a place the
+    cells stand there with ` / ` between.
     """
-    results = {}
-    for path in sorted(folder.glob("*.csv")):
-        with path.open(encoding="utf-8", newline="") as file:
-            results[path.stem] = list(csv.DictReader(file))
-    return results
+
+    def render(results: Results) -> str:
+        cells: dict[str, dict[str, list[str]]] = {}
+        columns: dict[str, None] = {}
+        for row in rows(results):
+            columns[name := column.format(**row)] = None
+            found = cells.setdefault(line.format(**row), {})
+            found.setdefault(name, []).append(cell(row))
+        lines = (
+            [key, *(" / ".join(by.get(each, [])) for each in columns)] for key, by in cells.items()
+        )
+        return markdown([head, *columns], lines)
+
+    return render
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Writes a table.
-
-    Example:
-        >>> print(markdown(["units", "ms"], [["32", "0.1"]]), end="")
-        | units | ms |
-        |---|---|
-        | 32 | 0.1 |
-    """
-    lines = [header, ["---"] * len(header), *rows]
-    text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return text.replace("| --- ", "|---").replace("--- |", "---|")
-
-
-def _machine(results: Results) -> str:
+def _machine(facts: Mapping[str, str]) -> str:
     """Names machine and versions, with the results that are true for them."""
     places: dict[str, list[str]] = {}
-    for name, rows in results.items():
-        fact = "; ".join(rows[0][key] for key in _FACTS)
+    for name, fact in facts.items():
         places.setdefault(fact, []).append(f"`{name}.csv`")
     return "".join(f"* {', '.join(names)}: {fact}\n" for fact, names in places.items())
 
 
 def _targets(results: Results) -> str:
     rows = []
-    for target in TARGETS:
+    for work, target in TARGETS.items():
+        wanted = f"{target.bound:g}{target.unit}{target.aim}"
         try:
-            value = target.measure(results)
-        except (KeyError, ValueError):
-            rows.append([target.work, target.wanted, "not measured", ""])
-            continue
-        verdict = "yes" if target.reached(value) else "**no**"
-        rows.append([target.work, target.wanted, f"{value:.2f}{target.unit}", verdict])
+            value = float(target.measure(functools.partial(frames, results)))
+        except KeyError:
+            value = math.nan
+        if math.isnan(value):
+            rows.append([work, wanted, "not measured", ""])
+        else:
+            verdict = "yes" if target.reached(value) else "**no**"
+            rows.append([work, wanted, f"{value:.2f}{target.unit}", verdict])
     return markdown(["work", "wanted", "measured", "reached"], rows)
 
 
-def _by_units(rows: Rows, cell: Callable[[Mapping[str, str]], str]) -> str:
+def _by_units(name: str, form: str, scale: float = 1, skip: str = "") -> Render:
     """Makes a table of implementations by units; of JAX only the fastest K."""
-    sizes = sorted({int(row["units"]) for row in rows})
-    best = plots.best_of_jax(rows)
-    cells: dict[str, dict[int, str]] = {}
-    for row in rows:
-        name, units = row["implementation"], row["units"]
-        text = cell(row)
-        if name.startswith("JAX"):
-            if row is not best[units]:
-                continue
-            name, _, k = name.partition(", ")
-            text += f" ({k})"
-        cells.setdefault(f"{name} ({row['variant']})", {})[int(units)] = text
-    lines = [[name, *(by.get(size, "") for size in sizes)] for name, by in cells.items()]
-    return markdown(["implementation (variant)", *(f"{size} units" for size in sizes)], lines)
 
+    def rows(results: Results) -> Iterable[Line]:
+        best = best_of_jax(results["trial_throughput"])
+        for row in results["trial_throughput"]:
+            short, _, trials = row["implementation"].partition(", K")
+            if short != skip and (not trials or row is best[row["units"]]):
+                yield {**row, "short": short, "trials": f" (K{trials})" if trials else ""}
 
-def _throughput(results: Results) -> str:
-    return _by_units(results["trial_throughput"], lambda row: f"{float(row['milliseconds']):.3g}")
-
-
-def _ratios(results: Results) -> str:
-    rows = [row for row in results["trial_throughput"] if row["implementation"] != NATIVE]
-    return _by_units(rows, lambda row: f"{float(row['times_native']):.3g}×")
+    return grid(
+        *(rows, "implementation (variant)", "{short} ({variant})", "{units} units"),
+        lambda row: spread(row, name, form, scale) + row["trials"],
+    )
 
 
 def _shares(results: Results) -> str:
-    rows = results["trial_throughput"]
-    text = _by_units(rows, lambda row: f"{100 * float(row['sgemm_share']):.3g} %")
-    rates = {int(row["units"]): row["sgemm_gigaflops"] for row in rows}
-    measured = [f"{rates[size]} GFLOP/s" for size in sorted(rates)]
-    return text + f"| sgemm | {' | '.join(measured)} |\n"
+    rates = {row["units"]: row["sgemm_gigaflops"] for row in results["trial_throughput"]}
+    measured = " | ".join(f"{rate} GFLOP/s" for rate in rates.values())
+    return f"{_by_units('sgemm_share', '{:.3g} %', 100)(results)}| sgemm | {measured} |\n"
 
 
-def _scaling(results: Results) -> str:
-    header = [
-        *("variant", "units", "ms", "ms, two at once", "gain", "of sgemm"),
-        *("time to V", "arithmetic to V", "difference"),
-    ]
-    rows = []
-    for row in results["scaling"]:
-        time, arithmetic = float(row["time_to_vanilla"]), float(row["arithmetic_to_vanilla"])
-        rows.append(
-            [
-                row["variant"],
-                row["units"],
-                f"{float(row['milliseconds']):.3f}",
-                f"{float(row['milliseconds_at_once']):.3f}",
-                f"{float(row['gain']):.2f}×",
-                f"{100 * float(row['sgemm_share']):.0f} %",
-                f"{time:.2f}",
-                f"{arithmetic:.2f}",
-                f"{100 * (time / arithmetic - 1):+.0f} %",
-            ]
-        )
-    return markdown(header, rows)
-
-
-def _as_it_is(name: str, leave_out: Sequence[str] = ()) -> Callable[[Results], str]:
-    """Makes a table of all columns of some results."""
-
-    def render(results: Results) -> str:
-        rows = results[name]
-        columns = [key for key in rows[0] if key not in (*_FACTS, *leave_out)]
-        cells = [[row[column] for column in columns] for row in rows]
-        return markdown([column.replace("_", " ") for column in columns], cells)
-
-    return render
-
-
-def _upright(name: str) -> Callable[[Results], str]:
-    """Makes a table of one row's columns, one a line."""
-
-    def render(results: Results) -> str:
-        (row,) = results[name]
-        cells = [[key.replace("_", " "), row[key]] for key in row if key not in _FACTS]
-        return markdown(["", "measured"], cells)
-
-    return render
-
-
-def _engines(results: Results) -> str:
-    """Makes a table of engines by cell and units, in milliseconds a sequence."""
-    rows = results["engines"]
-    names = list(dict.fromkeys(row["engine"] for row in rows))
-    cells: dict[tuple[str, str], dict[str, str]] = {}
-    for row in rows:
-        found = cells.setdefault((row["cell"], row["units"]), {})
-        found[row["engine"]] = f"{float(row['milliseconds']):.3g}"
-        if row["engine"] == "jax":
-            native = row["times_native"]
-            found["ratio"] = f"{float(native):.2f}×" if native else ""
-            found["gain"] = f"{float(row['keras_times']):.1f}×"
-    lines = [
-        [*key, *(by.get(name, "") for name in names), by["ratio"], by["gain"]]
-        for key, by in cells.items()
-    ]
-    return markdown(["cell", "units", *names, "jax to native", "keras to jax"], lines)
-
-
-def _memory(results: Results) -> str:
-    rows = results["memory"]
-    places = sorted({0, len(rows) // 4, len(rows) // 2, 3 * len(rows) // 4, len(rows) - 1})
-    cells = [
-        [rows[place]["trials"], rows[place]["resident_mib"], rows[place]["unique_mib"]]
-        for place in places
-    ]
-    largest = [f"{max(float(row[key]) for row in rows)}" for key in ("resident_mib", "unique_mib")]
-    return markdown(["trials", "resident MiB", "unique MiB"], [*cells, ["largest", *largest]])
-
-
-def _served(signature: str, cell: Callable[[Mapping[str, str]], str]) -> Callable[[Results], str]:
+def _served(signature: str, cell: Cell) -> Render:
     """Makes a table of servers by requests under way."""
-
-    def render(results: Results) -> str:
-        rows = [row for row in results["serving"] if row["signature"] == signature]
-        steps = sorted({int(row["concurrency"]) for row in rows})
-        cells: dict[str, dict[int, str]] = {}
-        for row in rows:
-            cells.setdefault(row["server"], {})[int(row["concurrency"])] = cell(row)
-        lines = [[name, *(by.get(step, "") for step in steps)] for name, by in cells.items()]
-        return markdown(["", *(f"{step} under way" for step in steps)], lines)
-
-    return render
+    return grid(
+        lambda results: (row for row in results["serving"] if row["signature"] == signature),
+        *("", "{server}", "{concurrency} under way", cell),
+    )
 
 
-def _rate(row: Mapping[str, str]) -> str:
-    ratio = f" ({float(row['times_stand_in']):.2f}×)" if row["times_stand_in"] else ""
-    return f"{float(row['requests_per_second']):.0f}{ratio}"
+def _rate(row: Line) -> str:
+    return f"{spread(row, 'requests_per_second', '{:.0f}')}, {float(row['times_first']):.2f}×"
 
 
-def _latency(row: Mapping[str, str]) -> str:
+def _latency(row: Line) -> str:
     return " / ".join(f"{float(row[key]):.3g}" for key in ("p50_ms", "p95_ms", "p99_ms"))
 
 
-TABLES: dict[str, Callable[[Results], str]] = {
-    "machine": _machine,
+def _study(results: Results) -> str:
+    (row,) = results["study"]
+    return markdown(["", "measured"], [[key.replace("_", " "), row[key]] for key in row])
+
+
+_ALARMS = {
+    ("any_by_verdict", "0.0"): "some variant called different, verdict",
+    ("any_by_welch_holm", "0.0"): "the same, Welch with Holm alone",
+    **{("found_by_verdict", size): f"it sees {size}" for size in ("1.0", "1.5", "2.0", "3.0")},
+}
+
+
+def _alarms(results: Results) -> Iterable[Line]:
+    for row in results["comparisons"]:
+        if (row["what"], row["effect"]) in _ALARMS:
+            yield {**row, "text": _ALARMS[row["what"], row["effect"]]}
+
+
+def _guided_es(results: Results) -> Iterable[Line]:
+    steps = ("0", "100", "1000", "5000", "10000")
+    return (row for row in results["guided_es"] if row["step"] in steps)
+
+
+def _ends(results: Results) -> Iterable[Line]:
+    """The last row of each curve."""
+    return {(row["arm"], row["seed"]): row for row in results["guided_recurrent"]}.values()
+
+
+# What is the same for all kernels, or follows from what stands beside it.
+_UNIFORM = """kernel gradient_instructions gradient_multiply_adds gradient_shared_loads
+gradient_shuffles forward_shared_loads backward_shared_loads"""
+
+TABLES: dict[str, Render] = {
     "targets": _targets,
-    "throughput": _throughput,
-    "ratios": _ratios,
+    "throughput": _by_units("milliseconds", "{:.3g}"),
+    "ratios": _by_units("times_native", "{:.3g}×", skip=NATIVE),
     "shares": _shares,
-    "engines": _engines,
-    "scaling": _scaling,
-    "lengths": _as_it_is("lengths"),
-    "epoch": _as_it_is("epoch"),
-    "long_sequences": _as_it_is("long_sequences", leave_out=["data"]),
-    "layer": _as_it_is("layer"),
-    "study": _upright("study"),
-    "start": _as_it_is("start"),
-    "memory": _memory,
-    "ray_scaling": _as_it_is("ray_scaling"),
-    "report_time": _as_it_is("report_time"),
+    **{name: as_it_is(name) for name in ("engines", "scaling", "lengths", "epoch", "layer")},
+    "long_sequences": as_it_is("long_sequences", leave_out="data"),
+    "study": _study,
+    **{name: as_it_is(name) for name in ("start", "ray_scaling", "report_time", "gpu")},
+    "memory": as_it_is("memory", every=33),
     "serving_sequence": _served("serving_default", _rate),
     "serving_sequence_latency": _served("serving_default", _latency),
     "serving_step": _served("step", _rate),
     "serving_step_latency": _served("step", _latency),
-    "serving_start": _as_it_is("serving_start"),
-    "soak": _upright("soak"),
-    "kernels": _as_it_is("kernels", leave_out=_UNIFORM),
-    "gpu": _as_it_is("gpu"),
+    "serving_start": as_it_is("serving_start"),
+    "kernels": as_it_is("kernels", leave_out=_UNIFORM),
+    "yardstick": as_it_is("yardstick", leave_out="data seconds"),
+    "recognition": as_it_is("recognition", leave_out="task epochs best_epoch"),
+    "importance": as_it_is("importance", leave_out="runs seconds"),
+    "comparisons": grid(
+        *(_alarms, "trials a variant | correlation", "{trials} | {top_correlation}", "{text}"),
+        lambda row: row["share"],
+    ),
+    "guided_es": grid(
+        *(_guided_es, "method | surrogate", "{method} | {surrogate}", "{step}"),
+        lambda row: spread(row, "gap", "{:.4f}"),
+    ),
+    "guided_recurrent": grid(
+        *(_ends, "| better rate", "{arm} | {rate}", "seed {seed}"),
+        lambda row: spread(row, "loss", "{:.4f}"),
+    ),
+    "truncation": grid(
+        *(lambda results: results["truncation"], "", "{task}", "cut every {cut_every}"),
+        lambda row: spread(row, "cosine", "{:.3f}"),
+    ),
 }
-"""What can stand in the page, by name."""
+"""What can stand in a page, by name; and `machine`."""
 
 
-def render(page: str, results: Results) -> str:
-    """Fills the tables of a page.
-
-    Args:
-        page: its text.
-        results: what `read` returns.
-
-    Returns:
-        The page with every table written anew.
-    """
+def render(page: str, results: Results, facts: Mapping[str, str]) -> str:
+    """Fills the tables of a page; see `read`."""
 
     def fill(match: re.Match[str]) -> str:
         try:
-            text = TABLES[match[2]](results)
+            text = _machine(facts) if match[2] == "machine" else TABLES[match[2]](results)
         except (KeyError, ValueError):
             text = "Not measured yet.\n"
         return f"{match[1]}\n{text}\n{match[3]}"
@@ -267,18 +241,15 @@ def render(page: str, results: Results) -> str:
 
 def main() -> int:
     """Runs the command."""
-    results = read(table.RESULTS)
-    files.write_text(PAGE, render(PAGE.read_text(encoding="utf-8"), results))
-    drawn = {
-        "trial_throughput": plots.trial_throughput,
-        "memory": plots.memory,
-        "soak_samples": plots.soak,
-    }
-    for name, draw in drawn.items():
-        if name in results:
-            files.write_text(_IMAGES / f"{name}.svg", draw(results[name]))
+    results, facts = read(table.RESULTS, table.STUDIES)
+    for page in sorted(DOCS.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        if (written := render(text, results, facts)) != text:
+            files.write_text(page, written)
+            print(f"page: {page.relative_to(table.ROOT)}")
+    image = plots.trial_throughput(results["trial_throughput"])
+    files.write_text(DOCS / "images" / "trial_throughput.svg", image)
     print(_targets(results), end="")
-    print(f"page: {PAGE}")
     return 0
 
 

@@ -2,90 +2,65 @@
 
     python -m benchmarks.report_time
 
-The trials are made up by formula with curves of realistic length; the report is written as users
-write it, by `python -m tuner.report`. Each row is the median of several runs, after one that does
-not count (it fills the caches of the disk).
+The trials are made up with curves of realistic length; the report is written as users write it,
+after once that does not count (it fills the caches of the disk).
 """
 
 from __future__ import annotations
 
+import importlib
 import os
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 from absl import flags
 
-from benchmarks import table
-from benchmarks.remote import ROOT
-from common import command_line
+from benchmarks import runner
+from benchmarks.runner import Case, Measured, Peer, Row, Runner
+from benchmarks.table import ROOT
 
-_RUNS = flags.DEFINE_integer("runs", 5, "Runs of each report that count.", lower_bound=1)
-_SAVE = flags.DEFINE_bool("save", True, "Write the results to benchmarks/results.")
-
-_PAPERS_TRIALS = 200
-_SIZES = (20, _PAPERS_TRIALS)
-"""Trials of each of the nine variants."""
-
+_SIZES = flags.DEFINE_list("sizes", ["20", "200"], "Trials of each variant; the paper's: 200.")
 _PACKAGES = ("matplotlib", "numpy", "optuna", "pandas", "pyarrow", "scikit-learn", "scipy")
 
 
-def _run(*arguments: str) -> tuple[float, float, float]:
-    """Runs the command; returns wall time and processor time in seconds, and peak memory in MiB."""
-    command = [sys.executable, "-m", "tuner.report", *arguments]
+def _run(arguments: list[str]) -> Row:
+    """Runs the command; returns times by the clock and of processors, and the peak of memory."""
     started = time.perf_counter()
-    with subprocess.Popen(
-        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
-        assert process.stdout is not None
-        printed = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
+    command = [sys.executable, "-m", "tuner.report", *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(f"python -m tuner.report ended with {process.returncode}: {printed}")
-    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**10
+        raise subprocess.CalledProcessError(process.returncode, command)
+    busy, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**10
+    return {"seconds": seconds, "processor_seconds": busy, "peak_mib": peak}
 
 
-def _measure(study_directory: Path, trials: int, *arguments: str) -> dict[str, Any]:
-    flag = f"--study_dir={study_directory}"
-    measured = [_run(flag, *arguments) for _ in range(1 + _RUNS.value)][1:]
-    walls, processors, memories = zip(*measured, strict=True)
-    page = study_directory / "report" / "index.html"
-    return {
-        "trials": trials,
-        "arguments": " ".join(arguments),
-        "runs": len(measured),
-        "seconds": round(statistics.median(walls), 2),
-        "fastest_seconds": round(min(walls), 2),
-        "slowest_seconds": round(max(walls), 2),
-        "processor_seconds": round(statistics.median(processors), 2),
-        "peak_mib": round(max(memories)),
-        "page_mib": round(page.stat().st_size / 2**20, 2),
-    }
-
-
-def main() -> int:
-    """Runs the command."""
-    from tests.tuner.analysis import made_up
-
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for size in _SIZES:
-            directory = made_up.write(Path(folder) / f"music-{size}", size)
-            trials = size * len(made_up.VARIANTS)
-            rows.append(_measure(directory, trials))
-            if size == _PAPERS_TRIALS:
-                rows.append(_measure(directory, trials, "--tensorboard"))
-    table.show(rows)
-    if _SAVE.value:
-        print(f"results: {table.save('report_time', rows, _PACKAGES)}")
-    return 0
+def tables(bench: Runner) -> Iterator[tuple[str, list[Row]]]:
+    """Measures."""
+    # No library of this room: the tests stand on it.
+    made_up = importlib.import_module("tests.tuner.analysis.made_up")
+    for size in map(int, _SIZES.value):
+        directory = made_up.write(bench.folder / f"music-{size}", size)
+        for flag in ["", "--tensorboard"][: 1 + (size == 200)]:
+            labels = {"trials": size * len(made_up.VARIANTS), "arguments": flag}
+            arguments = [f"--study_dir={directory}", *flag.split()]
+            runs = [_run(arguments) for _ in range(1 + runner.REPEATS.value)][1:]
+            one = Measured(Case(labels, Peer(""), {}), runs)
+            page = (directory / "report" / "index.html").stat().st_size
+            row = {
+                **labels,
+                "runs": len(runs),
+                **one.spread("seconds", digits=2),
+                "processor_seconds": round(one.median("processor_seconds"), 2),
+                "peak_mib": round(max(run["peak_mib"] for run in runs)),
+                "page_mib": round(page / 2**20, 2),
+            }
+            yield "report_time", [row]
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    runner.run(tables, _PACKAGES)

@@ -1,8 +1,11 @@
-"""Runs all benchmarks, one after the other; results are in benchmarks/results.
+"""Runs benchmarks, one after the other, and writes their results into the docs.
 
-python -m benchmarks.run --data=auto --study_dir=studies/benchmark
+    python -m benchmarks.run                               # all that can run here
+    python -m benchmarks.run --names=layer,serving
+    python -m benchmarks.run --data=JSB.mat
 
-The last step writes them into docs/performance.md. Timings want a machine that does nothing else.
+Timings want a machine that does nothing else. Each benchmark is a command with flags of its own
+(`python -m benchmarks.layer --help`); `ray_scaling` wants .venv-ray, and `gpu` a GPU.
 """
 
 from __future__ import annotations
@@ -14,29 +17,18 @@ from absl import flags
 
 from common import command_line
 
+_ALL = "trial_throughput engines scaling epoch layer footprint study report_time serving".split()
+_NAMES = flags.DEFINE_list("names", _ALL, "Which.")
 _DATA = flags.DEFINE_string("data", "auto", "Data of the music task.")
-_STUDY_DIR = flags.DEFINE_string("study_dir", "studies/benchmark", "Where the study is kept.")
-
-_BENCHMARKS = (
-    *("trial_throughput", "engines", "scaling", "layer", "footprint", "study"),
-    *("epoch", "recognition", "yardstick", "comparisons", "report_time"),
-    *("serving", "soak"),
-)
 
 
 def main() -> int:
     """Runs the command."""
-    commands = {name: [f"--data={_DATA.value}"] for name in _BENCHMARKS}
-    for name in ("layer", "recognition", "comparisons", "report_time", "serving", "soak"):
-        commands[name] = []
-    commands["study"].append(f"--study_dir={_STUDY_DIR.value}")
-    commands["report"] = []
-    for name, arguments in commands.items():
-        command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
-        status = subprocess.run(command, check=False).returncode
-        if status:
+    for name in _NAMES.value:
+        command = [sys.executable, "-m", f"benchmarks.{name}", f"--data={_DATA.value}"]
+        if status := subprocess.run(command, check=False).returncode:
             return status
-    return 0
+    return subprocess.run([sys.executable, "-m", "benchmarks.report"], check=False).returncode
 
 
 if __name__ == "__main__":

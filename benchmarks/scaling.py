@@ -2,133 +2,76 @@
 
     python -m benchmarks.scaling --data=auto
 
-The work is that of `benchmarks.trial_throughput` on all training sequences; repeats interleave.
-Two tables. `scaling` has every variant and size, in one process and in two at the same time: `gain`
-is what two workers get done to one, and a variant's time is compared with its arithmetic. `lengths`
-has the vanilla LSTM on sequences that are repeated once, twice and four times.
+`gain` is what two processes at the same time get done to one.
 """
 
 from __future__ import annotations
 
-import statistics
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
 
-from absl import flags
+from benchmarks import runner
+from benchmarks.remote import cores
+from benchmarks.runner import Case, Row, Runner
+from benchmarks.trial_throughput import SGEMM, engine
+from benchmarks.work_files import WorkFiles
+from zoo.variants import VARIANTS
 
-from benchmarks import table
-from benchmarks.implementations import native
-from benchmarks.remote import Remote, cores
-from common import command_line
-
-if TYPE_CHECKING:
-    from benchmarks.work_files import WorkFiles
-
-_DATA = flags.DEFINE_string("data", "auto", "Data of the music task.")
-_UNITS = flags.DEFINE_list("units", ["32", "64", "128", "200"], "Sizes to measure.")
-_REPEATS = flags.DEFINE_integer("repeats", 3, "Timed repeats.", lower_bound=1)
-
-_SGEMM_SIZE = 768
+_PROCESSES = len(cores()[:2])
+_ALONE, _BOTH = engine("native", 0.4), engine("native", 0.4, _PROCESSES)
 _LENGTHS = (1, 2, 4)
-_LENGTHS_UNITS = 64
-
-Row = dict[str, Any]
-Case = tuple[str, int]
 
 
-def _seconds(processes: list[Remote], path: str) -> list[float]:
-    """Times a pass in the first process alone, then in all at once, the mean of all."""
-    for remote in processes:
-        remote.call("prepare", path=path)
-        remote.call("run")
-    alone = processes[0].call("run")["seconds"]
-    for remote in processes:
-        remote.start("run")
-    return [alone, statistics.fmean(remote.result()["seconds"] for remote in processes)]
-
-
-def _variants(processes: list[Remote], sgemm: Remote, files: WorkFiles) -> list[Row]:
-    """Times every variant and size, in one process and in all at once."""
-    from zoo.variants import VARIANTS
-
-    cases = [(code, int(units)) for units in _UNITS.value for code in VARIANTS]
-    times: dict[Case, list[list[float]]] = {case: [] for case in cases}
-    rates = []
-    for _ in range(_REPEATS.value):
-        for variant, units in cases:
-            rates.append(sgemm.call("gigaflops", size=_SGEMM_SIZE))
-            path = files.path("corpus", variant, units)
-            times[variant, units].append(_seconds(processes, path))
-    rate = statistics.median(rates)
-    rows = []
-    for variant, units in cases:
-        medians = [statistics.median(column) for column in zip(*times[variant, units], strict=True)]
-        vanilla = statistics.median(seconds[0] for seconds in times["V", units])
-        count = files.operations("corpus", variant, units)
-        rows.append(
-            {
-                "variant": variant,
-                "units": units,
-                "milliseconds": round(1e3 * medians[0] / files.sequences("corpus"), 4),
-                "processes": len(processes),
-                "milliseconds_at_once": round(1e3 * medians[1] / files.sequences("corpus"), 4),
-                "gain": round(len(processes) * medians[0] / medians[1], 3),
-                "gigaflops": round(count / medians[0] / 1e9, 2),
-                "sgemm_gigaflops": round(rate, 1),
-                "sgemm_share": round(count / medians[0] / 1e9 / rate, 3),
-                "time_to_vanilla": round(medians[0] / vanilla, 3),
-                "arithmetic_to_vanilla": round(count / files.operations("corpus", "V", units), 3),
-            }
-        )
-    return rows
-
-
-def _lengths(remote: Remote, files: WorkFiles) -> list[Row]:
-    """Times sequences of several lengths."""
-    times: dict[int, list[float]] = {factor: [] for factor in _LENGTHS}
-    for _ in range(_REPEATS.value):
-        for factor, measured in times.items():
-            path = files.path("corpus", "V", _LENGTHS_UNITS, longer=factor)
-            remote.call("prepare", path=path)
-            remote.call("run")
-            measured.append(remote.call("run")["seconds"])
-    return [
-        {
-            "variant": "V",
-            "units": _LENGTHS_UNITS,
-            "mean_length": round(factor * files.mean_length, 1),
-            "milliseconds": round(
-                1e3 * statistics.median(measured) / files.sequences("corpus"), 4
-            ),
-            "time_to_shortest": round(statistics.median(measured) / statistics.median(times[1]), 3),
+def _variants(bench: Runner, files: WorkFiles) -> Iterator[Row]:
+    """Measures every variant and size, in one process and in all at once."""
+    cases = [Case({}, SGEMM, {"size": 768})]
+    for units in map(int, runner.UNITS.value):
+        for variant in VARIANTS:
+            labels = {"variant": variant, "units": units}
+            work = {"path": files.path("corpus", variant, units)}
+            cases += [Case(labels, _ALONE, work), Case(labels, _BOTH, work)]
+    product, *measured = bench.measure(cases)
+    rate, scale = product.median("gigaflops"), 1e3 / files.sequences("corpus")
+    for alone, both in zip(measured[::2], measured[1::2], strict=True):
+        variant, units = alone.labels.values()
+        vanilla = next(one for one in measured if one.labels == {"variant": "V", "units": units})
+        count = files.operations(variant, units)
+        speed = count / (scale * alone.median()) / 1e6
+        yield {
+            **alone.labels,
+            **alone.spread("seconds", "milliseconds", scale),
+            "processes": _PROCESSES,
+            **both.spread("seconds", "milliseconds_at_once", scale),
+            "gain": round(_PROCESSES * alone.median() / both.median(), 3),
+            "gigaflops": round(speed, 2),
+            "sgemm_gigaflops": round(rate, 1),
+            "sgemm_share": round(speed / rate, 3),
+            "time_to_vanilla": round(alone.median() / vanilla.median(), 3),
+            "arithmetic_to_vanilla": round(count / files.operations("V", units), 3),
         }
-        for factor, measured in times.items()
-    ]
 
 
-def main() -> int:
-    """Runs the command."""
-    command_line.start_tensorflow()
-    from benchmarks.work_files import WorkFiles
-    from tuner.tasks.task import find_task
+def _lengths(bench: Runner, files: WorkFiles, units: int = 64) -> Iterator[Row]:
+    """Measures sequences of several lengths."""
+    cases = []
+    for times in _LENGTHS:
+        length = round(times * files.mean_length, 1)
+        work = {"path": files.path("corpus", "V", units, longer=times)}
+        cases.append(Case({"variant": "V", "units": units, "mean_length": length}, _ALONE, work))
+    measured = bench.measure(cases)
+    for one in measured:
+        yield {
+            **one.labels,
+            **one.spread("seconds", "milliseconds", 1e3 / files.sequences("corpus")),
+            "time_to_shortest": round(one.median() / measured[0].median(), 3),
+        }
 
-    corpus = find_task("music").load(_DATA.value)
-    print(f"data: {corpus.dataset}")
-    processes = [native("V").start(core) for core in cores()[:2]]
-    with tempfile.TemporaryDirectory() as folder, Remote("benchmarks.peers.sgemm:Sgemm") as sgemm:
-        files = WorkFiles(Path(folder), corpus.train)
-        try:
-            variants = _variants(processes, sgemm, files)
-            lengths = _lengths(processes[0], files)
-        finally:
-            for remote in processes:
-                remote.close()
-    table.show(variants)
-    table.show(lengths)
-    print(f"results: {table.save('scaling', variants)}, {table.save('lengths', lengths)}")
-    return 0
+
+def tables(bench: Runner) -> Iterator[tuple[str, list[Row]]]:
+    """Measures."""
+    files = bench.work_files()
+    yield "scaling", list(_variants(bench, files))
+    yield "lengths", list(_lengths(bench, files))
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    runner.run(tables)

@@ -1,141 +1,156 @@
-"""Requests a second and latencies of servers, the stand-in and others, and of no server at all.
+"""Requests a second and latencies of servers, the development server and others, and of none.
 
     python -m benchmarks.serving
 
-One run on two cores, which client and server share. The model is the network of the music task, V
-with 100 units and random weights; `serving_default` gets one sequence of 100 frames a request,
-`step` one frame and the states. All servers have the same SavedModel and speak TensorFlow Serving's
-`PredictionService`; one process asks them all, through its stock stubs, with 1, 4, 16 and 64
-requests under way at any time. Batches are of at most 16 requests that come within 2 ms.
-
-Only one server runs at a time. Before it is timed, its answers have to be those of Keras to 1e-5.
-Repeats interleave: every server once, then all again; a number is the median. `times_stand_in`
-compares with the stand-in without batches at the same work and concurrency. ONNX Runtime and
-TensorFlow in the process of the client are the floor.
-
-Also measured: the time from the start of a server's process to its first right answer, and that of
-`python -m serving.export` for a model of every variant. `make bench-ray` installs Ray Serve, and
-TensorFlow Serving is its program in the PATH or the image that `TF_SERVING_IMAGE` names; without
-them their lines are left out.
+What is asked, and how, is in docs/performance.md. `times_first` compares with the first line at the
+same work and concurrency. Also measured: the time from the start of a server's process to its first
+right answer, and that of `python -m serving.export` for a model of every variant.
 """
 
 from __future__ import annotations
 
 import os
-import statistics
+import pickle
+import shutil
 import sys
-import tempfile
 import time
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
-from benchmarks import table
-from benchmarks.remote import cores, interpreter
-from benchmarks.serving_peers import processes, results
-from benchmarks.serving_peers.latencies import Latencies
-from benchmarks.serving_peers.names import REAL, SIGNATURES
-from benchmarks.serving_peers.peers import PEERS, Open, Setup
+from benchmarks import runner, table
+from benchmarks.peers.served import PORT
+from benchmarks.runner import Case, Measured, Peer, Row, Runner
+from benchmarks.targets import SERVER
 from common import command_line
+from zoo.variants import VARIANTS
 
-_REPEATS = flags.DEFINE_integer("repeats", 3, "Timed repeats.", lower_bound=1)
 _SECONDS = flags.DEFINE_float("seconds", 5.0, "Duration of a measurement.", lower_bound=0.1)
 _WARM_UP = flags.DEFINE_float("warm_up", 1.0, "Seconds before it.", lower_bound=0)
 _CONCURRENCY = flags.DEFINE_list("concurrency", ["1", "4", "16", "64"], "Requests under way.")
-_UNITS = flags.DEFINE_integer("units", 100, "Units of the network.", lower_bound=1)
+_SIZE = flags.DEFINE_integer("size", 100, "Units of the network.", lower_bound=1)
 _FRAMES = flags.DEFINE_integer("frames", 100, "Frames of a sequence.", lower_bound=1)
 _VARIANTS = flags.DEFINE_list(
-    "variants",
-    ["V", "NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "NP", "FGR"],
-    "Variants whose exports are timed; the first one is served.",
+    "variants", list(VARIANTS), "Variants whose exports are timed; the first one is served."
 )
-_ONLY = flags.DEFINE_list(
-    "only", [], "Measure only what has one of these in its name; save nothing."
-)
-_SAVE = flags.DEFINE_boolean("save", True, "Whether to write the results down.")
+REAL, IMAGE = "TensorFlow Serving", "TF_SERVING_IMAGE"
+"""The server that ours stands in for, and the variable that names an image with it."""
 
-_CORES = 2
-_CASES = 8
+_CORES, _CASES, _PROGRAM = 2, 8, "tensorflow_model_server"
 _PACKAGES = (
     *("tensorflow", "keras", "numpy", "grpcio", "protobuf", "tensorflow-serving-api"),
     *("uvicorn", "starlette", "onnxruntime", "ray"),
 )
+_BATCHING = """max_batch_size { value: 16 }
+batch_timeout_micros { value: 2000 }
+# One core computes; while it does, the other reads messages and fills the next batch.
+num_batch_threads { value: 1 }
+max_enqueued_batches { value: 100 }
+"""
 
 
-def _choose() -> dict[str, Open]:
-    chosen = {
-        name: peer
-        for name, peer in PEERS.items()
-        if not _ONLY.value or any(part in name for part in _ONLY.value)
-    }
-    if interpreter("ray") == sys.executable:
-        for name in [name for name in chosen if name.startswith("Ray")]:
-            print(f"{name}: skipped; `make bench-ray` installs it", flush=True)
-            del chosen[name]
-    if REAL in chosen and not processes.has_tensorflow_serving():
-        print(f"{REAL}: skipped; no {processes.PROGRAM}, and {processes.IMAGE} names no image")
-        del chosen[REAL]
-    return chosen
+def _export(folder: Path) -> Iterator[Row]:
+    """Exports the models, timed."""
+    from benchmarks import served_model
 
-
-def _export(folder: Path) -> tuple[Setup, list[dict[str, Any]]]:
-    """Exports the models, timed, and draws the requests."""
-    from benchmarks.serving_peers import model
-
-    variants = _VARIANTS.value
-    model.make_study(folder / "study", variants, _UNITS.value)
-    rows = []
-    for variant in variants:
+    served_model.make_study(folder / "study", _VARIANTS.value, _SIZE.value)
+    for variant in _VARIANTS.value:
         started = time.perf_counter()
-        model.export(folder / "study", variant, folder / variant)
+        served_model.export(folder / "study", variant, f"--model_base_path={folder / variant}")
         seconds = round(time.perf_counter() - started, 2)
-        rows.append({"what": "serving.export", "of": variant, "runs": 1, "seconds": seconds})
-    setup = Setup(folder, folder / "cases.npz", folder / variants[0])
-    model.write_cases(setup.cases, variants[0], _UNITS.value, [_FRAMES.value] * _CASES)
-    for signature in SIGNATURES:
-        model.convert(setup.version, signature, setup.onnx(signature))
-    return setup, rows
+        yield {"what": "serving.export", "of": variant, "runs": 1, "seconds": seconds}
 
 
-def main() -> int:
-    """Runs the command."""
-    if hasattr(os, "sched_setaffinity"):
-        # What is started from here on stays on these.
-        os.sched_setaffinity(0, cores()[:_CORES])
-    chosen = _choose()
+def tensorflow_serving(base_path: Path) -> list[str]:
+    """Starts TensorFlow Serving: the image `TF_SERVING_IMAGE`, or its program; empty without."""
+    image, where, start = os.environ.get(IMAGE), base_path, [_PROGRAM]
+    if image:
+        where = Path("/models/music")
+        start = [*"docker run --rm --network=host".split(), f"--volume={base_path}:{where}:ro"]
+        start += [f"--entrypoint={_PROGRAM}", image]
+    elif not shutil.which(_PROGRAM):
+        return []
+    threads = [f"--tensorflow_{kind}_op_parallelism=2" for kind in ("intra", "inter")]
+    return [*start, "--model_name=music", f"--model_base_path={where}", f"--port={PORT}", *threads]
+
+
+def _peers(folder: Path) -> dict[str, Peer]:
+    """Everybody who answers, by name in the order of the table."""
+    from benchmarks import served_model
+
+    variant = _VARIANTS.value[0]
+    network = served_model.make_network(variant, _SIZE.value)
+    cases = served_model.make_cases(network, [_FRAMES.value] * _CASES)
+    (folder / "cases").write_bytes(pickle.dumps(cases))
+    onnx, batching = folder / "music.onnx", folder / "batching.txt"
+    served_model.export(folder / "study", variant, "--format=onnx", f"--out={onnx}")
+    batching.write_text(_BATCHING, encoding="utf-8")
+    times = {"warm_up": _WARM_UP.value, "seconds": _SECONDS.value}
+    options = {"cases_path": str(folder / "cases"), **times}
+
+    def served(*command: str) -> Peer:
+        given = {**options, "model": "music", "command": list(command)}
+        return Peer("benchmarks.peers.served:Served", given, cores=_CORES)
+
+    def in_process(model: Path) -> Peer:
+        # As many threads as the servers.
+        threads = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(_CORES))
+        target, given = "benchmarks.peers.in_process:InProcess", {**options, "model": str(model)}
+        return Peer(target, given, environment=threads, cores=_CORES)
+
+    ours = [sys.executable, "-m", "serving.server", "--model_name=music", f"--port={PORT}"]
+    ours += [f"--model_base_path={folder / variant}"]
+    batched = ["--enable_batching", f"--batching_parameters_file={batching}"]
+    python = table.interpreter("ray")
+    ray = [python, "-m", "benchmarks.peers.ray_server", str(folder / variant / "1"), PORT]
+    peers = {SERVER: served(*ours), f"{SERVER}, batches": served(*ours, *batched)}
+    if real := tensorflow_serving(folder / variant):
+        peers[REAL] = served(*real)
+    if python != sys.executable:
+        peers |= {"Ray Serve": served(*ray, "one"), "Ray Serve, batches": served(*ray, "batch")}
+    missing = [name for name in (REAL, "Ray Serve") if name not in peers]
+    print(*(f"{name}: not at hand, skipped" for name in missing), sep="\n", flush=True)
+    peers["TensorFlow in process"] = in_process(folder / variant)
+    peers["ONNX Runtime in process"] = in_process(onnx)
+    return peers
+
+
+def rows(measured: list[Measured]) -> Iterator[Row]:
+    """Makes the table, by signature, concurrency and server."""
+    works: dict[tuple[str, int], list[Measured]] = {}
+    for one in measured:
+        works.setdefault((one.labels["signature"], one.labels["concurrency"]), []).append(one)
+    for _, alike in sorted(works.items()):
+        for one in alike:
+            rate = one.median("requests_per_second")
+            yield {
+                **one.labels,
+                **one.spread("requests_per_second", digits=1),
+                **{key: round(one.median(key), 2) for key in ("p50_ms", "p95_ms", "p99_ms")},
+                "times_first": round(rate / alike[0].median("requests_per_second"), 2),
+                "repeats": len(one.runs),
+            }
+
+
+def tables(bench: Runner) -> Iterator[tuple[str, list[Row]]]:
+    """Measures."""
     command_line.start_tensorflow()
-    found: dict[results.Key, list[Latencies]] = {}
-    starts: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        setup, start_rows = _export(Path(folder))
-        for repeat in range(_REPEATS.value):
-            for name, opened in chosen.items():
-                print(f"repeat {repeat + 1}: {name}", flush=True)
-                with opened(setup) as answering:
-                    if answering.start is not None:
-                        starts.setdefault(name, []).append(answering.start)
-                    for signature in SIGNATURES:
-                        for concurrency in map(int, _CONCURRENCY.value):
-                            key = (signature, name, concurrency)
-                            found.setdefault(key, []).append(
-                                answering.measure(
-                                    signature, concurrency, _WARM_UP.value, _SECONDS.value
-                                )
-                            )
-    for name, several in starts.items():
-        seconds = round(statistics.median(several), 2)
-        start_rows.append(
-            {"what": "first answer", "of": name, "runs": len(several), "seconds": seconds}
-        )
-    rows = results.rows(found)
-    table.show(rows)
-    table.show(start_rows)
-    if _SAVE.value and not _ONLY.value:
-        print(f"results: {table.save('serving', rows, _PACKAGES)}")
-        print(f"results: {table.save('serving_start', start_rows, _PACKAGES)}")
-    return 0
+    yield "serving_start", list(_export(bench.folder))
+    cases = []
+    for name, peer in _peers(bench.folder).items():
+        for signature, under_way in product(("serving_default", "step"), _CONCURRENCY.value):
+            work = {"signature": signature, "concurrency": int(under_way)}
+            labels = {"signature": signature, "server": name, "concurrency": int(under_way)}
+            cases.append(Case(labels, peer, work))
+    measured = bench.measure(runner.chosen(cases), warm_up=False, one_at_a_time=True)
+    yield "serving", list(rows(measured))
+    starts = {one.labels["server"]: one for one in measured if "start" in one.runs[0]}
+    for name, one in starts.items():
+        row = {"what": "first answer", "of": name, "runs": len(one.runs)}
+        yield "serving_start", [{**row, "seconds": round(one.median("start"), 2)}]
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    runner.run(tables, _PACKAGES)

@@ -1,8 +1,7 @@
 """An engine whose trials sleep: what a trial takes beyond its training is the pool's.
 
-A trial sleeps for `learning_rate` seconds; trials of index 0 until the file exists that the
-environment names, so that all workers have started before anything counts. `Metrics.seconds` is how
-long the worker waited for the trial after it had handed out the one before.
+A trial sleeps for `learning_rate` seconds; of index 0 until the file exists that the environment
+names. `Metrics.seconds` is how long the worker waited for the trial.
 """
 
 from __future__ import annotations

@@ -3,44 +3,97 @@
     python -m benchmarks.study --data=auto --study_dir=studies/benchmark
 
 The first trials of every variant's design are run by `python -m tuner.run --preset=paper`, from its
-start to the end of its last trial; its processes are watched. An interrupted benchmark goes on with
-the same --study_dir. The whole study's time is extrapolated twice: in proportion to the trials, and
-by a cost model that is fitted to the measured trials (`benchmarks.cost_model`).
+start to the end of its last trial; its processes are watched. The whole study's time is
+extrapolated twice: in proportion to the trials, and by a cost model fitted to them.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
+import math
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import psutil
 from absl import flags
+from scipy.optimize import nnls
 
-from benchmarks import table
-from benchmarks.remote import ROOT
-from common import command_line
+from benchmarks import runner
+from benchmarks.runner import Row, Runner
+from benchmarks.table import ROOT
+from tuner.search.samplers import SearchProblem
+from tuner.search.samplers.random import RandomSampler
+from tuner.study.ledger import Ledger
+from tuner.study.presets import PRESETS
+from tuner.tasks.task import find_task
+from tuner.training.protocol import Trial, TrialRecord
+from zoo import registry
+from zoo.variants import VARIANTS
 
-if TYPE_CHECKING:
-    from tuner.training.protocol import TrialRecord
-
-_DATA = flags.DEFINE_string("data", "auto", "Data of the music task.")
-_STUDY_DIR = flags.DEFINE_string("study_dir", None, "Where the study is kept [nowhere].")
+_STUDY_DIR = flags.DEFINE_string("study_dir", None, "New folder for the study [temporary].")
 _TRIALS = flags.DEFINE_integer("trials", 7, "Trials of each variant.", lower_bound=1)
 _MAX_EPOCHS = flags.DEFINE_integer("max_epochs", 150, "Most epochs of a trial.", lower_bound=1)
 _WORKERS = flags.DEFINE_string("workers", "auto", "As for tuner.run.")
 _ENGINE = flags.DEFINE_string("engine", "auto", "As for tuner.run.")
-_SAVE = flags.DEFINE_bool("save", True, "Write the results to benchmarks/results.")
-
 _SAMPLE_SECONDS = 2.0
 
-Row = dict[str, Any]
+
+def epochs_of(entry: TrialRecord) -> int:
+    """Counts the epochs that a trial was trained for, one that diverged included."""
+    return entry.result.curve[-1].epoch + entry.result.diverged
+
+
+def _decade(trial: Trial) -> int:
+    return math.floor(math.log10(trial.learning_rate))
+
+
+def _features(trial: Trial) -> tuple[float, float, float]:
+    task = find_task("music")
+    weights = registry.count_params(trial.variant, task.inputs, trial.units)
+    weights += (trial.units + 1) * task.outputs
+    return 1.0, float(len(VARIANTS[trial.variant].gates) * trial.units), float(weights)
+
+
+class CostModel:
+    """What a trial costs, fitted to trials that were run.
+
+        seconds = epochs × (a + b G H + c weights)
+
+    for G gates and H units: a for the loop over frames, b for what is computed element by element,
+    c for the matrix products. How many epochs a trial takes is decided above all by its learning
+    rate: the smallest never stop improving.
+
+    Attributes:
+        coefficients: a, b and c in seconds.
+        error: median relative error of the fitted trials.
+    """
+
+    def __init__(self, entries: Sequence[TrialRecord]) -> None:
+        """Fits non-negative coefficients by relative errors, so that small trials count as much."""
+        features = np.array([_features(entry.trial) for entry in entries])
+        seconds = np.array([entry.result.seconds / epochs_of(entry) for entry in entries])
+        scale = features.max(axis=0)
+        solution, _ = nnls(features / scale / seconds[:, None], np.ones(len(seconds)))
+        self.coefficients = tuple(float(value) for value in solution / scale)
+        self.error = float(np.median(abs(features @ (solution / scale) / seconds - 1.0)))
+        self._decades: dict[int, list[int]] = {}
+        for entry in entries:
+            self._decades.setdefault(_decade(entry.trial), []).append(epochs_of(entry))
+        self._mean = statistics.fmean(map(epochs_of, entries))
+
+    def epoch_seconds(self, trial: Trial) -> float:
+        """Predicts the seconds of an epoch."""
+        return math.fsum(np.multiply(self.coefficients, _features(trial)))
+
+    def trial_seconds(self, trial: Trial) -> float:
+        """Predicts a trial's seconds, by the mean epochs of its learning rate's decade."""
+        decade = self._decades.get(_decade(trial))
+        return (statistics.fmean(decade) if decade else self._mean) * self.epoch_seconds(trial)
 
 
 def _finished(directory: Path) -> int:
@@ -49,102 +102,54 @@ def _finished(directory: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in ledgers)
 
 
-def _sample(process: psutil.Process) -> list[Row]:
+def _sample(process: psutil.Process) -> Iterator[Row]:
     """Measures the memory of the process and of its workers, in MiB."""
-    measured = []
-    for role, members in (("study", [process]), ("worker", process.children(recursive=True))):
-        for member in members:
-            try:
-                used = member.memory_full_info()
-            except psutil.Error:
-                # It has just ended.
-                continue
-            measured.append(
-                {
-                    "process": role,
-                    "pid": member.pid,
-                    "resident_mib": round(used.rss / 2**20, 1),
-                    "unique_mib": round(used.uss / 2**20, 1),
-                }
-            )
-    return measured
+    for member in (process, *process.children(recursive=True)):
+        try:
+            used = member.memory_full_info()
+        except psutil.Error:
+            # It has just ended.
+            continue
+        yield {
+            "process": "study" if member is process else "worker",
+            "pid": member.pid,
+            "resident_mib": round(used.rss / 2**20, 1),
+            "unique_mib": round(used.uss / 2**20, 1),
+        }
 
 
 def _watch(directory: Path) -> list[Row]:
-    """Runs the study and samples its processes; samples are also kept beside its directory.
-
-    Returns:
-        Samples of all runs: `run`, `elapsed` seconds of the run, `finished` trials, and memory.
-    """
-    kept = directory.with_suffix(".samples.jsonl")
-    command = [
-        *(sys.executable, "-m", "tuner.run", "--task=music", "--preset=paper"),
-        f"--data={_DATA.value}",
-        f"--study_dir={directory}",
-        f"--trials={_TRIALS.value}",
-        f"--max_epochs={_MAX_EPOCHS.value}",
-        f"--workers={_WORKERS.value}",
-        f"--engine={_ENGINE.value}",
-    ]
-    run = time.time()
-    with kept.open("a", encoding="utf-8") as file:
-        process = psutil.Popen(command, cwd=ROOT)
-        while process.poll() is None:
-            before = _finished(directory)
-            elapsed = round(time.time() - run, 2)
-            for row in _sample(process):
-                sample = {"run": run, "elapsed": elapsed, "finished": before, **row}
-                file.write(json.dumps(sample) + "\n")
-            file.flush()
-            try:
-                process.wait(_SAMPLE_SECONDS)
-            except psutil.TimeoutExpired:
-                continue
+    """Runs the study; returns `elapsed` seconds, `finished` trials and memory, again and again."""
+    asked = {"data": runner.DATA, "trials": _TRIALS, "max_epochs": _MAX_EPOCHS}
+    asked |= {"workers": _WORKERS, "engine": _ENGINE}
+    command = [sys.executable, "-m", "tuner.run", "--task=music", "--preset=paper"]
+    command += [f"--{name}={flag.value}" for name, flag in asked.items()]
+    samples, begin = [], time.time()
+    process = psutil.Popen([*command, f"--study_dir={directory}"], cwd=ROOT)
+    while process.poll() is None:
+        now = {"elapsed": round(time.time() - begin, 2), "finished": _finished(directory)}
+        samples += [{**now, **row} for row in _sample(process)]
+        with contextlib.suppress(psutil.TimeoutExpired):
+            process.wait(_SAMPLE_SECONDS)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
-
-
-def clock_seconds(samples: Sequence[Row]) -> float:
-    """Adds up the time of all runs, each until its last trial was finished.
-
-    Args:
-        samples: `run`, `elapsed` and `finished` of all runs, in order.
-    """
-    total = 0.0
-    for run in sorted({sample["run"] for sample in samples}):
-        mine = [sample for sample in samples if sample["run"] == run]
-        last = mine[-1]["finished"]
-        if last > mine[0]["finished"]:
-            total += min(sample["elapsed"] for sample in mine if sample["finished"] == last)
-    return total
+    return samples
 
 
 def _summary(entries: Sequence[TrialRecord], samples: Sequence[Row]) -> Row:
     """Says what was measured and what follows for the whole study."""
-    from benchmarks.cost_model import CostModel, epochs_of
-    from tuner.search.samplers import SearchProblem
-    from tuner.search.samplers.random import RandomSampler
-    from tuner.study.presets import PRESETS
-    from zoo.variants import VARIANTS
-
     preset = PRESETS["paper"]
     problem = SearchProblem(preset.space, 1, "music", tuple(VARIANTS), preset.trials)
-    sampler = RandomSampler(problem)
-    trials = [
-        sampler.propose(variant, index, [])
-        for variant in VARIANTS
-        for index in range(preset.trials)
-    ]
+    sampler, places = RandomSampler(problem), range(preset.trials)
+    trials = [sampler.propose(variant, place, []) for variant in VARIANTS for place in places]
     model = CostModel(entries)
     epochs = [epochs_of(entry) for entry in entries]
-    wall = clock_seconds(samples)
-    busy = sum(entry.result.seconds for entry in entries)
+    last = samples[-1]["finished"]
+    wall = min(sample["elapsed"] for sample in samples if sample["finished"] == last)
     # What a second of the clock gets done, of seconds that workers count.
-    speed = busy / wall
-    epoch = sum(model.epoch_seconds(trial.variant, trial.units) for trial in trials)
+    speed = sum(entry.result.seconds for entry in entries) / wall
+    epoch = sum(map(model.epoch_seconds, trials))
     workers = [sample for sample in samples if sample["process"] == "worker"]
-    a, b, c = model.coefficients
     return {
         "trials": len(entries),
         "workers": _WORKERS.value,
@@ -157,60 +162,38 @@ def _summary(entries: Sequence[TrialRecord], samples: Sequence[Row]) -> Row:
         "hours_by_proportion": round(wall / len(entries) * len(trials) / 3600, 2),
         "hours_by_model": round(sum(map(model.trial_seconds, trials)) / speed / 3600, 2),
         "hours_if_all_epochs": round(preset.max_epochs * epoch / speed / 3600, 2),
-        "model_a": f"{a:.3e}",
-        "model_b": f"{b:.3e}",
-        "model_c": f"{c:.3e}",
+        **{f"model_{name}": f"{x:.3e}" for name, x in zip("abc", model.coefficients, strict=True)},
         "model_error": round(model.error, 3),
         "worker_resident_mib": max((row["resident_mib"] for row in workers), default=""),
         "worker_unique_mib": max((row["unique_mib"] for row in workers), default=""),
     }
 
 
-def _trial_rows(entries: Sequence[TrialRecord]) -> list[Row]:
-    from benchmarks.cost_model import epochs_of
-
-    return [
-        {
-            "variant": entry.trial.variant,
-            "trial": entry.trial.index,
-            "units": entry.trial.units,
-            "learning_rate": f"{entry.trial.learning_rate:.3e}",
-            "epochs": epochs_of(entry),
-            "diverged": entry.result.diverged,
-            "seconds": round(entry.result.seconds, 3),
-            "engine": entry.result.engine,
-        }
-        for entry in entries
-    ]
+def _trial_row(entry: TrialRecord) -> Row:
+    return {
+        "variant": entry.trial.variant,
+        "trial": entry.trial.index,
+        "units": entry.trial.units,
+        "learning_rate": f"{entry.trial.learning_rate:.3e}",
+        "epochs": epochs_of(entry),
+        "diverged": entry.result.diverged,
+        "seconds": round(entry.result.seconds, 3),
+        "engine": entry.result.engine,
+    }
 
 
-def main() -> int:
-    """Runs the command."""
-    with tempfile.TemporaryDirectory() as folder:
-        directory = Path(_STUDY_DIR.value or Path(folder) / "study").absolute()
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        samples = _watch(directory)
-        command_line.start_tensorflow()
-        from tuner.study.ledger import Ledger
-        from zoo.variants import VARIANTS
-
-        entries = [
-            entry
-            for code in VARIANTS
-            for entry in Ledger(directory / "trials" / f"{code}.jsonl").entries()
-        ]
-    summary = _summary(entries, samples)
-    for name, value in summary.items():
-        print(f"{name:22}{value}")
-    if _SAVE.value:
-        # One sample of every process after every finished trial.
-        memory = {(sample["pid"], sample["finished"]): sample for sample in samples}
-        table.save("study", [summary])
-        table.save("study_trials", _trial_rows(entries))
-        table.save("study_memory", [*memory.values()])
-        print(f"results: {table.RESULTS}")
-    return 0
+def tables(bench: Runner) -> Iterator[tuple[str, list[Row]]]:
+    """Measures."""
+    directory = Path(_STUDY_DIR.value or bench.folder / "study").absolute()
+    samples = _watch(directory)
+    ledgers = (Ledger(directory / "trials" / f"{code}.jsonl") for code in VARIANTS)
+    entries = [entry for ledger in ledgers for entry in ledger.entries()]
+    yield "study", [_summary(entries, samples)]
+    yield "study_trials", list(map(_trial_row, entries))
+    # One sample of every process after every finished trial.
+    memory = {(sample["pid"], sample["finished"]): sample for sample in samples}
+    yield "study_memory", [*memory.values()]
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    runner.run(tables)

@@ -1,85 +1,84 @@
-"""Results as CSV, with the machine and the versions that they are true for."""
+"""Results as CSV files: two comment lines with machine and versions, then a line a measurement."""
 
 from __future__ import annotations
 
 import csv
 import importlib.metadata
+import importlib.util
 import io
 import platform
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.remote import interpreter
 from common import files, machine
 
-RESULTS = Path(__file__).parent / "results"
-"""Where committed results are."""
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+"""Where measured times are."""
+
+STUDIES = ROOT / "docs" / "studies"
+"""Where findings are."""
 
 PACKAGES = ("tensorflow", "keras", "keras-tuner", "numpy", "numba", "jax", "torch")
 """What takes part in training."""
 
-
-_VERSION = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
-
-
-def versions(packages: Sequence[str]) -> str:
-    """Names the versions of Python and some packages, of those that are installed."""
-    named = [f"python {platform.python_version()}"]
-    for name in packages:
-        try:
-            named.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            command = [interpreter(name), "-c", _VERSION, name]
-            done = subprocess.run(command, check=False, text=True, capture_output=True)
-            if not done.returncode:
-                named.append(f"{name} {done.stdout.strip()}")
-    return ", ".join(named)
+Row = dict[str, Any]
 
 
-def show(rows: Sequence[dict[str, Any]]) -> None:
-    """Prints rows as a table.
+def interpreter(library: str) -> str:
+    """The Python that has a library: this one, or that of `make bench-ray` or `bench-peers`."""
+    python = ROOT / (".venv-ray" if library == "ray" else ".venv-bench") / "bin" / "python"
+    if importlib.util.find_spec(library) is None and python.exists():
+        return str(python)
+    return sys.executable
 
-    Args:
-        rows: measurements, all with the same keys.
 
-    Example:
-        >>> show([{"units": 32, "name": "V"}, {"units": 200, "name": "FGR"}])
-        units  name
-           32  V
-          200  FGR
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        code = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
+        command = [interpreter(name), "-c", code, name]
+        return subprocess.run(command, check=False, text=True, capture_output=True).stdout.strip()
+
+
+def show(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Prints rows, all with the same keys, as a table."""
+    lines = [list(rows[0]), *([str(cell) for cell in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        print("  ".join(cells), flush=True)
+
+
+def save(
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    packages: Sequence[str] = PACKAGES,
+    folder: Path = RESULTS,
+) -> Path:
+    """Writes rows, all with the same keys, to `<folder>/<name>.csv`, and returns it.
+
+    The versions are those of the packages, so far as they are installed.
     """
-    for line in [list(rows[0]), *(list(row.values()) for row in rows)]:
-        cells = []
-        for place, (name, value) in enumerate(zip(rows[0], line, strict=True)):
-            column = [name, *(str(list(row.values())[place]) for row in rows)]
-            width = max(map(len, column))
-            text = isinstance(rows[0][name], str)
-            cells.append(str(value).ljust(width) if text else str(value).rjust(width))
-        print("  ".join(cells).rstrip(), flush=True)
-
-
-def save(name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str] = PACKAGES) -> Path:
-    """Writes rows to `results/<name>.csv`, machine and versions in the last columns.
-
-    Args:
-        name: name of the benchmark.
-        rows: measurements, all with the same keys.
-        packages: whose versions matter.
-
-    Returns:
-        The file.
-    """
-    facts = {
-        "machine": machine.describe(),
-        "versions": versions(packages),
-    }
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*rows[0], *facts], lineterminator="\n")
+    found = {"python": platform.python_version(), **{each: _version(each) for each in packages}}
+    versions = ", ".join(f"{each} {version}" for each, version in found.items() if version)
+    text = io.StringIO(f"# machine: {machine.describe()}\n# versions: {versions}\n")
+    text.seek(0, io.SEEK_END)
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**row, **facts} for row in rows)
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.csv"
+    writer.writerows(rows)
+    path = folder / f"{name}.csv"
     files.write_text(path, text.getvalue())
+    print(f"results: {path}", flush=True)
     return path
+
+
+def read(path: Path) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """Reads a file of `save`: `machine` and `versions`, and the rows as they are written."""
+    with path.open(encoding="utf-8", newline="") as file:
+        facts = dict(next(file)[2:].rstrip("\n").split(": ", 1) for _ in range(2))
+        return facts, list(csv.DictReader(file))

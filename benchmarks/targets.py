@@ -4,318 +4,167 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from benchmarks.implementations import NATIVE
-from benchmarks.serving_peers.names import STAND_IN
+import pandas as pd
 
-Rows = Sequence[Mapping[str, str]]
-Results = Mapping[str, Rows]
+NATIVE = "native engine"
+"""Name of what trains a trial fastest here."""
+
+SERVER = "development server"
+"""Name of what serves."""
+
+Results = Mapping[str, Sequence[Mapping[str, str]]]
+"""The rows of every file, by name."""
+
+
+Frames = Callable[..., pd.DataFrame]
+"""`frames` of some results."""
+
+Measure = Callable[[Frames], float]
+
+
+def frames(results: Results, name: str, /, **wanted: Any) -> pd.DataFrame:
+    """A table's rows, as numbers, with the wanted values, or texts that begin with `TEXT*`."""
+    frame = pd.DataFrame(results[name]).replace("", None)
+    for column in frame:
+        numbers = pd.to_numeric(frame[column], errors="coerce")
+        # Of a ratio that not all lines have, too.
+        if numbers.notna().equals(frame[column].notna()):
+            frame[column] = numbers
+    for column, value in wanted.items():
+        if isinstance(value, str) and value.endswith("*"):
+            frame = frame[frame[column].str.startswith(value[:-1])]
+        else:
+            frame = frame[frame[column] == value]
+    return frame
 
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A ratio or an amount that shall be reached.
+    """A ratio or an amount that shall be reached; an aim is what would be better still.
 
-    Attributes:
-        work: what is compared.
-        wanted: the bound, in words.
-        measure: computes it from the results; the tables that it reads may be missing (`KeyError`)
-            or lack what it needs (`ValueError` of an empty sequence).
-        bound: the bound.
-        at_most: whether the bound is an upper one.
-        unit: behind the measured number.
+    It is computed from the results; the tables that it reads may be missing (`KeyError`) or lack
+    what it needs (then it is not a number).
     """
 
-    work: str
-    wanted: str
-    measure: Callable[[Results], float]
     bound: float
-    at_most: bool = False
+    measure: Measure
     unit: str = "×"
+    at_most: bool = False
+    aim: str = ""
 
     def reached(self, value: float) -> bool:
         """Whether a measured value is on the right side of the bound."""
         return value <= self.bound if self.at_most else value >= self.bound
 
 
-def _peer(name: str, units: Sequence[str] = ()) -> Callable[[Results], float]:
-    """The least factor by which the native engine is faster than the best peer of a name."""
-
-    def measure(results: Results) -> float:
-        rows = results["trial_throughput"]
-        return min(
-            float(row["times_native"])
-            for row in rows
-            if row["implementation"].startswith(name) and (not units or row["units"] in units)
-        )
-
-    return measure
+def _at_most(bound: float, unit: str, measure: Measure, aim: str = "") -> Target:
+    return Target(bound, measure, unit, at_most=True, aim=aim)
 
 
-def _exactly(name: str, units: str) -> Callable[[Results], float]:
-    def measure(results: Results) -> float:
-        return min(
-            float(row["times_native"])
-            for row in results["trial_throughput"]
-            if row["implementation"] == name and row["units"] == units
-        )
-
-    return measure
+def _faster_than(name: str, **wanted: Any) -> Measure:
+    """The least factor by which the native engine is faster than peers of a name."""
+    return lambda of: of("trial_throughput", implementation=name, **wanted).times_native.min()
 
 
-def _jax(column: str, cell: str = "", units: str = "") -> Callable[[Results], float]:
-    """The least factor in a column of engine `jax`, of the cells and sizes that are asked for."""
-
-    def measure(results: Results) -> float:
-        return min(
-            float(row[column])
-            for row in results["engines"]
-            if row["engine"] == "jax" and cell in row["cell"] and units in ("", row["units"])
-        )
-
-    return measure
-
-
-def _sgemm_share(results: Results) -> float:
-    rows = results["scaling"] + [
-        row for row in results["trial_throughput"] if row["implementation"] == NATIVE
-    ]
-    return 100 * min(
-        float(row["sgemm_share"])
-        for row in rows
-        if row["variant"] == "V" and int(row["units"]) >= 64
+def _sgemm_share(of: Frames) -> float:
+    rows = pd.concat(
+        [of("trial_throughput", implementation=NATIVE, variant="V"), of("scaling", variant="V")]
     )
+    return 100 * rows[rows.units >= 64].sgemm_share.min()
 
 
-def _excess_of_variants(results: Results) -> float:
-    return 100 * max(
-        float(row["time_to_vanilla"]) / float(row["arithmetic_to_vanilla"]) - 1.0
-        for row in results["scaling"]
-    )
+def _excess_of_variants(of: Frames) -> float:
+    rows = of("scaling")
+    return 100 * (rows.time_to_vanilla / rows.arithmetic_to_vanilla - 1).max()
 
 
-def _two_workers(results: Results) -> float:
-    gains = sorted(float(row["gain"]) for row in results["scaling"] if row["processes"] == "2")
-    if not gains:
-        raise ValueError("measured on one core")
-    return gains[len(gains) // 2]
+def _against_keras_lstm(of: Frames) -> float:
+    """Of V and NP; the peer has no peepholes."""
+    key = ["shape", "compiled"]
+    peers = of("layer", layer="keras.layers.LSTM").set_index(key).milliseconds
+    ours = [of("layer", layer="zoo.RNN", variant=code) for code in ("V", "NP")]
+    return min((peers / rows.set_index(key).milliseconds).min() for rows in ours)
 
 
-def _report_seconds(results: Results) -> float:
-    return max(
-        float(row["seconds"])
-        for row in results["report_time"]
-        if row["trials"] == "1800" and not row["arguments"]
-    )
+def _in_batches(*servers: str) -> Measure:
+    """How many times as many sequences it answers in batches as the best of others."""
+
+    def rate(of: Frames, server: str) -> float:
+        rows = of("serving", signature="serving_default", server=server, concurrency=16)
+        return rows.requests_per_second.max()
+
+    return lambda of: rate(of, f"{SERVER}, batches") / max(rate(of, name) for name in servers)
 
 
-def _layer(peer: str, variants: Sequence[str]) -> Callable[[Results], float]:
-    """The least factor by which `zoo.RNN` is faster than a peer that is compiled alike."""
-
-    def measure(results: Results) -> float:
-        rows = results["layer"]
-        ours = {
-            (row["shape"], row["variant"], row["compiled"]): float(row["milliseconds"])
-            for row in rows
-            if row["layer"] == "zoo.RNN"
-        }
-        peers = {
-            (row["shape"], row["variant"], row["compiled"]): float(row["milliseconds"])
-            for row in rows
-            if row["layer"] == peer
-        }
-        return min(
-            peers[key if key in peers else (key[0], "NP", key[2])] / milliseconds
-            for key, milliseconds in ours.items()
-            if key[1] in variants
-        )
-
-    return measure
+def _step(of: Frames) -> float:
+    return of("serving", signature="step", server=SERVER, concurrency=1).p50_ms.max()
 
 
-def _served(signature: str, server: str, concurrency: int, column: str, rows: Rows) -> float:
-    (row,) = (
-        row
-        for row in rows
-        if (row["signature"], row["server"]) == (signature, server)
-        and row["concurrency"] == str(concurrency)
-    )
-    return float(row[column])
+def _starts(what: str, of_what: str) -> Measure:
+    return lambda of: of("serving_start", what=what, of=of_what).seconds.max()
 
 
-def _batches_against(*servers: str) -> Callable[[Results], float]:
-    """How many times as many sequences the stand-in answers in batches as the best of others."""
-
-    def measure(results: Results) -> float:
-        rates = [
-            _served("serving_default", name, 16, "requests_per_second", results["serving"])
-            for name in (f"{STAND_IN}, batches", *servers)
-        ]
-        return rates[0] / max(rates[1:])
-
-    return measure
-
-
-def _seconds(what: str, of: str) -> Callable[[Results], float]:
-    """The most seconds that something takes in `serving_start.csv`."""
-
-    def measure(results: Results) -> float:
-        rows = results["serving_start"]
-        return max(
-            float(row["seconds"])
-            for row in rows
-            if row["what"] == what and row["of"].startswith(of)
-        )
-
-    return measure
-
-
-def _ray_milliseconds(results: Results) -> float:
-    """What a trial takes the study's process with the most workers on Ray."""
-    rows = [row for row in results["ray_scaling"] if row["pool"] == "ray"]
-    return float(max(rows, key=lambda row: int(row["workers"]))["driver_ms"])
-
-
-TARGETS = (
-    Target(
-        "trial throughput against `keras.layers.RNN(cell)` under `fit`, 64 units",
-        "55×",
-        _exactly("keras.layers.RNN(cell)", "64"),
-        55,
+TARGETS = {
+    "trial throughput against `keras.layers.RNN(cell)` under `fit`, 64 units": Target(
+        55, _faster_than("keras.layers.RNN(cell)", units=64)
     ),
-    Target(
-        "the same with `jit_compile=True`",
-        "18×",
-        _exactly("keras.layers.RNN(cell), jit_compile", "64"),
-        18,
+    "the same with `jit_compile=True`": Target(
+        18, _faster_than("keras.layers.RNN(cell), jit_compile", units=64)
     ),
-    Target(
-        "against JAX `vmap` + `lax.scan` at its best K, least of all sizes",
-        "1.8×",
-        _peer("JAX"),
-        1.8,
+    "against JAX `vmap` + `lax.scan` at its best K, least of all sizes": Target(
+        1.8, _faster_than("JAX*")
     ),
-    Target(
-        "against PyTorch `nn.LSTM` (no peepholes), 32 units",
-        "6×",
-        _peer("torch.nn", ["32"]),
-        6,
+    "against PyTorch `nn.LSTM` (no peepholes), 32 units": Target(
+        6, _faster_than("torch.nn*", units=32)
     ),
-    Target("the same, 64 units", "3.5×", _peer("torch.nn", ["64"]), 3.5),
-    Target(
-        "against a PyTorch peephole cell, the faster of eager and compiled, 64 units",
-        "45×",
-        _peer("PyTorch peephole", ["64"]),
-        45,
+    "the same, 64 units": Target(3.5, _faster_than("torch.nn*", units=64)),
+    "against a PyTorch peephole cell, the faster of eager and compiled, 64 units": Target(
+        45, _faster_than("PyTorch peephole*", units=64)
     ),
-    Target(
-        "share of the core's sgemm rate, V, least of all sizes from 64 units",
-        "60 % (75 % is the aim)",
-        _sgemm_share,
-        60,
-        unit=" %",
+    "share of the core's sgemm rate, V, least of all sizes from 64 units": Target(
+        60, _sgemm_share, " %", aim=" (75 % is the aim)"
     ),
-    Target(
-        "other variants: time to V's above arithmetic to V's, most of all variants and sizes",
-        "15 %",
-        _excess_of_variants,
-        15,
-        at_most=True,
-        unit=" %",
+    "other variants: time to V's above arithmetic to V's, most of all variants and sizes": _at_most(
+        15, " %", _excess_of_variants
     ),
-    Target(
-        "`zoo.RNN` against `keras.layers.RNN(cell)`, compiled alike, least of all shapes",
-        "3×",
-        _layer("keras.layers.RNN(cell)", ["V"]),
-        3,
+    "`zoo.RNN` against `keras.layers.RNN(cell)`, compiled alike, least of all shapes": Target(
+        3, lambda of: of("layer", layer="keras.layers.RNN(cell)", variant="V").times_zoo.min()
     ),
-    Target(
-        "`zoo.RNN` with V and NP against `keras.layers.LSTM`, least of all shapes",
-        "1×",
-        _layer("keras.layers.LSTM", ["V", "NP"]),
-        1,
+    "`zoo.RNN` with V and NP against `keras.layers.LSTM`, least of all shapes": Target(
+        1, _against_keras_lstm
     ),
-    Target(
-        "engine `jax`: times the native engine's time, V, 64 units",
-        "2.2×",
-        _jax("times_native", "V", "64"),
-        2.2,
-        at_most=True,
+    "engine `jax`: times the native engine's time, V, 64 units": _at_most(
+        2.2, "×", lambda of: of("engines", engine="jax", cell="V", units=64).times_native.min()
     ),
-    Target(
-        "engine `jax` against engine `keras`, V, FGR and GRU, least of all sizes",
-        "15×",
-        _jax("keras_times"),
-        15,
+    "engine `jax` against engine `keras`, V, FGR and GRU, least of all sizes": Target(
+        15, lambda of: of("engines", engine="jax").keras_times.min()
     ),
-    Target("two workers against one, median of variants and sizes", "1.9×", _two_workers, 1.9),
-    Target(
-        "the paper's study of music, 1,800 trials, extrapolated by the cost model",
-        "5 h (3.5 h is the aim)",
-        lambda results: float(results["study"][0]["hours_by_model"]),
-        5,
-        at_most=True,
-        unit=" h",
+    "two workers against one, median of variants and sizes": Target(
+        1.9, lambda of: of("scaling", processes=2).gain.median()
     ),
-    Target(
-        "a trial more on Ray, for the process of a study with 256 workers",
-        "20 ms",
-        _ray_milliseconds,
-        20,
-        at_most=True,
-        unit=" ms",
+    "the paper's study of music, 1,800 trials, extrapolated by the cost model": _at_most(
+        5, " h", lambda of: of("study").hours_by_model.max(), " (3.5 h is the aim)"
     ),
-    Target(
-        "the report of 1,800 trials, from the start of its process to its end",
-        "15 s",
-        _report_seconds,
-        15,
-        at_most=True,
-        unit=" s",
+    "a trial more on Ray, for the process of a study with 256 workers": _at_most(
+        20, " ms", lambda of: of("ray_scaling", pool="ray", workers=256).driver_ms.max()
     ),
-    Target(
-        "the development server, sequences, 16 under way: batches against none",
-        "2×",
-        _batches_against(STAND_IN),
-        2,
+    "the report of 1,800 trials, from the start of its process to its end": _at_most(
+        15, " s", lambda of: of("report_time", trials=1800).seconds.min()
     ),
-    Target(
-        "the same against Ray Serve, the faster of with and without batches",
-        "2×",
-        _batches_against("Ray Serve", "Ray Serve, batches"),
-        2,
+    "the development server, sequences, 16 under way: batches against none": Target(
+        2, _in_batches(SERVER)
     ),
-    Target(
-        "the development server, `step`, one under way, median",
-        "2 ms",
-        lambda results: _served("step", STAND_IN, 1, "p50_ms", results["serving"]),
-        2,
-        at_most=True,
-        unit=" ms",
+    "the same against Ray Serve, the faster of with and without batches": Target(
+        2, _in_batches("Ray Serve", "Ray Serve, batches")
     ),
-    Target(
-        "from its start to its first answer, the slower of with and without batches",
-        "8 s",
-        _seconds("first answer", STAND_IN),
-        8,
-        at_most=True,
-        unit=" s",
+    "the development server, `step`, one under way, median": _at_most(2, " ms", _step),
+    "from its start to its first answer, the slower of with and without batches": _at_most(
+        8, " s", _starts("first answer", f"{SERVER}*")
     ),
-    Target(
-        "`python -m serving.export`, the slowest variant",
-        "20 s",
-        _seconds("serving.export", ""),
-        20,
-        at_most=True,
-        unit=" s",
+    "`python -m serving.export`, the slowest variant": _at_most(
+        20, " s", _starts("serving.export", "*")
     ),
-    Target(
-        "requests that it lost in ten minutes at saturation with new versions every few seconds",
-        "0",
-        lambda results: float(results["soak"][0]["requests_lost"]),
-        0,
-        at_most=True,
-        unit="",
-    ),
-)
-"""In the order of the table."""
+}
+"""By what is compared, in the order of the table."""

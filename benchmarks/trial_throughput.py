@@ -2,160 +2,113 @@
 
     python -m benchmarks.trial_throughput --data=auto
 
-The work is that of `benchmarks.work` on the music task's training sequences: noise, forward, loss,
-backward, Nesterov step, one sequence an update. Every implementation has a process of its own with
-one thread; repeats interleave; a number is the median of its repeats after one that compiles. What
-is measured is the time of a frame; the tables give it times the mean length of the sequences.
-
-Before anything is timed, every implementation trains a few sequences without noise from the same
-weights, and its loss has to be that of the `keras` engine.
+The work is that of `benchmarks.work` on the music task's training sequences; the table gives the
+time of a frame times their mean length. Every implementation has to train to the same loss first.
 """
 
 from __future__ import annotations
 
-import statistics
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
-from absl import flags
+from benchmarks import runner
+from benchmarks.runner import Case, Measured, Peer, Row, Runner
+from benchmarks.targets import NATIVE
+from benchmarks.work_files import WorkFiles
 
-from benchmarks import table
-from benchmarks.implementations import IMPLEMENTATIONS, NATIVE, Implementation
-from benchmarks.remote import Missing, Remote
-from common import command_line
-
-if TYPE_CHECKING:
-    from benchmarks.work_files import WorkFiles
-
-_DATA = flags.DEFINE_string("data", "auto", "Data of the music task.")
-_UNITS = flags.DEFINE_list("units", ["32", "64", "128", "200"], "Sizes to measure.")
-_REPEATS = flags.DEFINE_integer("repeats", 3, "Timed repeats.", lower_bound=1)
-_ONLY = flags.DEFINE_list(
-    "only", [], "Measure only implementations with one of these in their name; save nothing."
-)
-
-_TOLERANCE = 1e-3
-_CHECKED_UNITS = 24
+SGEMM = Peer("benchmarks.peers.sgemm:Sgemm")
 _SGEMM_SIZES = (512, 768, 1024)
-
-Running = dict[Implementation, Remote]
-Row = dict[str, Any]
+_CHECKED_UNITS, _TOGETHER = 24, (1, 2, 4, 8, 16)
 
 
-def _print(text: str) -> None:
-    print(text, flush=True)
+def engine(name: str, seconds: float = 0.0, processes: int = 1) -> Peer:
+    """An engine of this project; see `benchmarks.peers.engine_trial`."""
+    options = {"engine": name, "seconds": seconds}
+    return Peer("benchmarks.peers.engine_trial:EngineTrial", options, processes=processes)
 
 
-def _check(running: Running, files: WorkFiles) -> None:
-    """Compares the loss of a few updates; drops what cannot be imported.
-
-    Raises:
-        RuntimeError: if an implementation does other work than the `keras` engine.
-    """
-    expected = {}
-    with Remote("benchmarks.peers.engine_trial:EngineTrial", engine="keras") as yardstick:
-        for variant in sorted({entry.variant for entry in running}):
-            yardstick.call("prepare", path=files.path("check", variant, _CHECKED_UNITS))
-            expected[variant] = yardstick.call("run")["loss"]
-    for entry, remote in list(running.items()):
-        try:
-            remote.call("prepare", path=files.path("check", entry.variant, _CHECKED_UNITS))
-            loss = remote.call("run")["loss"]
-        except Missing as error:
-            hint = "; `make bench-peers` installs it" if entry.library == "torch" else ""
-            _print(f"{entry.name}: {entry.library}: not importable, skipped ({error}){hint}")
-            running.pop(entry).close()
-            continue
-        wanted = expected[entry.variant]
-        _print(f"{entry.name:36}{entry.variant:4} loss {loss:.6f}, keras engine {wanted:.6f}")
-        if not abs(loss - wanted) < _TOLERANCE * wanted:
-            raise RuntimeError(f"{entry.name} does other work than the keras engine")
+def _of(library: str, **options: Any) -> Peer:
+    target = f"benchmarks.peers.{library}_trial:{library.title()}Trial"
+    return Peer(target, options, library)
 
 
-def _milliseconds(entry: Implementation, done: dict[str, Any], files: WorkFiles) -> float:
-    """Converts a pass into milliseconds a sequence of mean length and trial."""
-    frames = files.frames(entry.sequences) * done["trials"]
-    return float(1e3 * done["seconds"] / frames * files.mean_length)
+IMPLEMENTATIONS = {
+    (NATIVE, "V"): ("corpus", engine("native", 0.4)),
+    (NATIVE, "NP"): ("corpus", engine("native", 0.4)),
+    ("keras engine", "V"): ("sample", engine("keras")),
+    ("keras.layers.RNN(cell)", "V"): ("sample", _of("keras", layer="RNN")),
+    ("keras.layers.RNN(cell), jit_compile", "V"): (
+        "lengths",
+        _of("keras", layer="RNN", jit=True),
+    ),
+    ("keras.layers.LSTM", "NP"): ("sample", _of("keras", layer="LSTM")),
+    ("keras.layers.LSTM, jit_compile", "NP"): ("lengths", _of("keras", layer="LSTM", jit=True)),
+    ("torch.nn.LSTM", "NP"): ("corpus", _of("torch", peepholes=False)),
+    ("PyTorch peephole cell", "V"): ("sample", _of("torch")),
+    ("PyTorch peephole cell, torch.compile", "V"): ("sample", _of("torch", compiled=True)),
+    **{
+        (f"JAX vmap + lax.scan, K = {k}", "V"): ("sample", _of("jax", trials=k))
+        for k in (1, 2, 4, 8, 16)
+    },
+}
+"""By name and variant (NP where the library has no peepholes): which work of
+`benchmarks.work_files` it is timed on, and who does it."""
 
 
-def _measure(
-    running: Running, sgemm: Remote, units: int, files: WorkFiles
-) -> tuple[dict[Implementation, float], float]:
-    """Times everything at one size.
-
-    Returns:
-        The median by implementation, in milliseconds, and sgemm's best in GFLOP/s.
-    """
-    for entry, remote in running.items():
-        remote.call("prepare", path=files.path(entry.sequences, entry.variant, units))
-        remote.call("run")
-    times: dict[Implementation, list[float]] = {entry: [] for entry in running}
-    rates: dict[int, list[float]] = {size: [] for size in _SGEMM_SIZES}
-    for _ in range(_REPEATS.value):
-        for size, measured in rates.items():
-            measured.append(sgemm.call("gigaflops", size=size))
-        for entry, remote in running.items():
-            times[entry].append(_milliseconds(entry, remote.call("run"), files))
-    medians = {entry: statistics.median(measured) for entry, measured in times.items()}
-    return medians, max(statistics.median(measured) for measured in rates.values())
-
-
-def _rows(
-    medians: dict[Implementation, float], rate: float, units: int, files: WorkFiles
-) -> list[Row]:
-    """Makes the table of one size."""
-    ours = {entry.variant: value for entry, value in medians.items() if entry.name == NATIVE}
-    rows = []
-    for entry, value in medians.items():
-        count = files.operations("corpus", entry.variant, units) / files.sequences("corpus")
-        rows.append(
-            {
-                "implementation": entry.name,
-                "variant": entry.variant,
-                "units": units,
-                "milliseconds": round(value, 4),
-                "times_native": round(value / ours[entry.variant], 2) if ours else "",
-                "gigaflops": round(count / value / 1e6, 2),
-                "sgemm_gigaflops": round(rate, 1),
-                "sgemm_share": round(count / value / 1e6 / rate, 3),
-            }
+def _cases(files: WorkFiles, units: int, work: str = "") -> list[Case]:
+    """All implementations at a size, on other work than their own if that is asked for."""
+    return runner.chosen(
+        Case(
+            {"implementation": name, "variant": variant, "units": units},
+            peer,
+            {"path": files.path(work or own, variant, units)},
         )
-    return rows
+        for (name, variant), (own, peer) in IMPLEMENTATIONS.items()
+    )
 
 
-def main() -> int:
-    """Runs the command."""
-    command_line.start_tensorflow()
-    from benchmarks.work_files import WorkFiles
-    from tuner.tasks.task import find_task
+def _check(bench: Runner, files: WorkFiles) -> None:
+    """Compares the loss of a few updates of every implementation with the engine `keras`."""
+    for variant in ("V", "NP"):
+        work = {"path": files.path("check", variant, _CHECKED_UNITS)}
+        reference = Case({"checked by": "keras engine"}, engine("keras"), work)
+        cases = _cases(files, _CHECKED_UNITS, "check")
+        alike = [case for case in cases if case.labels["variant"] == variant]
+        runner.check_losses(bench.measure([reference, *alike], repeats=1, warm_up=False))
 
-    corpus = find_task("music").load(_DATA.value)
-    _print(f"data: {corpus.dataset}")
-    chosen = [
-        entry
-        for entry in IMPLEMENTATIONS
-        if not _ONLY.value or any(part in entry.name for part in _ONLY.value)
-    ]
-    rows: list[Row] = []
-    running: Running = {}
-    sgemm = Remote("benchmarks.peers.sgemm:Sgemm")
-    with tempfile.TemporaryDirectory() as folder:
-        files = WorkFiles(Path(folder), corpus.train)
-        try:
-            running |= {entry: entry.start() for entry in chosen}
-            _check(running, files)
-            for units in map(int, _UNITS.value):
-                medians, rate = _measure(running, sgemm, units, files)
-                rows += _rows(medians, rate, units, files)
-                table.show(rows[-len(running) :])
-        finally:
-            for remote in (sgemm, *running.values()):
-                remote.close()
-    if not _ONLY.value:
-        _print(f"results: {table.save('trial_throughput', rows)}")
-    return 0
+
+def _rows(measured: list[Measured], rate: float, files: WorkFiles) -> Iterator[Row]:
+    def scale(one: Measured) -> float:
+        """From seconds of a pass to milliseconds of a sequence of mean length and trial."""
+        work, _ = IMPLEMENTATIONS[one.labels["implementation"], one.labels["variant"]]
+        return 1e3 * files.mean_length / files.frames(work) / one.median("trials")
+
+    for one in measured:
+        _, variant, units = one.labels.values()
+        value = scale(one) * one.median()
+        ours = [each for each in measured if NATIVE == each.labels["implementation"]]
+        alike = [scale(each) * each.median() for each in ours if each.labels["variant"] == variant]
+        speed = files.operations(variant, units) / value / 1e6
+        yield {
+            **one.labels,
+            **one.spread("seconds", "milliseconds", scale(one)),
+            "times_native": round(value / alike[0], 2) if alike else "",
+            "gigaflops": round(speed, 2),
+            "sgemm_gigaflops": round(rate, 1),
+            "sgemm_share": round(speed / rate, 3),
+        }
+
+
+def tables(bench: Runner) -> Iterator[tuple[str, list[Row]]]:
+    """Measures."""
+    files = bench.work_files()
+    _check(bench, files)
+    products = [Case({"sgemm": size}, SGEMM, {"size": size}) for size in _SGEMM_SIZES]
+    for units in map(int, runner.UNITS.value):
+        measured = bench.measure([*products, *_cases(files, units)])
+        rate = max(one.median("gigaflops") for one in measured[: len(products)])
+        yield "trial_throughput", list(_rows(measured[len(products) :], rate, files))
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    runner.run(tables)

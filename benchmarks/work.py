@@ -12,9 +12,10 @@ A trial's work on one sequence x of T frames, by the protocol:
 from __future__ import annotations
 
 import dataclasses
-import json
+import functools
+import gzip
+import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,8 +27,6 @@ class Work:
     Attributes:
         variant: code of the LSTM variant.
         units: LSTM blocks.
-        gates: blocks of its weights, such as `ifzo`.
-        peephole_gates: gates that have a peephole.
         learning_rate: before the factor (1 - momentum).
         momentum: Nesterov momentum.
         noise_std: standard deviation of the input noise.
@@ -43,8 +42,6 @@ class Work:
 
     variant: str
     units: int
-    gates: str
-    peephole_gates: str
     learning_rate: float
     momentum: float
     noise_std: float
@@ -65,43 +62,15 @@ class Work:
         return self.learning_rate * (1.0 - self.momentum)
 
     def save(self, path: Path) -> None:
-        """Writes the work to an `.npz` file."""
-        facts: dict[str, Any] = {}
-        arrays: dict[str, Any] = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name in ("inputs", "targets", "weights"):
-                arrays |= {f"{field.name}_{index}": array for index, array in enumerate(value)}
-            else:
-                facts[field.name] = value
-        # Piano rolls are mostly zeros.
-        np.savez_compressed(path, facts=np.array(json.dumps(facts)), **arrays)
+        """Writes the work to a file of this benchmark, compressed: piano rolls are mostly zeros."""
+        with gzip.open(path, "wb", compresslevel=1) as file:
+            pickle.dump(dataclasses.asdict(self), file)
 
     @classmethod
     def load(cls, path: str) -> Work:
         """Reads what `save` wrote."""
-        with np.load(path) as archive:
-            fields = json.loads(str(archive["facts"]))
-            fields["buckets"] = tuple(fields["buckets"])
-            for name in ("inputs", "targets", "weights"):
-                count = sum(key.startswith(f"{name}_") for key in archive)
-                fields[name] = tuple(archive[f"{name}_{index}"] for index in range(count))
-        return cls(**fields)
-
-
-@dataclasses.dataclass(frozen=True)
-class Pass:
-    """One pass of a peer over a work's sequences.
-
-    Attributes:
-        seconds: time of the pass.
-        loss: mean loss a frame, over all trials.
-        trials: trials trained at once.
-    """
-
-    seconds: float
-    loss: float
-    trials: int = 1
+        with gzip.open(path) as file:
+            return cls(**pickle.load(file))
 
 
 def operations(
@@ -114,52 +83,23 @@ def operations(
     for T frames, M inputs, O outputs, H units, G gates and Q gates with gate recurrence: the input
     product has no gradient with respect to the data; every other one is computed forward, for the
     state's gradient and for the weights'.
-
-    Args:
-        frames: T.
-        inputs: M.
-        outputs: O.
-        units: H.
-        gates: G.
-        recurrent_gates: Q.
-
-    Example:
-        >>> operations(61, 88, 88, units=64, gates=4, recurrent_gates=0) / 1e6
-        13.554688
     """
     products = 2 * inputs * gates * units + 3 * gates * units**2 + 3 * units * outputs
     return 2.0 * frames * (products + 3 * (recurrent_gates * units) ** 2)
 
 
 def bucket_lengths(lengths: np.ndarray, count: int) -> tuple[int, ...]:
-    """Chooses the lengths to pad to that add the fewest frames.
+    """Chooses the lengths to pad to, at most so many, that add the fewest frames; ascending."""
+    sizes, numbers = np.unique(lengths, return_counts=True)
+    until = np.concatenate([[0], np.cumsum(numbers)])
 
-    Args:
-        lengths: frames of each sequence, int [N].
-        count: most lengths to choose.
+    @functools.cache
+    def best(end: int, left: int) -> tuple[float, tuple[int, ...]]:
+        """Frames to which the shortest sizes, up to one, are padded, and their buckets."""
+        if not end or not left:
+            return (np.inf if end else 0.0), ()
+        last = int(sizes[end - 1])
+        ways = ((best(start, left - 1), until[end] - until[start]) for start in range(end))
+        return min((padded + last * each, (*edges, last)) for (padded, edges), each in ways)
 
-    Returns:
-        The chosen lengths, ascending; the last is the longest.
-
-    Example:
-        >>> bucket_lengths(np.array([3, 3, 4, 9, 10]), 2)
-        (4, 10)
-    """
-    ascending = np.sort(lengths)
-    total = len(ascending)
-    # padded[j]: fewest frames to which the j shortest can be padded with the buckets so far.
-    padded = np.concatenate([[0.0], np.full(total, np.inf)])
-    starts = []
-    for _ in range(min(count, total)):
-        costs = padded[:total, None] + ascending[None, :] * (
-            np.arange(1, total + 1)[None, :] - np.arange(total)[:, None]
-        )
-        costs[np.tril_indices(total, -1)] = np.inf
-        starts.append(np.argmin(costs, axis=0))
-        padded = np.concatenate([[np.inf], np.min(costs, axis=0)])
-    edges = []
-    end = total
-    for start in reversed(starts):
-        edges.append(int(ascending[end - 1]))
-        end = int(start[end - 1])
-    return tuple(sorted(set(edges)))
+    return best(len(sizes), count)[1]

@@ -17,13 +17,13 @@ import numpy as np
 
 from benchmarks.work import Work, bucket_lengths, operations
 from tuner.tasks.sequences import Sequences
+from tuner.tasks.task import find_task
 from tuner.training import random_streams
+from tuner.training.native import memory
 from tuner.training.protocol import Protocol
-from zoo.variants import VARIANTS, Variant
+from zoo.variants import VARIANTS
 
-_BUCKETS = 8
-_EACH = 8
-_SEED = 1
+_BUCKETS, _EACH, _SEED = 8, 8, 1
 
 
 class WorkFiles:
@@ -34,41 +34,35 @@ class WorkFiles:
     """
 
     def __init__(self, folder: Path, train: Sequences) -> None:
-        """Chooses the sequences of each kind of work.
-
-        Args:
-            folder: where to write.
-            train: the training sequences.
-        """
-        self._folder = folder
-        self._train = train
-        lengths = train.lengths
+        """Chooses the sequences of each kind of work; files are written to the folder."""
+        self._folder, self._train = folder, train
+        self._lengths = lengths = train.lengths
         self.mean_length = float(lengths.mean())
-        ascending = np.argsort(lengths, kind="stable")
+        self._ascending = ascending = np.argsort(lengths, kind="stable")
         self._buckets = bucket_lengths(lengths, _BUCKETS)
 
         def middles(parts: int) -> list[int]:
             places = (2 * np.arange(parts) + 1) * len(lengths) // (2 * parts)
             return [int(length) for length in lengths[ascending[places]]]
 
+        def exactly(size: int, count: int) -> np.ndarray:
+            return np.resize(np.flatnonzero(lengths == size), count)
+
         self._indices = {
             "corpus": ascending,
-            "sample": np.concatenate([self._bucket(ascending, size) for size in middles(4)]),
-            "lengths": np.concatenate([self._exactly(size) for size in middles(2)]),
-            "check": self._exactly(middles(1)[0])[:4],
+            "sample": np.concatenate([self._bucket(size) for size in middles(4)]),
+            "lengths": np.concatenate([exactly(size, _EACH) for size in middles(2)]),
+            "check": exactly(middles(1)[0], 4),
         }
 
-    def _bucket(self, ascending: np.ndarray, length: int) -> np.ndarray:
+    def _bucket(self, length: int) -> np.ndarray:
         """Chooses sequences evenly from the bucket that a length belongs to."""
         upper = min(bucket for bucket in self._buckets if bucket >= length)
         lower = max((bucket for bucket in self._buckets if bucket < length), default=0)
-        lengths = self._train.lengths[ascending]
-        members = ascending[(lengths > lower) & (lengths <= upper)]
+        lengths = self._lengths[self._ascending]
+        members = self._ascending[(lengths > lower) & (lengths <= upper)]
         places = np.linspace(0, len(members) - 1, _EACH).round().astype(int)
         return np.asarray(members[places])
-
-    def _exactly(self, length: int) -> np.ndarray:
-        return np.resize(np.flatnonzero(self._train.lengths == length), _EACH)
 
     def sequences(self, kind: str) -> int:
         """Counts the sequences of a kind of work."""
@@ -76,41 +70,27 @@ class WorkFiles:
 
     def frames(self, kind: str) -> int:
         """Counts the frames of a kind of work."""
-        return int(self._train.lengths[self._indices[kind]].sum())
+        return int(self._lengths[self._indices[kind]].sum())
 
-    def operations(self, kind: str, variant: str, units: int) -> float:
-        """Counts the operations of a pass over a kind of work; see `benchmarks.work.operations`."""
-        return operations(
-            self.frames(kind),
-            self._train.inputs[0].shape[1],
-            self._train.targets[0].shape[1],
-            units,
-            len(VARIANTS[variant].gates),
-            len(VARIANTS[variant].recurrent_gates),
-        )
+    def operations(self, variant: str, units: int) -> float:
+        """Counts the operations of a sequence of mean length; see `benchmarks.work.operations`."""
+        shape = VARIANTS[variant]
+        sizes = (self._train.inputs[0].shape[1], self._train.targets[0].shape[1], units)
+        return operations(self.mean_length, *sizes, len(shape.gates), len(shape.recurrent_gates))
 
     def path(self, kind: str, variant: str, units: int, longer: int = 1) -> str:
-        """Writes a file of work.
-
-        Args:
-            kind: which sequences.
-            variant: code of a variant.
-            units: LSTM blocks.
-            longer: how often every sequence is repeated to make a longer one.
-        """
-        path = self._folder / f"{kind}-{variant}-{units}-{longer}.npz"
+        """Writes a file of work; `longer` is how often every sequence is repeated in it."""
+        path = self._folder / f"{kind}-{variant}-{units}-{longer}.work"
         if path.exists():
             return str(path)
-        shape = VARIANTS[variant]
-        indices = self._indices[kind]
-        inputs = tuple(np.tile(self._train.inputs[index], (longer, 1)) for index in indices)
-        targets = tuple(np.tile(self._train.targets[index], (longer, 1)) for index in indices)
-        shapes = _shapes(shape, inputs[0].shape[1], units, targets[0].shape[1])
+        inputs, targets = (
+            tuple(np.tile(arrays[index], (longer, 1)) for index in self._indices[kind])
+            for arrays in (self._train.inputs, self._train.targets)
+        )
+        shapes = memory.keras_shapes(memory.shape_of(find_task("music"), VARIANTS[variant], units))
         Work(
             variant=variant,
             units=units,
-            gates=shape.gates,
-            peephole_gates=shape.peephole_gates,
             # A rate with which a few updates change the loss visibly, and none diverges.
             learning_rate=1e-3,
             momentum=0.9,
@@ -122,13 +102,3 @@ class WorkFiles:
             buckets=self._buckets,
         ).save(path)
         return str(path)
-
-
-def _shapes(variant: Variant, inputs: int, units: int, outputs: int) -> list[tuple[int, ...]]:
-    gates = len(variant.gates) * units
-    shapes: list[tuple[int, ...]] = [(inputs, gates), (units, gates), (gates,)]
-    if variant.peephole_gates:
-        shapes.append((len(variant.peephole_gates) * units,))
-    if variant.recurrent_gates:
-        shapes.append((len(variant.recurrent_gates) * units,) * 2)
-    return [*shapes, (units, outputs), (outputs,)]

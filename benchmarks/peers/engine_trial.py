@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
+import importlib
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 
-from benchmarks.work import Pass, Work
+from benchmarks.work import Work
+from tuner.parallel import corpus_file
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import Corpus, DatasetInfo, find_task
 from tuner.training import random_streams
 from tuner.training.engines import ENGINES
 from tuner.training.protocol import Problem, Protocol, Trial
-from tuner.training.trial_state import TrialState
 from zoo import registry
 
 
@@ -24,81 +25,81 @@ class EngineTrial:
     """Trains one trial, one sequence an update."""
 
     def __init__(self, engine: str, seconds: float = 0.0) -> None:
-        """Chooses the engine.
-
-        Args:
-            engine: a name of `tuner.training.engines.ENGINES`.
-            seconds: time that a pass shall fill, as far as the pass before it can tell.
-        """
-        self._seconds = seconds
-        self._engine = ENGINES[engine]
+        """Chooses the engine, and the time that a pass shall fill, as the pass before can tell."""
+        self._seconds, self._engine, self._path = seconds, ENGINES[engine], ""
         os.environ["KERAS_BACKEND"] = self._engine.keras_backend
 
-    def prepare(self, path: str) -> None:
-        """Reads a work; the engine's first epoch visits its sequences in their order."""
-        work = Work.load(path)
+    def prepare(self, path: str, **trial: Any) -> None:
+        """Chooses data and trial.
+
+        Args:
+            path: a file of `benchmarks.work`, whose trial is trained on its sequences in their
+                order; or of `tuner.parallel.corpus_file`, for epochs of the protocol.
+            **trial: `variant`, `units`, `seed` and `task`, if they are others than the work's.
+        """
         self._epochs = 1
-        order = random_streams.order(Protocol().order_seed, 1, len(work.inputs))
-        visited = np.argsort(order)
+        # Imported before anything is timed.
+        importlib.import_module(self._engine.module)
+        if path != self._path:
+            self._path = path
+            (self._read_work if path.endswith(".work") else self._read_corpus)(path)
+        self._task = find_task(trial.get("task", "music"))
+        variant = registry.find_variant(trial.get("variant", self._variant))
+        values = {**self._values, "units": trial.get("units", self._values["units"])}
+        self._trial = Trial(0, variant, values, seed=trial.get("seed", 1))
+
+    def _read_work(self, path: str) -> None:
+        work = Work.load(path)
+        visited = np.argsort(random_streams.order(Protocol().order_seed, 1, len(work.inputs)))
         train = Sequences(
             inputs=tuple(work.inputs[index] for index in visited),
             targets=tuple(work.targets[index] for index in visited),
         )
         # The protocol measures after every epoch, the peers do not: one short sequence.
         shortest = int(np.argmin(train.lengths))
-        measured = Sequences(inputs=(train.inputs[shortest],), targets=(train.targets[shortest],))
+        measured = Sequences((train.inputs[shortest],), (train.targets[shortest],))
         self._corpus = Corpus(DatasetInfo("benchmark", "", ""), train, measured, measured)
-        self._trial = Trial(
-            index=0,
-            variant=work.variant,
-            values={
-                "units": work.units,
-                "learning_rate": work.learning_rate,
-                "momentum": work.momentum,
-                "noise_std": work.noise_std,
-            },
-            seed=work.seed,
-        )
+        self._variant = work.variant
+        names = ("units", "learning_rate", "momentum", "noise_std")
+        self._values = {name: getattr(work, name) for name in names}
 
-    def change(self, variant: str, units: int, seed: int) -> None:
-        """Goes on with another trial on the same sequences.
+    def _read_corpus(self, path: str) -> None:
+        with open(path, "rb") as file:
+            self._corpus = corpus_file.load(file.fileno())
+        self._variant = "V"
+        self._values = {"units": 1, "learning_rate": 1e-4, "momentum": 0.5, "noise_std": 0.1}
 
-        Args:
-            variant: as in `zoo.find_variant`.
-            units: size of the cell.
-            seed: seed of its weights and noise.
-        """
-        variant = registry.find_variant(variant)
-        values = {**self._trial.values, "units": units}
-        self._trial = dataclasses.replace(self._trial, variant=variant, values=values, seed=seed)
-
-    def memory(self) -> dict[str, float]:
-        """Measures the memory of this process in MiB.
-
-        Returns:
-            `resident`: all of it; `unique`: what is not shared with other processes.
-        """
-        used = psutil.Process().memory_full_info()
-        return {"resident": round(used.rss / 2**20, 1), "unique": round(used.uss / 2**20, 1)}
-
-    def run(self) -> dict[str, Any]:
+    def run(self) -> dict[str, float]:
         """Trains a new trial for some epochs.
 
         Returns:
-            A `Pass`: the mean time of the epochs after the first, which may compile, and the loss
-            of the first.
+            Mean `seconds` of the epochs after the first, which may compile; the first one's
+            `loss`; the process' memory in MiB, of which `unique` is not shared with others.
         """
         clock: list[float] = []
-
-        def on_epoch_end(trial: Trial, state: TrialState) -> None:
-            clock.append(time.perf_counter())
-
         protocol = Protocol(max_epochs=1 + self._epochs, patience=2 + self._epochs)
-        trainer = self._engine.trainer(Problem(find_task("music"), self._corpus, protocol))
-        (outcome,) = trainer.train([self._trial], on_epoch_end=on_epoch_end)
+        trainer = self._engine.trainer(Problem(self._task, self._corpus, protocol))
+        look = lambda *_: clock.append(time.perf_counter())  # noqa: E731
+        (outcome,) = trainer.train([self._trial], on_epoch_end=look)
         result = outcome.result
         if len(clock) != protocol.max_epochs or result.diverged or result.curve[1].loss is None:
             raise ValueError(f"Expected {protocol.max_epochs} epochs. Received: {result}")
         seconds = (clock[-1] - clock[0]) / self._epochs
         self._epochs = max(1, round(self._seconds / seconds))
-        return dataclasses.asdict(Pass(seconds, result.curve[1].loss))
+        used = psutil.Process().memory_full_info()
+        return {
+            "seconds": seconds,
+            "loss": float(result.curve[1].loss),
+            "trials": 1,
+            "resident": used.rss / 2**20,
+            "unique": used.uss / 2**20,
+            "most_resident": _most_resident(),
+        }
+
+
+def _most_resident() -> float:
+    """In MiB, on Linux; `resource.getrusage` would count the parent, whose copy this was."""
+    status = Path("/proc/self/status")
+    return (
+        int(status.read_text().partition("VmHWM:")[2].split()[0]) / 2**10 if status.exists() else 0
+    )

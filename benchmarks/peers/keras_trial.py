@@ -1,8 +1,7 @@
-"""Stock Keras under `model.fit`: `keras.layers.RNN(cell)` and `keras.layers.LSTM`."""
+"""Stock Keras: trials under `model.fit`, and layers forward and backward."""
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,19 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 import zoo
-from benchmarks.work import Pass, Work
-
-
-class _Clock(keras.callbacks.Callback):
-    """Times an epoch of `model.fit` without what `fit` does before its first step."""
-
-    seconds = 0.0
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._started = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.seconds = time.perf_counter() - self._started
+from benchmarks.peers import repeated
+from benchmarks.work import Work
 
 
 def _loss(targets: Any, logits: Any) -> Any:
@@ -34,15 +22,9 @@ def _loss(targets: Any, logits: Any) -> Any:
 class KerasTrial:
     """Trains one trial, one sequence an update."""
 
-    def __init__(self, layer: str, jit_compile: bool) -> None:
-        """Chooses the network.
-
-        Args:
-            layer: `RNN` (Keras' loop over the zoo's cell) or `LSTM`.
-            jit_compile: for `model.compile`; XLA then compiles for every length of the work.
-        """
-        self._layer = layer
-        self._jit_compile = jit_compile
+    def __init__(self, layer: str, jit: bool = False) -> None:
+        """Chooses `RNN`, Keras' loop over the zoo's cell, or `LSTM`; and `jit_compile`."""
+        self._layer, self._jit = layer, jit
 
     def prepare(self, path: str) -> None:
         """Builds the network of a work; the first pass compiles it."""
@@ -60,7 +42,7 @@ class KerasTrial:
         self._model.compile(
             optimizer=keras.optimizers.SGD(work.rate, momentum=work.momentum, nesterov=True),
             loss=_loss,
-            jit_compile=self._jit_compile,
+            jit_compile=self._jit,
         )
 
     def _sequences(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -70,18 +52,59 @@ class KerasTrial:
             noise = generator.standard_normal(inputs.shape, dtype=np.float32)
             yield (inputs + scale * noise)[np.newaxis], targets[np.newaxis]
 
-    def run(self) -> dict[str, Any]:
-        """Trains on every sequence once; returns a `Pass`."""
+    def run(self) -> dict[str, float]:
+        """Trains on every sequence once; returns the mean loss a frame."""
         spec = [
             tf.TensorSpec((1, None, arrays[0].shape[1]), tf.float32)
             for arrays in (self._work.inputs, self._work.targets)
         ]
         dataset = tf.data.Dataset.from_generator(self._sequences, output_signature=tuple(spec))
         count = tf.data.experimental.assert_cardinality(len(self._work.inputs))
-        clock = _Clock()
-        history = self._model.fit(
-            dataset.apply(count).prefetch(2), shuffle=False, callbacks=[clock], verbose=0
-        )
+        # Without what `fit` does before its first step.
+        clock: list[float] = []
+        look = lambda *_: clock.append(time.perf_counter())  # noqa: E731
+        callback = keras.callbacks.LambdaCallback(on_epoch_begin=look, on_epoch_end=look)
+        data = dataset.apply(count).prefetch(2)
+        history = self._model.fit(data, shuffle=False, callbacks=[callback], verbose=0)
         # Keras reports the mean over updates.
         total = history.history["loss"][0] * len(self._work.inputs)
-        return dataclasses.asdict(Pass(clock.seconds, total / self._work.frames))
+        seconds = clock[1] - clock[0]
+        return {"seconds": seconds, "loss": total / self._work.frames, "trials": 1}
+
+
+class KerasLayer:
+    """One layer, its loss a random linear function of all outputs."""
+
+    def __init__(self, layer: str) -> None:
+        """Chooses `zoo.RNN`, `keras.layers.RNN(cell)` or `keras.layers.LSTM`, which is NP."""
+        self._layer = layer
+
+    def prepare(self, shape: list[int], inputs: int, variant: str, compiled: str) -> None:
+        """Makes the layer of batch, time and units, and the function: `plain`, or `jit` by XLA."""
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(1)
+        batch, steps, units = shape
+        if self._layer == "keras.layers.LSTM":
+            made = keras.layers.LSTM(units, return_sequences=True)
+        else:
+            kind = zoo.RNN if self._layer == "zoo.RNN" else keras.layers.RNN
+            made = kind(zoo.make_cell(variant, units=units), return_sequences=True)
+        made.build((batch, steps, inputs))
+        weights = [variable.value for variable in made.trainable_variables]
+        output_gradients = tf.random.normal((batch, steps, units))
+
+        @tf.function(jit_compile=compiled == "jit")
+        def differentiate(sequences: tf.Tensor) -> list[tf.Tensor]:
+            with tf.GradientTape() as tape:
+                tape.watch(sequences)
+                loss = tf.reduce_sum(made(sequences, training=True) * output_gradients)
+            return tape.gradient(loss, [sequences, *weights])
+
+        self._sequences = tf.random.normal((batch, steps, inputs))
+        self._differentiate = differentiate
+        differentiate(self._sequences)
+
+    def run(self) -> dict[str, float]:
+        """Differentiates for some seconds; returns the mean time."""
+        # A tensor that is here has been computed.
+        return {"seconds": repeated(lambda: self._differentiate(self._sequences)[0].numpy())}

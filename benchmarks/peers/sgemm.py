@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
+
+from benchmarks.peers import repeated
 
 
 class Sgemm:
     """Measures matrix products."""
 
-    def gigaflops(self, size: int, seconds: float = 0.1) -> float:
-        """Measures how fast two matrices are multiplied, 2 size³ operations a product.
+    def prepare(self, size: int) -> None:
+        """Draws two matrices with as many rows and columns."""
+        self._factors = np.random.default_rng(1).standard_normal((2, size, size), dtype=np.float32)
+        self._product = np.matmul(*self._factors)
 
-        Args:
-            size: rows and columns.
-            seconds: how long to measure.
-
-        Returns:
-            10⁹ floating-point operations a second.
-        """
-        generator = np.random.default_rng(1)
-        a, b = generator.standard_normal((2, size, size), dtype=np.float32)
-        product = a @ b
-        count = 0
-        started = time.perf_counter()
-        while time.perf_counter() - started < seconds:
-            np.matmul(a, b, out=product)
-            count += 1
-        return 2 * size**3 * count / (time.perf_counter() - started) / 1e9
+    def run(self) -> dict[str, float]:
+        """Multiplies for a while; returns 10⁹ operations a second, 2 size³ a product."""
+        seconds = repeated(lambda: np.matmul(*self._factors, out=self._product), at_least=0.1)
+        return {"seconds": seconds, "gigaflops": 2 * len(self._product) ** 3 / seconds / 1e9}

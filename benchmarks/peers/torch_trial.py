@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from typing import Any
 
 import torch
 from torch import nn
 
-from benchmarks.work import Pass, Work
+from benchmarks.peers import repeated
+from benchmarks.work import Work
 
 torch.set_num_threads(1)
 
 # Keras' blocks i f z o are PyTorch's i f g o; PyTorch keeps kernels transposed.
-Tensors = list[torch.Tensor]
 
 
 def _parameter(array: Any) -> nn.Parameter:
@@ -28,9 +27,8 @@ class _Stock(nn.Module):
         super().__init__()
         kernel, recurrent_kernel, bias, *_ = work.weights
         self.lstm = nn.LSTM(kernel.shape[0], work.units)
-        self.lstm.weight_ih_l0 = _parameter(kernel.T)
+        self.lstm.weight_ih_l0, self.lstm.bias_ih_l0 = _parameter(kernel.T), _parameter(bias)
         self.lstm.weight_hh_l0 = _parameter(recurrent_kernel.T)
-        self.lstm.bias_ih_l0 = _parameter(bias)
         self.lstm.bias_hh_l0 = _parameter(0 * bias)
         self.lstm.bias_hh_l0.requires_grad_(False)
         self.lstm.flatten_parameters()
@@ -40,11 +38,17 @@ class _Stock(nn.Module):
         return hidden.squeeze(1)
 
 
-def _peephole_step(
-    net: torch.Tensor, c: torch.Tensor, peephole_if: torch.Tensor, peephole_o: torch.Tensor
+def _cell(
+    projected: torch.Tensor,
+    h: torch.Tensor,
+    c: torch.Tensor,
+    recurrent_kernel: torch.Tensor,
+    peephole_if: torch.Tensor,
+    peephole_o: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The pointwise part of one step; `net` has the blocks i f z o."""
-    gates, z, o = net.split_with_sizes([2 * c.shape[1], c.shape[1], c.shape[1]], dim=1)
+    """One step; its net input has the blocks i f z o."""
+    net, units = torch.addmm(projected, h, recurrent_kernel), c.shape[1]
+    gates, z, o = net.split_with_sizes([2 * units, units, units], dim=1)
     i, f = torch.sigmoid(gates + peephole_if * c.repeat(1, 2)).chunk(2, dim=1)
     c = torch.tanh(z) * i + c * f
     return torch.tanh(c) * torch.sigmoid(o + peephole_o * c), c
@@ -55,33 +59,18 @@ class _Peephole(nn.Module):
 
     def __init__(self, work: Work, compiled: bool) -> None:
         super().__init__()
-        kernel, recurrent_kernel, bias, peephole, *_ = work.weights
-        self.kernel = _parameter(kernel)
-        self.recurrent_kernel = _parameter(recurrent_kernel)
-        self.bias = _parameter(bias)
-        self.peephole = _parameter(peephole)
-        self.cell = torch.compile(self._cell) if compiled else self._cell
-
-    @staticmethod
-    def _cell(
-        projected: torch.Tensor,
-        h: torch.Tensor,
-        c: torch.Tensor,
-        recurrent_kernel: torch.Tensor,
-        peephole_if: torch.Tensor,
-        peephole_o: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        net = torch.addmm(projected, h, recurrent_kernel)
-        return _peephole_step(net, c, peephole_if, peephole_o)
+        parameters = map(_parameter, work.weights[:4])
+        self.kernel, self.recurrent_kernel, self.bias, self.peephole = parameters
+        self.cell = torch.compile(_cell) if compiled else _cell
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         units = self.recurrent_kernel.shape[0]
         projected = torch.addmm(self.bias, inputs, self.kernel).unsqueeze(1)
-        peephole_if, peephole_o = self.peephole.split([2 * units, units])
+        peepholes = self.peephole.split([2 * units, units])
         h = c = inputs.new_zeros(1, units)
         outputs = []
         for frame in projected.unbind():
-            h, c = self.cell(frame, h, c, self.recurrent_kernel, peephole_if, peephole_o)
+            h, c = self.cell(frame, h, c, self.recurrent_kernel, *peepholes)
             outputs.append(h)
         return torch.cat(outputs)
 
@@ -89,51 +78,58 @@ class _Peephole(nn.Module):
 class TorchTrial:
     """Trains one trial, one sequence an update."""
 
-    def __init__(self, peepholes: bool, compiled: bool = False, device: str = "cpu") -> None:
-        """Chooses the network.
-
-        Args:
-            peepholes: whether it is the loop over a cell with peepholes, not `nn.LSTM`.
-            compiled: whether the cell goes through `torch.compile`.
-            device: PyTorch's name of a device.
-        """
-        self._device = device
-        self._peepholes = peepholes
-        self._compiled = compiled
+    def __init__(self, peepholes: bool = True, compiled: bool = False, device: str = "cpu") -> None:
+        """Chooses `nn.LSTM` or a loop over a cell with peepholes, maybe by `torch.compile`."""
+        self._peepholes, self._compiled, self._device = peepholes, compiled, device
 
     def prepare(self, path: str) -> None:
         """Builds the network of a work; the first pass compiles it."""
-        work = Work.load(path)
+        self._work = work = Work.load(path)
         recurrent = _Peephole(work, self._compiled) if self._peepholes else _Stock(work)
         output = nn.Linear(work.units, work.targets[0].shape[1])
         output.weight = _parameter(work.weights[-2].T)
         output.bias = _parameter(work.weights[-1])
         self._model = nn.Sequential(recurrent, output).to(self._device)
-        self._optimizer = torch.optim.SGD(
-            [weight for weight in self._model.parameters() if weight.requires_grad],
-            lr=work.rate,
-            momentum=work.momentum,
-            nesterov=True,
-            fused=True,
-        )
-        self._noise_std = work.noise_std
-        self._frames = work.frames
+        weights = [weight for weight in self._model.parameters() if weight.requires_grad]
+        how = {"momentum": work.momentum, "nesterov": True, "fused": True}
+        self._optimizer = torch.optim.SGD(weights, lr=work.rate, **how)
         self._sequences = [
-            (torch.tensor(inputs).to(self._device), torch.tensor(targets).to(self._device))
-            for inputs, targets in zip(work.inputs, work.targets, strict=True)
+            tuple(torch.tensor(array).to(self._device) for array in pair)
+            for pair in zip(work.inputs, work.targets, strict=True)
         ]
 
-    def run(self) -> dict[str, Any]:
-        """Trains on every sequence once; returns a `Pass`."""
+    def run(self) -> dict[str, float]:
+        """Trains on every sequence once; returns the mean loss a frame."""
         total = torch.zeros((), device=self._device)
         started = time.perf_counter()
         for inputs, targets in self._sequences:
-            logits = self._model(torch.randn_like(inputs).mul_(self._noise_std).add_(inputs))
+            noise = torch.randn_like(inputs).mul_(self._work.noise_std)
+            logits = self._model(noise.add_(inputs))
             loss = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self._optimizer.step()
             total += loss.detach()
-        loss = float(total) / self._frames
-        seconds = time.perf_counter() - started
-        return dataclasses.asdict(Pass(seconds, loss))
+        loss = float(total) / self._work.frames
+        return {"seconds": time.perf_counter() - started, "loss": loss, "trials": 1}
+
+
+class TorchLayer:
+    """The layer, its loss a random linear function of all outputs."""
+
+    def prepare(self, shape: list[int], inputs: int, **_: str) -> None:
+        """Makes it of batch, time and units, and of the features of an input."""
+        torch.manual_seed(1)
+        batch, steps, units = shape
+        self._layer = nn.LSTM(inputs, units, batch_first=True)
+        self._sequences = torch.randn(batch, steps, inputs, requires_grad=True)
+        self._output_gradients = torch.randn(batch, steps, units)
+
+    def run(self) -> dict[str, float]:
+        """Differentiates for some seconds; returns the mean time."""
+        return {"seconds": repeated(self._differentiate)}
+
+    def _differentiate(self) -> None:
+        outputs, _ = self._layer(self._sequences)
+        loss = (outputs * self._output_gradients).sum()
+        torch.autograd.grad(loss, [self._sequences, *self._layer.parameters()])

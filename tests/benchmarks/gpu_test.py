@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 from typing import Any
 
 import pytest
 
 from benchmarks import gpu
+from benchmarks.runner import Runner
 from common.errors import InputError
 from tests.tuner import tiny
 from tests.tuner.tiny_task import TinyTask
@@ -16,7 +18,7 @@ from tests.tuner.training.cuda.emulated import STREAMED, Emulation
 from tuner.training.cuda import device, engine
 from tuner.training.engines import Trainer
 from tuner.training.native import engine as native
-from tuner.training.protocol import Problem, Protocol
+from tuner.training.protocol import Epoch, Problem, Protocol
 
 pytestmark = emulated.needs_compiler
 
@@ -50,14 +52,16 @@ def test_an_epoch_is_what_more_epochs_take_longer(monkeypatch: pytest.MonkeyPatc
                 nonlocal clock
                 for _ in trials:
                     clock += 5.0 + 2.0 * problem.protocol.max_epochs
-                    yield
+                    yield types.SimpleNamespace(
+                        result=types.SimpleNamespace(curve=[Epoch(1, 1, 1)])
+                    )
 
         return Counting()
 
     monkeypatch.setattr(gpu.time, "perf_counter", lambda: clock)
-    seconds, each = gpu.measure(counting, PROBLEM, "V", 3, count=10, epochs=3)
-    assert seconds == 10 * 3 * 2.0
-    assert each == pytest.approx(1e6 * 2.0 / len(PROBLEM.corpus.train))
+    found = gpu.measure(counting, PROBLEM, range(10), epochs=3)
+    each = pytest.approx(1e6 * 2.0 / len(PROBLEM.corpus.train))
+    assert found == {"seconds": 10 * 3 * 2.0, "microseconds": each}
 
 
 def test_phases_are_counted_for_each_sequence() -> None:
@@ -79,4 +83,4 @@ def test_a_design_is_that_of_the_study() -> None:
 def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "obstacle", lambda: "no NVIDIA driver was found")
     with pytest.raises(InputError, match="no GPU to measure: no NVIDIA driver was found"):
-        gpu.main()
+        next(iter(gpu.tables(Runner())))

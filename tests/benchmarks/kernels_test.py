@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 
-from benchmarks import kernels
 from tuner.training.cuda.layouts import LAYOUTS
+
+kernels = importlib.import_module("docs.studies.kernels")
 
 TEXT = """
 \t.section\t.text.train,"ax",@progbits

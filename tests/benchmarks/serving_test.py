@@ -2,211 +2,221 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import dataclasses
 import pathlib
+import pickle
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from concurrent import futures
 
 import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from benchmarks import report
-from benchmarks.serving_peers import cases, processes, results
-from benchmarks.serving_peers.cases import Case
-from benchmarks.serving_peers.in_process import TensorFlow
-from benchmarks.serving_peers.latencies import Latencies, Window
-from benchmarks.serving_peers.load import Load
-from benchmarks.targets import TARGETS
-from tests.benchmarks.twice_server import TWICE, Twice, serving
-
-
-def test_cases_survive_a_file(tmp_path: pathlib.Path) -> None:
-    cases.save(tmp_path / "cases.npz", TWICE)
-    read = cases.load(tmp_path / "cases.npz")
-    assert set(read) == set(TWICE)
-    for signature, several in TWICE.items():
-        assert len(read[signature]) == len(several)
-        for found, wanted in zip(read[signature], several, strict=True):
-            assert found.inputs["x"].dtype == wanted.inputs["x"].dtype
-            np.testing.assert_array_equal(found.inputs["x"], wanted.inputs["x"])
-            np.testing.assert_array_equal(found.outputs["y"], wanted.outputs["y"])
+from benchmarks import serving
+from benchmarks.peers import cases, served
+from benchmarks.peers.cases import Case
+from benchmarks.peers.in_process import InProcess
+from benchmarks.peers.served import Served, Server
+from benchmarks.runner import Case as Line
+from benchmarks.runner import Measured, Peer
 
 
-@pytest.mark.parametrize(
-    ("answer", "error"),
-    [
-        ({"y": np.array([[1.0, 2.0]])}, 0.0),
-        ({"y": np.array([[1.0, 2.25]]), "z": np.zeros(1)}, 0.25),
-        ({"y": np.array([[0.5, 2.25]])}, 0.5),
-        ({"y": np.array([[1.0, np.nan]])}, np.inf),
-        ({"y": np.array([[1.0]])}, np.inf),
-        ({"z": np.array([[1.0, 2.0]])}, np.inf),
-    ],
-)
-def test_every_wrong_answer_has_an_error(answer: dict[str, np.ndarray], error: float) -> None:
-    assert Case({}, {"y": np.array([[1.0, 2.0]])}).error(answer) == error
+def _doubled(seed: int) -> list[Case]:
+    rows = np.random.default_rng(seed).normal(size=(3, 1, 3)).astype(np.float32)
+    return [Case({"x": row}, {"y": 2 * row}) for row in rows]
 
 
-def test_only_what_is_answered_in_the_window_counts() -> None:
-    window = Window(2.0, 5.0)
-    assert [window.counts(when) for when in (1.9, 2.0, 5.0, 5.1)] == [False, True, True, False]
+TWICE = {"serving_default": _doubled(1), "step": _doubled(2)}
 
 
-def test_median_of_repeats() -> None:
-    several = [Latencies(rate, rate + 1, rate + 2, rate + 3) for rate in (5.0, 1.0, 3.0)]
-    assert Latencies.median(several) == Latencies(3.0, 4.0, 5.0, 6.0)
-    with pytest.raises(ValueError, match="no request"):
-        Latencies.of([], 1.0)
+@dataclasses.dataclass
+class Twice(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """A server that doubles, in the place of `served.Server`; every few requests it refuses one."""
 
+    factor: float = 2.0
+    every: int = 10**9
+    asked: int = 0
+    closed: bool = False
+    # Of the first four requests after those that are compared, each waits for the others.
+    barrier: threading.Barrier = dataclasses.field(default_factory=lambda: threading.Barrier(4))
 
-def latencies(*rates: float) -> list[Latencies]:
-    return [Latencies(rate, 1.5, 2.5, 3.5) for rate in rates]
+    def __call__(self, command: list[str]) -> Twice:
+        self.started = time.perf_counter()
+        self._server = grpc.server(futures.ThreadPoolExecutor(4))
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(self, self._server)
+        self._server.add_insecure_port(f"127.0.0.1:{command[1]}")
+        # The client is there first.
+        threading.Timer(0.05, self._server.start).start()
+        return self
 
+    def check(self) -> None:
+        pass
 
-FOUND = {
-    ("step", "stand-in", 1): latencies(500, 400, 900),
-    ("serving_default", "Ray Serve", 16): latencies(150, 100),
-    ("serving_default", "Ray Serve, batches", 16): latencies(200),
-    ("serving_default", "stand-in", 16): latencies(250),
-    ("serving_default", "stand-in, batches", 16): latencies(450, 550),
-}
+    def close(self) -> None:
+        self._server.stop(None).wait()
+        self.closed = True
 
-
-def test_lines_compare_with_the_stand_in_at_the_same_work() -> None:
-    rows = results.rows(FOUND)
-    assert [row["server"] for row in rows] == [
-        *("stand-in", "stand-in, batches", "Ray Serve", "Ray Serve, batches", "stand-in"),
-    ]
-    assert [row["times_stand_in"] for row in rows] == [1.0, 2.0, 0.5, 0.8, 1.0]
-    assert (rows[1]["fewest"], rows[1]["requests_per_second"], rows[1]["most"]) == (450, 500, 550)
-    assert rows[4]["requests_per_second"] == 500
-
-
-def test_targets_and_tables_read_the_lines() -> None:
-    rows = [{key: str(value) for key, value in row.items()} for row in results.rows(FOUND)]
-    starts = [
-        {"what": "first answer", "of": "stand-in", "runs": "3", "seconds": "3.5"},
-        {"what": "first answer", "of": "stand-in, batches", "runs": "3", "seconds": "4.5"},
-        {"what": "first answer", "of": "Ray Serve", "runs": "3", "seconds": "18"},
-        {"what": "serving.export", "of": "V", "runs": "1", "seconds": "7"},
-        {"what": "serving.export", "of": "FGR", "runs": "1", "seconds": "9"},
-    ]
-    found = {"serving": rows, "serving_start": starts, "soak": [{"requests_lost": "0"}]}
-    measured = []
-    for target in TARGETS:
-        try:
-            measured.append(target.measure(found))
-        except KeyError:
-            continue
-    # Against none, against the better of Ray's two, step, start, export, lost requests.
-    assert measured == [2.0, 2.5, 1.5, 4.5, 9.0, 0.0]
-    text = report.TABLES["serving_sequence"](found)
-    assert "| stand-in, batches | 500 (2.00×) |" in text
-    assert "| stand-in | 1.5 / 2.5 / 3.5 |" in report.TABLES["serving_step_latency"](found)
-
-
-# --- The client ---
+    def Predict(self, request, context):
+        self.asked += 1
+        if 1 + 2 * 3 < self.asked <= 1 + 2 * 3 + 4:
+            self.barrier.wait(25)
+        if self.asked % self.every == 0:
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "as the test wants")
+        response = predict_pb2.PredictResponse()
+        rows = self.factor * tf.make_ndarray(request.inputs["x"])
+        response.outputs["y"].CopyFrom(tf.make_tensor_proto(rows.astype(np.float32)))
+        return response
 
 
 @pytest.fixture
-def load(tmp_path: pathlib.Path) -> Load:
-    cases.save(tmp_path / "cases.npz", TWICE)
-    return Load(str(tmp_path / "cases.npz"), "twice", sorted(os.sched_getaffinity(0)))
+def file(tmp_path: pathlib.Path) -> str:
+    (tmp_path / "cases").write_bytes(pickle.dumps(TWICE))
+    return str(tmp_path / "cases")
 
 
-def test_client_waits_for_the_server_checks_it_and_measures(load: Load) -> None:
-    (port,) = processes.free_ports(1)
-    address = f"127.0.0.1:{port}"
-    with futures.ThreadPoolExecutor(1) as executor:
-        waiting = executor.submit(load.first_answer, address, 20.0)
-        with serving(Twice(), port):
-            waiting.result(20)
-            load.check(address)
-            found = Latencies(**load.measure(address, "serving_default", 4, 0.1, 0.4))
-    assert 0 < found.p50 <= found.p95 <= found.p99 < 400
-    # Little's law, of four requests that are always under way; the mean may be above the median.
-    assert 0.5 < found.rate * found.p50 / 1e3 < 6
+@contextlib.contextmanager
+def client(file: str, server: Twice, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    monkeypatch.setattr(served, "Server", server)
+    load = Served(file, "twice", ["serve", served.PORT], warm_up=0.1, seconds=0.4, patience=300)
+    try:
+        yield load
+    finally:
+        load.close()
 
 
-def test_client_does_not_time_wrong_answers(load: Load) -> None:
-    with serving(Twice(factor=2.001)) as address:
-        with pytest.raises(ValueError, match="serving_default: an answer is wrong by 0.00"):
-            load.first_answer(address, 20.0)
-        with pytest.raises(ValueError, match="wrong"):
-            load.check(address)
+def patiently(peer: Served | InProcess) -> dict[str, float]:
+    """Asks longer and longer: what a busy machine answers in a time is not known."""
+    while True:
+        try:
+            return peer.run()
+        except ValueError as error:
+            assert "no request was answered" in str(error) and peer._seconds < 60
+            peer._seconds *= 3
 
 
-def test_client_gives_up(load: Load) -> None:
-    (port,) = processes.free_ports(1)
-    with pytest.raises(TimeoutError, match="no answer"):
-        load.first_answer(f"127.0.0.1:{port}", 0.1)
+def test_client_waits_for_the_server_checks_it_and_measures(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Twice()
+    with client(file, server, monkeypatch) as load:
+        assert server.asked == 1 + 2 * 3
+        load.prepare("step", 4)
+        found = patiently(load)
+    assert server.closed and not server.barrier.broken
+    assert 0.05 < found["start"] < 300
+    assert 0 < found["p50_ms"] <= found["p95_ms"] <= found["p99_ms"]
+    assert found["requests_per_second"] > 0
 
 
-def test_an_error_ends_the_measurement(load: Load) -> None:
-    with serving(Twice(refuse=grpc.StatusCode.RESOURCE_EXHAUSTED, every=3)) as address:
+def test_client_does_not_time_wrong_answers(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Twice(factor=2.001)
+    with pytest.raises(ValueError, match=r"y: an answer is wrong by 0\.00"):
+        with client(file, server, monkeypatch):
+            pass
+    assert server.closed
+
+
+def test_an_error_ends_the_measurement(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with client(file, Twice(every=9), monkeypatch) as load:
+        load.prepare("serving_default", 4)
         with pytest.raises(grpc.aio.AioRpcError):
-            load.measure(address, "serving_default", 2, 0.0, 5.0)
+            load.run()
 
 
-def test_model_without_a_server(tmp_path: pathlib.Path) -> None:
-    cases.save(tmp_path / "cases.npz", TWICE)
-    spec = [tf.TensorSpec([None, 3], name="x")]
-    for factor, right in ((2.0, True), (3.0, False)):
-        times = tf.function(lambda x, factor=factor: {"y": factor * x}, spec)
-        folder = str(tmp_path / str(factor))
-        tf.saved_model.save(
-            tf.Module(), folder, {name: times.get_concrete_function() for name in TWICE}
-        )
-        peer = TensorFlow(str(tmp_path / "cases.npz"), sorted(os.sched_getaffinity(0)), folder)
-        if right:
-            peer.check()
-            assert peer.measure("step", 2, 0.0, 0.2)["rate"] > 10
-        else:
-            with pytest.raises(ValueError, match="wrong"):
-                peer.check()
+def test_a_server_that_ends_is_told_of(file: str) -> None:
+    command = [sys.executable, "-c", "print('no such model')"]
+    with pytest.raises(RuntimeError, match="(?s)ended with 0.*no such model"):
+        Served(file, "twice", command, warm_up=0, seconds=1, patience=300)
 
 
-# --- Servers as processes ---
-
-
-def test_a_server_ends_with_its_children(tmp_path: pathlib.Path) -> None:
+def test_a_server_ends_with_its_children() -> None:
     code = (
         "import subprocess, sys, time\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'])\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(300)\n"
     )
-    with processes.Server([sys.executable, "-c", code]) as server:
-        end = time.monotonic() + 300
-        while not server.messages().strip() and time.monotonic() < end:
-            time.sleep(0.01)
-        child = int(server.messages())
-        assert server.status() is None
-    end = time.monotonic() + 300
-    while time.monotonic() < end:
-        try:
-            # A child whose parent is gone may stay as a zombie where nobody collects it.
-            state = pathlib.Path(f"/proc/{child}/stat").read_text().rsplit(") ", 1)[1][0]
-        except OSError:
-            break
-        if state == "Z":
-            break
+    server = Server([sys.executable, "-c", code])
+    while not server.messages().strip():
+        server.check()
         time.sleep(0.01)
-    else:
-        pytest.fail("the child lives")
+    child = int(server.messages())
+    server.close()
+    end = time.monotonic() + 300
+    with contextlib.suppress(OSError):
+        # A child whose parent is gone may stay as a zombie where nobody collects it.
+        stat = pathlib.Path(f"/proc/{child}/stat")
+        while stat.read_text().rsplit(") ", 1)[1][0] != "Z":
+            assert time.monotonic() < end, "the child lives"
+            time.sleep(0.01)
 
 
-def test_what_a_server_said_is_told_with_the_error() -> None:
-    with pytest.raises(ValueError) as caught:
-        with processes.Server([sys.executable, "-c", "print('no such model')"]) as server:
-            end = time.monotonic() + 300
-            while server.status() is None and time.monotonic() < end:
-                time.sleep(0.01)
-            raise ValueError("no answer")
-    assert "no such model" in "".join(caught.value.__notes__)
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        ({"y": np.array([[1.0, 2.25]]), "z": np.zeros(1)}, "wrong by 0.25"),
+        ({"y": np.array([[1.0, np.nan]])}, "wrong by nan"),
+        ({"y": np.array([[1.0]])}, "another shape"),
+        ({"z": np.array([[1.0, 2.0]])}, "missing"),
+    ],
+)
+def test_every_wrong_answer_is_found(answer: dict[str, np.ndarray], fault: str) -> None:
+    right = Case({}, {"y": np.array([[1.0, 2.0]])})
+    right.check({"y": np.array([[1.0, 2.0]]), "z": np.zeros(1)})
+    with pytest.raises(ValueError, match=fault):
+        right.check(answer)
+    # Frames that were not asked for do not count.
+    Case({}, {"y": np.zeros((1, 2, 3))}).check({"y": np.zeros((1, 9, 3))})
+    with pytest.raises(ValueError, match="no request"):
+        cases.summary([], 1.0)
+
+
+def test_model_without_a_server(tmp_path: pathlib.Path, file: str) -> None:
+    spec = [tf.TensorSpec([None, 3], name="x")]
+    for factor in (2.0, 3.0):
+        times = tf.function(lambda x, factor=factor: {"y": factor * x}, spec)
+        folder = str(tmp_path / str(factor) / "1")
+        signatures = {name: times.get_concrete_function() for name in TWICE}
+        tf.saved_model.save(tf.Module(), folder, signatures)
+    peer = InProcess(file, str(tmp_path / "2.0"), warm_up=0.0, seconds=0.2)
+    peer.prepare("step", 2)
+    assert patiently(peer)["requests_per_second"] > 0
+    peer.close()
+    with pytest.raises(ValueError, match="wrong"):
+        InProcess(file, str(tmp_path / "3.0"), warm_up=0.0, seconds=0.2)
+
+
+def test_lines_compare_with_the_first_at_the_same_work() -> None:
+    def measured(signature: str, server: str, concurrency: int, *rates: float) -> Measured:
+        labels = {"signature": signature, "server": server, "concurrency": concurrency}
+        names = ("p50_ms", "p95_ms", "p99_ms")
+        runs = [{"requests_per_second": rate, **dict.fromkeys(names, rate + 1)} for rate in rates]
+        return Measured(Line(labels, Peer(""), {}), runs)
+
+    rows = list(
+        serving.rows(
+            [
+                measured("step", "ours", 1, 500, 400, 900),
+                measured("serving_default", "ours", 16, 250),
+                measured("serving_default", "batches", 16, 450, 550),
+                measured("step", "Ray Serve", 1, 150, 100),
+            ]
+        )
+    )
+    assert [(row["signature"], row["server"], row["times_first"]) for row in rows] == [
+        *(("serving_default", "ours", 1.0), ("serving_default", "batches", 2.0)),
+        *(("step", "ours", 1.0), ("step", "Ray Serve", 0.25)),
+    ]
+    line = rows[2]
+    rate = "requests_per_second"
+    assert (line[rate], line[f"{rate}_min"], line[f"{rate}_max"]) == (500, 400, 900)
+    assert (line["p50_ms"], line["repeats"]) == (501, 3)
 
 
 def test_tensorflow_serving_is_its_program_or_its_image(
@@ -214,15 +224,15 @@ def test_tensorflow_serving_is_its_program_or_its_image(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("TF_SERVING_IMAGE", raising=False)
-    assert not processes.has_tensorflow_serving()
+    assert serving.tensorflow_serving(tmp_path / "m") == []
     program = tmp_path / "tensorflow_model_server"
     program.write_text("#!/bin/sh")
     program.chmod(0o755)
-    assert processes.has_tensorflow_serving()
-    command = processes.tensorflow_serving("music", tmp_path / "m", 8500)
+    command = serving.tensorflow_serving(tmp_path / "m")
     assert command[:3] == [program.name, "--model_name=music", f"--model_base_path={tmp_path}/m"]
     monkeypatch.setenv("TF_SERVING_IMAGE", "tensorflow/serving:0")
-    command = processes.tensorflow_serving("music", tmp_path / "m", 8500)
+    command = serving.tensorflow_serving(tmp_path / "m")
     assert command[:2] == ["docker", "run"] and f"--volume={tmp_path}/m:/models/music:ro" in command
     after = command[command.index("tensorflow/serving:0") + 1 :]
-    assert after[:3] == ["--model_name=music", "--model_base_path=/models/music", "--port=8500"]
+    wanted = ["--model_name=music", "--model_base_path=/models/music", f"--port={served.PORT}"]
+    assert after[:3] == wanted

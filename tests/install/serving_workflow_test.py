@@ -6,8 +6,7 @@ import re
 
 import yaml
 
-from benchmarks.serving_peers import processes
-from benchmarks.serving_peers.names import REAL
+from benchmarks.serving import IMAGE, REAL
 from tests.serving.conformance import model_server_test
 from tests.serving.deployment import DEPLOY, ROOT, SERVERS, compose, model
 
@@ -27,7 +26,7 @@ def test_the_workflow_runs_these_samples_and_these_tests() -> None:
     assert exported in commands and model_server_test.MODEL == model().name
     for path in re.findall(r"(?:tests|serving)/[\w/]+(?:\.py)?", commands):
         assert (ROOT / path).exists(), path
-    wanted = {model_server_test.ADDRESS, model_server_test.REST_ADDRESS, processes.IMAGE}
+    wanted = {model_server_test.ADDRESS, model_server_test.REST_ADDRESS, IMAGE}
     assert set(environment) == wanted
     names = re.findall(r'--only="([^"]+)"', commands)
     assert names == [REAL]

@@ -3,7 +3,7 @@
 A best tenth is no random sample: where test scores follow validation scores, all of it moves with
 the score of the trial at its edge, and the standard error that Welch's test takes from it is
 too small. With 200 trials each, that test, corrected, called one of nine equal variants
-different in 36 of 100 made-up studies, both tests together in 5 (`benchmarks/comparisons.py`).
+different in 36 of 100 made-up studies, both tests together in 5 (`docs/studies/comparisons.py`).
 What is here deals or draws all trials anew and chooses anew, so that the choice is part of the
 chance.
 """

@@ -253,7 +253,7 @@ def compare(
     tenth again; each with Holm's correction over the comparisons that could be made. A difference
     is called one only if both see it: where test scores follow validation closely, Welch's test
     alone finds one in a third of all studies of equal variants, the verdict here in 5 % at most
-    (`benchmarks/results/comparisons.csv`). A best tenth with one score far above the others has a
+    (`docs/studies/comparisons.csv`). A best tenth with one score far above the others has a
     large variance, and neither test then sees a difference that the ranks (Mann-Whitney) may show.
 
     Args:

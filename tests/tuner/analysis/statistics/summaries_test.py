@@ -14,7 +14,7 @@ import pytest
 from statsmodels.stats.power import TTestIndPower
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
-from benchmarks import comparisons
+from tests.tuner.analysis.statistics import made_up_studies
 from tests.tuner.entry import make_entry
 from tuner.analysis.statistics import summaries
 from tuner.analysis.statistics.summaries import (
@@ -54,7 +54,9 @@ def with_top(variant: str, top: Sequence[float]) -> VariantSummary:
 @pytest.fixture
 def quick_collection() -> Iterator[None]:
     """Leaves what is loaded out of garbage collection, which statsmodels starts every time."""
-    comparisons.compare(comparisons.make_study(np.random.default_rng(1), trials=30, noise=0.1))
+    made_up_studies.compare(
+        made_up_studies.make_study(np.random.default_rng(1), trials=30, noise=0.1)
+    )
     gc.freeze()
     yield
     gc.unfreeze()
@@ -232,10 +234,10 @@ def test_a_gap_of_hundreds_leaves_the_spread_exact() -> None:
 @pytest.mark.usefixtures("quick_collection")
 def test_detectable_is_what_a_power_analysis_says_where_choosing_makes_no_difference() -> None:
     # Test scores that do not follow validation: best tenths are random samples.
-    variants = comparisons.make_study(np.random.default_rng(3), trials=200, noise=30.0)
+    variants = made_up_studies.make_study(np.random.default_rng(3), trials=200, noise=30.0)
     sizes = [
         one.detectable * one.hedges_g / one.difference
-        for one in comparisons.compare(variants).values()
+        for one in made_up_studies.compare(variants).values()
     ]
     expected = TTestIndPower().solve_power(nobs1=20, alpha=0.05 / 8, power=0.8)
     assert np.mean(sizes) == pytest.approx(expected, rel=0.1)
@@ -244,7 +246,7 @@ def test_detectable_is_what_a_power_analysis_says_where_choosing_makes_no_differ
         one.variant: DescrStatsW([entry.result.test.mean for entry in one.top]) for one in variants
     }
     ratios = []
-    for code, made in comparisons.compare(variants).items():
+    for code, made in made_up_studies.compare(variants).items():
         low, high = made.difference_interval
         welch = CompareMeans(tops[code], tops["V"]).tconfint_diff(alpha=0.1, usevar="unequal")
         assert (low + high) / 2 == pytest.approx(made.difference) == pytest.approx(sum(welch) / 2)
@@ -257,11 +259,11 @@ def test_equal_variants_seldom_differ_and_a_planted_difference_is_found() -> Non
     """Of 24 studies, a family-wise rate of 5 % calls one different in 5 or more with p = 0.006.
 
     Welch's test alone, corrected, does so in about a third of them: test scores follow validation
-    closely here. Rates to two digits are in `benchmarks/results/comparisons.csv`.
+    closely here. Rates to two digits are in `docs/studies/comparisons.csv`.
     """
     generator = np.random.default_rng(7)
     studies = [
-        comparisons.compare(comparisons.make_study(generator, trials=100, noise=0.02))
+        made_up_studies.compare(made_up_studies.make_study(generator, trials=100, noise=0.02))
         for _ in range(24)
     ]
     alarms = sum(
@@ -270,5 +272,5 @@ def test_equal_variants_seldom_differ_and_a_planted_difference_is_found() -> Non
     by_welch = sum(any(one.p_holm < 0.05 for one in study.values()) for study in studies)
     assert alarms < 5 <= by_welch
     # Four standard deviations of a best tenth.
-    worse = comparisons.compare(comparisons.make_study(generator, 100, 0.02, worse_by=0.4))
+    worse = made_up_studies.compare(made_up_studies.make_study(generator, 100, 0.02, worse_by=0.4))
     assert worse["NOAF"].verdict == "worse"
