@@ -57,7 +57,7 @@ def spread(row: Line, name: str, form: str = "{}", scale: float = 1) -> str:
 
 
 def as_it_is(name: str, leave_out: str = "", every: int = 1) -> Render:
-    """Makes a table of all columns of some results, or of every so manieth row."""
+    """Makes a table of all columns of some results, or of every n-th row."""
 
     def render(results: Results) -> str:
         rows = results[name]
