@@ -16,12 +16,33 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from multiprocessing import forkserver
 from typing import Any
 
 ROOT = pathlib.Path(os.path.abspath(__file__)).parents[1]
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.preloaded"])
+_AT_FIRST = dict(os.environ)
+
+
+def _start_server() -> None:
+    """Starts the fork server, if it has not been, with the variables that this process began with.
+
+    The first test that forks may have a cache folder of its own, where nothing is compiled yet and
+    which is gone when others fork.
+    """
+    now = dict(os.environ)
+    try:
+        _replace(_AT_FIRST)
+        forkserver.ensure_running()
+    finally:
+        _replace(now)
+
+
+def _replace(environment: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 class Forked:
@@ -47,6 +68,7 @@ class Forked:
             target=_call,
             args=(names, {**os.environ, **(environment or {})}, folder, function, arguments),
         )
+        _start_server()
         self._process.start()
         self.pid = self._process.pid
 
@@ -97,8 +119,7 @@ def _call(
         os.close(descriptor)
     # What a shell starts in the background ignores SIGINT, and so would its children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.environ.clear()
-    os.environ.update(environment)
+    _replace(environment)
     os.chdir(folder)
     sys.path.insert(0, str(folder))
     function(*arguments)

@@ -42,7 +42,13 @@ def sequence() -> np.ndarray:
     return np.random.default_rng(1).normal(size=shape).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=harness.SOME)
+@pytest.fixture(
+    scope="module",
+    params=[
+        code if code == "FGR" else pytest.param(code, marks=pytest.mark.slow)
+        for code in harness.SOME
+    ],
+)
 def code(request: pytest.FixtureRequest) -> str:
     """A variant."""
     return str(request.param)

@@ -23,11 +23,16 @@ from tests.serving.conformance.exported import STATES, Exported, after, by_keras
 
 SHAPES = [(1, 1), (3, 9)]
 
-# Two states and three; a single variant has no operation of its own.
-CODES = [
-    code if code in ("V", "FGR") else pytest.param(code, marks=pytest.mark.slow)
-    for code in zoo.list_variants()
-]
+
+def variants(default: str) -> pytest.MarkDecorator:
+    """All variants, one of them by default: no variant has an operation of its own."""
+    return pytest.mark.parametrize(
+        "code",
+        [
+            code if code == default else pytest.param(code, marks=pytest.mark.slow)
+            for code in zoo.list_variants()
+        ],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +90,7 @@ def check_clients(
     assert caught.value.code == "CANCELLED"
 
 
-@pytest.mark.parametrize("code", CODES)
+@variants("V")
 def test_onnx_answers_as_keras_does(
     exported: Exported,
     sequence: np.ndarray,
@@ -121,7 +126,7 @@ def test_onnx_answers_as_keras_does(
     assert card["variant"] == code and card["validation"] == 9.0
 
 
-@pytest.mark.parametrize("code", CODES)
+@variants("FGR")  # Three states, where V has two.
 def test_litert_answers_as_keras_does(
     exported: Exported,
     sequence: np.ndarray,

@@ -1,7 +1,7 @@
 """What needs a process in which nothing has been imported yet; all of it in one, which starts once.
 
-Run as `python fresh_process.py <folder> [mirrored]` with the models of `fresh_process_test.py`.
-Prints a line for each model that has passed, and at last what `mirrored.py` finds, as JSON.
+Run as `python fresh_process.py <folder>` with the models of `fresh_process_test.py`. Prints a line
+for each model that has passed, and at last what `mirrored.py` finds, as JSON.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ def check_import() -> None:
     assert registry.find_variant("cifg") in zoo.list_variants()
     assert registry.count_params("V", 88, 100) == 75900 and "RNN" in dir(zoo)
     assert not {"keras", "tensorflow", "jax", "numpy"} & set(sys.modules)
+
+
+def check_classes() -> None:
+    """What the zoo has imports Keras."""
     assert zoo.VanillaCell and zoo.networks and zoo.frontends
     assert not hasattr(zoo, "nothing") and "keras" in sys.modules
 
@@ -62,18 +66,18 @@ def reload(folder: pathlib.Path) -> list[str]:
     return list(arrays)
 
 
-def main(folder: pathlib.Path, *, mirror: bool) -> None:
+def main(folder: pathlib.Path) -> None:
     check_import()
+    check_classes()
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, 2 * [tf.config.LogicalDeviceConfiguration()])
     codes = reload(folder)
-    if mirror:
-        from tests.zoo.conformance import mirrored
+    from tests.zoo.conformance import mirrored
 
-        print(json.dumps(mirrored.compare(codes)))
+    print(json.dumps(mirrored.compare(codes)))
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]), mirror=sys.argv[2:] == ["mirrored"])
+    main(pathlib.Path(sys.argv[1]))
