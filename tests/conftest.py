@@ -87,11 +87,12 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of 2 or 3 steps: a graph that holds few steps is made in a third of the time."""
-    from zoo import blocks
+def small_blocks() -> Iterator[None]:
+    """See `tests.zoo.harness.small_blocks`."""
+    from tests.zoo import harness
 
-    monkeypatch.setattr(blocks, "_BLOCK_STEPS", (2, 3))
+    with harness.small_blocks():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -230,6 +230,16 @@ def make_layer(
     layer = kind(cell, dtype=dtype, **arguments)
     layer.build(problem.inputs.shape)
     return layer
+
+
+@contextlib.contextmanager
+def small_blocks() -> Iterator[None]:
+    """Blocks of 2 or 3 steps: a graph that holds few steps is made in a third of the time."""
+    from zoo import blocks
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "_BLOCK_STEPS", (2, 3))
+        yield
 
 
 def numpy_of(tensors: Any) -> Any:

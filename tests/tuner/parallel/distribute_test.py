@@ -14,10 +14,10 @@ import tensorflow as tf
 from common.errors import InputError
 from tests.commands import Forked
 from tests.tuner import placed, tiny
+from tests.zoo import harness
 from tuner.parallel import distribute
 from tuner.tasks.task import Task
 from tuner.training.protocol import Trial
-from zoo import blocks
 
 pytestmark = pytest.mark.usefixtures("small_blocks")
 
@@ -41,8 +41,7 @@ def on_one_device(case: tuple[Task, Trial], **options: Any) -> dict[str, Any]:
 def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], bytes]:
     """The first case on one device, and its checkpoint in the middle of an epoch."""
     folder = tmp_path_factory.mktemp("first")
-    with pytest.MonkeyPatch.context() as patch, tiny.copied(folder, [placed.AFTER]):
-        patch.setattr(blocks, "_BLOCK_STEPS", (2, 3))
+    with harness.small_blocks(), tiny.copied(folder, [placed.AFTER]):
         path = folder / "last.npz"
         numbers = on_one_device(
             placed.CASES[0], checkpoint_path=lambda trial: path, checkpoint_seconds=0.0

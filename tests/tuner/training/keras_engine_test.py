@@ -12,12 +12,12 @@ import pytest
 from tests.tuner import numpy_protocol, tiny
 from tests.tuner.tiny import train_one
 from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask, turned
+from tests.zoo import harness
 from tests.zoo import reference as equations
 from tuner.tasks.task import Task
 from tuner.training import engines, network, random_streams
 from tuner.training.native import engine as native
 from tuner.training.protocol import Protocol, Trial, TrialResult
-from zoo import blocks
 
 TASK = TinyTask()
 CORPUS = TASK.load("a")
@@ -65,18 +65,16 @@ def whole(checkpoints: pathlib.Path) -> Trained:
 @pytest.fixture(scope="module")
 def framewise() -> Trained:
     """At so high a rate that the metric, a count of errors, falls in epoch 1 and rises again."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "_BLOCK_STEPS", (2, 3))
+    with harness.small_blocks():
         return Trained.train(TinySpeech(), "NIG", 2, seed=13, learning_rate=0.6)
 
 
 @pytest.fixture(scope="module")
 def transcribing() -> Trained:
-    """Both directions of the variant that has all there is."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "_BLOCK_STEPS", (2, 3))
+    """Both directions."""
+    with harness.small_blocks():
         task = turned(TinyHandwriting, True)
-        return Trained.train(task, "FGR", 3, seed=13, learning_rate=0.3, units=3)
+        return Trained.train(task, "CIFG", 3, seed=13, learning_rate=0.3, units=3)
 
 
 def check_protocol(trained: Trained, epochs: int) -> None:
