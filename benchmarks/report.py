@@ -192,7 +192,7 @@ TABLES: dict[str, Render] = {
     "throughput": _by_units("milliseconds", "{:.3g}"),
     "ratios": _by_units("times_native", "{:.3g}×", skip=NATIVE),
     "shares": _shares,
-    **{name: as_it_is(name) for name in ("engines", "scaling", "lengths", "epoch", "layer")},
+    **{name: as_it_is(name) for name in "engines scaling lengths epoch layer depth_parity".split()},
     "long_sequences": as_it_is("long_sequences", leave_out="data"),
     "study": _study,
     **{name: as_it_is(name) for name in ("start", "ray_scaling", "report_time", "gpu")},

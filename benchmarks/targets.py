@@ -159,9 +159,9 @@ TARGETS = {
     "the same against Ray Serve, the faster of with and without batches": Target(
         2, _in_batches("Ray Serve", "Ray Serve, batches")
     ),
-    "the development server, `step`, one under way, median": _at_most(2, " ms", _step),
+    "the development server, `step`, one under way, median": _at_most(1.1, " ms", _step),
     "from its start to its first answer, the slower of with and without batches": _at_most(
-        8, " s", _starts("first answer", f"{SERVER}*")
+        2, " s", _starts("first answer", f"{SERVER}*")
     ),
     "`python -m serving.export`, the slowest variant": _at_most(
         20, " s", _starts("serving.export", "*")
