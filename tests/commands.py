@@ -5,6 +5,7 @@ Python's fork server imports `tests.preloaded` once; what it forks has run none 
 
 from __future__ import annotations
 
+import functools
 import io
 import multiprocessing
 import os
@@ -26,8 +27,9 @@ _CONTEXT.set_forkserver_preload(["tests.preloaded"])
 _AT_FIRST = dict(os.environ)
 
 
+@functools.cache
 def _start_server() -> None:
-    """Starts the fork server, if it has not been, with the variables that this process began with.
+    """Starts the fork server, once, with the variables that this process began with.
 
     The first test that forks may have a cache folder of its own, where nothing is compiled yet and
     which is gone when others fork.

@@ -47,12 +47,17 @@ class Conversion:
         endpoints: its functions, by name of the signature.
         described: its card.
         left_out: for each thing that is not converted a line that says what and why.
+        tolerance: largest difference in `check`; None for those of exact conversions.
+        examples: sequences `[time, features]` that `check` asks, from their beginning; None for
+            random ones.
     """
 
     model: keras.Model
     endpoints: Mapping[str, Endpoint]
     described: Mapping[str, Any]
     left_out: tuple[str, ...]
+    tolerance: float | None = None
+    examples: Sequence[np.ndarray] | None = None
 
     def endpoint(self, name: str) -> Endpoint:
         """Finds the function of a signature.
@@ -115,22 +120,13 @@ def write_card(conversion: Conversion, path: Path) -> Path:
     return card
 
 
-def check(
-    conversion: Conversion,
-    name: str,
-    run: Runner,
-    *,
-    tolerance: float | None = None,
-    examples: Sequence[np.ndarray] | None = None,
-) -> float:
+def check(conversion: Conversion, name: str, run: Runner) -> float:
     """Compares a converted signature with the Keras model, on sequences of several lengths.
 
     Args:
         conversion: the model.
         name: of the signature.
         run: runs what came out.
-        tolerance: largest difference; without, that of a conversion that changes no weight.
-        examples: sequences `[time, features]` to ask, from their beginning; without, random ones.
 
     Returns:
         The largest difference.
@@ -139,13 +135,13 @@ def check(
         InputError: if it is too large, or outputs are missing.
     """
     endpoint = conversion.endpoints[name]
-    limit = tolerance or (TOLERANCE if name in (DEFAULT, STEP, CHUNK) else RAW_TOLERANCE)
+    limit = conversion.tolerance or (TOLERANCE if name in (DEFAULT, STEP, CHUNK) else RAW_TOLERANCE)
     generator = np.random.default_rng(0)
     worst = 0.0
     for batch, time in ((1, 1), (endpoint.inputs[0].shape[0] or 3, 9)):
         request = _request(endpoint, batch, time, generator)
-        if examples is not None:
-            request = {**request, **_beginnings(endpoint, examples, batch, time)}
+        if conversion.examples is not None:
+            request = {**request, **_beginnings(endpoint, conversion.examples, batch, time)}
         tensors = map(tf.constant, request.values())
         expected = {key: np.asarray(value) for key, value in endpoint.function(*tensors).items()}
         if name == DEFAULT:

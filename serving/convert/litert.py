@@ -49,11 +49,9 @@ def convert(
     """
     conversion.require("ai_edge_litert", "litert")
     model = conversion.prepare(source, batch=1, without=DECODINGS)
-    tolerance, examples, lines = None, None, []
+    lines = []
     if quantization is not None:
         model = quantizing.prepare(model, quantization)
-        tolerance = quantizing.TOLERANCE
-        examples = quantization.examples(model.described["inputs"])
     # Traced with a batch of 1 anew: the functions inside one with a free batch would stay as they
     # are.
     with tempfile.TemporaryDirectory() as folder, command_line.without_messages():
@@ -61,10 +59,7 @@ def convert(
         content = _convert(folder, model, quantization)
         interpreter = _interpreter(content)
         worst = max(
-            conversion.check(
-                model, name, _runner(interpreter, name), tolerance=tolerance, examples=examples
-            )
-            for name in model.endpoints
+            conversion.check(model, name, _runner(interpreter, name)) for name in model.endpoints
         )
     if quantization is not None:
         run = _runner(interpreter, DEFAULT)
@@ -89,9 +84,8 @@ def _convert(folder: str, model: Conversion, quantization: Quantization | None) 
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         if quantization is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            if quantization.mode == "int8":
-                examples = quantization.examples(model.described["inputs"])
-                chosen = quantizing.spread(examples, _EXAMPLES)
+            if quantization.mode == "int8" and model.examples is not None:
+                chosen = quantizing.evenly_spaced(model.examples, _EXAMPLES)
                 converter.representative_dataset = lambda: _calls(model.endpoints, chosen)
         try:
             content: bytes = converter.convert()

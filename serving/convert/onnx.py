@@ -58,11 +58,8 @@ def convert(
     for module in ("tf2onnx", "onnxruntime"):
         conversion.require(module, "onnx")
     model = conversion.prepare(source, batch=None, without=("ctc",))
-    tolerance, examples = None, None
     if quantization is not None:
         model = quantizing.prepare(model, quantization)
-        tolerance = quantizing.TOLERANCE
-        examples = quantization.examples(model.described["inputs"])
     lines, found = list(model.left_out), {}
     for name in model.endpoints if signatures is None else signatures:
         endpoint = model.endpoint(name)
@@ -80,9 +77,7 @@ def convert(
             was = f", {quantizing.megabytes(len(content))} before"
             with _quietly():
                 content = _quantize(proto)
-        worst = conversion.check(
-            model, name, _runner(content), tolerance=tolerance, examples=examples
-        )
+        worst = conversion.check(model, name, _runner(content))
         target = path.with_name(f"{path.stem}.{name}.onnx")
         found[target] = content
         lines.append(

@@ -79,7 +79,9 @@ class Quantization:
 
 
 def prepare(conversion: Conversion, quantization: Quantization) -> Conversion:
-    """Leaves out the signatures that make features: filters and transforms are not weights.
+    """Leaves out the signatures that make features, and says how the others are checked.
+
+    Filters and transforms are not weights.
 
     Raises:
         InputError: if the data have another width than the network.
@@ -98,7 +100,11 @@ def prepare(conversion: Conversion, quantization: Quantization) -> Conversion:
         if name not in kept
     ]
     return dataclasses.replace(
-        conversion, endpoints=kept, left_out=(*conversion.left_out, *lines)
+        conversion,
+        endpoints=kept,
+        left_out=(*conversion.left_out, *lines),
+        tolerance=TOLERANCE,
+        examples=quantization.examples(conversion.described["inputs"]),
     )
 
 
@@ -183,11 +189,11 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:.3f} MB"
 
 
-def spread(sequences: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
+def evenly_spaced(sequences: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
     """Chooses some of the sequences, evenly.
 
     Example:
-        >>> [len(chosen) for chosen in spread([np.zeros(n) for n in range(9)], 3)]
+        >>> [len(chosen) for chosen in evenly_spaced([np.zeros(n) for n in range(9)], 3)]
         [0, 4, 8]
     """
     places: Collection[int] = np.linspace(0, len(sequences) - 1, count).round().astype(int).tolist()

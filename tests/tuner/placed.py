@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from tests.tuner.tiny import TRIAL, killed_after, problem, train_one
 from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask
+from tests.zoo import harness
 from tuner.parallel import distribute
 from tuner.parallel.messages import Assignment
 from tuner.parallel.pool import ListedTrials
@@ -23,7 +24,6 @@ from tuner.tasks.task import Task
 from tuner.training import keras_engine
 from tuner.training.engines import ENGINES
 from tuner.training.protocol import Protocol, Trial, TrialResult
-from zoo import blocks
 
 CASES: list[tuple[Task, Trial]] = [
     (TinyTask(), TRIAL),
@@ -57,19 +57,14 @@ def on(strategy: Any) -> Any:
     return functools.partial(keras_engine.Trainer, strategy=strategy)
 
 
-def trace_little() -> None:
-    """As the fixture `small_blocks`, in a process of its own."""
-    blocks._BLOCK_STEPS = (2, 3)
-
-
 def report(outcomes: Iterable[TrialResult]) -> None:
     """Prints what must not depend on the strategy, in a line."""
     print(json.dumps([numbers(outcome) for outcome in outcomes]))
 
 
+@harness.small_blocks()
 def run_mirrored(devices: int, checkpoint: pathlib.Path) -> None:
     """Trains the first case on logical CPUs, from a checkpoint; four make it, and do the rest."""
-    trace_little()
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(
         cpu, devices * [tf.config.LogicalDeviceConfiguration()]
@@ -86,12 +81,12 @@ def run_mirrored(devices: int, checkpoint: pathlib.Path) -> None:
     report([alone(TRIAL, **options), *others])
 
 
+@harness.small_blocks()
 def run_multiworker(count: int, checkpoint: pathlib.Path) -> None:
     """Trains one or two trials in one of the processes that `TF_CONFIG` names.
 
     The chief goes on with the first from a checkpoint.
     """
-    trace_little()
     strategy = distribute.make_strategy("multiworker")
     if not distribute.is_chief(strategy):
         distribute.follow(strategy, problem(PROTOCOL))
