@@ -38,7 +38,7 @@ GUIDED = {
 }
 """Guided evolutionary strategies and a truncated gradient."""
 
-ENGINE = {"tuner/training/jax/on_jax.py": ("on_jax", 13)}
+ENGINE = {"tuner/training/jax/on_jax.py": ("on_jax", 14)}
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="runs on JAX already")

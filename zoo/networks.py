@@ -8,6 +8,8 @@ import keras
 
 # Whoever reads the networks from files needs the cells too: Keras knows a class that is imported.
 import zoo.cells  # noqa: F401
+from zoo.adaptive_cell import DepthAdaptiveCell
+from zoo.adaptive_layer import AdaptiveRNN
 from zoo.layers import RNN
 
 RECURRENT = "recurrent"
@@ -23,6 +25,7 @@ def network(
     outputs: int,
     *,
     bidirectional: bool = False,
+    ponder_price: float = 0.0,
     name: str = "network",
 ) -> keras.Model:
     """Makes a network of one hidden layer from a cell.
@@ -40,6 +43,8 @@ def network(
         inputs: features of an input frame.
         outputs: outputs a frame.
         bidirectional: whether there is a layer that reads backward.
+        ponder_price: what an inner step adds to the loss, see `zoo.AdaptiveRNN`; cells that are not
+            depth-adaptive have no price.
         name: of the model.
 
     Returns:
@@ -57,7 +62,11 @@ def network(
         12221
     """
     sequence = keras.Input((None, inputs), name="sequence")
-    recurrent = RNN(cell, return_sequences=True, name=RECURRENT)
+    recurrent: Any
+    if ponder_price and isinstance(cell, DepthAdaptiveCell):
+        recurrent = AdaptiveRNN(cell, ponder_price, return_sequences=True, name=RECURRENT)
+    else:
+        recurrent = RNN(cell, return_sequences=True, name=RECURRENT)
     if bidirectional:
         recurrent = keras.layers.Bidirectional(recurrent, merge_mode="concat", name=RECURRENT)
     logits = keras.layers.Dense(outputs, name=LOGITS)(recurrent(sequence))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -327,8 +328,38 @@ def make_cell(code: str, **arguments: Any) -> keras.layers.Layer:
     return cell_class(code)(**arguments)
 
 
-def count_params(code: str, input_dim: int, units: int) -> int:
+def accepted(code: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Selects the arguments that a cell's constructor knows by name, or those of its base classes.
+
+    Args:
+        code: as in `find_variant`.
+        arguments: by name. A cell of which all is known from its switches takes none of them.
+
+    Example:
+        >>> accepted("DA-V", {"max_depth": 2, "stride": 3}), accepted("V", {"max_depth": 2})
+        ({'max_depth': 2}, {})
+        >>> unregister("DA-V")
+    """
+    if not arguments or switches(find_variant(code)) is not None:
+        return {}
+    known: set[str] = set()
+    for base in cell_class(code).__mro__:
+        if "__init__" in vars(base):
+            parameters = inspect.signature(vars(base)["__init__"]).parameters
+            known |= {*parameters}
+            if all(one.kind is not one.VAR_KEYWORD for one in parameters.values()):
+                break
+    return {name: value for name, value in arguments.items() if name in known}
+
+
+def count_params(code: str, input_dim: int, units: int, **options: Any) -> int:
     """Counts the weights of a cell: by the formula of its switches, or by building it.
+
+    Args:
+        code: as in `find_variant`.
+        input_dim: features of its input.
+        units: its size.
+        **options: further arguments of a cell without switches.
 
     Example:
         >>> count_params("V", input_dim=88, units=100)
@@ -337,11 +368,13 @@ def count_params(code: str, input_dim: int, units: int) -> int:
     variant = switches(find_variant(code))
     if variant is not None:
         return variant.count_params(input_dim, units)
-    return _count(cell_class(code), input_dim, units)  # type: ignore[arg-type]
+    return _count(cell_class(code), input_dim, units, **options)  # type: ignore[arg-type]
 
 
 @functools.cache
-def _count(cell: type[keras.layers.Layer], input_dim: int, units: int) -> int:
-    made = cell(units)
+def _count(
+    cell: type[keras.layers.Layer], input_dim: int, units: int, **options: Any
+) -> int:
+    made = cell(units, **options)
     made.build((None, input_dim))
     return int(made.count_params())

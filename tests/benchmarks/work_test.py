@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.work import Work, bucket_lengths, operations
 from benchmarks.work_files import WorkFiles
+from tests.tuner import tiny
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import find_task
 from tuner.training import random_streams
@@ -72,7 +73,7 @@ def test_operations_are_those_of_the_products(code: str) -> None:
 @pytest.mark.parametrize("code", ["V", "NP", "CIFG", "FGR"])
 def test_weights_are_those_of_an_engine(files: WorkFiles, code: str) -> None:
     work = Work.load(files.path("check", code, 6))
-    model = build_network(find_task("music"), code, 6, 0.1)
+    model = build_network(find_task("music"), tiny.of_size(code, 6), 0.1)
     shapes = [tuple(weight.shape) for weight in model.weights]
     expected = random_streams.initial_weights(work.seed, shapes, 0.1)
     assert len(work.weights) == len(expected)

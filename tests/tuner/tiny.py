@@ -37,6 +37,11 @@ def changed(trial: Trial = TRIAL, **values: float) -> Trial:
     return dataclasses.replace(trial, values={**trial.values, **values})
 
 
+def of_size(variant: str, units: int) -> Trial:
+    """A trial of which only the network matters."""
+    return Trial(0, variant, {"units": units}, seed=0)
+
+
 def problem(
     protocol: Protocol = PROTOCOL, task: Task | None = None, data: str = "a"
 ) -> Problem:

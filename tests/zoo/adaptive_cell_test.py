@@ -394,4 +394,6 @@ def test_a_study_finds_them_by_code() -> None:
         finally:
             unregister(found)
     assert count_params("DA-V", input_dim=88, units=100) == 157_401
+    # 4 · 100 · 100 recurrent weights, 400 biases and 300 peepholes fewer.
+    assert count_params("DA-V", input_dim=88, units=100, max_depth=2) == 157_401 - 40_700
     unregister("DA-V")

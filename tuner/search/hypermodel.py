@@ -104,9 +104,7 @@ class VariantHyperModel(keras_tuner.HyperModel):
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Makes the compiled, untrained network for the values in `hp`."""
         trial = self.trial(hp)
-        model = network.build_network(
-            self._task, self._variant, trial.units, self._protocol.weight_std
-        )
+        model = network.build_network(self._task, trial, self._protocol.weight_std)
         shapes = [tuple(weight.shape) for weight in model.weights]
         model.set_weights(initial_weights(trial, shapes, self._task, self._protocol))
         network.compile_network(model, self._task, trial, self._protocol.optimizer)

@@ -3,7 +3,8 @@
 A study varies the hyperparameters of its `Space`. Designs, ledgers, KerasTuner's container, the
 table of trials, the importance analysis, axes and sentences loop over the rows; no other place
 lists hyperparameters. To add one, add a row to `EXTRAS`; its value reaches the engines as
-`Trial.values[name]`.
+`Trial.values[name]`: as one of the trainer's own, or as an argument of that name of the cells whose
+constructors have one (`Trial.options`).
 """
 
 from __future__ import annotations
@@ -333,6 +334,16 @@ EXTRAS: tuple[Hyperparameter, ...] = (
         "forget_bias", 0.0, 2.0, "linear",
         label="forget-gate bias", noun="the forget-gate bias", plural="forget-gate biases",
         short="forget bias", meaning="added to the initial bias of the forget gate, if any",
+    ),
+    Hyperparameter(
+        "max_depth", 1, 4, "linear", integer=True, minimum=1, unit="inner steps",
+        label="maximum depth", noun="the maximum depth", plural="maximum depths",
+        short="max. depth", meaning="most inner steps of a depth-adaptive cell, others have one",
+    ),
+    Hyperparameter(
+        "ponder_price", 1e-3, 1.0, "log", unit="nats",
+        label="ponder price", noun="the ponder price", plural="ponder prices",
+        short="ponder price", meaning="of an inner step of a depth-adaptive cell, in the loss",
     ),
 )
 """Hyperparameters that a study varies only if it is asked to, by `--space`."""

@@ -91,8 +91,8 @@ class Models:
         self._weights_path = weights_path
 
     def _network(self, entry: TrialRecord) -> keras.Model:
-        trial, std = entry.trial, self._problem.protocol.weight_std
-        return network.build_network(self._problem.task, trial.variant, trial.units, std)
+        std = self._problem.protocol.weight_std
+        return network.build_network(self._problem.task, entry.trial, std)
 
     def save_weights(
         self, entry: TrialRecord, weights: Weights, others: Iterable[TrialRecord]

@@ -80,9 +80,12 @@ class Plan:
         """
         config, protocol = self.config, self.config.problem.protocol
         counts = [
-            engines.count_params(config.problem, variant, int(units))
+            engines.count_params(config.problem, Trial(0, variant, values, seed=0))
             for variant in config.variants
-            for units in (config.space["units"].low, config.space["units"].high)
+            for values in (
+                {row.name: row.low for row in config.space},
+                {row.name: row.high for row in config.space},
+            )
         ]
         each = "of variants chosen among {}" if config.joint else f"{config.trials} of each of {{}}"
         yield (

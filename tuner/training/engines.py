@@ -142,7 +142,7 @@ class Engine:
 
     def seconds(self, problem: Problem, trial: Trial) -> float:
         """Estimates the time of a trial that does not stop before its last epoch."""
-        weights = count_params(problem, trial.variant, trial.units)
+        weights = count_params(problem, trial)
         frames = problem.protocol.max_epochs * problem.corpus.train.frames
         return self.speed.trial + frames * (self.speed.frame + self.speed.weight * weights)
 
@@ -196,7 +196,7 @@ def _jax_obstacle(problem: Problem, trial: Trial) -> str:
     names = {getattr(one, "__name__", "").partition(".")[0] for one in used}
     if bound := names & {"tensorflow", "torch"}:
         return f"the module of {trial.variant} uses {min(bound)}"
-    made = cell(trial.units)
+    made = cell(trial.units, **dict(trial.options))
     made.build((1, problem.task.inputs))
     kept = [one for one in made.non_trainable_variables if one.name != "seed_generator_state"]
     if kept or any(getattr(made, name, 0) for name in ("dropout", "recurrent_dropout")):
@@ -237,7 +237,7 @@ def _jax_capacity() -> int:
 def _jax_group(trial: Trial) -> Hashable:
     from tuner.training.jax.padding import padded_units
 
-    return trial.variant, padded_units(trial.variant, trial.units)
+    return trial.variant, padded_units(trial.variant, trial.units), trial.options
 
 
 def _keras_workers() -> int:
@@ -342,15 +342,15 @@ def choose(name: str, problem: Problem, trial: Trial) -> Engine:
     return engine
 
 
-def count_params(problem: Problem, variant: str, units: int) -> int:
+def count_params(problem: Problem, trial: Trial) -> int:
     """Counts the weights of a problem's network.
 
     Args:
         problem: its task has inputs, outputs and direction.
-        variant: code of the variant.
-        units: LSTM blocks.
+        trial: for its cell.
     """
     task = problem.task
     directions = 2 if task.bidirectional else 1
-    cells = directions * registry.count_params(variant, task.inputs, units)
-    return cells + (directions * units + 1) * task.outputs
+    options = dict(trial.options)
+    own = registry.count_params(trial.variant, task.inputs, trial.units, **options)
+    return directions * own + (directions * trial.units + 1) * task.outputs

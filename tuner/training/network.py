@@ -52,7 +52,7 @@ class SummedLoss(keras.losses.Loss):
         return {"head": self.head, "name": self.name}
 
 
-def build_network(task: Task, variant: str, units: int, weight_std: float) -> keras.Model:
+def build_network(task: Task, trial: Trial, weight_std: float) -> keras.Model:
     """Makes the untrained network of a task; every weight and bias starts as N(0, weight_std²).
 
     The order of its weights, on which every engine relies, is that of the cell - of the variants
@@ -62,8 +62,7 @@ def build_network(task: Task, variant: str, units: int, weight_std: float) -> ke
 
     Args:
         task: inputs, outputs, head and direction.
-        variant: code of the cell.
-        units: size of the cell.
+        trial: for its cell.
         weight_std: standard deviation of the initial weights.
 
     Returns:
@@ -74,10 +73,11 @@ def build_network(task: Task, variant: str, units: int, weight_std: float) -> ke
         keras.config.set_floatx("float32")
         keras.config.set_dtype_policy("float32")
     model = zoo.networks.network(
-        cell_class(variant)(units),
+        cell_class(trial.variant)(trial.units, **dict(trial.options)),
         task.inputs,
         task.outputs,
         bidirectional=task.bidirectional,
+        ponder_price=trial.ponder_price,
         name=_name(task),
     )
     for weight in model.trainable_weights:

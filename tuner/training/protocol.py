@@ -6,11 +6,13 @@ They mean the same to every engine, so that a trial has the same numbers, up to 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 import numpy as np
 
 from tuner.tasks.task import Corpus, Task
+from zoo import registry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +60,12 @@ class Problem:
 
 Problems = Mapping[str, Problem]
 """What the trials of one or several studies have in common, by the name of the task."""
+
+
+_OF_TRAINING = {
+    "units", "learning_rate", "momentum", "noise_std", "forget_bias", "ponder_price",
+}  # fmt: skip
+"""Hyperparameters that every engine knows by name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +116,17 @@ class Trial:
     def forget_bias(self) -> float:
         """What is added to the initial bias of the forget gate; 0 if it is not varied."""
         return float(self.values.get("forget_bias", 0.0))
+
+    @property
+    def ponder_price(self) -> float:
+        """What an inner step costs, see `zoo.AdaptiveRNN`; 0 if it is not varied."""
+        return float(self.values.get("ponder_price", 0.0))
+
+    @functools.cached_property
+    def options(self) -> tuple[tuple[str, int | float], ...]:
+        """The other hyperparameters that are arguments of the cell, by name and in that order."""
+        others = {name: self.values[name] for name in sorted({*self.values} - _OF_TRAINING)}
+        return tuple(registry.accepted(self.variant, others).items())
 
 
 @dataclasses.dataclass(frozen=True)

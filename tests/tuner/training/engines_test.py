@@ -111,6 +111,26 @@ def test_parameters_are_those_of_the_network(code: str, units: int) -> None:
     assert count_params(music, code, units) == model.count_params()
 
 
+class Framed(zoo.DepthAdaptiveCell):
+    """Passes most of its arguments on."""
+
+    def __init__(self, units: int, form: str = "shared", **arguments: object) -> None:
+        super().__init__(units, form=form, **arguments)
+
+
+def test_hyperparameters_that_a_cell_has_an_argument_for(cell: Callable[[str], Trial]) -> None:
+    values = {"max_depth": 2, "temperature": 0.5, "learning_rate": 1.0, "forget_bias": 1.0, "no": 3}
+    for path in ("DA-V", f"{__name__}:Framed"):
+        assert changed(cell(path), **values).options == (("max_depth", 2), ("temperature", 0.5))
+    gru = changed(cell("keras.layers:GRUCell"), **values)
+    assert gru.options == changed(TRIAL, **values).options == ()
+    deep, group = changed(cell("DT-V"), units=5, max_depth=3), ENGINES["jax"].group
+    flat = changed(deep, max_depth=1)
+    one, more = (count_params(problem(), trial) for trial in (flat, deep))
+    assert one == count_params(problem(), changed(units=5)) == more - 2 * (4 * 5 * 5 + 7 * 5)
+    assert group(flat) != group(deep) == group(changed(deep, ponder_price=0.3))
+
+
 def test_larger_and_longer_trials_take_longer() -> None:
     music = dataclasses.replace(problem(Protocol()), task=find_task("music"))
     shorter = dataclasses.replace(music, protocol=PROTOCOL)

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+import zoo
 from tests.tuner import numpy_protocol, tiny
 from tests.tuner.tiny import train_one
 from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask, turned
@@ -18,6 +19,7 @@ from tuner.tasks.task import Task
 from tuner.training import engines, network, random_streams
 from tuner.training.native import engine as native
 from tuner.training.protocol import Protocol, Trial, TrialResult
+from zoo import registry
 
 TASK = TinyTask()
 CORPUS = TASK.load("a")
@@ -88,9 +90,7 @@ def check_protocol(trained: Trained, epochs: int) -> None:
         assert epoch.loss == pytest.approx(loss, rel=1e-5)
         assert epoch.validation == pytest.approx(mean, rel=1e-5)
     assert result.parameters == sum(part.size for part in weights.values())
-    assert result.parameters == engines.count_params(
-        tiny.problem(task=task), trial.variant, trial.units
-    )
+    assert result.parameters == engines.count_params(tiny.problem(task=task), trial)
     if result.best_epoch == epochs:
         assert result.validation.sequence_mean == pytest.approx(expected[-1][2], rel=1e-5)
         for found, part in zip(outcome.weights, weights.values(), strict=True):
@@ -147,7 +147,7 @@ def test_scores_and_losses_of_every_network(
     variant: str, task: type[Task], bidirectional: bool
 ) -> None:
     chosen, units = turned(task, bidirectional), 3
-    model = network.build_network(chosen, variant, units, weight_std=0.1)
+    model = network.build_network(chosen, tiny.of_size(variant, units), weight_std=0.1)
     shapes = list(numpy_protocol.weight_shapes(chosen, variant, units).values())
     # Large weights: one sequence's padding, or a swap, would change every logit much.
     model.set_weights(random_streams.initial_weights(7, shapes, 1.0))
@@ -234,8 +234,38 @@ def test_the_loss_is_a_sum_over_frames_and_outputs() -> None:
     assert float(again(targets, logits)) == float(loss(targets, logits))
 
 
+@pytest.mark.parametrize("code", ["DA-V", "V"])
+def test_depth_has_a_price_in_the_loss_alone(code: str) -> None:
+    task, price = turned(TinyTask, True), 0.25
+    code = registry.find_variant(code)
+    inputs, targets = (split[1][None] for split in (CORPUS.train.inputs, CORPUS.train.targets))
+    models = []
+    for values in ({}, {"ponder_price": price}):
+        trial = dataclasses.replace(tiny.changed(max_depth=4, **values), variant=code)
+        models.append(network.build_network(task, trial, 0.1))
+        shapes = [tuple(weight.shape) for weight in models[-1].weights]
+        models[-1].set_weights(random_streams.initial_weights(7, shapes, 0.5))
+        models[-1].compile(loss=network.SummedLoss(task.head), run_eagerly=True)
+    free, priced = (
+        model.test_on_batch(inputs, targets, return_dict=True)["loss"] for model in models
+    )
+    np.testing.assert_array_equal(*(model(inputs) for model in models))
+    ponder = 0.0
+    if code != "V":
+        registry.unregister(code)
+        recurrent = models[0].get_layer(zoo.networks.RECURRENT)
+        for layer in (recurrent.forward_layer, recurrent.backward_layer):
+            assert layer.cell.max_depth == 4
+            backwards = layer.go_backwards
+            states = keras.layers.RNN(layer.cell, return_state=True, go_backwards=backwards)
+            ponder += float(states(inputs)[-1][0, 0])
+        # Each frame takes a step at least, and some of them more.
+        assert ponder > 2 * (2 * inputs.shape[1])
+    assert priced - free == pytest.approx(price * ponder, rel=1e-5)
+
+
 def test_initial_weights_of_a_built_network_have_the_protocols_deviation() -> None:
-    model = network.build_network(TASK, "FGR", 60, weight_std=0.1)
+    model = network.build_network(TASK, tiny.of_size("FGR", 60), weight_std=0.1)
     for weight in model.weights:
         values = np.asarray(weight)
         if values.size > 100:
@@ -249,7 +279,7 @@ def test_a_network_computes_in_float32_whatever_a_machine_has_chosen(floatx: str
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(floatx)
     try:
-        model = network.build_network(TinyTask(), "V", 3, 0.1)
+        model = network.build_network(TinyTask(), tiny.of_size("V", 3), 0.1)
         assert {layer.compute_dtype for layer in model.layers} == {"float32"}
         assert {weight.dtype for weight in model.weights} == {"float32"}
     finally:

@@ -20,7 +20,7 @@ from tuner.tasks.heads import HEADS, grouped_error
 from tuner.training import engines, random_streams
 from tuner.training.initialization import initial_weights
 from tuner.training.jax.padding import fit, padded_units, stays_zero
-from tuner.training.jax.program import Program, Settings, Split, build
+from tuner.training.jax.program import Options, Program, Settings, Split, build
 from tuner.training.jax.step import Arrays
 from tuner.training.jax.updates import UPDATES
 from tuner.training.protocol import Problem, Score, Trial, TrialResult
@@ -71,11 +71,13 @@ def _write(arrays: Arrays, own: Arrays, place: Any) -> Arrays:
 class _Group:
     """Trials that one program trains side by side: their weights on the device."""
 
-    def __init__(self, problem: Problem, variant: str, units: int, size: int) -> None:
+    def __init__(
+        self, problem: Problem, variant: str, units: int, options: Options, size: int
+    ) -> None:
         self._units = units
-        network, self._shapes = build(problem.task, variant, units)
+        network, self._shapes = build(problem.task, variant, units, options)
         # Enough to know how the shapes grow, without making cells of all sizes.
-        self._larger = build(problem.task, variant, 2 * units)[1]
+        self._larger = build(problem.task, variant, 2 * units, options)[1]
         self._update = UPDATES[problem.protocol.optimizer]
         self.program = Program(network, self._update, size)
         devices = np.array(jax.devices())
@@ -173,9 +175,9 @@ class Trainer:
         )
         self._make = functools.lru_cache(_PROGRAMS)(self._make_group)
 
-    def _make_group(self, variant: str, units: int) -> _Group:
+    def _make_group(self, variant: str, units: int, options: Options) -> _Group:
         try:
-            return _Group(self._problem, variant, units, self._size)
+            return _Group(self._problem, variant, units, options, self._size)
         except (ValueError, TypeError, jax.errors.JAXTypeError) as error:
             raise InputError(
                 f"--engine={_ENGINE}: {variant} cannot be traced by JAX ({error}); "
@@ -204,7 +206,8 @@ class Trainer:
                     more = False
                     break
                 if not runs:
-                    group = self._make(trial.variant, padded_units(trial.variant, trial.units))
+                    units = padded_units(trial.variant, trial.units)
+                    group = self._make(trial.variant, units, trial.options)
                 place = next(free for free in range(self._size) if free not in runs)
                 timer = CheckpointTimer(checkpoint_seconds)
                 runs[place] = self._begin(group, place, trial, checkpoint_path(trial), timer)
@@ -284,20 +287,22 @@ class Trainer:
         """Collects what differs between the trials; places without one train on anything."""
         count, size = len(self._train.lengths), self._size
         update = UPDATES[self._problem.protocol.optimizer]
-        rates = np.zeros((3, size), np.float32)
+        rates = np.zeros((4, size), np.float32)
         keys, orders = np.zeros((size, 2), np.uint32), np.zeros((size, count), np.int32)
         updates, visited = np.zeros((2, size), np.int32)
         for place, run in runs.items():
             trial, epoch = run.trial, run.state.epoch + 1
-            rates[:, place] = update.rate(trial), trial.momentum, trial.noise_std
+            rates[:, place] = (
+                update.rate(trial), trial.momentum, trial.noise_std, trial.ponder_price
+            )
             keys[place] = random_streams.noise_key(trial.seed, epoch)
             orders[place] = random_streams.order(self._problem.protocol.order_seed, epoch, count)
             updates[place] = run.state.epoch * count
             visited[place] = run.visited
-        rate, momentum, noise = rates
+        rate, momentum, noise, price = rates
         # One program whether they are equally far or not: two might round differently.
         begun = visited if size > 1 else None
-        return Settings(rate, momentum, noise, keys, orders, updates, begun, exists)
+        return Settings(rate, momentum, noise, price, keys, orders, updates, begun, exists)
 
     def _measure(self, group: _Group, split: Split, places: Iterable[int]) -> dict[int, Score]:
         """Measures trials on the validation or the test sequences."""

@@ -62,17 +62,22 @@ def _like(arrays: Arrays) -> Arrays:
 class Direction:
     """A cell that reads sequences forward, or backward."""
 
-    def __init__(self, step: Step, units: int, *, backward: bool) -> None:
+    def __init__(
+        self, step: Step, units: int, *, backward: bool, ponders: bool = False
+    ) -> None:
         """Names the cell.
 
         Args:
             step: of the cell.
             units: size of its output.
             backward: whether it reads from the last frame to the first.
+            ponders: whether it is depth-adaptive: then the first number of its last state is the
+                ponder of all frames so far, which has a price.
         """
         self._step = step
         self._units = units
         self._backward = backward
+        self._ponders = ponders
 
     def _frame(self, sequence: Sequence, number: Any) -> Any:
         """Which frame a step reads; steps behind the end read padding."""
@@ -84,8 +89,8 @@ class Direction:
         """Projects a block of frames."""
         return jax.vmap(lambda frame: self._step.project(derived, frame))(inputs)
 
-    def forward(self, weights: Arrays, sequence: Sequence) -> tuple[Any, Any]:
-        """Computes the outputs `[room, units]` of all frames, and what `backward` needs."""
+    def forward(self, weights: Arrays, sequence: Sequence) -> tuple[Any, Any, Any]:
+        """Computes the outputs `[room, units]` of all frames, what `backward` needs, and ponder."""
         step, room = self._step, sequence.room
         derived, pull = jax.vjp(step.derive, weights)
 
@@ -114,16 +119,22 @@ class Direction:
         states = [jnp.zeros(size) for size in step.states]
         past = [jnp.zeros((room, size)) for size in step.states]
         outputs = jnp.zeros((room, self._units))
-        _, outputs, past = lax.fori_loop(0, sequence.steps, advance, (states, outputs, past))
-        return outputs, (derived, pull, projected, past)
+        states, outputs, past = lax.fori_loop(0, sequence.steps, advance, (states, outputs, past))
+        ponder: Any = 0.0
+        if self._ponders:
+            # Steps behind the end, which another trial's sequence may need, are not charged for.
+            before = row(past[-1], jnp.minimum(sequence.frames, room - 1))
+            ponder = jnp.where(sequence.frames < sequence.steps, before, states[-1])[0]
+        return outputs, (derived, pull, projected, past), ponder
 
-    def backward(self, saved: Any, gradient: Any, sequence: Sequence) -> Arrays:
+    def backward(self, saved: Any, gradient: Any, sequence: Sequence, price: Any) -> Arrays:
         """Computes the gradients of the weights.
 
         Args:
             saved: see `forward`.
             gradient: of the outputs, `[room, units]`; zero in the padding.
             sequence: the sequence.
+            price: of the ponder.
         """
         step, room = self._step, sequence.room
         derived, pull, projected, past = saved
@@ -134,6 +145,10 @@ class Direction:
             of_looped, of_states, of_projected, of_taps, factors = carry
             number = sequence.steps - 1 - count
             frame = self._frame(sequence, number)
+            if self._ponders:
+                # All of its gradient: nothing else reads that state.
+                charged = jnp.where(number < sequence.frames, price, 0.0)
+                of_states = [*of_states[:-1], jnp.zeros_like(of_states[-1]).at[0].set(charged)]
             _, chain, factor = jax.vjp(
                 functools.partial(step.advance, derived),
                 looped,
@@ -214,10 +229,12 @@ class Network:
         parts = [cells[start : start + each] for start in range(0, len(cells), each)]
         return parts, kernel, bias
 
-    def _hidden(self, parts: list[Arrays], sequence: Sequence) -> tuple[Any, list[Any]]:
+    def _hidden(self, parts: list[Arrays], sequence: Sequence) -> tuple[Any, list[Any], Any]:
         ways = zip(self.directions, parts, strict=True)
-        done = [direction.forward(part, sequence) for direction, part in ways]
-        return jnp.concatenate([outputs for outputs, _ in done], axis=-1), [one for _, one in done]
+        outputs, saved, ponder = zip(
+            *(direction.forward(part, sequence) for direction, part in ways), strict=True
+        )
+        return jnp.concatenate(outputs, axis=-1), list(saved), sum(ponder)
 
     def _logits(self, hidden: Any, kernel: Any, bias: Any, sequence: Sequence) -> Any:
         def multiply(number: Any, logits: Any) -> Any:
@@ -230,13 +247,19 @@ class Network:
     def logits(self, weights: Arrays, sequence: Sequence) -> Any:
         """Computes the logits `[room, outputs]`; without meaning in the padding."""
         parts, kernel, bias = self._parts(weights)
-        hidden, _ = self._hidden(parts, sequence)
+        hidden, _, _ = self._hidden(parts, sequence)
         return self._logits(hidden, kernel, bias, sequence)
 
-    def gradients(self, weights: Arrays, sequence: Sequence) -> tuple[Any, Arrays]:
-        """Computes the loss, summed over the sequence, and its gradients by the weights."""
+    def gradients(self, weights: Arrays, sequence: Sequence, price: Any) -> tuple[Any, Arrays]:
+        """Computes the loss, summed over the sequence, and its gradients by the weights.
+
+        Args:
+            weights: of the network.
+            sequence: what is learned.
+            price: of the ponder of depth-adaptive cells, which is added to the loss.
+        """
         parts, kernel, bias = self._parts(weights)
-        hidden, saved = self._hidden(parts, sequence)
+        hidden, saved, ponder = self._hidden(parts, sequence)
         logits = self._logits(hidden, kernel, bias, sequence)
         loss, of_logits = self.loss(logits, sequence.targets, sequence.frames, sequence.labels)
 
@@ -256,5 +279,5 @@ class Network:
         units = hidden.shape[1] // len(self.directions)
         for place, (direction, way) in enumerate(zip(self.directions, saved, strict=True)):
             own = of_hidden[:, place * units : (place + 1) * units]
-            gradients += direction.backward(way, own, sequence)
-        return loss, [*gradients, of_kernel, of_bias]
+            gradients += direction.backward(way, own, sequence, price)
+        return loss + price * ponder, [*gradients, of_kernel, of_bias]

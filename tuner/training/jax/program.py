@@ -19,6 +19,7 @@ from tuner.training.jax.gradients import Direction, Network
 from tuner.training.jax.losses import LOSSES
 from tuner.training.jax.step import Arrays, Step
 from tuner.training.jax.updates import Update
+from zoo.adaptive_cell import DepthAdaptiveCell
 from zoo.registry import cell_class
 
 _CHUNK = 2**13
@@ -101,6 +102,7 @@ class Settings:
         rate: learning rate of the update.
         momentum: float32.
         noise: standard deviation of the input noise.
+        price: of an inner step of a depth-adaptive cell.
         key: two words that name the noise of the epoch, uint32.
         order: which sequence is visited when, int32.
         updates: how many updates there were before the epoch.
@@ -113,6 +115,7 @@ class Settings:
     rate: Any
     momentum: Any
     noise: Any
+    price: Any
     key: Any
     order: Any
     updates: Any
@@ -123,13 +126,20 @@ class Settings:
 jax.tree_util.register_dataclass(Settings)
 
 
-def build(task: Task, variant: str, units: int) -> tuple[Network, list[tuple[int, ...]]]:
+Options = tuple[tuple[str, int | float], ...]
+"""Arguments of a cell, see `tuner.training.protocol.Trial.options`."""
+
+
+def build(
+    task: Task, variant: str, units: int, options: Options = ()
+) -> tuple[Network, list[tuple[int, ...]]]:
     """Makes the network of a task.
 
     Args:
         task: inputs, outputs, head and direction.
         variant: code of the cell.
         units: size of the cell.
+        options: further arguments of the cell.
 
     Returns:
         The network, and the shapes of its weights in the order of
@@ -138,11 +148,14 @@ def build(task: Task, variant: str, units: int) -> tuple[Network, list[tuple[int
     Raises:
         ValueError: if the cell keeps something besides weights and states.
     """
-    cell: Any = cell_class(variant)(units)
+    cell: Any = cell_class(variant)(units, **dict(options))
     cell.build((1, task.inputs))
     step, size = Step(cell, task.inputs), int(cell.output_size)
     ways = (False, True) if task.bidirectional else (False,)
-    directions = tuple(Direction(step, size, backward=backward) for backward in ways)
+    ponders = isinstance(cell, DepthAdaptiveCell)
+    directions = tuple(
+        Direction(step, size, backward=backward, ponders=ponders) for backward in ways
+    )
     shapes = [tuple(weight.shape) for weight in cell.trainable_variables] * len(ways)
     shapes += [(size * len(ways), task.outputs), (task.outputs,)]
     return Network(directions, LOSSES[task.head]), shapes
@@ -216,7 +229,7 @@ class Program:
             drawn = noise.standard_normal(settings.key, number, count, room * features)
             noisy = sequence.inputs + settings.noise * drawn.reshape(room, features)
             sequence = dataclasses.replace(sequence, inputs=noisy)
-            loss, parts = self._network.gradients(weights, sequence)
+            loss, parts = self._network.gradients(weights, sequence, settings.price)
             if settings.exists:
                 parts = [part * one for part, one in zip(parts, settings.exists, strict=True)]
             done = (settings.updates + number + 1).astype(jnp.float32)

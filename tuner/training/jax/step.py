@@ -30,7 +30,7 @@ Arrays = list[Any]
 _INLINED = ("jit", "pjit")
 _PRODUCT = "dot_general"
 
-_WEIGHTS, _FRAME, _STATES = range(3)
+_NOTHING, _WEIGHTS, _FRAME, _STATES = range(-1, 3)
 """What an operation depends on: each may also depend on those before."""
 
 
@@ -103,12 +103,18 @@ class Step:
         self._states, self._frame = jaxpr.invars[weights:-1], jaxpr.invars[-1]
         self._constants = dict(zip(jaxpr.constvars, closed.consts, strict=True))
         self._outputs = jaxpr.outvars
-        kinds = dict.fromkeys([*jaxpr.constvars, *self._weights], _WEIGHTS)
+        kinds = {one: _NOTHING if _whole(one) else _WEIGHTS for one in jaxpr.constvars}
+        kinds |= dict.fromkeys(self._weights, _WEIGHTS)
         kinds |= dict.fromkeys(self._states, _STATES) | {self._frame: _FRAME}
         self._parts: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
         for equation in jaxpr.eqns:
-            kind = max((kinds[variable] for variable in _read(equation)), default=_WEIGHTS)
-            self._parts[kind].append(equation)
+            kind = max((kinds[variable] for variable in _read(equation)), default=_NOTHING)
+            if kind == _NOTHING and all(map(_whole, equation.outvars)):
+                # Whole numbers have no gradient that could be handed back.
+                _run([equation], self._constants)
+            else:
+                kind = max(kind, _WEIGHTS)
+                self._parts[kind].append(equation)
             kinds |= dict.fromkeys(equation.outvars, kind)
 
         _, frame_part, states_part = self._parts
@@ -157,7 +163,8 @@ class Step:
             derived: see `derive`.
             frame: `[inputs]`.
         """
-        values = dict(zip(self._derived, derived, strict=True)) | {self._frame: frame}
+        values = self._constants | dict(zip(self._derived, derived, strict=True))
+        values[self._frame] = frame
         _run(self._parts[_FRAME], values)
         return [values[variable] for variable in self._projected]
 
@@ -181,7 +188,7 @@ class Step:
         Returns:
             The output and the states after the step; and the other factors of the products.
         """
-        values = dict(zip(self._derived, derived, strict=True))
+        values = self._constants | dict(zip(self._derived, derived, strict=True))
         places = [self._derived[place] for place in self.looped]
         values |= dict(zip(places, looped, strict=True))
         values |= dict(zip(self._projected, projected, strict=True))
@@ -208,6 +215,11 @@ def _check_kept(step: Callable[..., Any], kept: Arrays, arguments: tuple[Any, ..
     read = {variable for equation in traced.eqns for variable in _read(equation)}
     if read & set(traced.invars) or traced.outvars[-len(kept) :] != traced.invars:
         raise ValueError("expected a cell of weights and states alone, without dropout")
+
+
+def _whole(variable: Any) -> bool:
+    """Whether a variable holds whole numbers or truth values."""
+    return not jnp.issubdtype(variable.aval.dtype, jnp.inexact)
 
 
 def _distinct(variables: Iterable[Any], kinds: Mapping[Any, int], kind: int) -> list[Any]:

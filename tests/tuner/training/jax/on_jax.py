@@ -23,7 +23,8 @@ from tests.tuner.tiny_task import TinyHandwriting, TinySpeech, TinyTask, turned
 from tuner.tasks import ctc
 from tuner.tasks.task import Task
 from tuner.training import random_streams
-from tuner.training.jax import engine, losses, noise
+from tuner.training.jax import engine, losses, noise, program
+from tuner.training.jax.gradients import Sequence
 from tuner.training.jax.padding import fit, padded_units
 from tuner.training.jax.step import Step
 from tuner.training.jax.updates import UPDATES
@@ -74,15 +75,78 @@ def test_a_cell_of_keras_is_trained_as_by_keras() -> None:
         np.testing.assert_allclose(one, expected[str(place)], atol=2e-5)
 
 
-@pytest.mark.slow
-def test_a_depth_adaptive_cell_is_trained_as_by_keras() -> None:
-    """Conditions and selections in the step; the numbers are those of engine `keras`."""
+@pytest.fixture
+def adaptive() -> Iterator[str]:
     code = find_variant("DA-V")
-    trial = dataclasses.replace(changed(units=6), variant=code)
-    curve = jax_one(trial, dataclasses.replace(TWO_EPOCHS, max_epochs=1)).result.curve
+    yield code
     unregister(code)
-    assert curve[1].loss == pytest.approx(3.3948420, rel=1e-5)
-    assert [epoch.validation for epoch in curve] == pytest.approx([3.4789446, 3.2988484], rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("values", "loss", "validation"),
+    [
+        ({}, 3.3948420, (3.4789446, 3.2988484)),
+        ({"max_depth": 2, "ponder_price": 0.5}, 4.6759571, (3.5130210, 3.3077154)),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_depth_adaptive_cell_is_trained_as_by_keras(
+    adaptive: str, values: dict[str, float], loss: float, validation: tuple[float, ...], size: int
+) -> None:
+    """Conditions and selections in the step; the numbers are those of engine `keras`."""
+    trial = dataclasses.replace(changed(units=6, **values), variant=adaptive)
+    trainer = engine.Trainer(tiny.problem(dataclasses.replace(TWO_EPOCHS, max_epochs=1)), size)
+    ended = {one.trial: one.result.curve for one in trainer.train(
+        dataclasses.replace(trial, index=row) for row in range(size)
+    )}  # fmt: skip
+    assert ended[trial][1].loss == pytest.approx(loss, rel=1e-5)
+    assert [epoch.validation for epoch in ended[trial]] == pytest.approx(validation, rel=1e-5)
+
+
+@pytest.mark.parametrize("halting", ["act", pytest.param("choice", marks=pytest.mark.slow)])
+def test_gradients_with_a_price_of_depth(
+    adaptive: str, halting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both directions, two steps more than the sequence has, against a loop that JAX unrolls."""
+    cell_of = functools.partial(zoo.DepthAdaptiveCell, halting=halting)
+    monkeypatch.setattr(program, "cell_class", lambda code: cell_of)
+    task, frames, price = turned(TinyTask, True), 4, 0.7
+    network, shapes = program.build(task, adaptive, 3, (("max_depth", 2),))
+    weights = [2 * _bounded(shape, seed) for seed, shape in enumerate(shapes)]
+    inputs, targets = np.zeros((2, 32, 5), np.float32)
+    inputs[:], targets[:frames] = _bounded((32, 5), 50), _bounded((frames, 5), 51) > 0
+    cell = cell_of(3, max_depth=2)
+    cell.build((1, 5))
+    kept = [variable.value for variable in cell.non_trainable_variables]
+    each = (len(weights) - 2) // 2
+
+    def total(weights):
+        ways, ponder = [], 0.0
+        for place, order in enumerate((range(frames), reversed(range(frames)))):
+            states = [jnp.zeros((1, size)) for size in cell.state_size]
+            outputs = {}
+            for frame in order:
+                own = weights[place * each : (place + 1) * each]
+                (output, states), _ = cell.stateless_call(own, kept, inputs[frame][None], states)
+                outputs[frame] = output[0]
+            ways.append(jnp.stack([outputs[frame] for frame in range(frames)]))
+            ponder += states[-1][0, 0]
+        logits = jnp.concatenate(ways, axis=1) @ weights[-2] + weights[-1]
+        return jnp.sum(jax.nn.softplus(logits) - targets[:frames] * logits) + price * ponder
+
+    sequence = Sequence(inputs, targets, frames, frames, frames + 2)
+    (loss, ours), (expected, theirs) = jax.jit(
+        lambda weights: (
+            network.gradients(weights, sequence, price),
+            jax.value_and_grad(total)(weights),
+        )
+    )(weights)
+    assert float(loss) == pytest.approx(float(expected), rel=1e-6)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    halting_bias = ours[each - 1]
+    assert np.any(np.abs(halting_bias) > 1e-3)
 
 
 def test_trials_side_by_side() -> None:
