@@ -40,9 +40,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     observer = run(directory, tiny.config(("V", "FGR")))
     assert len(observer.finished) == len(observer.remaining) == 6
     # The longest first, whatever its variant.
-    weights = [
-        count_params(tiny.problem(), trial.variant, trial.units) for trial in observer.started
-    ]
+    weights = [count_params(tiny.problem(), trial) for trial in observer.started]
     assert weights == sorted(weights, reverse=True) and len(set(weights)) > 3
     return directory
 

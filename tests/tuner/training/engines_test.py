@@ -9,6 +9,7 @@ import pytest
 
 import zoo
 from common.errors import InputError
+from tests.tuner import tiny
 from tests.tuner.tiny import PROTOCOL, TRIAL, changed, problem
 from tuner.tasks.task import find_task
 from tuner.training import keras_engine
@@ -108,7 +109,7 @@ def test_parameters_are_those_of_the_network(code: str, units: int) -> None:
         zoo.make_cell(code, units=units), 88, 88, bidirectional=False
     )
     music = dataclasses.replace(problem(), task=find_task("music"))
-    assert count_params(music, code, units) == model.count_params()
+    assert count_params(music, tiny.of_size(code, units)) == model.count_params()
 
 
 class Framed(zoo.DepthAdaptiveCell):
