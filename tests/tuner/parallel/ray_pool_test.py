@@ -32,12 +32,21 @@ DYING = dataclasses.replace(ENGINES["native"], module="tests.tuner.parallel.ray_
 
 
 class Trainer(fake_worker.Trainer):
-    """Trains nothing; the first of its trials loses its worker in every epoch."""
+    """Trains nothing; the first of its trials loses its worker in every epoch.
+
+    Attributes:
+        gate: its first epoch waits for it.
+    """
+
+    gate = threading.Event()
+    gate.set()
 
     def train(self, trials: Iterable[Trial], **options: object) -> Iterator[TrialResult]:
         notice = options["on_epoch_end"]
 
         def end_epoch(trial: Trial, state: object) -> None:
+            if trial.index == 0:
+                self.gate.wait()
             notice(trial, state)
             if trial.index == 0:
                 raise EOFError
@@ -191,8 +200,12 @@ def test_nodes_come_and_go(tmp_path: pathlib.Path, seed: int) -> None:
     assert any(isinstance(event, WorkerDied) for event in events)
 
 
-def test_a_trial_that_takes_all_nodes_with_it_fails(tmp_path: pathlib.Path) -> None:
+def test_a_trial_that_takes_all_nodes_with_it_fails(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ray = FakeRay(node0=1)
+    # No node is so quick that it ends an epoch before it leaves.
+    monkeypatch.setattr(Trainer, "gate", threading.Event())
 
     def leave(event: Event) -> None:
         if isinstance(event, Started) and event.trial.index == 0:
@@ -200,7 +213,8 @@ def test_a_trial_that_takes_all_nodes_with_it_fails(tmp_path: pathlib.Path) -> N
             ray.remove(f"node{number - 1}")
             ray.alive[f"node{number}"] = 1
 
-    events = train(ray, tmp_path, trials=2, tell=leave)
+    events = train(ray, tmp_path, trials=2, tell=leave, engine=DYING)
+    Trainer.gate.set()
     (failure,) = [event for event in events if isinstance(event, Failure)]
     assert failure.trial.index == 0 and "node9 has left the cluster" in failure.reason
     assert finished(events) == [1]

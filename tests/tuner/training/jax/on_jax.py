@@ -167,7 +167,7 @@ def test_trials_side_by_side() -> None:
     results = {result.trial: result for result in trainer.train(
         iter(trials), on_epoch_end=lambda trial, state: ended.append((trial.index, state.epoch))
     )}  # fmt: skip
-    group = trainer._make("FGR", 16)
+    group = trainer._make("FGR", 16, ())
     assert {len(array.sharding.device_set) for array in group.weights} == {devices}
     assert list(results) != trials and set(results) == set(trials)
     for trial in trials:
