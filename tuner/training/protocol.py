@@ -67,6 +67,9 @@ _OF_TRAINING = {
 }  # fmt: skip
 """Hyperparameters that every engine knows by name."""
 
+Options = tuple[tuple[str, int | float], ...]
+"""Arguments of a cell besides its units, by name; see `Trial.options`."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
@@ -123,7 +126,7 @@ class Trial:
         return float(self.values.get("ponder_price", 0.0))
 
     @functools.cached_property
-    def options(self) -> tuple[tuple[str, int | float], ...]:
+    def options(self) -> Options:
         """The other hyperparameters that are arguments of the cell, by name and in that order."""
         others = {name: self.values[name] for name in sorted({*self.values} - _OF_TRAINING)}
         return tuple(registry.accepted(self.variant, others).items())

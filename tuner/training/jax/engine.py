@@ -20,10 +20,10 @@ from tuner.tasks.heads import HEADS, grouped_error
 from tuner.training import engines, random_streams
 from tuner.training.initialization import initial_weights
 from tuner.training.jax.padding import fit, padded_units, stays_zero
-from tuner.training.jax.program import Options, Program, Settings, Split, build
+from tuner.training.jax.program import Program, Settings, Split, build
 from tuner.training.jax.step import Arrays
 from tuner.training.jax.updates import UPDATES
-from tuner.training.protocol import Problem, Score, Trial, TrialResult
+from tuner.training.protocol import Options, Problem, Score, Trial, TrialResult
 from tuner.training.trial_state import (
     CHECKPOINT_SECONDS,
     Checkpoint,

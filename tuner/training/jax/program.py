@@ -19,6 +19,7 @@ from tuner.training.jax.gradients import Direction, Network
 from tuner.training.jax.losses import LOSSES
 from tuner.training.jax.step import Arrays, Step
 from tuner.training.jax.updates import Update
+from tuner.training.protocol import Options
 from zoo.adaptive_cell import DepthAdaptiveCell
 from zoo.registry import cell_class
 
@@ -124,10 +125,6 @@ class Settings:
 
 
 jax.tree_util.register_dataclass(Settings)
-
-
-Options = tuple[tuple[str, int | float], ...]
-"""Arguments of a cell, see `tuner.training.protocol.Trial.options`."""
 
 
 def build(
