@@ -2,39 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from common.errors import InputError, one_line
-
-CODES: Mapping[int, str] = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    408: "DEADLINE_EXCEEDED",
-    409: "ABORTED",
-    412: "FAILED_PRECONDITION",
-    413: "INVALID_ARGUMENT",
-    429: "RESOURCE_EXHAUSTED",
-    499: "CANCELLED",
-    500: "INTERNAL",
-    501: "UNIMPLEMENTED",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
-"""Names of gRPC's status codes by the HTTP status that means the same."""
-
-CODE_NAMES: Mapping[int, str] = dict(
-    enumerate(
-        (
-            *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED"),
-            *("NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED"),
-            *("FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL"),
-            *("UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"),
-        )
-    )
-)
-"""Names of the status codes by their numbers, which gRPC, TensorFlow and its server share."""
 
 
 class ServingError(InputError):

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.errors import InputError, install
-from serving.clients.errors import CODE_NAMES, ServingError
+from serving.clients.errors import ServingError
 from serving.clients.predictor import Array
 from serving.clients.retrying import persistently
-from serving.clients.transport import Certificates, Description, Target, VersionStatus
+from serving.clients.transport import Certificates, Description, Target, VersionStatus, statuses
 from serving.runtime.specs import Signature, callable_signatures
 
 _METADATA = "signature_def"
@@ -115,17 +115,7 @@ class GrpcClient:
         request = messages.GetModelStatusRequest()
         self._name(request.model_spec)
         response = self._call("GetModelStatus", request)
-        states = {number: name for name, number in messages.STATES.items()}
-        statuses = (
-            VersionStatus(
-                one.version,
-                states.get(one.state, "UNKNOWN"),
-                CODE_NAMES.get(one.status.error_code, "UNKNOWN"),
-                one.status.error_message,
-            )
-            for one in response.model_version_status
-        )
-        return tuple(sorted(statuses, key=lambda status: -status.version))
+        return statuses(messages.to_json(response))
 
     def close(self) -> None:
         """See `Transport.close`."""

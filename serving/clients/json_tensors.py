@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from serving.clients.predictor import Array
-from serving.runtime.specs import TYPE_NAMES, Signature, TensorSpec
-
-_DTYPES = {name: dtype for dtype, name in TYPE_NAMES.items()}
+from serving.runtime.specs import Signature, TensorSpec, callable_signatures
 
 
 def request_body(inputs: Mapping[str, Array], signature: str) -> bytes:
@@ -122,29 +120,11 @@ def read_signatures(metadata: Mapping[str, Any]) -> dict[str, Signature]:
 
     Raises:
         KeyError: if it has no signatures.
+        ValueError: if they are something else.
     """
-    signature_defs = metadata["signature_def"]["signature_def"]
-    return {
-        name: Signature(
-            _specs(signature_defs[name].get("inputs", {})),
-            _specs(signature_defs[name].get("outputs", {})),
-            signature_defs[name]["method_name"],
-        )
-        for name in sorted(signature_defs)
-        if signature_defs[name].get("method_name")
-    }
+    from serving.runtime import messages
 
-
-def _specs(infos: Mapping[str, Any]) -> dict[str, TensorSpec]:
-    return {name: _spec(infos[name]) for name in sorted(infos)}
-
-
-def _spec(info: Mapping[str, Any]) -> TensorSpec:
-    shape = info.get("tensor_shape", {})
-    # Protocol messages write 64-bit integers as strings.
-    sizes = [int(dim.get("size", 0)) for dim in shape.get("dim", [])]
-    return TensorSpec(
-        _DTYPES.get(info["dtype"], info["dtype"]),
-        None if shape.get("unknown_rank") else tuple(None if size < 0 else size for size in sizes),
-        info.get("name", ""),
-    )
+    # Taken out, because a message without the field would be one that has no signatures.
+    document = {"signature_def": metadata["signature_def"]["signature_def"]}
+    found = messages.from_json(document, messages.SignatureDefMap())
+    return callable_signatures(found.signature_def)

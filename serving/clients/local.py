@@ -9,13 +9,14 @@ from pathlib import Path
 
 from common import command_line
 from common.errors import InputError
-from serving.clients.errors import CODE_NAMES, ServingError
+from serving.clients.errors import ServingError
 from serving.clients.predictor import Array, Predictor
 from serving.runtime import saved_model
 from serving.runtime.c_api import Failure
 from serving.runtime.model import Model
 from serving.runtime.session import Session
 from serving.runtime.specs import Signature, callable_signatures
+from serving.runtime.status import Code
 
 
 class LocalModel(Model):
@@ -44,7 +45,7 @@ class LocalModel(Model):
         except Failure as error:
             raise InputError(
                 f"{self.folder}: expected a SavedModel that TensorFlow loads. "
-                f"Received: {_cause(error)}"
+                f"Received: {error.cause}"
             ) from error
         super().__init__(self.folder, callable_signatures(self._session.signature_defs))
 
@@ -52,8 +53,8 @@ class LocalModel(Model):
         try:
             return self._session.run(name, arrays)
         except Failure as error:
-            code = CODE_NAMES.get(error.code, "UNKNOWN")
-            raise ServingError(code, f"{self._where}: {_cause(error)}") from error
+            code = Code(error.code).name
+            raise ServingError(code, f"{self._where}: {error.cause}") from error
 
     def close(self) -> None:
         """Frees the model; what is asked afterward is a `ServingError`."""
@@ -142,9 +143,3 @@ def version_folder(folder: Path) -> Path:
             f"Received: {'neither' if folder.is_dir() else 'no such folder'}"
         )
     return max(versions, key=lambda path: int(path.name))
-
-
-def _cause(error: Exception) -> str:
-    """What went wrong, without the place in the graph: TensorFlow writes that around it."""
-    lines = [line for line in str(error).splitlines() if line and not line[0].isspace()]
-    return lines[0] if lines else type(error).__name__

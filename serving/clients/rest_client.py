@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.errors import InputError, install
-from serving.clients.errors import CODES, ServingError
+from serving.clients.errors import ServingError
 from serving.clients.predictor import Array
 from serving.clients.retrying import persistently
-from serving.clients.transport import Description, Target, VersionStatus
+from serving.clients.transport import Description, Target, VersionStatus, statuses
 from serving.runtime.specs import Signature
+from serving.runtime.status import Code
 
 _CONNECTIONS = 100
 _SHOWN = 200
@@ -92,18 +93,9 @@ class RestClient:
         """See `Transport.status`."""
         response = self._json("GET", self._path())
         try:
-            statuses = [
-                VersionStatus(
-                    int(one["version"]),
-                    one["state"],
-                    one["status"]["error_code"],
-                    one["status"]["error_message"],
-                )
-                for one in response["model_version_status"]
-            ]
+            return statuses(response)
         except (KeyError, TypeError, ValueError) as error:
             raise self._nonsense("model_version_status", repr(error)) from error
-        return tuple(sorted(statuses, key=lambda status: -status.version))
 
     def close(self) -> None:
         """See `Transport.close`."""
@@ -147,7 +139,7 @@ class RestClient:
             raise self._error("UNAVAILABLE", f"no connection: {_cause(error)}") from error
         if response.ok:
             return response.content
-        code = CODES.get(response.status_code, "UNKNOWN")
+        code = Code.of_http(response.status_code).name
         raise self._error(code, _message(response), _retry_after(response))
 
     def _error(self, code: str, message: str, retry_after: float = 0.0) -> ServingError:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from serving.devserver.errors import Code, RequestError, invalid
+from serving.devserver.errors import RequestError, invalid
 from serving.devserver.settings import Batching
 from serving.runtime.c_api import Failure
 from serving.runtime.session import Session
+from serving.runtime.status import Code
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -95,11 +96,10 @@ def expired() -> RequestError:
 
 
 def told(failure: Failure) -> RequestError:
-    """Translates what TensorFlow says: what failed, without where in the graph."""
+    """Translates what TensorFlow says."""
     if failure.code == Code.DEADLINE_EXCEEDED:
         return expired()
-    lines = [line.strip() for line in str(failure).splitlines()]
-    return RequestError(Code(failure.code), next(filter(None, lines), "unknown"))
+    return RequestError(failure.code, failure.cause)
 
 
 @dataclasses.dataclass

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from common.errors import InputError
 from serving.devserver import configuration
 from serving.devserver.batcher import Arrays, Batcher, Runner, expired, selected, told
-from serving.devserver.errors import Code, RequestError, invalid
+from serving.devserver.errors import RequestError, invalid
 from serving.devserver.metrics import Metrics
 from serving.devserver.models import Models
 from serving.devserver.settings import Batching, Limits, Settings
@@ -27,6 +27,7 @@ from serving.runtime import messages, tensors
 from serving.runtime.c_api import Failure
 from serving.runtime.session import Session
 from serving.runtime.specs import DEFAULT_SIGNATURE, DTYPES, Signature
+from serving.runtime.status import Code
 
 _LOG = logging.getLogger(__name__)
 

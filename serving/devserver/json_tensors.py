@@ -23,7 +23,7 @@ from serving.devserver.batcher import Arrays
 from serving.devserver.core import check_names, check_shape
 from serving.devserver.errors import invalid
 from serving.devserver.settings import Limits
-from serving.runtime.specs import TYPE_NAMES, Signature, TensorSpec
+from serving.runtime.specs import Signature, TensorSpec
 
 _DEEPEST = 32
 _KINDS: Mapping[str, set[type]] = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}}
@@ -241,30 +241,3 @@ def _strings(value: Any, as_base64: bool) -> Any:
     if as_base64:
         return {"b64": base64.b64encode(value).decode()}
     return value.decode("utf-8", "replace")
-
-
-def signature_def(message: Any) -> dict[str, Any]:
-    """Writes a `SignatureDef` as JSON has it."""
-    described = Signature.of(message)
-    sides = {"inputs": described.inputs, "outputs": described.outputs}
-    return {
-        **{
-            side: {
-                name: {
-                    "dtype": TYPE_NAMES.get(spec.dtype, "DT_INVALID"),
-                    "tensor_shape": {
-                        "dim": [
-                            {"size": str(-1 if size is None else size), "name": ""}
-                            for size in spec.shape or ()
-                        ],
-                        "unknown_rank": spec.shape is None,
-                    },
-                    "name": spec.tensor,
-                }
-                for name, spec in specs.items()
-            }
-            for side, specs in sides.items()
-        },
-        "method_name": message.method_name,
-        "defaults": {},
-    }

@@ -23,7 +23,7 @@ from serving.devserver.errors import RequestError
 from serving.devserver.grpc_service import Services
 from serving.devserver.rest import Rest
 from serving.devserver.settings import TLS, Settings
-from serving.devserver.versions import State
+from serving.runtime.status import State
 
 _LOG = logging.getLogger(__name__)
 

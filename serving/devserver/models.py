@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from serving.devserver.errors import Code, RequestError, invalid
+from serving.devserver.errors import RequestError, invalid
 from serving.devserver.settings import Loading, ModelConfig
-from serving.devserver.versions import Loaded, State, Version, find_versions
+from serving.devserver.versions import Loaded, Version, find_versions
+from serving.runtime.status import Code, State
 
 _LOG = logging.getLogger(__name__)
 

@@ -17,9 +17,10 @@ from starlette.types import Receive, Scope, Send
 
 from serving.devserver import json_tensors, metrics
 from serving.devserver.core import Core, Target
-from serving.devserver.errors import Code, RequestError, invalid
+from serving.devserver.errors import RequestError, invalid
 from serving.devserver.grpc_service import metadata_message, status_message
 from serving.runtime import messages
+from serving.runtime.status import Code
 
 _LOG = logging.getLogger(__name__)
 
@@ -179,34 +180,18 @@ class Rest:
     def _status(self, target: Target) -> Response:
         with self._core.counted(target.name, "GetModelStatus", "REST"):
             found = self._core.models.statuses(target.name, target.version, target.label or None)
-            states = {number: name for name, number in messages.STATES.items()}
-            entries = [
-                {
-                    "version": str(entry.version),
-                    "state": states[entry.state],
-                    "status": {
-                        "error_code": Code(entry.status.error_code).name,
-                        "error_message": entry.status.error_message,
-                    },
-                }
-                for entry in status_message(found).model_version_status
-            ]
-            return _written({"model_version_status": entries})
+            return _written(messages.to_json(status_message(found)))
 
     def _metadata(self, target: Target) -> Response:
         with self._core.counted(target.name, "GetModelMetadata", "REST"):
             message = metadata_message(self._core, target)
         signatures = messages.SignatureDefMap()
         message.metadata["signature_def"].Unpack(signatures)
-        spec = {
-            "name": message.model_spec.name,
-            "signature_name": "",
-            "version": str(message.model_spec.version.value),
-        }
-        found = signatures.signature_def
-        told = {name: json_tensors.signature_def(found[name]) for name in sorted(found)}
         return _written(
-            {"model_spec": spec, "metadata": {"signature_def": {"signature_def": told}}}
+            {
+                "model_spec": messages.to_json(message.model_spec),
+                "metadata": {"signature_def": messages.to_json(signatures)},
+            }
         )
 
 

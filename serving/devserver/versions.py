@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 import logging
 import re
 from pathlib import Path
@@ -11,21 +10,12 @@ from pathlib import Path
 from serving.devserver.batcher import Batcher
 from serving.devserver.errors import RequestError
 from serving.runtime.session import Session
+from serving.runtime.status import State
 
 _LOG = logging.getLogger(__name__)
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
 _LARGEST = 2**63
-
-
-class State(enum.IntEnum):
-    """States of `ModelVersionStatus`, by their numbers there."""
-
-    START = 10
-    LOADING = 20
-    AVAILABLE = 30
-    UNLOADING = 40
-    END = 50
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from common.errors import InputError, install
 from serving.runtime.specs import DTYPES, NAMES
+from serving.runtime.status import Code
 
 Pointer = ctypes.c_void_p
 
@@ -87,11 +88,14 @@ class Failure(Exception):
 
     Attributes:
         code: of `TF_Code`, the same numbers as those of gRPC.
+        cause: what failed, in one line, without where in the graph: TensorFlow writes that around.
     """
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
-        self.code = code
+        self.code = Code(code)
+        lines = [line for line in message.splitlines() if line and not line[0].isspace()]
+        self.cause = lines[0].strip() if lines else "unknown"
 
 
 def _paths() -> list[Path]:
@@ -197,7 +201,7 @@ def to_array(tensor: int) -> npt.NDArray[Any]:
     functions = library()
     number = functions.TF_TensorType(tensor)
     if number not in NAMES:
-        raise Failure(12, f"DataType {number} is none that can be answered")
+        raise Failure(Code.UNIMPLEMENTED, f"DataType {number} is none that can be answered")
     shape = [functions.TF_Dim(tensor, axis) for axis in range(functions.TF_NumDims(tensor))]
     if NAMES[number] == "string":
         return _texts(functions, functions.TF_TensorData(tensor), shape)

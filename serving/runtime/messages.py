@@ -9,15 +9,19 @@ a message are kept as they are when it is written again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import (
     any_pb2,
     descriptor_pb2,
     descriptor_pool,
+    json_format,
     message_factory,
     wrappers_pb2,
 )
+
+from serving.runtime.status import Code, State
 
 # One line a message: its fields, each `name number kind`, where `*kind` is repeated and `@kind` a
 # map from strings. Alternatives of a `oneof` stand in parentheses behind its name.
@@ -28,10 +32,10 @@ tensorflow.TensorProto: dtype 1 int32, tensor_shape 2 tensorflow.TensorShapeProt
   tensor_content 4 bytes, half_val 13 *int32, float_val 5 *float, double_val 6 *double, \
   int_val 7 *int32, string_val 8 *bytes, scomplex_val 9 *float, int64_val 10 *int64, \
   bool_val 11 *bool, dcomplex_val 12 *double, uint32_val 16 *uint32, uint64_val 17 *uint64
-tensorflow.TensorInfo: encoding(name 1 string), dtype 2 int32, \
+tensorflow.TensorInfo: encoding(name 1 string), dtype 2 tensorflow.DataType, \
   tensor_shape 3 tensorflow.TensorShapeProto
 tensorflow.SignatureDef: inputs 1 @tensorflow.TensorInfo, outputs 2 @tensorflow.TensorInfo, \
-  method_name 3 string
+  method_name 3 string, defaults 4 @tensorflow.TensorProto
 tensorflow.MetaGraphDef: saver_def 3 tensorflow.SaverDef, \
   signature_def 5 @tensorflow.SignatureDef, \
   meta_info_def 1 tensorflow.MetaGraphDef.MetaInfoDef
@@ -56,8 +60,8 @@ tensorflow.serving.GetModelMetadataResponse: model_spec 1 tensorflow.serving.Mod
   metadata 2 @google.protobuf.Any
 tensorflow.serving.SignatureDefMap: signature_def 1 @tensorflow.SignatureDef
 tensorflow.serving.GetModelStatusRequest: model_spec 1 tensorflow.serving.ModelSpec
-tensorflow.serving.StatusProto: error_code 1 int32, error_message 2 string
-tensorflow.serving.ModelVersionStatus: version 1 int64, state 2 int32, \
+tensorflow.serving.StatusProto: error_code 1 tensorflow.Code, error_message 2 string
+tensorflow.serving.ModelVersionStatus: version 1 int64, state 2 tensorflow.serving.State, \
   status 3 tensorflow.serving.StatusProto
 tensorflow.serving.GetModelStatusResponse: \
   model_version_status 1 *tensorflow.serving.ModelVersionStatus
@@ -92,8 +96,17 @@ tensorflow.serving.SSLConfig: server_key 1 string, server_cert 2 string, custom_
   client_verify 4 bool
 """
 
-_ENUMS = {
-    "tensorflow.serving.ModelType": ("MODEL_TYPE_UNSPECIFIED", "TENSORFLOW", "OTHER"),
+_DATA_TYPES = """
+    INVALID FLOAT DOUBLE INT32 UINT8 INT16 INT8 STRING COMPLEX64 INT64 BOOL QINT8 QUINT8 QINT32
+    BFLOAT16 QINT16 QUINT16 UINT16 COMPLEX128 HALF RESOURCE VARIANT UINT32 UINT64
+""".split()
+
+# Some are part of another message or package there, which only their full names would show.
+_ENUMS: Mapping[str, Mapping[str, int]] = {
+    "tensorflow.DataType": {f"DT_{name}": number for number, name in enumerate(_DATA_TYPES)},
+    "tensorflow.Code": {code.name: code.value for code in Code},
+    "tensorflow.serving.ModelType": {"MODEL_TYPE_UNSPECIFIED": 0, "TENSORFLOW": 1, "OTHER": 2},
+    "tensorflow.serving.State": {state.name: state.value for state in State},
 }
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
@@ -150,8 +163,8 @@ def _files() -> list[Any]:
         for full_name, values in _ENUMS.items():
             if full_name.rpartition(".")[0] == package:
                 enum = file.enum_type.add(name=full_name.rpartition(".")[2])
-                for number, value in enumerate(values):
-                    enum.value.add(name=value, number=number)
+                for name, number in values.items():
+                    enum.value.add(name=name, number=number)
         parents: dict[str, Any] = {}
         for line in lines:
             is_serving = line.startswith("tensorflow.serving.")
@@ -208,5 +221,22 @@ BatchingParameters = message("tensorflow.serving.BatchingParameters")
 MonitoringConfig = message("tensorflow.serving.MonitoringConfig")
 SSLConfig = message("tensorflow.serving.SSLConfig")
 
-STATES = {"START": 10, "LOADING": 20, "AVAILABLE": 30, "UNLOADING": 40, "END": 50}
-"""States of a version of a model, by their numbers in `ModelVersionStatus`."""
+
+def to_json(message: Any) -> dict[str, Any]:
+    """Writes a message as TensorFlow Serving's REST interface does: all fields, by their names."""
+    document: dict[str, Any] = json_format.MessageToDict(
+        message, always_print_fields_with_no_presence=True, preserving_proto_field_name=True
+    )
+    return document
+
+
+def from_json(document: Any, message: Any) -> Any:
+    """Fills a message; fields and names of numbers that it does not know are left out.
+
+    Raises:
+        ValueError: if the document is no such message.
+    """
+    try:
+        return json_format.ParseDict(document, message, ignore_unknown_fields=True)
+    except json_format.ParseError as error:
+        raise ValueError(str(error)) from error

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from serving.runtime import c_api, messages, saved_model
 from serving.runtime.c_api import Failure, Output, Pointer
 from serving.runtime.specs import Signature
+from serving.runtime.status import Code
 
 _TAG = b"serve"
-_CANCELLED, _NOT_FOUND = 1, 5
 
 
 class Session:
@@ -155,7 +155,7 @@ class Session:
             operation, _, index = tensor.rpartition(":")
             place = self._functions.TF_GraphOperationByName(self._graph, operation.encode())
             if not place or not index.isdecimal():
-                raise Failure(_NOT_FOUND, f"the graph has no tensor {tensor!r}")
+                raise Failure(Code.NOT_FOUND, f"the graph has no tensor {tensor!r}")
             found.append(Output(place, int(index)))
         return (Output * len(found))(*found)
 
@@ -163,7 +163,7 @@ class Session:
     def _using(self) -> Iterator[None]:
         with self._free:
             if self._is_closed:
-                raise Failure(_CANCELLED, "the model is closed")
+                raise Failure(Code.CANCELLED, "the model is closed")
             self._running += 1
         try:
             yield

@@ -28,14 +28,6 @@ DTYPES: Mapping[str, int] = {
 }
 """Numbers of TensorFlow's `DataType`, by NumPy's name of the type; `string` is bytes."""
 
-TYPE_NAMES: Mapping[str, str] = {
-    name: {"float16": "DT_HALF", "float32": "DT_FLOAT", "float64": "DT_DOUBLE"}.get(
-        name, f"DT_{name.upper()}"
-    )
-    for name in DTYPES
-}
-"""Names of TensorFlow's `DataType`, likewise."""
-
 NAMES = {number: name for name, number in DTYPES.items()}
 """The other way around."""
 

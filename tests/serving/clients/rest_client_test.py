@@ -192,7 +192,7 @@ def test_signatures_of_an_unknown_rank_and_type():
     metadata = {"signature_def": {"signature_def": signature_def}}
     assert json_tensors.read_signatures(metadata) == {
         "f": Signature(
-            {"x": TensorSpec("DT_VARIANT", None), "y": TensorSpec("float16", (), "y:0")}, {}
+            {"x": TensorSpec("DataType 21", None), "y": TensorSpec("float16", (), "y:0")}, {}
         )
     }
 

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from serving.devserver.batcher import Batcher, Runner
-from serving.devserver.errors import Code, RequestError
+from serving.devserver.errors import RequestError
 from serving.devserver.settings import Batching
 from serving.runtime.c_api import Failure
 from serving.runtime.specs import Signature, TensorSpec
+from serving.runtime.status import Code
 
 SIGNATURE = Signature(
     {
@@ -142,7 +143,7 @@ async def test_the_queue_of_batches_is_bounded():
 @looped
 async def test_who_has_gone_takes_no_place_and_a_failure_is_everybodys():
     session, batcher = make()
-    session.failure = Failure(3, "no such rows\n\t[[node]]")
+    session.failure = Failure(Code.INVALID_ARGUMENT, "no such rows\n\t[[node]]")
     calls = [asyncio.ensure_future(batcher.call("sum", inputs(t), None)) for t in (9, 1, 1)]
     await asyncio.sleep(0)
     calls[0].cancel()

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from serving.devserver.errors import Code, RequestError
+from serving.devserver.errors import RequestError
 from serving.devserver.models import Models
 from serving.devserver.settings import All, Latest, Loading, ModelConfig, Specific
-from serving.devserver.versions import Loaded, State
+from serving.devserver.versions import Loaded
+from serving.runtime.status import Code, State
 
 SECONDS = 300.0
 

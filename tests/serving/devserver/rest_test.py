@@ -9,6 +9,9 @@ import math
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from google.protobuf import json_format
+from tensorflow_serving.apis.get_model_metadata_pb2 import SignatureDefMap
 
 from serving.devserver.launch import running
 from serving.devserver.settings import Latest, Limits, ModelConfig, Settings
@@ -279,12 +282,13 @@ def test_metadata(get):
         "signature_name": "",
         "version": "3",
     }
-    signature = answer["metadata"]["signature_def"]["signature_def"]["serving_default"]
-    assert signature["method_name"] == "tensorflow/serving/predict"
-    assert signature["inputs"]["sequence"]["dtype"] == "DT_FLOAT"
-    sizes = signature["inputs"]["sequence"]["tensor_shape"]["dim"]
-    assert [size["size"] for size in sizes] == ["-1", "-1", str(FEATURES)]
-    assert signature["outputs"]["logits"]["name"].startswith("StatefulPartitionedCall")
+    # TensorFlow Serving's own message, which knows every name that may stand here.
+    found = json_format.ParseDict(answer["metadata"]["signature_def"], SignatureDefMap())
+    signature = found.signature_def["serving_default"]
+    assert signature.method_name == "tensorflow/serving/predict"
+    assert signature.inputs["sequence"].dtype == tf.float32.as_datatype_enum
+    assert [dim.size for dim in signature.inputs["sequence"].tensor_shape.dim] == [-1, -1, FEATURES]
+    assert signature.outputs["logits"].name.startswith("StatefulPartitionedCall")
 
 
 def test_metrics(server, get, post):

@@ -108,7 +108,7 @@ def test_a_depth_adaptive_cell_is_trained_as_by_keras(
 def test_gradients_with_a_price_of_depth(
     adaptive: str, halting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both directions, two steps more than the sequence has, against a loop that JAX differentiates."""
+    """Both directions, two steps beyond the sequence, against a scan that JAX differentiates."""
     cell_of = functools.partial(zoo.DepthAdaptiveCell, halting=halting)
     monkeypatch.setattr(program, "cell_class", lambda code: cell_of)
     task, frames, price = turned(TinyTask, True), 4, 0.7
