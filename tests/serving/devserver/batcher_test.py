@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from serving.devserver.settings import Batching
 from serving.runtime.c_api import Failure
 from serving.runtime.specs import Signature, TensorSpec
 from serving.runtime.status import Code
+from tests.serving.devserver.callers import looped
 
 SIGNATURE = Signature(
     {
@@ -47,15 +47,6 @@ class Session:
         counts = np.arange(inputs["sequence"].shape[1]) < inputs["lengths"][:, None]
         masked = np.where(counts[..., None], inputs["sequence"], 0)
         return {"sums": masked.sum(axis=1), "same": inputs["sequence"]}
-
-
-def looped(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    """Runs a test in an event loop of its own."""
-
-    def run() -> None:
-        asyncio.run(test())
-
-    return run
 
 
 def make(**batching: Any) -> tuple[Session, Batcher]:

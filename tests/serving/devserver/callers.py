@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import http.client
 import json
 import threading
+import time
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import grpc
@@ -75,6 +79,24 @@ class Held:
             return run(session, signature, *arguments)
 
         monkeypatch.setattr(Session, "run", wait_and_run)
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Waits until it is so; never as long as `SECONDS` unless something is broken."""
+    turn, end = threading.Event(), time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        turn.wait(0.005)
+
+
+def looped(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Runs a test, which may take fixtures, in an event loop of its own."""
+
+    @functools.wraps(test)
+    def run(*arguments: Any, **fixtures: Any) -> None:
+        asyncio.run(test(*arguments, **fixtures))
+
+    return run
 
 
 def rest(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import grpc
 import numpy as np
 import pytest
@@ -21,7 +19,14 @@ from tensorflow_serving.apis import (
 from serving.devserver.launch import running
 from serving.devserver.settings import Limits, ModelConfig, Settings, Specific
 from tests.serving.devserver import small_models
-from tests.serving.devserver.callers import SECONDS, Grpc, Held, arrays, request_for
+from tests.serving.devserver.callers import (
+    SECONDS,
+    Grpc,
+    Held,
+    arrays,
+    request_for,
+    wait_for,
+)
 
 FEATURES = small_models.FEATURES
 
@@ -57,16 +62,10 @@ def _refused(call) -> tuple[grpc.StatusCode, str]:
     return error.value.code(), error.value.details()
 
 
-def _sequences(size, time, seed=0):
-    random = np.random.default_rng(seed)
-    lengths = random.integers(0, time + 1, size).astype(np.int32)
-    return random.normal(size=(size, time, FEATURES)).astype(np.float32), lengths
-
-
 @pytest.mark.parametrize(("size", "time"), [(1, 1), (4, 7), (2, 61)])
 @pytest.mark.parametrize("version", [3, 12])
 def test_predict(client, references, size, time, version):
-    sequence, lengths = _sequences(size, time)
+    sequence, lengths = small_models.sequences(size, time)
     request = request_for("serving_default", sequence=sequence, lengths=lengths)
     request.model_spec.version.value = version
     response = client.call(request)
@@ -83,7 +82,7 @@ def test_predict(client, references, size, time, version):
 
 
 def test_latest_version_and_default_signature(client, references):
-    sequence, lengths = _sequences(2, 5)
+    sequence, lengths = small_models.sequences(2, 5)
     response = client.call(request_for("", sequence=sequence, lengths=lengths))
     assert response.model_spec.version.value == 12
     expected = references[1][12].sequence(sequence, lengths)["logits"]
@@ -328,9 +327,9 @@ def test_queue_is_bounded_and_a_client_that_left_is_not_served(references, monke
         core = server.core
         short = request_for("slow", turns=np.array([7], np.int32))
         runs = client.prediction.Predict.future(short, timeout=SECONDS)
-        _wait_for(lambda: core.runner.running == 1)
+        wait_for(lambda: core.runner.running == 1)
         waits = client.prediction.Predict.future(long, timeout=SECONDS)
-        _wait_for(lambda: core.inside == 2)
+        wait_for(lambda: core.inside == 2)
         code, text = _refused(lambda: client.call(long))
         assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "queue is full" in text
@@ -339,21 +338,12 @@ def test_queue_is_bounded_and_a_client_that_left_is_not_served(references, monke
         status.model_spec.name = "m"
         assert client.model.GetModelStatus(status, timeout=SECONDS).model_version_status
         waits.cancel()
-        _wait_for(lambda: core.inside == 1)
+        wait_for(lambda: core.inside == 1)
         held.go.set()
         assert arrays(runs.result())["done"].tolist() == [7]
         # Had the other been started, it would run for minutes.
-        _wait_for(lambda: core.inside == core.runner.running == 0)
+        wait_for(lambda: core.inside == core.runner.running == 0)
         counts = core.metrics.page().decode()
         for status in ("CANCELLED", "RESOURCE_EXHAUSTED"):
             line = f'request_count{{model_name="m",status="{status}"}} 1.0'
             assert line in counts
-
-
-def _wait_for(condition, seconds=SECONDS):
-    turn = threading.Event()
-    for _ in range(int(seconds / 0.005)):
-        if condition():
-            return
-        turn.wait(0.005)
-    raise AssertionError("it never came")

@@ -6,7 +6,6 @@ import pathlib
 import shutil
 import subprocess
 import threading
-import time
 
 import grpc
 import numpy as np
@@ -24,7 +23,15 @@ from common.errors import InputError
 from serving.devserver.launch import running
 from serving.devserver.settings import TLS, All, Batching, Loading, ModelConfig, Settings
 from tests.serving.devserver import small_models
-from tests.serving.devserver.callers import SECONDS, Grpc, Held, arrays, request_for, rest
+from tests.serving.devserver.callers import (
+    SECONDS,
+    Grpc,
+    Held,
+    arrays,
+    request_for,
+    rest,
+    wait_for,
+)
 
 FRAME, H = np.random.default_rng(0).normal(size=(2, 3, small_models.FEATURES)).astype(np.float32)
 POLL = 0.05
@@ -35,14 +42,6 @@ def _step(version=None):
     if version is not None:
         request.model_spec.version.value = version
     return request
-
-
-def _wait(condition, seconds=SECONDS):
-    turn = threading.Event()
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        turn.wait(0.01)
 
 
 @pytest.mark.parametrize("batching", [None, Batching(max_batch_size=8)], ids=["alone", "batched"])
@@ -88,11 +87,11 @@ def test_no_request_is_lost_while_versions_change(tmp_path, batching):
             thread.start()
         for version in (2, 3):
             small_models.write(base, version)
-            _wait(lambda version=version: failures or version in seen)
+            wait_for(lambda version=version: failures or version in seen)
         # And back: the newest folder goes.
         (base / "3").rename(base / ".gone-3")
         count = len(seen)
-        _wait(lambda: failures or 2 in seen[count:])
+        wait_for(lambda: failures or 2 in seen[count:])
         stop.set()
         for thread in threads:
             thread.join()
@@ -102,7 +101,7 @@ def test_no_request_is_lost_while_versions_change(tmp_path, batching):
             return {one.number: one.state.name for one in server.core.models.statuses("m")}
 
         # A version that nobody uses any more is unloaded by a thread of its own.
-        _wait(lambda: "UNLOADING" not in states().values())
+        wait_for(lambda: "UNLOADING" not in states().values())
         assert states() == {3: "END", 2: "AVAILABLE", 1: "END"}
 
 
@@ -130,18 +129,18 @@ def test_a_half_written_version_displaces_nothing(tmp_path):
                 return None
             return response.model_version_status[0]
 
-        _wait(lambda: state() is not None and state().status.error_code)
+        wait_for(lambda: state() is not None and state().status.error_code)
         assert state().state == get_model_status_pb2.ModelVersionStatus.LOADING
         assert ".py" not in state().status.error_message
         assert client.call(_step()).model_spec.version.value == 1
         # The graph is whole now, but not its weights.
         (half / "saved_model.pb").write_bytes((whole / "saved_model.pb").read_bytes())
         attempts = server.core.models._versions["m"][2].attempts
-        _wait(lambda: server.core.models._versions["m"][2].attempts > attempts + 1)
+        wait_for(lambda: server.core.models._versions["m"][2].attempts > attempts + 1)
         assert client.call(_step()).model_spec.version.value == 1
         # The rest arrives.
         (whole / "variables").rename(half / "variables")
-        _wait(lambda: client.call(_step()).model_spec.version.value == 2)
+        wait_for(lambda: client.call(_step()).model_spec.version.value == 2)
         expected = reference.step(FRAME, H)["logits"]
         np.testing.assert_allclose(arrays(client.call(_step()))["logits"], expected, rtol=1e-4)
 
@@ -205,11 +204,11 @@ def test_a_configuration_that_was_refused_is_tried_again(tmp_path):
             client.call(labeled)
         # The version that the label names comes later.
         small_models.write(tmp_path / "m", 2)
-        _wait(lambda: server.core.models.knows("n"))
+        wait_for(lambda: server.core.models.knows("n"))
         assert client.call(labeled).model_spec.version.value == 2
         other = _step()
         other.model_spec.name = "n"
-        _wait(lambda: server.core.models._serves("n"))
+        wait_for(lambda: server.core.models._serves("n"))
         assert client.call(other).model_spec.version.value == 4
         request = model_management_pb2.ReloadConfigRequest()
         request.config.model_config_list.config.add(name="m", base_path=str(tmp_path / "m"))
@@ -294,13 +293,13 @@ def test_a_request_that_outlives_the_grace_does_not_stop_the_end(tmp_path, monke
     with running(settings) as server:
         client = Grpc(server.grpc_address)
         call = client.prediction.Predict.future(slow, timeout=SECONDS)
-        _wait(lambda: server.core.runner.running)
+        wait_for(lambda: server.core.runner.running)
     # The end did not wait for an answer.
     assert call.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
     client.channel.close()
     assert server.core.runner.running
     held.go.set()
-    _wait(lambda: not server.core.runner.running)
+    wait_for(lambda: not server.core.runner.running)
 
 
 def test_the_end_is_announced_and_new_requests_are_refused(tmp_path, monkeypatch):
@@ -311,12 +310,12 @@ def test_the_end_is_announced_and_new_requests_are_refused(tmp_path, monkeypatch
     with running(settings) as server:
         client = Grpc(server.grpc_address)
         call = client.prediction.Predict.future(slow, timeout=SECONDS)
-        _wait(lambda: server.core.runner.running)
+        wait_for(lambda: server.core.runner.running)
 
         def ask():
             stub = health_pb2_grpc.HealthStub(client.channel)
             serving = health_pb2.HealthCheckResponse.SERVING
-            _wait(lambda: stub.Check(health_pb2.HealthCheckRequest()).status != serving)
+            wait_for(lambda: stub.Check(health_pb2.HealthCheckRequest()).status != serving)
             body = {"signature_name": "double", "inputs": [[1, 2]]}
             refused.append(rest(server.rest_address, "POST", "/v1/models/m:predict", body)[0])
             with pytest.raises(grpc.RpcError) as error:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,7 @@ from serving.devserver.models import Models
 from serving.devserver.settings import All, Latest, Loading, ModelConfig, Specific
 from serving.devserver.versions import Loaded
 from serving.runtime.status import Code, State
-
-SECONDS = 300.0
+from tests.serving.devserver.callers import SECONDS, looped
 
 
 class Session:
@@ -77,15 +75,6 @@ class House:
 def house(tmp_path):
     (tmp_path / "m").mkdir()
     return House(tmp_path)
-
-
-def looped(test: Callable[[House], Coroutine[Any, Any, None]]) -> Callable[[House], None]:
-    """Runs a test in an event loop of its own."""
-
-    def run(house: House) -> None:
-        asyncio.run(test(house))
-
-    return run
 
 
 def _states(models, name="m"):

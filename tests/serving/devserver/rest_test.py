@@ -58,18 +58,12 @@ def get(server):
     return get
 
 
-def _sequences(size, time):
-    random = np.random.default_rng(size * time)
-    lengths = random.integers(0, time + 1, size).astype(np.int32)
-    return random.normal(size=(size, time, FEATURES)).astype(np.float32), lengths
-
-
 @pytest.mark.parametrize(
     ("where", "version"),
     [("", 12), ("/versions/3", 3), ("/labels/stable", 3), ("/VERSIONS/12", 12)],
 )
 def test_columns(post, references, where, version):
-    sequence, lengths = _sequences(3, 7)
+    sequence, lengths = small_models.sequences(3, 7)
     status, answer = post(
         {"inputs": {"sequence": sequence.tolist(), "lengths": lengths.tolist()}},
         f"/v1/models/m{where}:predict",
@@ -82,7 +76,7 @@ def test_columns(post, references, where, version):
 
 
 def test_rows(post, references):
-    sequence, lengths = _sequences(3, 7)
+    sequence, lengths = small_models.sequences(3, 7)
     rows = [
         {"sequence": row.tolist(), "lengths": int(length)}
         for row, length in zip(sequence, lengths, strict=True)

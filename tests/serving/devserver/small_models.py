@@ -129,6 +129,13 @@ class Reference:
         return {"logits": (frame + h) @ self.weights, "next_h": frame + h}
 
 
+def sequences(size: int, time: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of random frames, and how many of each count."""
+    random = np.random.default_rng(size * time)
+    lengths = random.integers(0, time + 1, size).astype(np.int32)
+    return random.normal(size=(size, time, FEATURES)).astype(np.float32), lengths
+
+
 def reference(version: int) -> Reference:
     """What a version answers."""
     weights = np.random.default_rng(version).normal(size=(FEATURES, OUTPUTS)).astype(np.float32)
