@@ -8,6 +8,7 @@ et al. 2013).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,7 +53,9 @@ class DepthAdaptiveCell(VariantCell):
     Σ n softmax(a)_n. With `"fixed"`, π is 1 at D, the ponder D.
 
     `zoo.AdaptiveRNN` charges for the ponder. A third state `(batch, 2)` sums ponder and N over the
-    frames. All D steps are computed; those after N have no effect on values or gradients.
+    frames. All D steps are computed; those after N have no effect on values or gradients. With the
+    JAX backend, inference (`training=False`, as `predict` has it) leaves a frame once no sample of
+    the batch goes on.
 
     Args:
         units: as in `zoo.VariantCell`, which has all further arguments too.
@@ -140,15 +143,24 @@ class DepthAdaptiveCell(VariantCell):
             )
 
     def call(
-        self, inputs: Tensor, states: Sequence[Tensor], training: bool = False
+        self, inputs: Tensor, states: Sequence[Tensor], training: bool | None = None
     ) -> tuple[Tensor, list[Tensor]]:
         """Takes the steps of one frame."""
-        inputs, h, c, ponder = self._received(inputs, states, training)
-        halt = {"act": self._act, "choice": self._choose, "fixed": self._go_all_the_way}
+        inputs, h, c, ponder = self._received(inputs, states, bool(training))
+        # In a loop of TensorFlow a condition costs what it saves. In training, too: its gradient
+        # keeps what the products of all frames could be made of at once.
+        leaves = training is False and keras.backend.backend() == "jax"
+        halt = {
+            "act": functools.partial(self._act, leaves),
+            "choice": self._choose,
+            "fixed": self._go_all_the_way,
+        }
         h, c, spent = halt[self.halting](inputs, h, c)
         return h, [h, c, ponder + spent]
 
-    def _act(self, inputs: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _act(
+        self, leaves: bool, inputs: Tensor, h: Tensor, c: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Halts by Graves' rule; what comes after is set to 0 before it meets anything."""
         zero = ops.zeros_like(h[:, :1])
         total, depth, remainder = zero, zero, zero
@@ -160,7 +172,12 @@ class DepthAdaptiveCell(VariantCell):
             return tensor if running is None else ops.where(running, tensor, 0)
 
         for n in range(1, self.max_depth + 1):
-            h, c = self._step(n, inputs, kept(h), kept(c), running)
+            taken = functools.partial(self._step, n, inputs, kept(h), kept(c), running)
+            if leaves and running is not None:
+                nothing = ops.zeros_like(h), ops.zeros_like(c)
+                h, c = ops.cond(ops.any(running), taken, lambda nothing=nothing: nothing)
+            else:
+                h, c = taken()
             h, c = kept(h), kept(c)
             depth = depth + (1 if running is None else ops.cast(running, h.dtype))
             if n == self.max_depth:
