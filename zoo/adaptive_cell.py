@@ -9,7 +9,7 @@ et al. 2013).
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -150,7 +150,7 @@ class DepthAdaptiveCell(VariantCell):
         # In a loop of TensorFlow a condition costs what it saves. In training, too: its gradient
         # keeps what the products of all frames could be made of at once.
         leaves = training is False and keras.backend.backend() == "jax"
-        halt = {
+        halt: dict[str, Callable[..., tuple[Tensor, Tensor, Tensor]]] = {
             "act": functools.partial(self._act, leaves),
             "choice": self._choose,
             "fixed": self._go_all_the_way,
