@@ -64,7 +64,7 @@ def read_or_build(
 
 @dataclasses.dataclass(frozen=True)
 class RemoteFile:
-    """A file that somebody publishes, exactly this one.
+    """A published file, pinned by its hash.
 
     Attributes:
         address: where it is.

@@ -33,7 +33,7 @@ _FULL = 2**20
 
 
 def is_name(name: str) -> bool:
-    r"""Whether a file or folder can be called so: whoever names one may not choose a place.
+    r"""Whether this is a name of a file or folder, and not a path to some other place.
 
     Example:
         >>> [is_name(name) for name in ("sines", "Chöre, 1.", "", "..", "a/b", "two\nlines")]
@@ -169,8 +169,7 @@ def write_folder(path: Path, write: Callable[[Path], None], *, size: int = 0) ->
 def write_new_folder(path: Path, write: Callable[[Path], None], *, size: int = 0) -> None:
     """Writes a whole folder where there is none, as `write_folder` does.
 
-    Whoever writes the same one at the same time, one of the two has it whole and the other an
-    error.
+    Of two processes that write the same one at once, one gets it whole and the other an error.
 
     Raises:
         FileExistsError: if there is a folder with something in it by then, or a file.
@@ -188,7 +187,7 @@ def write_new_folder(path: Path, write: Callable[[Path], None], *, size: int = 0
 
 @contextmanager
 def _written_folder(path: Path, write: Callable[[Path], None], size: int) -> Iterator[Path]:
-    """Fills a temporary folder beside `path`, lends it durable and readable, and tidies up."""
+    """Yields a temporary folder beside `path`, makes it durable and readable, and cleans up."""
     _require(path, size)
     temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=path.parent))
     try:
@@ -211,7 +210,7 @@ def _written_folder(path: Path, write: Callable[[Path], None], size: int) -> Ite
 def locked(folder: Path) -> Iterator[None]:
     """Keeps other processes that ask for the same out, while they wait; leaves no file behind.
 
-    Where the file system knows no such locks, nobody waits.
+    On a file system without such locks there is no waiting.
 
     Args:
         folder: an existing folder.
@@ -227,7 +226,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what killed processes have left in a folder; nobody may be writing there.
+    """Removes what killed processes left in a folder; no process may be writing to it.
 
     But for children that outlive a killed process: they come to an end once their folder is gone.
 

@@ -36,7 +36,7 @@ def describe() -> str:
 
 
 def memory() -> int:
-    """The machine's memory in bytes; 0 where nobody says, as on Windows."""
+    """The machine's memory in bytes; 0 where it cannot be determined, as on Windows."""
     if not hasattr(os, "sysconf"):
         return 0
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -43,7 +43,7 @@ def significant(value: float | None, digits: int = 4) -> str:
 
 
 def bound(value: float) -> str:
-    """Writes the end of a range, which somebody chose: all its digits, and no more.
+    """Formats an end of a range as the user wrote it: all its digits, and no more.
 
     Example:
         >>> bound(1e-6), bound(0.025), bound(200), bound(1.0)

@@ -27,7 +27,7 @@ __all__ = ["Client", "ServingError", "Stream", "VersionStatus"]
 
 
 def _command() -> Callable[[], int]:
-    """Defines the flags and returns what runs; whoever imports the module has other flags."""
+    """Defines the flags, which importing the module must not, and returns the command."""
     address = flags.DEFINE_string(
         "address",
         None,
@@ -65,7 +65,7 @@ def _command() -> Callable[[], int]:
     )
     timeout = flags.DEFINE_float("timeout", 10.0, "Seconds for an answer.", lower_bound=0.001)
     retries = flags.DEFINE_integer(
-        "retries", 3, "How often to ask again where nobody is there or busy.", lower_bound=0
+        "retries", 3, "How often to retry when the server is unreachable or busy.", lower_bound=0
     )
     roots = flags.DEFINE_string(
         "root_certificates", None, "File, PEM, of who vouches for the server; else the system's."

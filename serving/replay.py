@@ -2,7 +2,7 @@
 
     python -m serving.replay --log=requests --address=localhost:8500 --model=music --label=canary
 
-tells how many a version answers, how far from before, and how fast: for a look at a new version
+reports how many a version answers, how far from before, and how fast: for a look at a new version
 before callers get it.
 """
 

@@ -53,7 +53,7 @@ def load_trials(path: str | os.PathLike[str]) -> pd.DataFrame:
 
     Returns:
         A frame with the columns of `docs/trial_table.md`, rows by study, variant and place in the
-        design; `status` tells finished trials from failed and waiting ones.
+        design; `status` distinguishes finished trials from failed and waiting ones.
 
     Raises:
         common.errors.InputError: if it is none of these, or damaged; the message names the

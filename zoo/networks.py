@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-# Whoever reads the networks from files needs the cells too: Keras knows a class that is imported.
+# Loading a network from a file needs the cells: Keras finds only classes that are imported.
 import zoo.cells  # noqa: F401
 from zoo.adaptive_cell import DepthAdaptiveCell
 from zoo.adaptive_layer import AdaptiveRNN

@@ -44,7 +44,7 @@ _OFFERED = {
     code: _Row(code, re.sub("(?<!^)(?=[A-Z])", "_", name[:-4]).lower(), f"zoo.adaptive_cell:{name}")
     for code, name in STEPPED.items()
 }
-"""Further cells, which are registered once somebody asks for them."""
+"""Further cells, which are registered on first use."""
 
 
 def register(

@@ -101,7 +101,7 @@ def _read_file(path: str, file: BinaryIO) -> Samples:
     mended = _with_size(file, beginning)
     file.seek(0)
     try:
-        # By its number: soundfile would heed how its name ends.
+        # By its descriptor: soundfile would go by the suffix of a name.
         with soundfile.SoundFile(mended or file.fileno(), closefd=False) as sound:
             return _samples(sound, expected)
     except soundfile.LibsndfileError as error:

@@ -123,7 +123,7 @@ def _seconds(channel: Channel | None, resolution: Element | None) -> float:
 
 
 def _unit_of(resolution: Element | None, units: Mapping[str, float]) -> float | None:
-    """The size of what is counted: `5 mm`, or one of `40 1/cm`; None if nobody knows."""
+    """The size of what is counted: `5 mm`, or one of `40 1/cm`; None if it is unknown."""
     if resolution is None:
         return None
     value, unit = float(resolution.get("value", "nan")), resolution.get("units", "")

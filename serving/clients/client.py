@@ -39,7 +39,7 @@ class Client:
         label: a label of the version instead of its number.
         timeout: seconds for one answer, retries included. (Over REST, a server that keeps sending
             may take longer.)
-        retries: how often to ask again where nobody is there or the server is busy (UNAVAILABLE,
+        retries: how often to retry when the server is unreachable or busy (UNAVAILABLE,
             RESOURCE_EXHAUSTED; HTTP 503 and 429, whose Retry-After is respected).
         backoff: seconds before the second attempt, twice as many before every further one, of which
             a random part of up to a half is left out.

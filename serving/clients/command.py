@@ -48,7 +48,7 @@ class Question:
 
 
 def run(question: Question) -> int:
-    """Asks the model and tells what it said.
+    """Asks the model and prints the answer.
 
     Raises:
         InputError: if a flag or the file is not what was expected, or the model gives no answer.
@@ -122,7 +122,7 @@ def _report(predictor: Predictor, path: Path, question: Question) -> Report:
 
 
 def _write_outputs(report: Report, path: Path) -> None:
-    # Objects would need pickle, which nobody should read.
+    # Objects would need pickle, which is unsafe to load.
     arrays: dict[str, Any] = {
         name: np.asarray(value, "S") if np.asarray(value).dtype == object else value
         for name, value in report.outputs.items()

@@ -1,4 +1,4 @@
-"""What everything that answers for a model has in common, wherever the model runs."""
+"""The interface of a model that can be asked, wherever it runs."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def cut(
         outputs: arrays `[batch, ...]` by name.
         lengths: `[batch]`, how much of each row was meant; where there is an output `frames`, that
             counts instead.
-        signature: tells which outputs have time steps.
+        signature: determines which outputs have time steps.
 
     Returns:
         The outputs of every sequence by name: `[time, ...]`, `[...]`, or what stands in an array

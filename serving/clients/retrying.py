@@ -14,7 +14,7 @@ from serving.clients.errors import ServingError
 _T = TypeVar("_T")
 
 RETRIED = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED"})
-"""Codes of errors that may pass: nobody is there (yet), or the server is busy."""
+"""Codes of transient errors: the server is unreachable or busy."""
 
 
 _SHORTEST = 0.001
@@ -56,7 +56,7 @@ def persistently(
     Args:
         ask: makes one attempt within the seconds that it is given.
         patience: how long and how often.
-        clock: tells seconds.
+        clock: returns seconds.
         sleep: waits for seconds.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What every conversion shares: the functions to convert, and the check of what came out."""
+"""What every conversion shares: the functions to convert, and the check of the result."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def check(conversion: Conversion, name: str, run: Runner) -> float:
     Args:
         conversion: the model.
         name: of the signature.
-        run: runs what came out.
+        run: runs the result.
 
     Returns:
         The largest difference.

@@ -109,7 +109,7 @@ def _quantize(proto: Any) -> bytes:
     _share_with_loops(proto.graph)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
-        # It tells of every node, on standard output too.
+        # It logs every node, also to standard output.
         with contextlib.redirect_stdout(io.StringIO()):
             quantize_dynamic(
                 proto,
@@ -170,7 +170,7 @@ def _runner(content: bytes) -> conversion.Runner:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Keeps libraries from telling, with tracebacks, what is told in a line here."""
+    """Silences the tracebacks of libraries; the error here says the same in one line."""
     # tf2onnx has a logger of its own; the quantizer uses that of everybody.
     loggers = {logger: logger.level for logger in (logging.getLogger("tf2onnx"), logging.root)}
     for logger in loggers:

@@ -33,7 +33,7 @@ class Runner:
 
     Args:
         concurrency: how many calls may run at the same time.
-        is_alone: tells whether nobody waits but who calls.
+        is_alone: whether the caller is the only pending request.
 
     Attributes:
         running: how many do.
@@ -60,7 +60,7 @@ class Runner:
         Raises:
             RequestError: if TensorFlow fails, or not in time.
         """
-        # What a call takes is what one of the same shapes took last.
+        # The expected duration is that of the last call with the same shapes.
         key = id(session), name, *(array.shape for array in inputs.values())
 
         def run() -> Arrays:
@@ -91,12 +91,12 @@ class Runner:
 
 
 def expired() -> RequestError:
-    """Makes the error of a request whose time is over."""
+    """Makes the error of a request whose deadline has passed."""
     return RequestError(Code.DEADLINE_EXCEEDED, "The deadline was exceeded.")
 
 
 def told(failure: Failure) -> RequestError:
-    """Translates what TensorFlow says."""
+    """Translates an error of TensorFlow."""
     if failure.code == Code.DEADLINE_EXCEEDED:
         return expired()
     return RequestError(failure.code, failure.cause)
@@ -201,7 +201,7 @@ class Batcher:
             queue, batch, rows = self._queues[key], [], 0
             while queue and rows + queue[0].rows <= self._batching.max_batch_size:
                 waiting = queue.popleft()
-                # Who has gone, or whose time is over, waits for nothing.
+                # A cancelled or expired request takes no place in the batch.
                 if not waiting.answer.done():
                     batch.append(waiting)
                     rows += waiting.rows

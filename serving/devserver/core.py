@@ -1,4 +1,4 @@
-"""What gRPC and REST have in common: a request comes in, finds its model, runs, and is counted."""
+"""What gRPC and REST share: admission, lookup of the model, execution, and metrics of requests."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _MOST_WARMUPS = 1000
 _STRING_BYTES = 24
 
 Decode = Callable[[Signature], Arrays]
-"""Turns what came over the wire into the arrays that a signature takes."""
+"""Decodes a request into the arrays that a signature takes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,15 +59,15 @@ class Core:
     """A server without its ports, in an event loop.
 
     Args:
-        settings: what it is told.
+        settings: the configuration of the server.
 
     Attributes:
         settings: the same.
         metrics: counts of what happened.
         models: the models.
         runner: calls TensorFlow.
-        inside: requests for predictions that are not answered yet.
-        is_closed: whether further ones are refused.
+        inside: number of pending requests for predictions.
+        is_closed: whether new ones are refused.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -208,7 +208,7 @@ class Core:
             _LOG.exception("%s over %s failed", api, entrypoint)
             raise RequestError(code, "Internal error.") from error
         finally:
-            # Names that nobody serves would fill the memory with counters.
+            # Unknown names, each a new counter, would fill the memory.
             known = model if self.models.knows(model) else ""
             self.metrics.request(known, api, entrypoint, code.name, time.perf_counter() - start)
 

@@ -21,7 +21,7 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _SIGNATURES = "signature_def"
 
 _FOREVER = 1e6
-"""Seconds to the deadline of a client that has none, at least: gRPC tells centuries."""
+"""Seconds from which a deadline counts as none: gRPC reports centuries for a client without one."""
 
 _Method = Callable[[Any, float | None], Awaitable[Any]]
 

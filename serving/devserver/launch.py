@@ -54,7 +54,7 @@ def running(settings: Settings, is_cancelled: threading.Event | None = None) -> 
     new requests, finishes those that run (`grace_seconds`), and gives back all memory and ports.
 
     Args:
-        settings: what it is told.
+        settings: the configuration of the server.
         is_cancelled: ends the wait for models that have no version yet.
 
     Raises:

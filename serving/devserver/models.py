@@ -31,7 +31,7 @@ Load = Callable[[str, Path], Loaded]
 
 
 class Models:
-    """Loads and unloads versions, and lends them to requests.
+    """Loads and unloads versions, and keeps those in use alive.
 
     Args:
         models: what to serve at first.
@@ -59,7 +59,7 @@ class Models:
     def use(
         self, name: str, version: int | None = None, label: str | None = None
     ) -> Iterator[Version]:
-        """Lends a loaded version; it stays loaded until it is given back.
+        """Yields a loaded version, which stays loaded until the context ends.
 
         Args:
             name: the model.
@@ -97,17 +97,17 @@ class Models:
         return config.labels[label]
 
     def knows(self, name: str) -> bool:
-        """Tells whether a model is, or was, to be served."""
+        """Returns whether a model is, or was, configured."""
         return name in self._versions
 
     def statuses(
         self, name: str, version: int | None = None, label: str | None = None
     ) -> list[Version]:
-        """Tells what became of a model's versions, the newest first.
+        """Returns the versions of a model with their states, the newest first.
 
         Args:
             name: the model.
-            version: the only version to tell of, or None for all.
+            version: the only version to return, or None for all.
             label: name of that version instead.
 
         Raises:
@@ -163,10 +163,10 @@ class Models:
             raise RequestError(
                 Code.DEADLINE_EXCEEDED, "The models are still being loaded."
             ) from None
-        silent = [name for name in configs if not self._serves(name)]
-        if silent:
+        missing = [name for name in configs if not self._serves(name)]
+        if missing:
             raise RequestError(
-                Code.UNKNOWN, f"Some models did not become available: {{{', '.join(silent)}}}"
+                Code.UNKNOWN, f"Some models did not become available: {{{', '.join(missing)}}}"
             )
 
     def _check_labels(self, configs: Mapping[str, ModelConfig]) -> None:
@@ -211,7 +211,7 @@ class Models:
         return any(entry.state == State.AVAILABLE for entry in entries.values())
 
     def _is_settled(self, name: str) -> bool:
-        """Tells whether a model serves and has tried to load all that it should serve."""
+        """Returns whether a model serves and has tried to load all that it should serve."""
         entries = self._versions.get(name, {}).values()
         untried = (entry.is_pending and not entry.attempts for entry in entries)
         return self._serves(name) and not any(untried)
@@ -362,7 +362,7 @@ class Models:
 
 
 async def _beside(work: Callable[[], None]) -> None:
-    """Does what may never end in a thread that nobody waits for when the process ends."""
+    """Runs what may never end in a daemon thread, which does not keep the process alive."""
     loop, done = asyncio.get_running_loop(), asyncio.Event()
 
     def run() -> None:

@@ -79,7 +79,7 @@ class Rest:
             return _error(500, "Internal error.")
 
     def _require_our_page(self, request: Request) -> None:
-        """Refuses what a page of somebody else lets a browser on this machine ask."""
+        """Refuses what a page of another origin makes a browser on this machine request."""
         host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
         if self._core.settings.host in _LOOPBACK and host not in _LOOPBACK:
             raise _HttpError(403, f"Host: expected localhost. Received: {host}")

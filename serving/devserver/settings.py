@@ -1,4 +1,4 @@
-"""What a development server is told: frozen values, wherever they were read."""
+"""The configuration of a development server, wherever it was read from."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ class TLS:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """All that a server is told.
+    """The configuration of a server.
 
     Attributes:
         models: what it serves.

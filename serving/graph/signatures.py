@@ -98,8 +98,8 @@ def endpoints(network: Network, meaning: Meaning, batch: int | None = None) -> d
         batch: size of the batch, if it is to be a fixed one.
 
     Raises:
-        InputError: if the labels are too few or too many, or nobody knows the class of the front
-            end.
+        InputError: if the labels are too few or too many, or the class of the front end is
+            unknown.
     """
     outputs = network.output.units
     decoding = DECODINGS.get(meaning.head) if meaning.labels else None

@@ -89,7 +89,7 @@ class Source:
 
     Attributes:
         keras_file: the model.
-        card: what it is, as a study writes it (`docs/serving.md`); empty if nobody says.
+        card: what it is, as a study writes it (`docs/serving.md`); empty if there is none.
         study_sha256: hash of the facts that identify the study that trained it; empty if none did.
         origin: where it comes from, in a word for people: `study`, `file`, or `pretrained`.
     """

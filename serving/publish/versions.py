@@ -89,7 +89,7 @@ def publish(model: Source | Path, model_base_path: Path, version: int | None = N
             try:
                 files.write_new_folder(folder, write, size=size)
             except FileExistsError as error:
-                # Somebody who heeds no locks was faster.
+                # A process that takes no locks was faster.
                 if version is not None:
                     raise _taken(model_base_path, version) from error
             else:

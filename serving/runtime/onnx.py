@@ -38,7 +38,7 @@ class OnnxModel(Model):
         onnxruntime = require(path, "onnxruntime", "onnxruntime", "onnx")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        # Warnings about the graph are for whoever converted it.
+        # Warnings about the graph concern its conversion.
         options.log_severity_level = 3
         self._sessions: dict[str, Any] = {}
         for name, file in sorted(_files(path).items()):

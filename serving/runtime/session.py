@@ -173,7 +173,7 @@ class Session:
                 self._free.notify_all()
 
     def close(self) -> None:
-        """Gives back all memory, once nobody uses the model any more."""
+        """Frees all memory once no call uses the model any more."""
         with self._free:
             if self._is_closed:
                 return

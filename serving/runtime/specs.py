@@ -1,4 +1,4 @@
-"""What a signature takes and returns: names, types and shapes, wherever they were read."""
+"""Inputs and outputs of a signature: names, types and shapes, wherever they were read from."""
 
 from __future__ import annotations
 

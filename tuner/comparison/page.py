@@ -24,7 +24,7 @@ COLUMNS = ("grade", "sampler", "seed", "lag", "budget", "validation", "test", "a
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What was compared, and what came of it.
+    """What was compared, and the results.
 
     Attributes:
         grade: "tabular", "surrogate" or "live".

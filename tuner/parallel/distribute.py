@@ -4,8 +4,8 @@ A strategy gets a study onto a device (a TPU) or into a cluster that wants one; 
 faster (`tuner.training.replicas`). Trials are what can be trained side by side: `--workers`.
 
 In a cluster the chief runs the study, and the others train in step with it. Only the chief reads
-and writes the study directory. Before each trial it tells the others which one comes and gives them
-its checkpoint, so nothing needs to be shared but the data.
+and writes the study directory. Before each trial it sends the others the trial and its checkpoint,
+so nothing needs to be shared but the data.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Rules:
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """What a worker is told first.
+    """The first message to a worker.
 
     Attributes:
         engine: what it trains with.
@@ -130,4 +130,4 @@ class WorkerDied:
 
 
 Event = Started | EpochEnd | WorkerDied | TrialResult | Failure
-"""What a study is told about its trials."""
+"""Events of trials that a study receives."""

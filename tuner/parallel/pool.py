@@ -204,7 +204,7 @@ class _Run(Generic[SomeWorker]):
                     self._handle(worker, worker.receive())
             self._dispatch()
         if not self._queue.exhausted:
-            raise RuntimeError("the sampler waits for trials that nobody trains")
+            raise RuntimeError("the sampler waits for trials that no worker trains")
 
     def _unfinished(self) -> bool:
         """Whether trials are underway, or wait for machines."""

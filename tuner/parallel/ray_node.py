@@ -69,7 +69,7 @@ class Spawn:
 
     Attributes:
         worker: its number.
-        setup: what it is told first.
+        setup: the first message to it.
     """
 
     worker: int
@@ -108,7 +108,7 @@ class Close:
 
 
 Order = Spawn | Deliver | End | Close
-"""What a study tells an agent."""
+"""Messages of a study to an agent."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,7 +174,7 @@ def _sweep() -> None:
                 with filelock.FileLock(folder / _LOCK, timeout=0):
                     shutil.rmtree(folder)
         except (filelock.Timeout, OSError):
-            # Somebody's who is alive, or has just removed it, or another user's.
+            # Of a live process, just removed, or of another user.
             pass
 
 
@@ -204,7 +204,7 @@ class Agent:
         return facts(cpus, used)
 
     def exchange(self, orders: Iterable[Order], seconds: float) -> list[Report]:
-        """Does what it is told, and waits for what workers have to say.
+        """Executes messages of the study, and waits for those of workers.
 
         Args:
             orders: to be followed in this order.

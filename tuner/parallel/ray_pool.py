@@ -69,8 +69,8 @@ class RayWorker(Worker):
 
         Args:
             node: where.
-            number: tells it from all others.
-            setup: what it is told first.
+            number: identifies it.
+            setup: the first message to it.
         """
         super().__init__(setup.engine, node.facts.capacities[setup.engine.name])
         self.inbox: collections.deque[Any] = collections.deque()
@@ -93,7 +93,7 @@ class RayWorker(Worker):
         return None if isinstance(message, Died) else message
 
     def terminate(self) -> None:
-        """Tells the agent to end it."""
+        """Sends the agent the order to end it."""
         if self.node.workers.pop(self._number, None):
             self.node.order(End(self._number))
 
@@ -156,7 +156,7 @@ class _Node:
         self.pending = self.agent.facts.remote(of.cpus, used)
 
     def order(self, order: Order) -> None:
-        """Tells the agent to do something."""
+        """Sends the agent a message."""
         self.orders.append(order)
         self.flush()
 

@@ -41,7 +41,7 @@ class WorkerProcess(Worker):
 
         Args:
             command: what starts it; numbers of descriptors are appended, first the channel's.
-            setup: what it is told first.
+            setup: the first message to it.
             corpora: files of `tuner.parallel.corpus_file`.
         """
         super().__init__(setup.engine, setup.engine.capacity())
@@ -75,7 +75,7 @@ class WorkerProcess(Worker):
             return None
 
     def terminate(self) -> None:
-        """Tells the process to end."""
+        """Asks the process to end."""
         self.channel.close()
         self.process.terminate()
 

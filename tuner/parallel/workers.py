@@ -1,4 +1,4 @@
-"""Workers as the study's process sees them, wherever they run."""
+"""Workers as seen by the process of the study, wherever they run."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Worker(abc.ABC):
         self.send(job.assignment)
 
     def pause(self) -> None:
-        """Tells the engine not to wait for more trials."""
+        """Signals the engine not to wait for more trials."""
         if not self._paused:
             self._paused = True
             self.send(Pause())
@@ -91,7 +91,7 @@ class Worker(abc.ABC):
 
     @abc.abstractmethod
     def terminate(self) -> None:
-        """Tells the worker to end."""
+        """Asks the worker to end."""
 
     @abc.abstractmethod
     def join(self) -> str:

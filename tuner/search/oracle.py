@@ -194,7 +194,7 @@ class StudyTuner(keras_tuner.Tuner):
     def begin(self, trial: Trial) -> None:
         """Lets the oracle begin a trial; any number may be underway."""
         self.oracle.serve_next(trial)
-        # To KerasTuner, whoever runs a trial at the same time as others is a tuner of its own.
+        # KerasTuner expects a tuner of its own for each trial that runs at the same time.
         names = (f"tuner{number}" for number in itertools.count())
         free = next(name for name in names if name not in self.oracle.ongoing_trials)
         self.on_trial_begin(self.oracle.create_trial(free))

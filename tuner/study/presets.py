@@ -10,12 +10,12 @@ from tuner.tasks.task import Task
 from tuner.training.protocol import Problem
 
 LAG = 8
-"""How many trials an adaptive sampler proposes without knowing what came of them."""
+"""How many trials an adaptive sampler proposes without knowing their results."""
 
 
 @dataclasses.dataclass(frozen=True)
 class StudyConfig:
-    """What a study shall do.
+    """The configuration of a study.
 
     Attributes:
         problem: task, data and rules.

@@ -97,7 +97,7 @@ class Progress:
             cost: how long a trial may take at most, in any unit: long trials run first, so that
                 the number of trials alone says little about the time left.
             console: where to write.
-            name: tells the study from others that run at the same time.
+            name: identifies the study among others that run at the same time.
         """
         self.console = console
         self._prefix = f"{name} " if name else ""

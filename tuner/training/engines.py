@@ -90,7 +90,7 @@ def anywhere() -> bool:
 
 
 def only_by_name() -> bool:
-    """Considers an engine nowhere: whoever wants it asks for it."""
+    """Considers an engine on no machine: it has to be asked for by name."""
     return False
 
 

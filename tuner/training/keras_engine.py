@@ -96,7 +96,7 @@ class Feed:
 
 
 class FeedEpoch(keras.callbacks.Callback):
-    """Tells a feed which epoch `model.fit` is about to begin."""
+    """Announces to a feed which epoch `model.fit` is about to begin."""
 
     def __init__(self, feed: Feed) -> None:
         """Names the feed.

@@ -236,7 +236,7 @@ class TrialResult:
 
     Attributes:
         trial: what was tried.
-        result: what came of it.
+        result: its outcome.
         weights: weights of the best epoch, in the order of `keras.Model.get_weights()`.
     """
 

@@ -54,7 +54,7 @@ def proposal(seed: int, task: str, sampler: str, index: int) -> np.random.Genera
 
 
 def trial_seed(seed: int, values: str, execution: int) -> int:
-    """Draws the seed of a trial that somebody else's search proposes.
+    """Draws the seed of a trial that an external search proposes.
 
     Args:
         seed: of the search.

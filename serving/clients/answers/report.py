@@ -1,4 +1,4 @@
-"""What is told about an answer, whatever the file was."""
+"""The report of an answer, whatever the kind of file."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tuner.search.space import Hyperparameter
 from tuner.training.protocol import TrialRecord
 
 VARIANT = "variant"
-"""Name of the factor that tells pooled variants apart."""
+"""Name of the factor that identifies the variant in a pooled analysis."""
 
 _ROUNDING = 1e-9
 """How far beyond its range a value may lie, in widths of the range: 1 - (1 - x) is not quite x."""

@@ -6,7 +6,7 @@ is an extra, because its license allows academic and non-commercial use only, an
 release (2.0.19, of 2020) needs care:
 
 * It says `np.float`, which NumPy no longer has (https://github.com/automl/fanova/issues/108); its
-  module is lent a NumPy that does. Everybody else's stays as it is.
+  module gets a NumPy of its own that does; the real one stays as it is.
 * It calls `logging.basicConfig`, which would take over this program's log.
 * Without a configuration space it refuses trials on the ends of ranges that it rounds itself. It is
   given the unit cube.
@@ -116,7 +116,7 @@ def decompose(
 
 @functools.cache
 def _load() -> Any:
-    """Imports the package's module, states its license, and lends it a NumPy with `np.float`."""
+    """Imports the package's module, states its license, and gives it a NumPy with `np.float`."""
     try:
         from fanova import fanova
     except ImportError as error:
@@ -125,9 +125,9 @@ def _load() -> Any:
             f"builds pyrfr from source, about two minutes). Received: {error}"
         ) from error
     print(f"note: {LICENSE}", file=sys.stderr, flush=True)
-    lent = types.ModuleType("numpy")
-    lent.__dict__.update(vars(np), float=float)
-    fanova.np = lent
+    patched = types.ModuleType("numpy")
+    patched.__dict__.update(vars(np), float=float)
+    fanova.np = patched
     return fanova
 
 

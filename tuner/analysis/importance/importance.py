@@ -265,7 +265,7 @@ def analyze(
         explained=explained,
         limit=limit,
         clipped=clipped,
-        # What training time depends on in the fastest tenth is nobody's question.
+        # The importance for training time within the fastest tenth answers no question.
         ped_anova=ped_anova.importance(table, targets, factors) if target == "test" else {},
     )
 

@@ -1,4 +1,4 @@
-"""Serves how studies stand to a browser on the same machine, and tells it of changes.
+"""Serves the progress of studies to a browser on the same machine, and pushes changes to it.
 
     /            the page that changes as trials end
     /events      server-sent events: how the studies stand, as JSON
@@ -81,7 +81,7 @@ class _State:
 
 
 class _Report:
-    """The report of what has ended so far; written when somebody asks for it."""
+    """The report of what has ended so far; written on request."""
 
     def __init__(self, write: Callable[[], Path], folder: Path) -> None:
         self._write, self.folder = write, folder.resolve()

@@ -292,7 +292,7 @@ def _integer(cell: Any) -> int:
     if type(cell) is int:
         return cell
     number = _float(cell)
-    # Of what a spreadsheet has rounded, as it does with seeds, nobody knows what it was.
+    # A spreadsheet rounds large integers such as seeds: the original is lost.
     if isinstance(cell, bool) or not number.is_integer() or abs(number) > _EXACT:
         raise ValueError
     return int(number)

@@ -28,7 +28,7 @@ class Claim:
         paper: what the paper says.
         source: where that was read, and how sure it is.
         judge: holds a study against it.
-        args: what the judge is told of it: names and numbers.
+        args: names and numbers that the judge needs.
         tasks: which tasks it is about; empty for all.
         found: what this study found.
         verdict: "agrees", "differs" or "undecided".

@@ -18,7 +18,7 @@ Point = Mapping[str, Value]
 """A value of each gene by name."""
 
 Score = float | None
-"""What came of a trial, less is better; None if it failed or diverged: it counts and never wins."""
+"""The score of a trial, less is better; None if it failed or diverged: it counts and never wins."""
 
 VARIANT = "variant"
 """The gene of a study of several variants."""

@@ -91,7 +91,7 @@ class SearchSampler:
 
 
 def score_of(record: TrialRecord | Failure) -> Score:
-    """What a search is told of a trial: its validation score, None if it failed or diverged."""
+    """The objective value of a trial: its validation score, None if it failed or diverged."""
     if isinstance(record, Failure) or record.result.diverged:
         return None
     return record.result.validation.mean

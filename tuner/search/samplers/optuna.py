@@ -1,8 +1,8 @@
 """Optuna's samplers behind one adapter: TPE, Gaussian processes, CMA-ES, NSGA-II, Sobol' points.
 
 Each proposal has a sampler object of its own, seeded by the proposal's index, and Optuna's study is
-fed by index: a trial is told when it may be seen and is running until then. Whoever goes on feeds
-it again from the ledger.
+fed by index: the result of a trial is told once the lag permits, and the trial is running until
+then. A resumed study is fed again from the ledger.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class OptunaSearch:
                 self._points[: len(points)] != list(points[: len(self._points)])
                 or self._told != list(scores[: len(self._told)])
             ):
-                # Somebody else's proposals, or a failed trial has been tried again.
+                # Proposals of another sampler, or a failed trial was retried.
                 self._begin()
             for index in range(len(self._points), len(points)):
                 self._tell(scores[: max(index - self._domain.lag + 1, 0)])

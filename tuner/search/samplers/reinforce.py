@@ -72,7 +72,7 @@ class Rewards:
 class Reinforce:
     """Proposes what its policy draws, and takes a step for each trial in the order of the index.
 
-    The state is a function of the scores: whoever goes on replays the steps.
+    The state is a function of the scores: a resumed study replays the steps.
 
     Args:
         domain: what is searched; a range by its levels.

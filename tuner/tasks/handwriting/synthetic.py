@@ -19,7 +19,7 @@ from common.errors import InputError, install
 from tuner.tasks.handwriting.lines import ALPHABET, Collector, Lines
 
 WRITERS = {"train": 90, "validation": 10, "test": 15}
-"""Writers of each split; nobody writes for two."""
+"""Writers of each split; the splits share none."""
 
 LINES_A_WRITER = 10
 

@@ -1,4 +1,4 @@
-"""A folder of somebody's own MIDI files as a corpus with splits."""
+"""A folder of the user's own MIDI files as a corpus with splits."""
 
 from __future__ import annotations
 

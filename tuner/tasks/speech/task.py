@@ -16,7 +16,7 @@ from tuner.tasks.speech.timit import SPLITS, Tree
 from tuner.tasks.speech.utterances import Speech
 from tuner.tasks.task import Corpus, DatasetInfo, Metric, Task
 
-# Nobody can tell whether it is TIMIT's.
+# There is no way to know whether it is TIMIT's.
 _INCOMPLETE = "speech in TIMIT's layout, incomplete"
 
 

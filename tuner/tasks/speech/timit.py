@@ -82,7 +82,7 @@ class Tree:
         name: what the data may be called if it is complete.
         detail: what a reader of a result should know about it.
         splits: the recordings of train, validation and test, by speaker and name.
-        expected: how many there should be; None if nobody can know.
+        expected: how many there should be; None if that is unknown.
     """
 
     name: str

@@ -81,7 +81,7 @@ def path_of(layout: Layout, architecture: str, folder: Path) -> Path:
 def kept_kernel(layout: Layout, architecture: str) -> bytes:
     """Reads a kernel from the user's cache folder, or compiles it and keeps it there.
 
-    What nobody has used for a month goes.
+    Files unused for a month are removed.
     """
     folder = cache.folder() / "cuda"
     path = path_of(layout, architecture, folder)

@@ -35,8 +35,8 @@ _UNUSED_SECONDS = 30 * 24 * 3600
 def _cache_folder() -> Path | None:
     """Makes the folder of the machine code of these sources; None where it cannot be written.
 
-    It is in `$NUMBA_CACHE_DIR`, else in `common.cache.folder()`. Folders of other sources that
-    nobody has used for a month go.
+    It is in `$NUMBA_CACHE_DIR`, else in `common.cache.folder()`. Folders of other sources,
+    unused for a month, are removed.
     """
     here = Path(__file__).parent
     sources = hashlib.sha256()

@@ -26,7 +26,7 @@ HEADS = ("bernoulli", "softmax", "ctc")
 
 
 class Shape(NamedTuple):
-    """Sizes and switches of a network: what compiled code is told of task and variant.
+    """Sizes and switches of a network: what compiled code knows of task and variant.
 
     A place counts blocks of `width`, and is -1 for what the variant lacks.
     """

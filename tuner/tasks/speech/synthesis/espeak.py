@@ -183,7 +183,7 @@ def _load() -> tuple[Any, Path | None]:
 
 
 def _declare(library: Any) -> None:
-    """Tells ctypes the types of what is called."""
+    """Declares the types of the library's functions to ctypes."""
     text, number, address = ctypes.c_char_p, ctypes.c_int, ctypes.c_void_p
     library.espeak_Initialize.argtypes = (number, number, text, number)
     library.espeak_SetSynthCallback.argtypes = (_Callback,)

@@ -2,8 +2,8 @@
 
 It takes a plan on standard input and ends when it is done or when its parent has ended. Every
 speaker is recorded in a copy of this process, made before eSpeak NG has spoken: what it speaks
-depends on what it spoke before, and so a speaker sounds the same whoever else is recorded, in
-whatever order, on however many cores.
+depends on what it spoke before, and so a speaker sounds the same regardless of which others are
+recorded, in which order, on how many cores.
 """
 
 from __future__ import annotations

@@ -1,0 +1,132 @@
+"""What a depth that adapts is worth on the chorales: epochs to the best of V, depth and surprise.
+
+    python -m docs.studies.depth_music --data=auto --adaptive_dir=studies/adaptive
+
+reads `docs/studies/depth_music.parquet`, trials of two studies by grid search (docs/depth.md has
+their commands), and of the second the best adaptive network, `best/DA-V`. An arm is a cell, of the
+adaptive one with its price; its learning rate is that of the best validation score. How deep the
+network is in a frame is compared with the frame's surprise: its negative log-likelihood given all
+frames before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from benchmarks import table
+from benchmarks.table import Row
+from common import command_line
+from tuner.analysis.trials import table as trials
+from tuner.tasks.sequences import Sequences
+from tuner.tasks.task import find_task, load_corpus
+from tuner.training.protocol import TrialRecord
+
+_DATA = flags.DEFINE_string("data", "auto", "Data of the music task.")
+_ADAPTIVE = flags.DEFINE_string("adaptive_dir", None, "Directory of the study of DA-V.")
+
+_NEAR = 1.01
+"""How near its own best an arm counts as done."""
+
+_INPUTS, _STEPS = 88, 3
+
+
+def _multiply_adds(code: str, units: int) -> int:
+    """Of a frame, if every step is taken; biases, peepholes and the halting unit left out."""
+    first, further = 4 * units * (_INPUTS + units), 4 * units * units
+    return first + (_STEPS - 1) * {"V": 0, "DT-V": 1, "DA-V": 1}.get(code, 2) * further
+
+
+def _arms(path: Path) -> Iterator[tuple[str, TrialRecord]]:
+    """The best trial of each arm by validation."""
+    best: dict[str, TrialRecord] = {}
+    for study in trials.read(path):
+        for code, records in study.entries.items():
+            for one in records:
+                price = one.trial.values.get("ponder_price")
+                arm = code.rpartition(":")[2] + (f", price {price:.2g}" if price else "")
+                best[arm] = min(
+                    (best.get(arm, one), one), key=lambda one: one.result.validation.mean
+                )
+    yield from best.items()
+
+
+def _reaches(record: TrialRecord, score: float) -> int | str:
+    """The first epoch with a validation score as good as this; empty if there is none."""
+    return next((one.epoch for one in record.result.curve if one.validation <= score), "")
+
+
+def _row(arm: str, record: TrialRecord, target: float) -> Row:
+    result = record.result
+    return {
+        "arm": arm,
+        "learning_rate": f"{record.trial.learning_rate:.2g}",
+        "parameters": result.parameters,
+        "multiply_adds": _multiply_adds(record.trial.variant, record.trial.units),
+        "validation": round(result.validation.mean, 3),
+        "test": round(result.test.mean, 3),
+        "epochs_to_its_best": _reaches(record, _NEAR * result.validation.mean),
+        "epochs_to_the_best_of_v": _reaches(record, target),
+    }
+
+
+def _depths(model: Any, split: Sequences) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each frame that a network reads: its inner steps, its surprise, that of the next frame."""
+    (layer,) = (one for one in model.layers if hasattr(one, "cell"))
+    head = model.layers[-1]
+    longest = max(map(len, split.inputs))
+    rows = len(split)
+    inputs = np.zeros((longest, rows, _INPUTS), np.float32)
+    targets = np.zeros_like(inputs)
+    for row, (sequence, target) in enumerate(zip(split.inputs, split.targets, strict=True)):
+        inputs[: len(sequence), row], targets[: len(sequence), row] = sequence, target
+    states = [np.zeros((rows, size), np.float32) for size in layer.cell.state_size]
+    steps, surprises, spent = [], [], np.zeros(rows)
+    for frame, target in zip(inputs, targets, strict=True):
+        output, states = layer.cell(frame, states)
+        logits = np.asarray(head(output), np.float64)
+        surprises.append((np.logaddexp(0, logits) - logits * target).sum(axis=1))
+        depth = np.asarray(states[2])[:, 1]
+        steps.append(depth - spent)
+        spent = depth
+    lengths = np.array([*map(len, split.inputs)])
+    # Nobody has foretold the first frame.
+    counts = (np.arange(longest)[:, None] < lengths) & (np.arange(longest) > 0)[:, None]
+    before = np.roll(np.array(surprises), 1, axis=0)
+    return tuple(np.array(values)[counts] for values in (steps, before, surprises))  # type: ignore[return-value]
+
+
+def main() -> int:
+    """Runs the command."""
+    arms = dict(_arms(table.STUDIES / "depth_music.parquet"))
+    target = arms["V"].result.validation.mean
+    rows = [_row(arm, record, target) for arm, record in arms.items()]
+    table.save("depth_music", rows, table.PACKAGES, table.STUDIES)
+    table.show(rows)
+    if _ADAPTIVE.value is None:
+        return 0
+    command_line.start_tensorflow()
+    import keras
+    from scipy.stats import spearmanr
+
+    corpus = load_corpus(find_task("music"), _DATA.value)
+    model = keras.saving.load_model(Path(_ADAPTIVE.value, "best", "DA-V", "model.keras"))
+    depth, read, following = _depths(model, corpus.test)
+    row = {
+        "frames": len(depth),
+        "mean_depth": round(float(depth.mean()), 3),
+        **{f"share_of_{n}": round(float(np.mean(depth == n)), 3) for n in range(1, _STEPS + 1)},
+        "spearman_surprise_read": round(float(spearmanr(depth, read)[0]), 3),
+        "spearman_surprise_next": round(float(spearmanr(depth, following)[0]), 3),
+    }
+    table.save("depth_surprise", [row], table.PACKAGES, table.STUDIES)
+    table.show([row])
+    return 0
+
+
+if __name__ == "__main__":
+    command_line.run(main)
