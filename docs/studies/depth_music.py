@@ -1,16 +1,16 @@
 """What a depth that adapts is worth on the chorales: epochs to the best of V, depth and surprise.
 
-    python -m docs.studies.depth_music --data=auto --adaptive_dir=studies/adaptive
+    python -m docs.studies.depth_music --data=auto --models=studies/adaptive/best/DA-V
 
-reads `docs/studies/depth_music.parquet`, trials of two studies by grid search (docs/depth.md has
-their commands), and of the second the best adaptive network, `best/DA-V`. An arm is a cell, of the
-adaptive one with its price; its learning rate is that of the best validation score. How deep the
-network is in a frame is compared with the frame's surprise: its negative log-likelihood given all
-frames before it.
+reads `docs/studies/depth_music.parquet`, trials of studies by grid search (docs/depth.md has their
+commands). An arm is a cell, of an adaptive one with its price; its learning rate is that of the
+best validation score. Of networks that studies have left, the depth in a frame is compared with the
+frame's surprise: its negative log-likelihood given all frames before it.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from tuner.tasks.task import find_task, load_corpus
 from tuner.training.protocol import TrialRecord
 
 _DATA = flags.DEFINE_string("data", "auto", "Data of the music task.")
-_ADAPTIVE = flags.DEFINE_string("adaptive_dir", None, "Directory of the study of DA-V.")
+_MODELS = flags.DEFINE_list("models", [], "Folders of adaptive networks that studies have left.")
 
 _NEAR = 1.01
 """How near its own best an arm counts as done."""
@@ -38,7 +38,7 @@ _INPUTS, _STEPS = 88, 3
 def _multiply_adds(code: str, units: int) -> int:
     """Of a frame, if every step is taken; biases, peepholes and the halting unit left out."""
     first, further = 4 * units * (_INPUTS + units), 4 * units * units
-    return first + (_STEPS - 1) * {"V": 0, "DT-V": 1, "DA-V": 1}.get(code, 2) * further
+    return first + (_STEPS - 1) * {"V": 0, "StackedCell": 2}.get(code, 1) * further
 
 
 def _arms(path: Path) -> Iterator[tuple[str, TrialRecord]]:
@@ -100,6 +100,29 @@ def _depths(model: Any, split: Sequences) -> tuple[np.ndarray, np.ndarray, np.nd
     return tuple(np.array(values)[counts] for values in (steps, before, surprises))  # type: ignore[return-value]
 
 
+def _surprise(folder: Path, split: Sequences) -> Row:
+    """Compares the depth of a network with the surprise of frames."""
+    import keras
+    from scipy.stats import spearmanr
+
+    # Keras finds the classes of cells and layers that are imported.
+    import zoo.networks  # noqa: F401
+    from docs.studies import depth_cells  # noqa: F401
+
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    depth, read, following = _depths(keras.saving.load_model(folder / "model.keras"), split)
+    varies = len(set(depth.tolist())) > 1
+    return {
+        "network": card["variant"],
+        "price": f"{card['hyperparameters']['ponder_price']:.2g}",
+        "frames": len(depth),
+        "mean_depth": round(float(depth.mean()), 3),
+        **{f"share_of_{n}": round(float(np.mean(depth == n)), 3) for n in range(1, _STEPS + 1)},
+        "spearman_of_the_frame": round(float(spearmanr(depth, read)[0]), 3) if varies else "",
+        "spearman_of_the_next": round(float(spearmanr(depth, following)[0]), 3) if varies else "",
+    }
+
+
 def main() -> int:
     """Runs the command."""
     arms = dict(_arms(table.STUDIES / "depth_music.parquet"))
@@ -107,24 +130,13 @@ def main() -> int:
     rows = [_row(arm, record, target) for arm, record in arms.items()]
     table.save("depth_music", rows, table.PACKAGES, table.STUDIES)
     table.show(rows)
-    if _ADAPTIVE.value is None:
+    if not _MODELS.value:
         return 0
     command_line.start_tensorflow()
-    import keras
-    from scipy.stats import spearmanr
-
     corpus = load_corpus(find_task("music"), _DATA.value)
-    model = keras.saving.load_model(Path(_ADAPTIVE.value, "best", "DA-V", "model.keras"))
-    depth, read, following = _depths(model, corpus.test)
-    row = {
-        "frames": len(depth),
-        "mean_depth": round(float(depth.mean()), 3),
-        **{f"share_of_{n}": round(float(np.mean(depth == n)), 3) for n in range(1, _STEPS + 1)},
-        "spearman_surprise_read": round(float(spearmanr(depth, read)[0]), 3),
-        "spearman_surprise_next": round(float(spearmanr(depth, following)[0]), 3),
-    }
-    table.save("depth_surprise", [row], table.PACKAGES, table.STUDIES)
-    table.show([row])
+    rows = [_surprise(Path(folder), corpus.test) for folder in _MODELS.value]
+    table.save("depth_surprise", rows, table.PACKAGES, table.STUDIES)
+    table.show(rows)
     return 0
 
 

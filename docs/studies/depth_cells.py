@@ -1,4 +1,9 @@
-"""Three LSTMs above each other as one cell: the baseline of `docs.studies.depth_music`."""
+"""Cells that `docs.studies.depth_music` compares with those of the zoo.
+
+A study takes them by name:
+
+    python -m tuner.run --task=music --variants=docs.studies.depth_cells:StackedCell
+"""
 
 from __future__ import annotations
 
@@ -12,12 +17,11 @@ import zoo
 _LAYERS = 3
 
 
+@keras.saving.register_keras_serializable(package="lstm_odyssey")
 class StackedCell(keras.layers.Layer):
     """A stacked LSTM: layer l reads h of layer l - 1 of the same frame, and has states of its own.
 
-    Its weights are those of three `zoo.VanillaCell`s. A study takes it by name:
-
-        python -m tuner.run --task=music --variants=docs.studies.stacked:StackedCell
+    Its weights are those of three `zoo.VanillaCell`s.
 
     Args:
         units: of each layer.
@@ -49,3 +53,16 @@ class StackedCell(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
         return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable(package="lstm_odyssey")
+class ChoiceCell(zoo.DepthAdaptiveCell):
+    """The depth-adaptive LSTM that chooses the depth of a frame before it takes a step.
+
+    Args:
+        units: as in `zoo.DepthAdaptiveCell`.
+        **arguments: likewise.
+    """
+
+    def __init__(self, units: int = 100, **arguments: Any) -> None:
+        super().__init__(units, **{**arguments, "halting": "choice"})
