@@ -60,7 +60,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 @pytest.fixture(scope="module")
 def whole(checkpoints: pathlib.Path) -> Trained:
     """The tiny trial, at so high a rate that validation gets worse again."""
-    with tiny.copied(checkpoints, [8, 13]):
+    with harness.small_blocks(), tiny.copied(checkpoints, [8, 13]):
         return Trained.train(TASK, "V", 5, 11, checkpoints / "last.npz", learning_rate=0.6)
 
 
@@ -132,11 +132,14 @@ def test_the_native_engine_has_the_same_numbers(
     [
         # All variants with all heads, and both with both directions. A head does not know which
         # variant is below it: each variant with one head, and V with all, are the first to look at.
+        # The scores of NIG and CIFG are looked at epoch by epoch above.
         pytest.param(
             variant,
             task,
             (row + column) % 2 == 0,
-            marks=() if row % 3 == column or variant == "V" else pytest.mark.slow,
+            marks=()
+            if variant == "V" or (row % 3 == column and variant not in ("NIG", "CIFG"))
+            else pytest.mark.slow,
         )
         for row, variant in enumerate(equations.CODES)
         for column, task in enumerate([TinyTask, TinySpeech, TinyHandwriting])
@@ -204,6 +207,7 @@ def test_the_grouped_score_is_that_of_the_best_epochs_weights(
 
 
 @pytest.mark.parametrize("number", [8, 13])
+@pytest.mark.usefixtures("small_blocks")
 def test_from_a_checkpoint_a_trial_goes_on_bit_for_bit(
     number: int, checkpoints: pathlib.Path, whole: Trained
 ) -> None:
@@ -238,7 +242,7 @@ def test_the_loss_is_a_sum_over_frames_and_outputs() -> None:
 def test_depth_has_a_price_in_the_loss_alone(code: str) -> None:
     task, price = turned(TinyTask, True), 0.25
     code = registry.find_variant(code)
-    inputs, targets = (split[1][None] for split in (CORPUS.train.inputs, CORPUS.train.targets))
+    inputs, targets = (split[0][None] for split in (CORPUS.train.inputs, CORPUS.train.targets))
     models = []
     for values in ({}, {"ponder_price": price}):
         trial = dataclasses.replace(tiny.changed(max_depth=4, **values), variant=code)
