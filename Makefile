@@ -175,7 +175,7 @@ BROWSER_TESTS := tests/tuner/analysis/report/browser_test.py tests/tuner/analysi
 # Versions and hashes of axe-core and ONNX Runtime stand in npm's locks.
 .PHONY: browser-test
 browser-test: $(INSTALLED) chromium tests/browser/node_modules $(WEB_RUNTIME) ## the report's page, the live one and the composer's in Chromium: what they do, accessibility, no network
-	BROWSER_TEST=1 $(BIN)/python -m pytest $(BROWSER_TESTS) $(PYTEST_ARGS)
+	BROWSER_TEST=1 $(BIN)/python -m pytest -m "slow or not slow" $(BROWSER_TESTS) $(PYTEST_ARGS)
 
 tests/browser/node_modules: tests/browser/package-lock.json
 	@command -v npm >/dev/null || { \

@@ -15,6 +15,13 @@ from selenium.webdriver.common.by import By
 
 AXE = pathlib.Path(os.path.abspath(__file__)).parent / "node_modules/axe-core/axe.min.js"
 DESKTOP, PHONE = (1280, 900), (360, 740)
+READERS = [
+    pytest.param("light", DESKTOP, id="light-desktop"),
+    pytest.param("dark", PHONE, id="dark-phone"),
+    pytest.param("dark", DESKTOP, id="dark-desktop", marks=pytest.mark.slow),
+    pytest.param("light", PHONE, id="light-phone", marks=pytest.mark.slow),
+]
+"""Colors and sizes: no rule of the style sheets depends on both, so each of both comes first."""
 PAPER = (688, 1016)
 """A4 without the margins of the page's style sheet (14 mm), at 96 pixels an inch."""
 

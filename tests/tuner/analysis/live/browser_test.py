@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.browser.chromium import DESKTOP, PHONE, Browser
+from tests.browser.chromium import READERS, Browser
 from tests.tuner.analysis.live.studies_underway import go_on, interrupt, make
 from tuner.analysis.live.server import LiveServer
 from tuner.analysis.report import report
@@ -75,8 +75,7 @@ def test_the_report_is_the_one_of_the_end(
     assert browser.run("return document.querySelectorAll('section').length") == shown > 3
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "size"), READERS)
 def test_nothing_stands_in_the_way(
     browser: Browser, server: LiveServer, scheme: str, size: tuple[int, int]
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.browser.chromium import DESKTOP, PAPER, PHONE, Browser
+from tests.browser.chromium import PAPER, PHONE, READERS, Browser
 from tests.tuner.analysis import made_up, made_up_page
 from tuner.analysis import study_analysis
 from tuner.analysis.report import figures, page
@@ -222,8 +222,7 @@ def test_a_complaint_and_a_request_would_be_seen(
     assert "ERR_NAME_NOT_RESOLVED" in browser.complaints[0]
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "size"), READERS)
 def test_nothing_stands_in_the_way(
     browser: Browser, single: pathlib.Path, scheme: str, size: tuple[int, int]
 ) -> None:
