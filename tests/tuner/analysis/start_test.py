@@ -21,7 +21,7 @@ print({"jax", "keras", "keras_tuner", "tensorflow", "torch"} & set(sys.modules))
 
 
 def test_a_report_imports_no_tensorflow(tmp_path: pathlib.Path) -> None:
-    directory = made_up.write(tmp_path / "music", 40, ("V",))
+    directory = made_up.write(tmp_path / "music", 20, ("V",))
     # The study is running, and its next line is being written.
     with (directory / "trials" / "V.jsonl").open("a") as file:
         file.write('{"trial": 41, "vari')
@@ -35,4 +35,4 @@ def test_a_report_imports_no_tensorflow(tmp_path: pathlib.Path) -> None:
     assert done.stderr == "" and done.returncode == 0
     assert done.stdout.splitlines()[-1] == "set()"
     assert (directory / "report" / "index.html").is_file()
-    assert len(list((directory / "report" / "tensorboard").rglob("*tfevents*"))) == 41
+    assert len(list((directory / "report" / "tensorboard").rglob("*tfevents*"))) == 21
