@@ -44,6 +44,8 @@ def required(node: ast.AST) -> Iterator[str]:
             return
         case ast.Try(handlers=[handler, *_]) if "ImportError" in ast.unparse(handler):
             return
+        case ast.expr():
+            return
         case _:
             for child in ast.iter_child_nodes(node):
                 yield from required(child)

@@ -6,6 +6,7 @@ import gc
 import importlib
 import os
 import pathlib
+import sys
 import tempfile
 from collections.abc import Iterator
 
@@ -32,6 +33,9 @@ os.environ.setdefault(
 os.environ.setdefault("MPLBACKEND", "agg")
 # A keras.json in the user's home folder must not choose what is tested.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+if os.environ["KERAS_BACKEND"] == "jax":
+    # Nothing needs it there; where it can be imported, Keras does so to save a layer.
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]
 
 # Tests start commands as a user does (`python -m tuner.run`), from folders of their own.
 # abspath, not resolve: under Bazel the files are links out of the sandbox.

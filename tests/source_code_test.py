@@ -14,6 +14,10 @@ MAX_LINES = 400
 
 # What is not the project's text: environments, caches, what studies and builds leave.
 _NOT_OURS = {"__pycache__", "build", "dist", "models", "node_modules", "studies", "venv"}
+# What may be a private import, as text: to parse all files would take seconds.
+_SUSPECT = re.compile(
+    r"\b(?:from|import)\b(?:[^()\n]|\\\n)*(?:\([^)]*)?\b(?:src|python|compiler|core|_(?!_)\w*)\b"
+)
 _PRIVATE = re.compile(r"^(?:keras|tensorflow)\.(?:src|python|compiler|core)\b|(?:^|\.)_(?!_)")
 # Folders of one machine, and where one machine gets its packages from. (Brackets keep each pattern
 # from finding itself.)
@@ -22,7 +26,7 @@ _ONE_MACHINE = re.compile(
 )
 # Words of this project alone where the field has its own, and British spellings.
 _WORDS = re.compile(
-    r"(?<![a-z])(?:crews?|hire[ds]?|hiring|bury|buried|(?<!of )courses?|slopes|squash(?:e[ds])?"
+    r"(?<![a-z])(?:crews?|hire[ds]?|hiring|bury|buried|courses?|slopes|squash(?:e[ds])?"
     r"|descends?|(?:behavi|col|fav|flav|hon|lab|neighb)our\w*|cent(?:red?|res)|grey|licence\w*"
     r"|defence|artefacts?|catalogues?|programmes?|whilst|\w{2,}lys(?:e[dr]?|ing)"
     r"|(?:label|level|model|signal|travel)l(?:ed|ing)"
@@ -33,17 +37,22 @@ _WORDS = re.compile(
 )
 # Files of words that people write, and what others have spelled.
 _WORD_LISTS = re.compile(r"tasks/(?:handwriting|speech)/.*(?:text|sentences|layouts|iam)\w*\.py$")
-_QUOTED = re.compile(r"grey_closing|Format not recognised|\"not recognised\"")
+_QUOTED = re.compile(
+    r"grey_closing|Format not recognised|\"not recognised\"|of courses?(?![a-z])", re.IGNORECASE
+)
 
 
 def odd_words(text: str) -> list[str]:
     """Names the words in a text that the field or an American would not write."""
-    return _WORDS.findall(_QUOTED.sub("", text))
+    words = set(re.findall(r"\w+", _QUOTED.sub("", text)))
+    return _WORDS.findall("\n".join(sorted(words)))
 
 
 def private_imports(text: str) -> list[str]:
     """Names the imports of modules that a library keeps to itself."""
-    found = []
+    found: list[str] = []
+    if not _SUSPECT.search(text):
+        return found
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
