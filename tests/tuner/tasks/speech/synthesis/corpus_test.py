@@ -161,6 +161,7 @@ def test_stops_have_closures(small_corpus):
     assert np.mean([phone.endswith("cl") for phone in before]) > 0.9
 
 
+@pytest.mark.usefixtures("quick_studio")
 def test_a_speaker_is_the_same_whoever_else_is_recorded(small_corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "cores", lambda: 5)
     known = {voice.name.upper(): voice for split in timit.SPLITS for voice in voices(split, 10)}
@@ -225,6 +226,7 @@ def test_damage_is_noticed(copy, damage, monkeypatch):
         corpus_folder(SMALL)
 
 
+@pytest.mark.usefixtures("quick_studio")
 def test_a_damaged_corpus_is_built_again(copy, small_corpus, capsys):
     _shorten(copy)
 
@@ -284,6 +286,7 @@ def test_a_cache_that_cannot_be_written_is_named_in_one_line(tmp_path, monkeypat
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("quick_studio")
 def test_an_unmapped_phoneme_ends_the_build_in_one_line(engine, tmp_path):
     voice = Voice("f1", "fr", "f", 160, 50, 50)
 
@@ -293,6 +296,7 @@ def test_an_unmapped_phoneme_ends_the_build_in_one_line(engine, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("quick_studio")
 def test_a_mistake_of_the_studio_is_shown_as_it_is(engine, tmp_path):
     voice = Voice("f1", "en", "f", 160, 50, 50)
 
