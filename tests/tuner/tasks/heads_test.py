@@ -103,17 +103,17 @@ def test_ctc_is_the_sum_over_all_paths(labels: list[int]) -> None:
 
 
 def test_ctc_of_many_frames_and_sure_logits() -> None:
-    labels = np.arange(20, dtype=np.int32) % 3
-    path = np.repeat(np.stack([labels, np.full(20, 3)], axis=1).ravel(), 10)
+    labels = np.arange(30, dtype=np.int32) % 3
+    path = np.repeat(np.stack([labels, np.full(30, 3)], axis=1).ravel(), 10)
     right = 60 * np.eye(OUTPUTS)[path]
     loss, gradient = loss_and_gradient("ctc", labels, right)
     assert loss == pytest.approx(0, abs=1e-4)
     np.testing.assert_allclose(gradient, 0, atol=1e-4)
-    # Always label 0, which the line has seven times: the 13 other labels cost 60 nats each, and
-    # the other 387 frames are shared out among the seven in C(386, 6) ways.
+    # Always label 0, which the line has ten times: the 20 other labels cost 60 nats each, and the
+    # other 380 frames are shared out among the ten in C(379, 9) ways.
     wrong = 60 * np.eye(OUTPUTS)[np.zeros(400, int)]
     loss, gradient = loss_and_gradient("ctc", labels, wrong)
-    assert loss == pytest.approx(13 * 60 - math.log(math.comb(386, 6)), rel=1e-6)
+    assert loss == pytest.approx(20 * 60 - math.log(math.comb(379, 9)), rel=1e-6)
     assert np.all(np.isfinite(gradient)) and np.abs(gradient).max() > 0.5
 
 
