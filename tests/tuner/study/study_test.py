@@ -288,7 +288,7 @@ def ended(directory: pathlib.Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("engine", "trials"), [("native", 10), pytest.param("keras", 2, marks=pytest.mark.slow)]
+    ("engine", "trials"), [("native", 6), pytest.param("keras", 2, marks=pytest.mark.slow)]
 )
 def test_kill_9_loses_no_finished_trial(tmp_path: pathlib.Path, engine: str, trials: int) -> None:
     """Kills the study when it has begun, and some trials later twice, then lets it finish."""
