@@ -89,10 +89,11 @@ class Models:
         self._problem = problem
         self._best_folder = best_folder
         self._weights_path = weights_path
+        # The trial whose weights were written last, until it is known whether it is the best.
+        self._latest: tuple[TrialRecord, keras.Model] | None = None
 
     def _network(self, entry: TrialRecord) -> keras.Model:
-        std = self._problem.protocol.weight_std
-        return network.build_network(self._problem.task, entry.trial, std)
+        return network.make_network(self._problem.task, entry.trial)
 
     def save_weights(
         self, entry: TrialRecord, weights: Weights, others: Iterable[TrialRecord]
@@ -112,6 +113,7 @@ class Models:
         model = self._network(entry)
         model.set_weights(weights)
         _save_weights(self._weights_path(entry.trial.index), model)
+        self._latest = entry, model
 
     def update(self, entries: Iterable[TrialRecord]) -> None:
         """Brings `best/<code>` up to date and drops weights that are no longer among the best.
@@ -123,6 +125,7 @@ class Models:
             InputError: if the best model is damaged or missing, and so are its weights.
             OSError: if the disk is full or the folder read-only.
         """
+        latest, self._latest = self._latest, None
         ranked = best_first(entries)
         if not ranked:
             return
@@ -132,7 +135,8 @@ class Models:
         wanted = card(best, self._problem)
         weights = self._weights_path(best.trial.index)
         if self._saved_card() != wanted:
-            self._save_best(best, wanted, weights)
+            model = latest[1] if latest and latest[0] is best else self._load(best, weights)
+            self._save_best(model, wanted)
         elif not weights.exists():
             model = keras.models.load_model(self._best_folder / MODEL)
             _save_weights(weights, model)
@@ -144,7 +148,7 @@ class Models:
         except InputError:
             return None
 
-    def _save_best(self, entry: TrialRecord, described: dict[str, Any], weights: Path) -> None:
+    def _load(self, entry: TrialRecord, weights: Path) -> keras.Model:
         model = self._network(entry)
         try:
             model.load_weights(weights)
@@ -155,7 +159,9 @@ class Models:
                 f"weights in {weights}; both are damaged or missing. To train the trial again, "
                 f"remove its line from the ledger"
             ) from error
+        return model
 
+    def _save_best(self, model: keras.Model, described: dict[str, Any]) -> None:
         def write(folder: Path) -> None:
             model.save(folder / MODEL)
             (folder / CARD).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")

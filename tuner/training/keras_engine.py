@@ -149,7 +149,7 @@ class _Run:
         self._path = path
         self._timer = timer
         self._on_epoch_end = on_epoch_end
-        self._model = model = network.build_network(task, trial, protocol.weight_std)
+        self._model = model = network.make_network(task, trial)
         shapes = [tuple(weight.shape) for weight in model.weights]
         model.set_weights(initial_weights(trial, shapes, task, protocol))
         network.compile_network(model, task, trial, protocol.optimizer)

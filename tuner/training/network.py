@@ -55,6 +55,20 @@ class SummedLoss(keras.losses.Loss):
 def build_network(task: Task, trial: Trial, weight_std: float) -> keras.Model:
     """Makes the untrained network of a task; every weight and bias starts as N(0, weight_std²).
 
+    Args:
+        task: see `make_network`.
+        trial: likewise.
+        weight_std: standard deviation of the initial weights.
+    """
+    model = make_network(task, trial)
+    for weight in model.trainable_weights:
+        weight.assign(keras.random.normal(weight.shape, stddev=weight_std, dtype=weight.dtype))
+    return model
+
+
+def make_network(task: Task, trial: Trial) -> keras.Model:
+    """Makes the network of a task, for weights that are there already.
+
     The order of its weights, on which every engine relies, is that of the cell - of the variants
     kernel, recurrent kernel, bias, then peepholes and the kernel of the gate recurrence where there
     are any - of a bidirectional network once more for the backward cell; then kernel and bias of
@@ -63,7 +77,6 @@ def build_network(task: Task, trial: Trial, weight_std: float) -> keras.Model:
     Args:
         task: inputs, outputs, head and direction.
         trial: for its cell.
-        weight_std: standard deviation of the initial weights.
 
     Returns:
         A model from sequences `(batch, time, inputs)` to logits `(batch, time, outputs)`. It is
@@ -72,7 +85,7 @@ def build_network(task: Task, trial: Trial, weight_std: float) -> keras.Model:
     if keras.config.floatx() != "float32":
         keras.config.set_floatx("float32")
         keras.config.set_dtype_policy("float32")
-    model = zoo.networks.network(
+    return zoo.networks.network(
         cell_class(trial.variant)(trial.units, **dict(trial.options)),
         task.inputs,
         task.outputs,
@@ -80,9 +93,6 @@ def build_network(task: Task, trial: Trial, weight_std: float) -> keras.Model:
         ponder_price=trial.ponder_price,
         name=_name(task),
     )
-    for weight in model.trainable_weights:
-        weight.assign(keras.random.normal(weight.shape, stddev=weight_std, dtype=weight.dtype))
-    return model
 
 
 def _name(task: Task) -> str:

@@ -213,7 +213,7 @@ class Direction:
 class Network:
     """Cells of one or two directions and the output layer: logits_t = [f_t b_t] K + b.
 
-    Weights are in the order of `tuner.training.network.build_network`.
+    Weights are in the order of `tuner.training.network.make_network`.
 
     Attributes:
         directions: forward, and backward if the task is bidirectional.

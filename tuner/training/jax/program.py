@@ -140,7 +140,7 @@ def build(
 
     Returns:
         The network, and the shapes of its weights in the order of
-        `tuner.training.network.build_network`.
+        `tuner.training.network.make_network`.
 
     Raises:
         ValueError: if the cell keeps something besides weights and states.
