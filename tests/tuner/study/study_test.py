@@ -297,7 +297,7 @@ def test_kill_9_loses_no_finished_trial(tmp_path: pathlib.Path, engine: str, tri
     here = HERE if engine == "native" else WorkerPool(1)
     run(whole, config, here, engine)
 
-    for workers, count in ((2, 0), (1, 1), (2, trials // 2)):
+    for workers, count in ((1, 0), (1, 1), (2, trials // 2)):
 
         def begun(count: int = count) -> bool:
             return (killed / "study.json").exists() and ended(killed) >= count
