@@ -14,10 +14,6 @@ MAX_LINES = 400
 
 # What is not the project's text: environments, caches, what studies and builds leave.
 _NOT_OURS = {"__pycache__", "build", "dist", "models", "node_modules", "studies", "venv"}
-# What may be a private import, as text: to parse all files would take seconds.
-_SUSPECT = re.compile(
-    r"\b(?:from|import)\b(?:[^()\n]|\\\n)*(?:\([^)]*)?\b(?:src|python|compiler|core|_(?!_)\w*)\b"
-)
 _PRIVATE = re.compile(r"^(?:keras|tensorflow)\.(?:src|python|compiler|core)\b|(?:^|\.)_(?!_)")
 # Folders of one machine, and where one machine gets its packages from. (Brackets keep each pattern
 # from finding itself.)
@@ -51,8 +47,6 @@ def odd_words(text: str) -> list[str]:
 def private_imports(text: str) -> list[str]:
     """Names the imports of modules that a library keeps to itself."""
     found: list[str] = []
-    if not _SUSPECT.search(text):
-        return found
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]

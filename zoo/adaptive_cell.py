@@ -147,8 +147,8 @@ class DepthAdaptiveCell(VariantCell):
     ) -> tuple[Tensor, list[Tensor]]:
         """Takes the steps of one frame."""
         inputs, h, c, ponder = self._received(inputs, states, bool(training))
-        # In a loop of TensorFlow a condition costs what it saves. In training, too: its gradient
-        # keeps what the products of all frames could be made of at once.
+        # In a loop of TensorFlow a condition costs what it saves; in training it keeps the engine
+        # `jax` from taking products of all frames out of the loop.
         leaves = training is False and keras.backend.backend() == "jax"
         halt: dict[str, Callable[..., tuple[Tensor, Tensor, Tensor]]] = {
             "act": functools.partial(self._act, leaves),

@@ -11,7 +11,6 @@ frame's surprise: its negative log-likelihood given all frames before it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from benchmarks import table
 from benchmarks.table import Row
 from common import command_line
 from tuner.analysis.trials import table as trials
+from tuner.tasks.heads import HEADS
 from tuner.tasks.sequences import Sequences
 from tuner.tasks.task import find_task, load_corpus
 from tuner.training.protocol import TrialRecord
@@ -41,7 +41,7 @@ def _multiply_adds(code: str, units: int) -> int:
     return first + (_STEPS - 1) * {"V": 0, "StackedCell": 2}.get(code, 1) * further
 
 
-def _arms(path: Path) -> Iterator[tuple[str, TrialRecord]]:
+def _arms(path: Path) -> dict[str, TrialRecord]:
     """The best trial of each arm by validation."""
     best: dict[str, TrialRecord] = {}
     for study in trials.read(path):
@@ -52,7 +52,7 @@ def _arms(path: Path) -> Iterator[tuple[str, TrialRecord]]:
                 best[arm] = min(
                     (best.get(arm, one), one), key=lambda one: one.result.validation.mean
                 )
-    yield from best.items()
+    return best
 
 
 def _reaches(record: TrialRecord, score: float) -> int | str:
@@ -88,16 +88,15 @@ def _depths(model: Any, split: Sequences) -> tuple[np.ndarray, np.ndarray, np.nd
     steps, surprises, spent = [], [], np.zeros(rows)
     for frame, target in zip(inputs, targets, strict=True):
         output, states = layer.cell(frame, states)
-        logits = np.asarray(head(output), np.float64)
-        surprises.append((np.logaddexp(0, logits) - logits * target).sum(axis=1))
+        surprises.append(np.asarray(HEADS["bernoulli"].loss(target, head(output))))
         depth = np.asarray(states[2])[:, 1]
         steps.append(depth - spent)
         spent = depth
     lengths = np.array([*map(len, split.inputs)])
-    # Nobody has foretold the first frame.
+    # Nothing predicts the first frame.
     counts = (np.arange(longest)[:, None] < lengths) & (np.arange(longest) > 0)[:, None]
-    before = np.roll(np.array(surprises), 1, axis=0)
-    return tuple(np.array(values)[counts] for values in (steps, before, surprises))  # type: ignore[return-value]
+    following = np.array(surprises)
+    return np.array(steps)[counts], np.roll(following, 1, axis=0)[counts], following[counts]
 
 
 def _surprise(folder: Path, split: Sequences) -> Row:
@@ -111,21 +110,24 @@ def _surprise(folder: Path, split: Sequences) -> Row:
 
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     depth, read, following = _depths(keras.saving.load_model(folder / "model.keras"), split)
-    varies = len(set(depth.tolist())) > 1
+
+    def correlation(surprise: np.ndarray) -> float | str:
+        return round(float(spearmanr(depth, surprise)[0]), 3) if np.ptp(depth) else ""
+
     return {
         "network": card["variant"],
         "price": f"{card['hyperparameters']['ponder_price']:.2g}",
         "frames": len(depth),
         "mean_depth": round(float(depth.mean()), 3),
         **{f"share_of_{n}": round(float(np.mean(depth == n)), 3) for n in range(1, _STEPS + 1)},
-        "spearman_of_the_frame": round(float(spearmanr(depth, read)[0]), 3) if varies else "",
-        "spearman_of_the_next": round(float(spearmanr(depth, following)[0]), 3) if varies else "",
+        "spearman_of_the_frame": correlation(read),
+        "spearman_of_the_next": correlation(following),
     }
 
 
 def main() -> int:
     """Runs the command."""
-    arms = dict(_arms(table.STUDIES / "depth_music.parquet"))
+    arms = _arms(table.STUDIES / "depth_music.parquet")
     target = arms["V"].result.validation.mean
     rows = [_row(arm, record, target) for arm, record in arms.items()]
     table.save("depth_music", rows, table.PACKAGES, table.STUDIES)

@@ -9,8 +9,9 @@ from common.errors import InputError, install
 from serving.clients.errors import ServingError
 from serving.clients.predictor import Array
 from serving.clients.retrying import persistently
-from serving.clients.transport import Certificates, Description, Target, VersionStatus, statuses
+from serving.clients.transport import Certificates, Description, Target, VersionStatus
 from serving.runtime.specs import Signature, callable_signatures
+from serving.runtime.status import Code, State
 
 _METADATA = "signature_def"
 _METHODS = {
@@ -115,7 +116,16 @@ class GrpcClient:
         request = messages.GetModelStatusRequest()
         self._name(request.model_spec)
         response = self._call("GetModelStatus", request)
-        return statuses(messages.to_json(response))
+        statuses = (
+            VersionStatus(
+                one.version,
+                State(one.state).name,
+                Code(one.status.error_code).name,
+                one.status.error_message,
+            )
+            for one in response.model_version_status
+        )
+        return tuple(sorted(statuses, key=lambda status: -status.version))
 
     def close(self) -> None:
         """See `Transport.close`."""

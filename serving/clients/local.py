@@ -16,7 +16,6 @@ from serving.runtime.c_api import Failure
 from serving.runtime.model import Model
 from serving.runtime.session import Session
 from serving.runtime.specs import Signature, callable_signatures
-from serving.runtime.status import Code
 
 
 class LocalModel(Model):
@@ -53,8 +52,7 @@ class LocalModel(Model):
         try:
             return self._session.run(name, arrays)
         except Failure as error:
-            code = Code(error.code).name
-            raise ServingError(code, f"{self._where}: {error.cause}") from error
+            raise ServingError(error.code.name, f"{self._where}: {error.cause}") from error
 
     def close(self) -> None:
         """Frees the model; what is asked afterward is a `ServingError`."""

@@ -13,7 +13,7 @@ from common.errors import InputError, install
 from serving.clients.errors import ServingError
 from serving.clients.predictor import Array
 from serving.clients.retrying import persistently
-from serving.clients.transport import Description, Target, VersionStatus, statuses
+from serving.clients.transport import Description, Target, VersionStatus
 from serving.runtime.specs import Signature
 from serving.runtime.status import Code
 
@@ -93,9 +93,18 @@ class RestClient:
         """See `Transport.status`."""
         response = self._json("GET", self._path())
         try:
-            return statuses(response)
+            statuses = [
+                VersionStatus(
+                    int(one["version"]),
+                    one["state"],
+                    one["status"]["error_code"],
+                    one["status"]["error_message"],
+                )
+                for one in response["model_version_status"]
+            ]
         except (KeyError, TypeError, ValueError) as error:
             raise self._nonsense("model_version_status", repr(error)) from error
+        return tuple(sorted(statuses, key=lambda status: -status.version))
 
     def close(self) -> None:
         """See `Transport.close`."""

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from common.errors import InputError
 from serving.clients.predictor import Array
@@ -143,23 +143,6 @@ class VersionStatus:
     state: str
     code: str = "OK"
     message: str = ""
-
-
-def statuses(document: Mapping[str, Any]) -> tuple[VersionStatus, ...]:
-    """Reads a `GetModelStatusResponse` as JSON; the newest version is first.
-
-    Raises:
-        KeyError: if a field is missing; TypeError, ValueError: if it is no such message.
-    """
-    well = {"error_code": "OK", "error_message": ""}
-    found = [
-        (int(one["version"]), str(one["state"]), well | one.get("status", {}))
-        for one in document["model_version_status"]
-    ]
-    return tuple(
-        VersionStatus(version, state, status["error_code"], status["error_message"])
-        for version, state, status in sorted(found, key=lambda one: -one[0])
-    )
 
 
 @dataclasses.dataclass(frozen=True)

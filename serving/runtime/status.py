@@ -10,21 +10,20 @@ _TO_HTTP = {
     "INVALID_ARGUMENT": 400,
     "DEADLINE_EXCEEDED": 504,
     "NOT_FOUND": 404,
-    "ALREADY_EXISTS": 409,
     "PERMISSION_DENIED": 403,
     "RESOURCE_EXHAUSTED": 429,
     "FAILED_PRECONDITION": 400,
     "ABORTED": 409,
+    "ALREADY_EXISTS": 409,
     "OUT_OF_RANGE": 400,
     "UNIMPLEMENTED": 501,
     "INTERNAL": 500,
     "UNAVAILABLE": 503,
     "UNAUTHENTICATED": 401,
 }
-# Of several codes with one status the most general; and what proxies and HTTP itself answer with.
+# Of several codes with one status the first; and what proxies and HTTP itself answer with.
 _FROM_HTTP = {status: name for name, status in reversed(_TO_HTTP.items())} | {
     408: "DEADLINE_EXCEEDED",
-    409: "ABORTED",
     412: "FAILED_PRECONDITION",
     413: "INVALID_ARGUMENT",
 }
@@ -80,3 +79,7 @@ class State(enum.IntEnum):
     AVAILABLE = 30
     UNLOADING = 40
     END = 50
+
+    @classmethod
+    def _missing_(cls, value: object) -> State:
+        return cls.UNKNOWN
