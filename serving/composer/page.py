@@ -74,7 +74,8 @@ def build(source: Source, runtime: Path, folder: Path) -> int:
     (folder / "runtime").mkdir(parents=True, exist_ok=True)
     for name in _RUNTIME_FILES:
         files.write_bytes(folder / "runtime" / name, (runtime / name).read_bytes())
-    for file in resources.files("serving.composer").joinpath("web").iterdir():
+    theme = resources.files("common").joinpath("theme.css")
+    for file in (theme, *resources.files("serving.composer").joinpath("web").iterdir()):
         if file.name.endswith(_STATIC):
             files.write_bytes(folder / file.name, file.read_bytes())
     files.write_bytes(folder / "model.onnx", model)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import markupsafe
 import numpy as np
 
 from common import files, text
+from tuner.analysis.report import page as report_page
 from tuner.comparison import figures
 from tuner.comparison.runs import Run
 from tuner.comparison.tables import Answer
@@ -80,14 +80,13 @@ def write(comparison: Comparison, folder: Path, command: str) -> Path:
         "duration": text.duration,
     }
     page = folder / "index.html"
-    css = resources.files("tuner.analysis.report").joinpath("templates", "style.css")
     files.write_text(
         page,
         environment.get_template("comparison.html.j2").render(
             comparison=comparison,
             rows=rows(comparison),
             figures=[(one, markupsafe.Markup(one.svg)) for one in drawn],
-            style=markupsafe.Markup(css.read_text(encoding="utf-8")),
+            style=report_page.style(),
             command=command,
             seeds=len({run.seed for run in comparison.runs}),
         ),

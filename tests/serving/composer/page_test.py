@@ -41,7 +41,8 @@ def test_all_that_it_asks_for_is_there(built: pathlib.Path) -> None:
     for file in built.glob("*.[hj]*"):
         text = file.read_text(encoding="utf-8")
         asked |= set(re.findall(r'(?:from|href=|src=) ?"(?!data:|#)([^"]+)"', text))
-    assert {"./random.js", "main.js", "./runtime/ort.wasm.min.mjs", "style.css"} <= asked
+    assert {"./random.js", "main.js", "./runtime/ort.wasm.min.mjs"} <= asked
+    assert {"style.css", "theme.css"} <= asked
     assert [name for name in asked if not (built / name).is_file()] == []
     assert not list(built.glob("package*"))
 

@@ -37,12 +37,13 @@ _POLICY = (
     "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _FILES = {
-    "/": ("tuner.analysis.live", "live.html"),
-    "/style.css": ("tuner.analysis.report", "style.css"),
-    "/live.css": ("tuner.analysis.live", "live.css"),
-    "/live.js": ("tuner.analysis.live", "live.js"),
+    "/": ("tuner.analysis.live", "templates/live.html"),
+    "/theme.css": ("common", "theme.css"),
+    "/style.css": ("tuner.analysis.report", "templates/style.css"),
+    "/live.css": ("tuner.analysis.live", "templates/live.css"),
+    "/live.js": ("tuner.analysis.live", "templates/live.js"),
 }
-"""Of which package's templates each address is."""
+"""Package and file of each address."""
 
 
 class _State:
@@ -112,7 +113,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
         if path in _FILES:
             package, name = _FILES[path]
-            content = resources.files(package).joinpath("templates", name).read_bytes()
+            content = resources.files(package).joinpath(name).read_bytes()
             self._answer(content, name, _POLICY)
         elif path == "/events":
             self._stream()

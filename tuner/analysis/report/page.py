@@ -102,7 +102,7 @@ def render(studies: Sequence[StudyPage]) -> str:
                 dict.fromkeys(code for study in studies for code in study.analysis.records.planned)
             ),
             numbers=numbers,
-            style=markupsafe.Markup(_source("style.css")),
+            style=style(),
             script=markupsafe.Markup(script),
             script_hash=f"sha256-{digest}",
         )
@@ -134,6 +134,12 @@ def _environment() -> jinja2.Environment:
     }
     environment.tests["lacking"] = lambda value: isinstance(value, InsufficientData)
     return environment
+
+
+def style() -> markupsafe.Markup:
+    """Returns the style sheet of a page, what all pages share first."""
+    theme = resources.files("common").joinpath("theme.css").read_text(encoding="utf-8")
+    return markupsafe.Markup(theme + _source("style.css"))
 
 
 def _source(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import pathlib
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -89,8 +90,11 @@ def test_pages_and_whom_they_are_for(server: LiveServer, half: pathlib.Path) -> 
     assert status == 200 and "/live.js" in page and "default-src 'none'" in headers[
         "Content-Security-Policy"
     ]  # fmt: skip
-    for path, kind in (("/live.js", "javascript"), ("/live.css", "text/css")):
+    asked = re.findall(r'(?:href|src)="(/[a-z]+\.(?:css|js))"', page)
+    assert set(asked) == {"/theme.css", "/style.css", "/live.css", "/live.js"}
+    for path in asked:
         status, _, headers = get(server, path)
+        kind = "javascript" if path.endswith(".js") else "text/css"
         assert status == 200 and kind in headers["Content-Type"]
     assert get(server, "/live.html")[0] == 404
     port = server.server_address[1]
