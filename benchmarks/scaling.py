@@ -28,7 +28,10 @@ def _variants(bench: Runner, files: WorkFiles) -> Iterator[Row]:
         for variant in VARIANTS:
             labels = {"variant": variant, "units": units}
             work = {"path": files.path("corpus", variant, units)}
-            cases += [Case(labels, _ALONE, work), Case(labels, _BOTH, work)]
+            pair = [Case(labels, _ALONE, work), Case(labels, _BOTH, work)]
+            # The others are compared with V.
+            if variant == "V" or runner.chosen(pair):
+                cases += pair
     product, *measured = bench.measure(cases)
     rate, scale = product.median("gigaflops"), 1e3 / files.sequences("corpus")
     for alone, both in zip(measured[::2], measured[1::2], strict=True):
@@ -57,7 +60,8 @@ def _lengths(bench: Runner, files: WorkFiles, units: int = 64) -> Iterator[Row]:
         length = round(times * files.mean_length, 1)
         work = {"path": files.path("corpus", "V", units, longer=times)}
         cases.append(Case({"variant": "V", "units": units, "mean_length": length}, _ALONE, work))
-    measured = bench.measure(cases)
+    # All or none, for they are compared with the first.
+    measured = bench.measure(cases) if runner.chosen(cases) else []
     for one in measured:
         yield {
             **one.labels,

@@ -296,7 +296,16 @@ class Space(tuple[Hyperparameter, ...]):
         return ", ".join(f"{row.short} {values[row.name]:.3g}" for row in self)
 
     def __str__(self) -> str:
-        return ", ".join(f"{row.short} {row.low:g} to {row.high:g}" for row in self)
+        """The ranges, and values that do not vary, in one line.
+
+        Example:
+            >>> print(PAPER.with_ranges({"units": (64, 64)}))
+            units 64, learning rate 1e-06 to 0.01, momentum 0 to 0.99, noise 0 to 1
+        """
+        return ", ".join(
+            f"{row.short} {row.low:g}" + (f" to {row.high:g}" if row.low < row.high else "")
+            for row in self
+        )
 
 
 def _one_minus(value: Number) -> float:
