@@ -103,6 +103,7 @@ def _peers(folder: Path) -> dict[str, Peer]:
     ours = [sys.executable, "-m", "serving.server", "--model_name=music", f"--port={PORT}"]
     ours += [f"--model_base_path={folder / variant}"]
     batched = ["--enable_batching", f"--batching_parameters_file={batching}"]
+    batched += ["--tensorflow_session_parallelism=1"]
     python = table.interpreter("ray")
     ray = [python, "-m", "benchmarks.peers.ray_server", str(folder / variant / "1"), PORT]
     peers = {SERVER: served(*ours), f"{SERVER}, batches": served(*ours, *batched)}

@@ -68,7 +68,10 @@ _FLAGS: tuple[tuple[Any, ...], ...] = (
     ("bool", "free_ports", False, "gRPC and REST on free ports, which the first line names."),
     ("integer", "max_message_bytes", 64 * 2**20, "Size of a request and of its tensors.", 1),
     ("integer", "max_sequence_length", 1_000_000, "Steps or samples of an input.", 1),
-    ("integer", "max_concurrency", None, "Calls of TensorFlow at the same time [4 a core].", 1),
+    (
+        *("integer", "max_concurrency", None),
+        *("Calls of TensorFlow at the same time [1 a core, at least 2].", 1),
+    ),
     ("integer", "max_queue", 128, "Further requests that wait; the next is refused.", 0),
     ("float", "grace_seconds", 10.0, "Seconds for running requests when the server stops.", 0.0),
 )

@@ -112,13 +112,14 @@ class Limits:
     Attributes:
         max_message_bytes: size of a request, also of the tensors that it stands for.
         max_sequence_length: size of any dimension after the batch that the signature leaves free.
-        max_concurrency: calls of TensorFlow at the same time.
+        max_concurrency: calls of TensorFlow at the same time; more than one a core take turns at
+            every operation, and all end later.
         max_queue: requests that wait beside; the next one is refused.
     """
 
     max_message_bytes: int = 64 * 2**20
     max_sequence_length: int = 1_000_000
-    max_concurrency: int = 4 * CORES
+    max_concurrency: int = max(CORES, 2)
     max_queue: int = 128
 
 

@@ -33,9 +33,10 @@ MUSIC = pathlib.Path(__file__).parents[3] / "docs" / "studies" / "music.parquet"
 
 
 def test_the_expected_best_of_finished_trials_is_exact() -> None:
-    """On the 306 trials of music, and by going through all samples of a few trials."""
+    """On 306 trials of music, and by going through all samples of a few trials."""
     (study,) = sources.load_all([MUSIC])
-    found = expected_best(study.all_entries, (1, 5, 10, 20, 34, 50, 100, 200, 500))
+    entries = [entry for entry in study.all_entries if entry.trial.index < 34]
+    found = expected_best(entries, (1, 5, 10, 20, 34, 50, 100, 200, 500))
     validation = {
         1: 11.688108, 5: 8.909831, 10: 8.679022, 20: 8.534984, 34: 8.465238,
         50: 8.429540, 100: 8.385380, 200: 8.355618,
