@@ -55,7 +55,6 @@ def by_replay(
             f"{name}: best validation {mean:.4f} after {budgets[-1]:,} trainings, mean of {seeds} "
             f"seeds; {duration(time.monotonic() - begun)}"
         )
-    finished = [one for one in study.all_entries if not one.result.diverged]
     return Comparison(
         grade=grade,
         words=table.words,
@@ -63,7 +62,7 @@ def by_replay(
         lag=lag,
         budgets=tuple(budgets),
         runs=tuple(runs),
-        exact=expected_best(finished, budgets),
+        exact=expected_best([*study.all_entries, *study.all_failures], budgets),
         verdicts=tuple(verdicts.compare(runs, budgets, smallest)),
         smallest=smallest,
         best=table.best,
@@ -85,7 +84,8 @@ def of_studies(
         retrain: trains winners at a budget again, the largest; see `tuner.comparison.winners`.
 
     Raises:
-        InputError: if two are of the same sampler and seed, or of different data, rules or spaces.
+        InputError: if two are of the same sampler and seed, or of different data, rules or spaces,
+            or one has fewer trials than the budget that is compared.
     """
     studies = [sources.load_one(path) for path in paths]
     first = studies[0]
@@ -105,6 +105,12 @@ def of_studies(
                 f"{run.sampler} with seed {run.seed}"
             )
         runs[run.sampler, run.seed] = run
+        least = budgets[0] if retrain is None else budgets[-1]
+        if len(run.validation) < least:
+            raise InputError(
+                f"{path}: expected at least {least} trials that have ended, as --budgets says. "
+                f"Received: {len(run.validation)}"
+            )
     made = list(runs.values())
     words = f"{len(made)} studies on {first.facts['data']['name']}, really trained."
     if retrain is not None:

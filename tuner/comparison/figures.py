@@ -121,8 +121,9 @@ def _curves(
         axes.fill_between(x, mean - band, mean + band, color=look.color, alpha=0.13, linewidth=0)
         handles.append(style.legend_line(look, sampler))
         ends += [mean[len(mean) // 3], mean[-1]]
-    low, high = min(ends), max(ends)
-    scales.value_axis(axes.yaxis, low, high + 0.3 * (high - low))
+    if ends:
+        low, high = min(ends), max(ends)
+        scales.value_axis(axes.yaxis, low, high + 0.3 * (high - low))
     top = axes.get_ylim()[1]
     # From where the first sampler comes into the panel.
     begin = min(

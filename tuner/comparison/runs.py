@@ -59,7 +59,7 @@ def _follow(sampler: str, seed: int, answers: Sequence[Answer]) -> Run:
         if answer.validation is not None and answer.validation < (best.validation or 0.0):
             best = answer
         rows.append((best.validation, best.test, seconds))
-    return Run(sampler, seed, *np.array(rows, dtype=float).T)
+    return Run(sampler, seed, *np.array(rows, dtype=float).reshape(-1, 3).T)
 
 
 def replay(name: str, table: Table, seed: int, budget: int, lag: int) -> Run:

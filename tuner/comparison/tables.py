@@ -60,7 +60,7 @@ class Table(Interface):
     Attributes:
         grade: "tabular" or "surrogate".
         genes: what can be asked for; each has options.
-        best: the least validation score that it can answer, in the mean.
+        best: the least validation score that it can answer.
         words: what it is, sentences for the page.
     """
 
@@ -78,26 +78,38 @@ class Table(Interface):
         """
 
 
-def expected_best(trials: Sequence[TrialRecord], budgets: Sequence[int]) -> dict[int, Answer]:
-    """The expected best by validation of n trials drawn without replacement from M finished ones.
+def expected_best(
+    records: Sequence[TrialRecord | Failure], budgets: Sequence[int]
+) -> dict[int, Answer]:
+    """The expected best by validation of n trials drawn without replacement from M that have ended.
 
-        E[best of n] = Σ_j v_(j) C(M - j, n - 1) / C(M, n),   v_(1) <= v_(2) <= …
+        E[best of n] = Σ_j v_(j) C(M - j, n - 1) / (C(M, n) - C(L, n)),   v_(1) <= v_(2) <= …
+
+    The L trials that failed or diverged count as draws and never win; the expectation is over the
+    draws that have a winner.
 
     Args:
-        trials: finished ones, at least one.
+        records: trials that have ended.
         budgets: numbers of draws; those above M are left out.
 
     Returns:
         By budget the expected validation score of the best, the test score of that same trial,
-        and the expected training time of all.
+        and the expected training time of all; nothing if no trial can win.
     """
-    ranked, found = best_first(trials), {}
-    count = len(ranked)
-    seconds = float(np.mean([one.result.seconds for one in ranked]))
+    ranked = best_first(
+        [one for one in records if isinstance(one, TrialRecord) and not one.result.diverged]
+    )
+    found: dict[int, Answer] = {}
+    count, lost = len(records), len(records) - len(ranked)
+    if not ranked:
+        return found
+    seconds = float(np.mean([Answer.of(one).seconds for one in records]))
     for budget in budgets:
         if budget <= count:
-            ways = math.comb(count, budget)
-            chances = [math.comb(count - place - 1, budget - 1) / ways for place in range(count)]
+            ways = math.comb(count, budget) - math.comb(lost, budget)
+            chances = [
+                math.comb(count - place - 1, budget - 1) / ways for place in range(len(ranked))
+            ]
             scores = [
                 sum(chance * score for chance, score in zip(chances, of, strict=True))
                 for of in (
@@ -154,7 +166,11 @@ class Surrogate:
                 for one in trials
             ]
         )
-        floors = np.append(_FLOOR * scores[:, :2].min(axis=0), 0.0)
+        least = scores[:, :2].min(axis=0)
+        # Of scores that come down to 0, a share of their range instead.
+        below = least - (1 - _FLOOR) * (1 + np.ptp(scores[:, :2], axis=0))
+        floors = np.where(least > 0, _FLOOR * least, below)
+        floors = np.append(floors, 0.0)
         targets = np.log(scores - floors)
         points = self._unit([{VARIANT: t.variant, **t.values} for t in (o.trial for o in trials)])
         forest = ExtraTreesRegressor(_TREES, random_state=seed, n_jobs=1)
@@ -190,7 +206,8 @@ class Surrogate:
     def _unit(self, points: Sequence[Mapping[str, Value]]) -> np.ndarray:
         """Places in [0, 1], and a column for each variant."""
         columns = [
-            row.to_unit(np.array([point[row.name] for point in points])) for row in self._space
+            row.to_unit(np.array([point[row.name] for point in points]))
+            for row in self._space.varied
         ]
         codes = np.array([point.get(VARIANT, "") for point in points])
         columns += [codes == code for code in self._variants]
@@ -236,12 +253,8 @@ class Factorial:
             for name, options in zip(names, levels, strict=True)
         )  # fmt: skip
         self._answers = by_point
-        means = [
-            float(np.mean(scores))
-            for answers in by_point.values()
-            if (scores := [one.validation for one in answers if one.validation is not None])
-        ]
-        self.best = min(means, default=math.inf)
+        scores = (one.validation for answers in by_point.values() for one in answers)
+        self.best = min((score for score in scores if score is not None), default=math.inf)
         self.words = (
             f"{len(records):,} real trainings of {study.name}, of all {len(by_point):,} "
             "combinations; a query returns one of those of its point, at random."

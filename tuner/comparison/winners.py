@@ -129,6 +129,8 @@ def _train(
         if isinstance(event, Failure):
             raise InputError(f"{study.name}: {event.trial.variant} failed: {event.reason}")
         if isinstance(event, TrialResult):
+            if reason := event.result.not_finite:
+                raise InputError(f"{study.name}: {event.trial.variant} failed: {reason}")
             ended.append(event)
 
     with tempfile.TemporaryDirectory() as folder:

@@ -16,11 +16,12 @@ from common.errors import InputError
 from tests.tuner.analysis import hand_made, made_up
 from tests.tuner.comparison.factorial import factorial
 from tuner.analysis.trials import sources, table
-from tuner.comparison import comparison, page, tables, verdicts
+from tuner.comparison import comparison, figures, page, tables, verdicts
 from tuner.comparison.runs import Run, live, replay
 from tuner.comparison.tables import Answer, Factorial, Surrogate, expected_best
 from tuner.search.samplers.domain import Gene, Point
 from tuner.search.space import PAPER
+from tuner.tasks.task import find_task
 from tuner.training.protocol import Failure
 
 
@@ -52,6 +53,23 @@ def test_the_expected_best_of_finished_trials_is_exact() -> None:
     assert exact.validation == pytest.approx(np.mean([min(sample) for sample in samples]))
     assert exact.test == pytest.approx(20.0 - np.mean([min(sample) for sample in samples]))
     assert exact.seconds == pytest.approx(3 * 3.6)
+
+
+def test_the_exact_best_counts_what_failed_or_diverged() -> None:
+    scores = {0: 3.0, 1: math.inf, 2: 2.0, 3: math.inf, 4: 5.0, 5: math.inf}
+    records = [
+        hand_made.entry("V", place, min(score, 1.0) if math.isinf(score) else score,
+                        diverged=math.isinf(score), seconds=2.0)
+        for place, score in scores.items()
+    ]  # fmt: skip
+    ended = [*records[:-1], Failure(records[-1].trial, "killed", "native")]
+    found = expected_best(ended, (2, 3, 5, 7))
+    assert sorted(found) == [2, 3, 5]
+    for draws, exact in found.items():
+        best = [min(sample) for sample in itertools.combinations(scores.values(), draws)]
+        assert exact.validation == pytest.approx(np.mean([one for one in best if one < math.inf]))
+        assert exact.seconds == pytest.approx(draws * 10 / 6)
+    assert expected_best(ended[-1:], (1,)) == {}
 
 
 class Listed:
@@ -121,7 +139,7 @@ def test_a_surrogate_knows_what_it_has_learned() -> None:
 
 def test_a_table_of_all_combinations_answers_with_real_trainings() -> None:
     made = Factorial(factorial())
-    assert "12 real trainings" in made.words and made.best == pytest.approx(8.6)
+    assert "12 real trainings" in made.words and made.best == pytest.approx(8.5)
     free = [gene.name for gene in made.genes if len(gene.options) > 1]
     assert free == ["variant", "learning_rate"]
     point = {gene.name: gene.options[-1] for gene in made.genes}
@@ -222,10 +240,33 @@ def test_a_comparison_is_one_page_and_one_table(tmp_path: pathlib.Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.usefixtures("few_trees")
+def test_a_surrogate_of_errors_down_to_zero_and_of_a_value_that_does_not_vary() -> None:
+    study = hand_made.records(
+        {"V": [hand_made.entry("V", place, float(place % 7)) for place in range(30)]},
+        space=PAPER.with_ranges({"momentum": (0.5, 0.5)}).to_json(),
+    )
+    surrogate = Surrogate(study)
+    point = {gene.name: gene.options[0] for gene in surrogate.genes}
+    assert math.isfinite(surrogate.ask(point, np.random.default_rng(0)).validation or math.nan)
+    assert -0.7 < surrogate.best < 6
+
+
+def test_runs_without_a_winner_are_drawn(tmp_path: pathlib.Path) -> None:
+    never = np.full(3, math.inf)
+    runs = [Run(name, seed, never, never, np.arange(1.0, 4)) for name in "ab" for seed in (1, 2)]
+    for figure in figures.draw(runs, find_task("music").metric, None):
+        assert "<svg" in figure.svg
+
+
 def test_studies_of_other_data_or_twice_are_refused(tmp_path: pathlib.Path) -> None:
     paths = [made_up.write(tmp_path / str(seed), 6, ("V",), seed=seed) for seed in (1, 2)]
     found = comparison.of_studies(paths, (3, 6), 0.014)
     assert found.grade == "live" and [run.seed for run in found.runs] == [1, 2]
+    # Before anything is trained again.
+    for budgets, retrain in (((7, 20), None), ((3, 7), lambda *_: pytest.fail("trained"))):
+        with pytest.raises(InputError, match="1: expected at least 7 trials that have ended"):
+            comparison.of_studies(paths, budgets, 0.014, retrain)
     with pytest.raises(InputError, match="one study of each sampler and seed"):
         comparison.of_studies([*paths, made_up.write(tmp_path / "3", 6, ("V",), seed=1)], (3,), 0)
     speech = made_up.write(tmp_path / "4", 6, ("V",), seed=5, task="speech")
