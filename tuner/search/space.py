@@ -155,8 +155,12 @@ class Hyperparameter:
         """
         if self.scale == "categories":
             return np.arange(float(len(self.categories)))
+        if self.low == self.high:
+            # Powers of ten and back would round it.
+            return np.array([float(self.low)])
         if self.integer:
-            return np.unique(np.geomspace(self.low, self.high, count).round())
+            even = np.linspace if self.scale == "linear" else np.geomspace
+            return np.unique(even(self.low, self.high, count).round())
         if self.scale == "linear":
             return np.linspace(self.low, self.high, count)
         return np.asarray(self.sampled(np.geomspace(*self.sampled_range, count)))

@@ -47,3 +47,12 @@ def test_what_it_depends_on() -> None:
 def test_its_ends_are_those_of_the_range(name: str) -> None:
     found = [trial.values[name] for trial in proposed(18)]
     assert (min(found), max(found)) == (SPACE[name].low, SPACE[name].high)
+
+
+def test_a_fixed_value_is_one_and_whole_numbers_are_even() -> None:
+    for value in np.random.default_rng(1).uniform(1e-5, 0.9, 50).tolist():
+        for name in ("learning_rate", "momentum", "noise_std", "forget_bias"):
+            row = PAPER.with_ranges({name: (value, value)})[name]
+            assert row.grid(3).tolist() == [value]
+    depths = PAPER.with_ranges({"max_depth": (1, 9)})["max_depth"]
+    assert depths.grid(3).tolist() == [1, 5, 9]
