@@ -12,7 +12,7 @@ from typing import Any
 
 from common import text
 from tuner.analysis.importance.importance import Importance
-from tuner.analysis.statistics.summaries import Comparison, Distribution, NotDrawnAtRandom
+from tuner.analysis.statistics.summaries import Comparison, Distribution
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.analysis.trials.columns import hyperparameters
 
@@ -66,8 +66,7 @@ def _comparisons(study: StudyAnalysis) -> Iterator[Cells]:
             ends = (*one.g_interval, *one.difference_interval)
             yield variant, *(getattr(one, name) for name in _COMPARISON), *ends
         else:
-            why = "no test" if isinstance(one, NotDrawnAtRandom) else "not enough trials"
-            lacking = {"verdict": f"{why}: {one.reason}"}
+            lacking = {"verdict": f"{one.label}: {one.reason}"}
             yield variant, *map(lacking.get, _COMPARISON), *[None] * 4
 
 

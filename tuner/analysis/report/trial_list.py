@@ -66,7 +66,7 @@ def columns(records: Records) -> tuple[Column, ...]:
 
 
 def _varied(row: Hyperparameter) -> Column:
-    name = row.short.replace(" ", "_")
+    name = row.short.replace(" ", "_").replace(".", "")
     return Column(name, row.short, lambda record: row.write(record.trial.values[row.name]))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from tuner.analysis.trials.records import Records
-from tuner.training.protocol import Trial, TrialRecord
+from tuner.training.protocol import TrialRecord
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,13 +16,13 @@ class Progress:
         places: of the finished trials, from 0: how many were proposed before.
         entries: the finished trials.
         best: the best validation score of those up to each; diverged ones never win.
-        ended: number of trials that have ended, failed ones, too.
+        proposed: number of proposals.
     """
 
     places: tuple[int, ...]
     entries: tuple[TrialRecord, ...]
     best: tuple[float, ...]
-    ended: int
+    proposed: int
 
     @property
     def last_gain(self) -> int:
@@ -47,5 +47,4 @@ def follow(records: Records) -> Progress:
         places.append(place)
         entries.append(record)
         best.append(lowest)
-    ended = sum(not isinstance(record, Trial) for record in proposed)
-    return Progress(tuple(places), tuple(entries), tuple(best), ended)
+    return Progress(tuple(places), tuple(entries), tuple(best), len(proposed))

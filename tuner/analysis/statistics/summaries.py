@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -31,11 +31,20 @@ class InsufficientData:
     """Stands in the place of a result that the trials are too few or too alike for.
 
     Attributes:
+        label: what stands in a cell of a table.
         reason: what is lacking, a clause for a person: "the best tenth of NFG has 2 trials; a test
             needs 3".
     """
 
+    label: ClassVar[str] = "no test"
     reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class TooFewTrials(InsufficientData):
+    """Stands in the place of a comparison of best tenths of fewer than `FEWEST` trials."""
+
+    label: ClassVar[str] = "not enough trials"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -330,10 +339,10 @@ def _compare(
 def _lack(summary: VariantSummary | None, variant: str) -> InsufficientData | None:
     """Says what the best tenth of a variant lacks for a test."""
     if summary is None:
-        return InsufficientData(f"{variant} has no finished trial to compare with")
+        return TooFewTrials(f"{variant} has no finished trial to compare with")
     if len(summary.top) < FEWEST:
         trials = "1 trial" if len(summary.top) == 1 else f"{len(summary.top)} trials"
-        return InsufficientData(f"the best tenth of {variant} has {trials}; a test needs {FEWEST}")
+        return TooFewTrials(f"the best tenth of {variant} has {trials}; a test needs {FEWEST}")
     if summary.top_test.minimum == summary.top_test.maximum:
         return InsufficientData(
             f"all trials in the best tenth of {variant} have the same test score"

@@ -145,7 +145,7 @@ _CLAIMS = (
     Claim(
         "best learning rate",
         "The best learning rate lies above the searched range, which ends at 1e-2.",
-        _SUMMARY, verdicts.best_rate_at_the_end, tasks=("music", "handwriting"),
+        _SUMMARY, verdicts.best_rate_beyond, (1e-2,), tasks=("music", "handwriting"),
     ),
     Claim(
         "learning rate and size",

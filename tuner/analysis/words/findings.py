@@ -7,6 +7,7 @@ that shows nothing is not called equality, and where there are too few trials, t
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics as stdlib
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -23,6 +24,7 @@ from tuner.analysis.statistics.summaries import (
     ExpectedBest,
     InsufficientData,
     NotDrawnAtRandom,
+    TooFewTrials,
 )
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.analysis.words import lookup
@@ -135,10 +137,11 @@ def _compared(analysis: StudyAnalysis) -> Iterator[Finding]:
         )
     elif lacking:
         reasons = "; ".join(dict.fromkeys(lacking.values()))
+        few = any(isinstance(one, TooFewTrials) for one in results)
+        needed = f" A best tenth of {FEWEST} trials needs {10 * (FEWEST - 1) + 1} finished trials."
         yield Finding(
             f"{listed(list(lacking))} could not be compared with V.",
-            f"{text.capitalized(reasons)}. A best tenth of {FEWEST} trials needs "
-            f"{10 * (FEWEST - 1) + 1} finished trials.",
+            f"{text.capitalized(reasons)}.{needed if few else ''}",
             "variants",
         )
 
@@ -236,10 +239,15 @@ def _followed(progress: Progress) -> Finding:
     """How a search by results went."""
     best, gain = progress.best, progress.last_gain
     half = best[max((len(best) - 1) // 2, 0)]
+    if not math.isfinite(best[-1]):
+        return Finding(
+            "Every trial diverged.", f"{counted(progress.proposed, 'proposal')}.", "progress"
+        )
+    of_half = f"is {text.significant(half)}" if math.isfinite(half) else "diverged"
     return Finding(
-        f"The best validation score, {text.significant(best[-1])}, was found by proposal "
-        f"{progress.places[gain] + 1:,} of {progress.ended:,}.",
-        f"The best of the first half of the trials is {text.significant(half)}. How good the best "
+        f"The best validation score of a trial that did not diverge, {text.significant(best[-1])}, "
+        f"was found by proposal {progress.places[gain] + 1:,} of {progress.proposed:,}.",
+        f"The best of the first half of the trials {of_half}. How good the best "
         "of fewer trials would have been is known of this one search only.",
         "progress",
     )
@@ -365,7 +373,7 @@ def _diverged(analysis: StudyAnalysis) -> Finding:
     entries = analysis.records.all_entries
     diverged = [entry for entry in entries if entry.result.diverged]
     finished = counted(len(entries), "finished trial")
-    failed = sum(summary.failed for summary in analysis.summaries)
+    failed = len(analysis.records.all_failures)
     note = f" In addition, {counted(failed, 'failed trial')}." if failed else ""
     if not diverged:
         return Finding("No trial diverged.", f"{finished}.{note}", "axes")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec
 
@@ -19,6 +20,7 @@ from tuner.analysis.importance.importance import Effect, Importance, Marginal
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.analysis.words import deviations, lookup
 from tuner.analysis.words.lookup import difference
+from tuner.search.space import PAPER
 
 AGREES, DIFFERS, UNDECIDED = "agrees", "differs", "undecided"
 
@@ -236,10 +238,11 @@ def noise_dips(analysis: StudyAnalysis, result: Importance, low: float, high: fl
 
 
 @_analyzed("learning_rate")
-def best_rate_at_the_end(analysis: StudyAnalysis, result: Importance) -> Verdict:
-    """Agrees if the best average score is in the last tenth of the range of learning rates.
+def best_rate_beyond(analysis: StudyAnalysis, result: Importance, end: float) -> Verdict:
+    """Agrees if the best average score is at a learning rate beyond the end of the paper's range.
 
-    Differs if the whole range within 1 % of the best average ends before it.
+    In a study of that range it is enough that the best is in its last tenth. Differs if all rates
+    within 1 % of the best average lie before that tenth.
     """
     curve = _curve(result, "learning_rate")
     place = lookup.best(curve)
@@ -247,11 +250,13 @@ def best_rate_at_the_end(analysis: StudyAnalysis, result: Importance) -> Verdict
         f"The average score is best at {text.significant(curve.values[place], 2)}, searched up "
         f"to {text.significant(curve.values[-1], 2)} (of {lookup.whose(result)})."
     )
-    tenth = 0.9 * (len(curve.values) - 1)
-    if place >= tenth:
+    tenth = float(PAPER["learning_rate"].from_unit(0.9))
+    best, searched = float(curve.values[place]), float(curve.values[-1])
+    if best > (tenth if math.isclose(searched, end) else end):
         return found, AGREES
     _, last = lookup.basin(curve, 0.01)
-    return found, DIFFERS if last < tenth else UNDECIDED
+    ends_before = last < len(curve.values) - 1 and curve.values[last] < tenth
+    return found, DIFFERS if ends_before else UNDECIDED
 
 
 @_analyzed("units", "learning_rate")

@@ -59,12 +59,19 @@ def test_trials_are_followed_in_the_order_of_their_proposals() -> None:
     assert [entry.trial.variant for entry in progress.entries] == ["V", "NP", "V", "V", "NP", "NP"]
     # What diverged never wins.
     assert progress.best == (9.0, 8.5, 8.5, 8.5, 8.2, 8.2)
-    assert (progress.last_gain, progress.ended) == (4, 7)
+    assert (progress.last_gain, progress.proposed) == (4, 8)
     said = " ".join(one.text for one in findings.find(analysis))
-    assert "The best validation score, 8.200, was found by proposal 6 of 7." in said
+    assert "of a trial that did not diverge, 8.200, was found by proposal 6 of 8." in said
     assert "1 trial that were proposed have not ended" not in said
     assert "1 proposed trial has not ended" in said
     assert "longest" not in said
+
+
+def test_a_search_that_only_diverged() -> None:
+    entries = {"V": [placed(hand_made.entry("V", at, 9.0, diverged=True), at) for at in range(3)]}
+    only = dataclasses.replace(study(), entries={**study().entries, **entries, "NP": ()})
+    said = [one.text for one in findings.find(study_analysis.analyze(only))]
+    assert "Every trial diverged." in said and not any("∞" in one for one in said)
 
 
 def test_nothing_that_assumes_random_trials_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

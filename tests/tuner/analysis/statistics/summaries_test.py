@@ -21,6 +21,7 @@ from tuner.analysis.statistics.summaries import (
     Comparison,
     Distribution,
     InsufficientData,
+    TooFewTrials,
     VariantSummary,
 )
 from tuner.training.protocol import TrialRecord
@@ -169,19 +170,19 @@ def test_small_best_tenths_and_equal_scores_are_not_enough() -> None:
             with_top("FGR", fine),
         ]
     )
-    assert results["NIG"] == InsufficientData("the best tenth of NIG has 2 trials; a test needs 3")
-    assert results["NFG"] == InsufficientData("the best tenth of NFG has 1 trial; a test needs 3")
+    assert results["NIG"] == TooFewTrials("the best tenth of NIG has 2 trials; a test needs 3")
+    assert results["NFG"] == TooFewTrials("the best tenth of NFG has 1 trial; a test needs 3")
     assert results["NP"] == InsufficientData(
         "all trials in the best tenth of NP have the same test score"
     )
     assert isinstance(results["FGR"], Comparison)
     results = summaries.compare([with_top("V", [8.0, 8.1]), with_top("FGR", fine)])
-    assert results == {"FGR": InsufficientData("the best tenth of V has 2 trials; a test needs 3")}
+    assert results == {"FGR": TooFewTrials("the best tenth of V has 2 trials; a test needs 3")}
 
 
 def test_without_the_baseline_there_is_nothing_to_compare_with() -> None:
     results = summaries.compare([with_top("NP", [8.0, 8.1, 8.2])])
-    assert results == {"NP": InsufficientData("V has no finished trial to compare with")}
+    assert results == {"NP": TooFewTrials("V has no finished trial to compare with")}
     assert summaries.compare([with_top("V", [8.0, 8.1, 8.2])]) == {}
     assert summaries.compare([]) == {}
 

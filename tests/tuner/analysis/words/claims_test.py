@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +13,7 @@ import pytest
 from tests.tuner.analysis import hand_made, made_up
 from tests.tuner.analysis.hand_made import comparison, entry, significant
 from tuner.analysis import study_analysis
-from tuner.analysis.importance.importance import Importance
+from tuner.analysis.importance.importance import Importance, Marginal
 from tuner.analysis.statistics import summaries
 from tuner.analysis.statistics.summaries import Comparison, InsufficientData
 from tuner.analysis.words import claims, deviations
@@ -308,6 +309,30 @@ def test_the_best_rate_lies_at_the_end(curve: list[float], verdict: str) -> None
     results = [hand_made.importance(curves={"learning_rate": curve})]
     claim = one(check((), results), "above the searched range")
     assert claim.verdict == verdict and "searched up to 0.010" in claim.found
+
+
+@pytest.mark.parametrize(
+    ("high", "best", "verdict"),
+    [
+        # Beyond the paper's range the best itself is to be seen, not the end of what was searched.
+        (1.0, 1.5, "agrees"), (1.0, 0.3, "agrees"), (1.0, -0.5, "undecided"),
+        (1.0, -1.5, "differs"),
+        # Of a range that ends before the paper's, its end says nothing.
+        (1e-4, -2.0, "undecided"), (1e-4, -4.0, "differs"),
+    ],
+)  # fmt: skip
+def test_the_best_rate_of_another_range(high: float, best: float, verdict: str) -> None:
+    """`best` counts powers of ten from 1e-2; within 1 % of it are rates up to 0.28 of them away."""
+    powers = np.linspace(-6, math.log10(high), 61)
+    mean = 8.0 + (powers + 2 - best) ** 2
+    made = hand_made.importance()
+    marginals = tuple(
+        Marginal("learning_rate", 10**powers, mean, np.zeros(61))
+        if marginal.name == "learning_rate" else marginal
+        for marginal in made.marginals
+    )  # fmt: skip
+    results = [dataclasses.replace(made, marginals=marginals)]
+    assert one(check((), results), "above the searched range").verdict == verdict
 
 
 @pytest.mark.parametrize(

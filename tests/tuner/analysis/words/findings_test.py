@@ -10,7 +10,7 @@ import pytest
 from tests.tuner.analysis import hand_made, made_up
 from tests.tuner.analysis.hand_made import comparison, entry, significant, waiting
 from tuner.analysis import study_analysis
-from tuner.analysis.statistics.summaries import ExpectedBest, InsufficientData
+from tuner.analysis.statistics.summaries import ExpectedBest, InsufficientData, TooFewTrials
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.analysis.words import findings
 from tuner.analysis.words.findings import Finding
@@ -139,7 +139,7 @@ def test_tests_that_disagree_are_named() -> None:
 
 
 def test_what_cannot_be_compared_says_why_once() -> None:
-    reason = InsufficientData("the best tenth of V has 2 trials; a test needs 3")
+    reason = TooFewTrials("the best tenth of V has 2 trials; a test needs 3")
     found = find(hand_made.analysis(STUDY, {"NP": reason, "FGR": reason}))
     lacking = one(found, "could not be compared")
     assert lacking.text == "NP and FGR could not be compared with V."
@@ -226,6 +226,13 @@ def test_failures_are_counted_apart() -> None:
     trial = entry("V", 5, 9.0).trial
     study = hand_made.records(
         {"V": [entry("V", 0, 9.0)]}, failures={"V": [Failure(trial, "killed", "native")]}
+    )
+    finding = one(find(hand_made.analysis(study)), "No trial diverged.")
+    assert finding.evidence == "1 finished trial. In addition, 1 failed trial."
+    # Also those of a variant of which none has finished.
+    other = entry("NFG", 0, 9.0).trial
+    study = hand_made.records(
+        {"V": [entry("V", 0, 9.0)], "NFG": []}, failures={"NFG": [Failure(other, "killed", "-")]}
     )
     finding = one(find(hand_made.analysis(study)), "No trial diverged.")
     assert finding.evidence == "1 finished trial. In addition, 1 failed trial."
