@@ -1,7 +1,7 @@
-"""What every command of the project shares: flags in, one line of error out.
+"""Code shared by all commands of the project: flag parsing and one-line errors.
 
-Heavy imports (TensorFlow, Keras) belong inside the `main` of a command, so that `--help` and a
-mistyped flag answer at once.
+Heavy imports (TensorFlow, Keras) belong inside the `main` of a command, so that `--help` and
+mistyped flags respond at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from absl import app, flags, logging
 from common.errors import InputError, install, one_line
 
 _KERAS_LIMITS = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
-"""Variables by which Keras ends any training early."""
+"""Environment variables that make Keras end any training early."""
 
 SCRIPTS = {
     "odyssey-run": "tuner.run",
@@ -34,29 +34,29 @@ SCRIPTS = {
     "odyssey-client": "serving.client",
     "odyssey-compose": "serving.compose",
 }
-"""What pip installs as commands, and the modules that they run."""
+"""Commands that pip installs, and the modules that they run."""
 
 _spelling: dict[str, str] = {}
-"""Modules as this process's user starts them, where that is not `python -m`."""
+"""Command by module, if this process was started by a command instead of `python -m`."""
 
 
 def run_script(name: str) -> None:
-    """Does what `python -m` does with the module of a command.
+    """Runs the module of a command as `python -m` does.
 
     Args:
-        name: of `SCRIPTS`.
+        name: a key of `SCRIPTS`.
     """
     _spelling.update({module: script for script, module in SCRIPTS.items()})
     runpy.run_module(SCRIPTS[name], run_name="__main__", alter_sys=True)
 
 
 def spelled(text: str) -> str:
-    """Spells the commands in a text as this process was started: `odyssey-run`, or `python -m`.
+    """Spells the commands in a text as this process was started: `odyssey-run` or `python -m`.
 
-    Both are there once the project is installed, and only the latter in a checkout.
+    Both work once the project is installed; in a checkout, only the latter does.
 
     Args:
-        text: with `python -m tuner.run` and its like.
+        text: text with commands such as `python -m tuner.run`.
 
     Example:
         >>> spelled("Of another: python -m serving.export --variant=V")
@@ -68,9 +68,9 @@ def spelled(text: str) -> str:
 
 
 def _set_keras() -> None:
-    """Chooses TensorFlow for Keras, whatever a machine's users have chosen for their own work.
+    """Selects TensorFlow as Keras' backend and lifts limits on training, whatever the user has set.
 
-    The variable counts more than their `keras.json`; it is to be set before anything imports Keras.
+    The variable overrides the user's `keras.json`; it must be set before anything imports Keras.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     for name in _KERAS_LIMITS:
@@ -80,7 +80,7 @@ def _set_keras() -> None:
 def start_tensorflow() -> None:
     """Imports TensorFlow without its start-up messages.
 
-    On a machine without a GPU they look like errors. They are shown if the import fails, and if the
+    On a machine without a GPU, they look like errors. They are shown if the import fails, or if the
     environment sets `TF_CPP_MIN_LOG_LEVEL` below 2.
     """
     with quiet_libraries() as quiet:
@@ -92,10 +92,10 @@ def start_tensorflow() -> None:
 
 @contextmanager
 def quiet_libraries() -> Iterator[bool]:
-    """Keeps back what libraries in C++ say while they start, unless there is an exception.
+    """Suppresses the start-up messages of C++ libraries, unless there is an exception.
 
     Yields:
-        Whether it does: not if the environment sets `TF_CPP_MIN_LOG_LEVEL` below 2.
+        Whether it does; False if the environment sets `TF_CPP_MIN_LOG_LEVEL` below 2.
     """
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1"):
         yield False
@@ -106,9 +106,9 @@ def quiet_libraries() -> Iterator[bool]:
 
 @contextmanager
 def without_messages() -> Iterator[None]:
-    """Keeps back what is written to standard error, and shows it if there is an exception.
+    """Suppresses messages to standard error, but shows them if there is an exception.
 
-    Also what comes from C++, which writes to the descriptor.
+    This includes messages from C++, which writes to the file descriptor.
     """
     sys.stderr.flush()
     screen = os.dup(2)
@@ -127,16 +127,16 @@ def without_messages() -> Iterator[None]:
 
 
 def repeat_lost_interrupts() -> None:
-    """Lets Ctrl-C come again where Python has ignored it.
+    """Repeats a Ctrl-C that Python has ignored.
 
     An exception that a signal raises inside a callback of the garbage collector (JAX has one) or a
-    finalizer is printed and forgotten.
+    finalizer is printed and discarded.
     """
     before = sys.unraisablehook
 
     def hook(lost: sys.UnraisableHookArgs) -> None:
         if issubclass(lost.exc_type, KeyboardInterrupt):
-            # Not at once, which would be here, where it would be lost again.
+            # Not immediately: raised here, it would be lost again.
             threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
         else:
             before(lost)
@@ -145,12 +145,12 @@ def repeat_lost_interrupts() -> None:
 
 
 def log(message: str) -> None:
-    """Says on standard error, in one line, what takes time, was left out or went wrong."""
+    """Prints one line to standard error: what takes time, was left out or went wrong."""
     print(one_line(message), file=sys.stderr, flush=True)
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
-    """Parses the command line; answers `--help` and mistakes itself."""
+    """Parses the command line; handles `--help` and errors itself."""
     if any(argument in ("--help", "-h", "--helpshort", "--helpfull") for argument in argv[1:]):
         main_module = sys.modules["__main__"]
         print(spelled(main_module.__doc__ or "").strip())
@@ -171,11 +171,11 @@ def _complain(message: str) -> int:
 
 
 _EXTRAS = {"serving": "serving", "tuner": "study"}
-"""What the commands of a room need beside the cells."""
+"""Extras that the commands of a package need in addition to the cells."""
 
 
 def _missing(error: ModuleNotFoundError) -> str:
-    """Names the extra of a command that lacks a library; raises the error again if it is ours."""
+    """Says which extra installs a library that a command lacks; re-raises any other error."""
     name = (error.name or "").partition(".")[0]
     spec = sys.modules["__main__"].__spec__
     extra = _EXTRAS.get(spec.name.partition(".")[0]) if spec else None
@@ -187,8 +187,8 @@ def _missing(error: ModuleNotFoundError) -> str:
 def run(main: Callable[[], int]) -> None:
     """Runs a command and ends the process with its exit status.
 
-    `InputError`, a library that is missing and file-system errors become one line on standard error
-    and exit status 2; Ctrl-C and SIGTERM are the command's own business (it raises `SystemExit` or
+    `InputError`, missing libraries and file-system errors become one line on standard error and
+    exit status 2; the command itself handles Ctrl-C and SIGTERM (it raises `SystemExit` or
     returns a status).
 
     Args:
@@ -201,6 +201,9 @@ def run(main: Callable[[], int]) -> None:
         _set_keras()
         try:
             return main()
+        except KeyboardInterrupt:
+            print("\nstopped", file=sys.stderr)
+            return 130
         except InputError as error:
             return _complain(str(error))
         except ModuleNotFoundError as error:

@@ -68,8 +68,8 @@ _SAMPLER = flags.DEFINE_enum(
     "sampler",
     "random",
     list(SAMPLERS),
-    "What proposes the trials; all but random and qmc look at results, and choose the variant of "
-    f"each trial, too. {'; '.join(f'{name}: {row.meaning}' for name, row in SAMPLERS.items())}.",
+    "What proposes the trials; all but random, qmc and grid look at results and choose variants, "
+    f"too. {'; '.join(f'{name}: {row.meaning}' for name, row in SAMPLERS.items())}.",
 )
 _LAG = flags.DEFINE_integer(
     "lag",
@@ -89,7 +89,7 @@ _SEED = flags.DEFINE_integer(
     1,
     "Seed of designs, weights, order and noise.",
     lower_bound=0,
-    # The table of trials has 64 bits for it.
+    # The trial table stores it in 64 bits.
     upper_bound=2**64 - 1,
 )
 _STUDY_DIR = flags.DEFINE_string(
@@ -122,7 +122,7 @@ _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the plan and stop.")
 
 
 def _variants() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Codes of the variants, each once in their order; and the paths of those not of the zoo."""
+    """Returns the variants' unique codes in order, and the import paths of those not in the zoo."""
     from zoo import registry
     from zoo.variants import VARIANTS
 
@@ -151,7 +151,7 @@ def _protocol(preset: Preset) -> Protocol:
 
 
 def _load(task: Task, data: str, directory: Path) -> Corpus:
-    """Loads the data; with `auto` a study goes on with those that it was begun with."""
+    """Loads the data; with `auto`, an existing study keeps the data that it was begun with."""
     from serving.publish.sources import STUDY
     from tuner.study import facts
     from tuner.tasks.task import DatasetInfo, load_begun, load_corpus
@@ -163,7 +163,7 @@ def _load(task: Task, data: str, directory: Path) -> Corpus:
 
 
 def _sources() -> list[Source]:
-    """Reads the finished trials that are to be adopted."""
+    """Reads the finished trials to adopt."""
     from tuner.analysis.trials import sources
     from tuner.study.adoption import Source
 
@@ -191,7 +191,7 @@ def _tasks(strategy: str) -> list[Task]:
 
 
 def _data(tasks: Sequence[Task]) -> dict[str, str]:
-    """Which data each task learns from; several have theirs as NAME=PATH."""
+    """Returns the data of each task; for several tasks, `--data` lists them as NAME=PATH."""
     if len(tasks) == 1:
         return {tasks[0].name: _DATA.value}
     found = {task.name: "auto" for task in tasks}
@@ -209,7 +209,7 @@ def _data(tasks: Sequence[Task]) -> dict[str, str]:
 
 
 def _directory(task: Task, *, among: int) -> Path:
-    """The directory of a task's study; among several it is a folder of --study_dir."""
+    """Returns the directory of a task's study; with several tasks, a subfolder of --study_dir."""
     suffix = "" if _PRESET.value == "paper" else f"-{_PRESET.value}"
     if _STUDY_DIR.value is None:
         return Path("studies") / f"{task.name}{suffix}"
@@ -217,14 +217,15 @@ def _directory(task: Task, *, among: int) -> Path:
 
 
 def _plans(tasks: Sequence[Task], engine: str) -> list[Plan]:
-    """Loads the data of all tasks and says what their studies will do."""
+    """Loads the data of all tasks and plans their studies."""
     from tuner.search.ranges import parse_flag
     from tuner.study.plan import Plan
     from tuner.study.presets import LAG, StudyConfig, find_preset
     from tuner.training.protocol import Problem
 
     codes, cells = _variants()
-    data, plans = _data(tasks), []
+    data = _data(tasks)
+    plans: list[Plan] = []
     for task in tasks:
         preset = find_preset(_PRESET.value, task)
         space = parse_flag(_SPACE.value, preset.space)
@@ -240,6 +241,8 @@ def _plans(tasks: Sequence[Task], engine: str) -> list[Plan]:
             _LAG.value or LAG,
         )
         # The data may have named the task.
+        if any(plan.directory == _directory(task, among=len(tasks)) for plan in plans):
+            raise InputError(f"--task: expected different tasks. Received two named {task.name}")
         plans.append(Plan.make(config, _directory(task, among=len(tasks)), engine))
         for line in plans[-1].slower() if engine == "auto" else ():
             print(line)
@@ -267,6 +270,10 @@ def _interrupt(*_: Any) -> None:
 def main() -> int:
     """Runs the command."""
     samplers.require(_SAMPLER.value)
+    if _ADOPT.value and flags.FLAGS.strategy == "multiworker":
+        raise InputError(
+            "--adopt: expected it without --strategy=multiworker; adopt with --strategy=one first"
+        )
     strategy = resources.strategy()
     asked, engine = resources.workers(strategy), resources.engine(strategy)
     plans = _plans(_tasks(strategy), engine)
@@ -282,7 +289,7 @@ def main() -> int:
 
 
 def _lead(pool: Pool, plans: Sequence[Plan], engine: str, adopt: Sequence[Source]) -> int:
-    """Runs the studies to their report and their exported models."""
+    """Runs the studies, writes their report and exports their best models."""
     command_line.start_tensorflow()
     from tuner.study import progress, together
     from tuner.study.study import Study
@@ -337,7 +344,7 @@ def _lead(pool: Pool, plans: Sequence[Plan], engine: str, adopt: Sequence[Source
 def _watched(
     plans: Sequence[Plan], followed: Sequence[Progress], folder: Path
 ) -> Iterator[None]:
-    """Serves the page that changes as trials end, if it is wanted."""
+    """Serves the live page while the studies run, if `--live` is set."""
     if not _LIVE.value:
         yield
         return

@@ -95,18 +95,31 @@ def _write(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     files.write_text(Path(_OUT.value) / name, table)
 
 
-def _truth(space: CellSpace) -> dict[Child, CellTruth]:
-    """What each legal cell is worth, by its operators."""
+def _truth(space: CellSpace, problem: Problem) -> dict[Child, CellTruth]:
+    """Returns the measured quality of each legal cell, keyed by its operators."""
     from tuner.analysis.trials import sources
     from tuner.supernet import truth
     from tuner.supernet.space import cell_of
 
-    found = truth.of_study(sources.load_one(Path(str(_TRUTH.value))))
+    path = str(_TRUTH.value)
+    study = sources.load_one(Path(path))
+    expected = problem.task.name, problem.corpus.dataset.sha256
+    if (received := (study.facts["task"], study.facts["data"]["sha256"])) != expected:
+        raise InputError(
+            f"--truth: expected trials of {expected[0]}, data of sha256 {expected[1]}, as --task "
+            f"and --data say. Received: {path}, of {received[0]}, sha256 {received[1]}"
+        )
+    found = truth.of_study(study)
     worth = {}
     for child in space.children():
         cell = cell_of(child)
         if cell is not None and cell.code in found:
             worth[child] = found[cell.code]
+    if not worth:
+        raise InputError(
+            f"--truth: expected trials of cells of zoo.gates. Received: {path}, with "
+            f"{text.listed(list(found))}"
+        )
     return worth
 
 
@@ -153,7 +166,7 @@ def _rank(
     problem: Problem, values: Mapping[str, float], space: CellSpace,
     known: Mapping[Child, CellTruth], epochs: Sequence[int],
 ) -> None:  # fmt: skip
-    """Compares the scores at several points of the training."""
+    """Compares the scores at several points in training."""
     from tuner.supernet import figures, ranking
 
     worth = {child: one.nll for child, one in known.items()}
@@ -231,12 +244,14 @@ def main() -> int:
     from zoo.gates import CELLS
 
     task = find_task(_TASK.value)
+    # Data of one's own say which way the network reads.
+    corpus = load_corpus(task, _DATA.value)
     if task.bidirectional:
         raise InputError(
             f"--task: expected a task whose network has one direction. Received: {task.name}"
         )
-    problem = Problem(task, load_corpus(task, _DATA.value), Protocol())
-    known = _truth(_without(gate_space())) if _TRUTH.value else {}
+    problem = Problem(task, corpus, Protocol())
+    known = _truth(_without(gate_space()), problem) if _TRUTH.value else {}
     space = _without(gate_space([one.code for one in known.values()] if known else CELLS))
     values = {
         "units": _UNITS.value, "learning_rate": _LEARNING_RATE.value,

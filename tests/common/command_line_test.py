@@ -49,6 +49,11 @@ def test_a_persons_error_is_one_line_and_status_2(body: str, line: str) -> None:
     assert (done.returncode, done.stderr) == (2, f"error: {line}\n")
 
 
+def test_ctrl_c_is_a_word_and_status_130() -> None:
+    done = run("raise KeyboardInterrupt")
+    assert (done.returncode, done.stderr) == (130, "\nstopped\n")
+
+
 def test_what_a_machine_has_chosen_for_keras_does_not_count() -> None:
     done = run(
         "import os; print({name: value for name, value in os.environ.items() if 'KERAS' in name})",

@@ -68,6 +68,10 @@ def test_help_is_quick_and_says_what_the_command_does(module: str) -> None:
         (["--strategy=mirrored", "--ray=auto"], "--ray: expected --strategy=one"),
         (["--ray=head"], "--ray: expected auto, HOST:PORT or ray://HOST:PORT. Received: 'head'"),
         (["--task=music,music"], "--task: expected different tasks. Received: music, music"),
+        (
+            ["--strategy=multiworker", "--adopt=docs/studies/gates.parquet"],
+            "--adopt: expected it without --strategy=multiworker",
+        ),
         (["--task=music,speech", "--strategy=mirrored"], "--task: expected one task with --strat"),
         (["--task=music,speech", "--data=x.mat"], "--data: expected auto or music=PATH,speech=PA"),
         (["music"], "'music'"),

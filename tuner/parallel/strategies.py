@@ -1,4 +1,4 @@
-"""Which distribution strategy a study asks for; known before TensorFlow starts."""
+"""The choice of a distribution strategy, which is made before TensorFlow starts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from common.errors import InputError
 
-# As Kaggle, Colab and Cloud TPU machines say that there is a TPU.
+# Set by Kaggle, Colab and Cloud TPU machines that have a TPU.
 _TPU_NAMES = ("TPU_NAME", "COLAB_TPU_ADDR")
 
 
@@ -17,7 +17,7 @@ def tpu_name(environment: Mapping[str, str] = os.environ) -> str:
     """Returns the name or address of the TPU that an environment names; empty if none.
 
     Args:
-        environment: the process's.
+        environment: the process's environment variables.
     """
     return next((environment[key] for key in _TPU_NAMES if environment.get(key)), "")
 
@@ -26,13 +26,13 @@ def choose(name: str, environment: Mapping[str, str] = os.environ) -> str:
     """Chooses the strategy of a study.
 
     Args:
-        name: `one`, `mirrored`, `multiworker`, `tpu`, or `auto`, which is `tpu` where the
-            environment names one, else `one`, also with several GPUs, on which `mirrored` would do
-            the same work several times.
-        environment: the process's.
+        name: `one`, `mirrored`, `multiworker`, `tpu`, or `auto`, which is `tpu` if the
+            environment names one, otherwise `one`, even with several GPUs, on which `mirrored`
+            would do the same work several times.
+        environment: the process's environment variables.
 
     Raises:
-        InputError: if `multiworker` finds no cluster in `TF_CONFIG`, or a damaged one.
+        InputError: if `multiworker` finds no cluster in `TF_CONFIG`, or an invalid one.
 
     Example:
         >>> choose("auto", {"TPU_NAME": "local"}), choose("auto", {})
@@ -49,7 +49,7 @@ def check_tf_config(text: str | None) -> None:
     """Checks the description of a cluster.
 
     Args:
-        text: what the environment variable `TF_CONFIG` holds.
+        text: the value of the environment variable `TF_CONFIG`.
 
     Raises:
         InputError: if it does not say which process of which cluster this is.
@@ -81,7 +81,7 @@ def check_tf_config(text: str | None) -> None:
     ):
         raise InputError(f"TF_CONFIG: expected addresses of workers, {sample}. Received: {text}")
     task = config.get("task")
-    hosts = cluster.get(task.get("type"), []) if isinstance(task, dict) else []
+    hosts = cluster.get(str(task.get("type")), []) if isinstance(task, dict) else []
     index = task.get("index") if isinstance(task, dict) else None
     if not (isinstance(index, int) and 0 <= index < len(hosts)):
         raise InputError(

@@ -1,10 +1,10 @@
-"""Finished trials of elsewhere, which a study takes into its ledger instead of training them.
+"""Adoption of finished trials: a study records them in its ledger instead of training them.
 
-So a study can move to another machine, be merged from several, or begin with a published table.
-What is taken must be what would have been trained here. This is checked twice: the source says the
-same of data, protocol, space, seed, sampler and versions; and the best trial of each variant is
-trained here as well, and must come out the same, bit for bit. (Its model is needed in any case, and
-a table holds none.)
+This way, a study can move to another machine, be merged from several, or start from a published
+table. Adopted trials must equal what would have been trained here. This is checked twice: the
+source must have the same data, protocol, space, seed, sampler and versions; and the best trial of
+each variant is trained here as well, and its result must match bit for bit. (Its model is needed
+anyway, and a table contains no models.)
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from tuner.training.protocol import Metrics, Score, Trial, TrialRecord
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """The finished trials of a table or a study directory.
+    """The finished trials of a trial table or a study directory.
 
     Attributes:
-        path: where they were read from.
-        facts: `study.json` of their study, as `tuner.study.facts.check` returns it.
-        entries: in any order, of any variants.
+        path: the file or directory they were read from.
+        facts: the contents of their `study.json`, as returned by `tuner.study.facts.check`.
+        entries: the trials, in any order and of any variants.
     """
 
     path: Path
@@ -35,17 +35,17 @@ class Source:
 
 
 class DifferentResult(Exception):
-    """A trial came out otherwise than its source says: nothing of the variant may be taken."""
+    """A trial's result differs from the source's, so no trial of the variant may be adopted."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Adoption:
-    """What a study could take of a source for one variant.
+    """The trials that a study can adopt from one source for one variant.
 
     Attributes:
-        path: of the source.
+        path: path of the source.
         variant: code of the variant.
-        entries: finished trials that the study has planned, the best first; at least one.
+        entries: finished trials that the study has planned, best first; never empty.
     """
 
     path: Path
@@ -54,17 +54,17 @@ class Adoption:
 
     @property
     def control(self) -> TrialRecord:
-        """The trial that is trained here as well: the best."""
+        """The best trial, which is trained here as well."""
         return self.entries[0]
 
     def missing(self, ended: Sequence[TrialRecord]) -> list[TrialRecord]:
-        """Lists what the study lacks.
+        """Lists the trials that the study does not have yet.
 
         Args:
             ended: the study's own finished trials of the variant.
 
         Raises:
-            DifferentResult: if a trial of both has ended otherwise here, or the control has failed.
+            DifferentResult: if a trial in both has another result here, or the control has failed.
         """
         own = {entry.trial: entry.result for entry in ended}
         if self.control.trial not in own:
@@ -82,16 +82,16 @@ class Adoption:
 def plan(
     source: Source, planned: Mapping[str, Sequence[Trial]], engines: Mapping[str, str]
 ) -> list[Adoption]:
-    """Plans what to take of a source, a variant each.
+    """Plans which trials to adopt from a source, variant by variant.
 
     Args:
-        source: its facts have been compared.
-        planned: the trials of the study by variant; others of the source are left out.
-        engines: names of the engines that train each variant here: what another has trained is
-            the same up to rounding only.
+        source: the source, whose facts have already been compared with the study's.
+        planned: the study's trials by variant; any other trials of the source are ignored.
+        engines: name of the engine that trains each variant here: the results of another engine
+            are the same only up to rounding.
 
     Raises:
-        InputError: if a trial is not that of the study's design, or of another engine.
+        InputError: if a trial differs from the study's design, or another engine trained it.
     """
     found: dict[str, list[TrialRecord]] = {}
     for entry in source.entries:
@@ -114,7 +114,7 @@ def plan(
 
 
 def _difference(one: Metrics, other: Metrics) -> str:
-    """Names what differs between two results, apart from their times; empty if nothing does."""
+    """Names the first field in which two results differ, times aside; empty if there is none."""
     for field in dataclasses.fields(Metrics):
         name = field.name
         if name != "seconds" and getattr(one, name) != getattr(other, name):

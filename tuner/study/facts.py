@@ -1,4 +1,4 @@
-"""`study.json`: what a study is; written when it begins, and compared whenever it goes on."""
+"""`study.json`, which defines a study: written when it begins, compared whenever it is resumed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tuner.training.protocol import Protocol
 from zoo import registry
 
 RANDOM = "random"
-"""The paper's sampler, and that of releases that had no other."""
+"""The paper's sampler, and the only one in early releases."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Plain:
-    """The kinds of the facts that are no dataclasses."""
+    """Types of the facts that are not dataclasses."""
 
     task: str
     seed: int
@@ -40,18 +40,18 @@ class _Plain:
 
 
 def check(facts: Any, where: str) -> dict[str, Any]:
-    """Checks that the facts of a study are those that it goes on with, and that the analysis needs.
+    """Checks that facts contain what is needed to resume and to analyze a study.
 
     Args:
-        facts: what `study.json` says, or the columns of a table.
-        where: the file, for the message.
+        facts: the contents of `study.json`, or of the columns of a table.
+        where: the file, for error messages.
 
     Returns:
-        The facts as this release writes them: the space as `Space.to_json` does, the sampler only
-        if it is not the paper's, which draws at random.
+        The facts as this release writes them: the space as returned by `Space.to_json`, the sampler
+        only if it is not the paper's random search.
 
     Raises:
-        InputError: if something is missing, unknown or of another form; others are not looked at.
+        InputError: if a needed fact is missing, unknown or malformed; other facts are ignored.
     """
     try:
         plain = {field.name for field in dataclasses.fields(_Plain)}
@@ -81,8 +81,8 @@ def load(path: Path) -> dict[str, Any]:
     """Reads `study.json`; see `check`.
 
     Raises:
-        InputError: if it holds something else.
-        FileNotFoundError: if there is none.
+        InputError: if the file is not a valid `study.json`.
+        FileNotFoundError: if the file does not exist.
     """
     return check(files.read_json(path), str(path))
 
@@ -90,22 +90,22 @@ def load(path: Path) -> dict[str, Any]:
 def update(
     path: Path, config: StudyConfig, command: str, others: Sequence[Mapping[str, Any]] = ()
 ) -> None:
-    """Writes what a study is, or compares it with what is there.
+    """Writes the facts of a study, or compares them with those of an existing file.
 
     Args:
-        path: `study.json`.
-        config: what the study shall do.
-        command: the command line that does it; may be empty.
-        others: facts of studies whose trials it has adopted: their machines and commands are added.
+        path: path of `study.json`.
+        config: the configuration of the study.
+        command: the command line that runs it; may be empty.
+        others: facts of studies whose trials were adopted; their machines and commands are added.
 
     Raises:
-        InputError: if the file holds something else, or the study was begun with other facts.
-        OSError: if it cannot be written.
+        InputError: if the file is invalid, or the study was begun with different facts.
+        OSError: if the file cannot be written.
     """
     facts = _facts(config)
     begun: dict[str, Any] = {}
     if path.exists():
-        # What an earlier release wrote stays as it is.
+        # Facts written by an earlier release stay as they are.
         begun = files.read_json(path)
         check(begun, str(path))
         for name, before, now in _differences(begun, facts):
@@ -113,7 +113,7 @@ def update(
                 f"{path}: this study was begun with {name} {before}; now it is {now}. "
                 "Use the same again, or another --study_dir"
             )
-    # A study may be continued elsewhere, or by a command that asks for more of it.
+    # A study may be resumed on another machine, or extended by another command.
     here = {"machines": [machine.describe()], "commands": [command]}
     grown: dict[str, Any] = {
         name: _joined(begun.get(name, []), *(other.get(name, []) for other in others), ours)
@@ -138,25 +138,25 @@ def _facts(config: StudyConfig) -> dict[str, Any]:
         "versions": engines.versions(SAMPLERS[config.sampler].packages),
     }
     if config.joint:
-        # Its proposals depend on both.
+        # The proposals of such a sampler depend on both.
         facts |= {"lag": config.lag, "variants": config.variants}
     if problem.cells:
         facts["cells"] = {registry.find_variant(cell): cell for cell in problem.cells}
-    # Through JSON, as they come back from the file.
+    # Through JSON, so that they equal facts that were read from the file.
     jsoned: dict[str, Any] = json.loads(json.dumps(facts))
     return jsoned
 
 
 def compare(others: Mapping[str, Any], config: StudyConfig, where: str) -> None:
-    """Checks that a study's trials could be those of another one.
+    """Checks that the trials of another study are compatible with a study.
 
     Args:
-        others: facts of the other study, as `check` returns them.
-        config: what the study does.
-        where: the file of the other one, for the message.
+        others: facts of the other study, as returned by `check`.
+        config: the configuration of the study.
+        where: the file of the other study, for error messages.
 
     Raises:
-        InputError: if a fact on which numbers depend differs.
+        InputError: if a fact that affects results differs.
     """
     for name, before, now in _differences(others, _facts(config)):
         raise InputError(f"{where}: expected trials of the {name} {now}. Received: {before}")
@@ -165,16 +165,16 @@ def compare(others: Mapping[str, Any], config: StudyConfig, where: str) -> None:
 def _differences(
     begun: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, str]]:
-    """Yields the facts on which numbers depend and that differ, and how, before and now."""
+    """Yields the name, old value and new value of each changed fact that affects results."""
     for name, now in facts.items():
         before = _today(name, begun.get(name))
         shared: Iterable[str] | None = None
         match name:
             case "data":
-                # The same data may come from another file: only its hash and name matter.
+                # The same data may come from another file: only the name and the hash matter.
                 shared = {"name", "sha256"}
             case "cells" | "versions":
-                # A study may get further cells, and earlier releases named fewer libraries.
+                # Cells may be added to a study, and earlier releases recorded fewer libraries.
                 before = before or {}
                 shared = before.keys() & now.keys()
         if shared is not None:
@@ -184,7 +184,7 @@ def _differences(
 
 
 def _today(name: str, fact: Any) -> Any:
-    """A checked fact as this release writes it, of a study that an earlier one began."""
+    """Converts a checked fact, possibly of an earlier release, to this release's format."""
     match name:
         case "protocol":
             return dataclasses.asdict(Protocol(**fact))
@@ -196,12 +196,12 @@ def _today(name: str, fact: Any) -> Any:
 
 
 def _joined(*lists: Iterable[str]) -> list[str]:
-    """All that is not empty, each once, in the order of the first places."""
+    """Returns all nonempty items without duplicates, in order of first appearance."""
     return [one for one in dict.fromkeys(itertools.chain(*lists)) if one]
 
 
 def _short(value: Any, other: Any) -> str:
-    """Writes a fact, or only those of its parts that differ from another."""
+    """Formats a fact, or only those of its parts that differ from another fact."""
     if isinstance(value, dict) and isinstance(other, dict):
         value = {key: part for key, part in value.items() if other.get(key) != part}
     return json.dumps(value)

@@ -1,4 +1,4 @@
-"""The record of ended trials: one JSON line each, appended and synced, never rewritten."""
+"""The ledger of ended trials: one line of JSON each, appended and synced, never rewritten."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tuner.training.protocol import Epoch, Failure, Metrics, Score, Trial, Trial
 
 
 def to_json(record: TrialRecord | Failure) -> str:
-    """Writes how a trial ended as one line of JSON (without the line end); see `to_fields`."""
+    """Serializes an ended trial as one line of JSON, without the newline; see `to_fields`."""
     return json.dumps(to_fields(record), allow_nan=False)
 
 
 def to_fields(record: TrialRecord | Failure) -> dict[str, Any]:
-    """Lists what is known of an ended trial.
+    """Converts an ended trial to fields that can be written as JSON.
 
     The keys of a finished trial are `trial, variant, hyperparameters, seed, best_epoch, validation,
     test, validation_per_sequence, test_per_sequence, curve, diverged, seconds, parameters, engine,
-    test_grouped`; `validation` and `test` are means over frames (of transcriptions: characters) in
-    the task's metric. Those of a failed one are `trial, variant, hyperparameters, seed, failed,
-    engine`; `failed` is the reason.
+    test_grouped`; `validation` and `test` are means over frames (for transcriptions: characters) of
+    the task's metric. The keys of a failed trial are `trial, variant, hyperparameters, seed,
+    failed, engine`; `failed` is the reason.
     """
     trial = record.trial
     fields: dict[str, Any] = {
@@ -61,10 +61,10 @@ def _result_fields(result: Metrics) -> dict[str, Any]:
 
 
 def from_json(line: str | bytes) -> TrialRecord | Failure:
-    """Reads how a trial ended.
+    """Parses a line of a ledger.
 
     Raises:
-        ValueError: if the line is not an entry.
+        ValueError: if the line is not a valid entry.
     """
     try:
         text = line if isinstance(line, str) else line.decode()
@@ -76,10 +76,10 @@ def from_json(line: str | bytes) -> TrialRecord | Failure:
 
 
 def from_fields(fields: Mapping[str, Any]) -> TrialRecord | Failure:
-    """Makes of `to_fields` what it was made of; further keys do no harm.
+    """Inverts `to_fields`; additional keys are ignored.
 
     Raises:
-        KeyError, TypeError: if one is missing or of another form.
+        KeyError, TypeError: if a key is missing or its value malformed.
     """
     trial = Trial(
         index=fields["trial"],
@@ -98,14 +98,14 @@ def from_fields(fields: Mapping[str, Any]) -> TrialRecord | Failure:
         seconds=fields["seconds"],
         parameters=fields["parameters"],
         engine=fields["engine"],
-        # Ledgers of the first release have no such key.
+        # Ledgers of the first release lack this key.
         test_grouped=fields.get("test_grouped"),
     )
     return TrialRecord(trial, result)
 
 
 def _values(hyperparameters: dict[str, int | float]) -> dict[str, int | float]:
-    """Checks that the hyperparameters are known ones, and numbers."""
+    """Checks that the hyperparameters are known and that their values are numbers."""
     for name, value in hyperparameters.items():
         if not spaces.is_column(name) or not isinstance(value, int | float):
             raise TypeError(f"hyperparameter {name}: {value!r}")
@@ -113,7 +113,7 @@ def _values(hyperparameters: dict[str, int | float]) -> dict[str, int | float]:
 
 
 def best_first(entries: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """Sorts trials by validation score, the earlier trial first among equals."""
+    """Sorts trials by validation score, best first; ties go to the earlier trial."""
     return sorted(
         entries, key=lambda entry: (entry.result.validation.mean, entry.trial.index)
     )
@@ -122,18 +122,18 @@ def best_first(entries: Iterable[TrialRecord]) -> list[TrialRecord]:
 def read_variant(
     directory: Path, code: str, space: spaces.Space
 ) -> tuple[tuple[Trial, ...], tuple[TrialRecord | Failure, ...]]:
-    """Reads what a study has proposed of a variant, and how that has ended.
+    """Reads the proposed trials of a variant, and the records of those that have ended.
 
     Args:
-        directory: of the study.
-        code: of a variant that has a design.
-        space: of the study.
+        directory: the study directory.
+        code: code of a variant that has a design.
+        space: the search space of the study.
 
     Raises:
-        InputError: if a file is damaged, or the ledger is not of the design.
+        InputError: if a file is damaged, or the ledger does not match the design.
     """
     ledger = Ledger(directory / "trials" / f"{code}.jsonl")
-    # In this order: a running study writes its proposals before they end.
+    # In this order: a running study writes each proposal before its trial ends.
     ended = ledger.records()
     planned = design.load(directory / "designs" / f"{code}.csv", space)
     ledger.check(ended, planned)
@@ -143,7 +143,7 @@ def read_variant(
 class Ledger:
     """The ended trials of one variant of a study.
 
-    A failed trial that was tried again has a further line, which counts.
+    A failed trial that was retried has another line; its last line counts.
 
     Example:
         >>> ledger = Ledger(Path("no_such_file.jsonl"))
@@ -152,7 +152,7 @@ class Ledger:
     """
 
     def __init__(self, path: Path) -> None:
-        """Names the file; it need not exist yet.
+        """Sets the path; the file need not exist yet.
 
         Args:
             path: `trials/<code>.jsonl` of a study directory.
@@ -160,16 +160,16 @@ class Ledger:
         self.path = path
 
     def records(self) -> tuple[TrialRecord | Failure, ...]:
-        """Reads how each trial has ended, in the order in which they ended.
+        """Reads the records of all ended trials, in the order in which they ended.
 
-        A last line that was being written when the process died is left out; `repair` removes it.
+        A last line that a crash left incomplete is ignored; `repair` removes it.
 
         Returns:
-            A record a trial; of one that failed and was tried again, the last.
+            One record per trial; for a trial that failed and was retried, the last one.
 
         Raises:
-            InputError: if any other line is not an entry, is none of this variant, or is of a trial
-                that has finished before; the message names file and line.
+            InputError: if any other line is invalid, is of another variant, or repeats a trial that
+                has already finished; the message names the file and the line.
         """
         ended: dict[int, TrialRecord | Failure] = {}
         for number, (record, _) in enumerate(self._read(), start=1):
@@ -187,10 +187,10 @@ class Ledger:
         return tuple(ended.values())
 
     def check(self, ended: Iterable[TrialRecord | Failure], planned: Sequence[Trial]) -> None:
-        """Checks that the trials that have ended are those of a design.
+        """Checks that the ended trials match a design.
 
         Raises:
-            InputError: if one is not; the message names it.
+            InputError: if a trial does not match; the message names it.
         """
         for record in ended:
             index = record.trial.index
@@ -198,15 +198,15 @@ class Ledger:
                 raise InputError(f"{self.path}: trial {index} is not that of the design")
 
     def entries(self) -> tuple[TrialRecord, ...]:
-        """Reads all finished trials as `records` does."""
+        """Reads the records of all finished trials; see `records`."""
         return tuple(record for record in self.records() if isinstance(record, TrialRecord))
 
     def failures(self) -> tuple[Failure, ...]:
-        """Reads all failed trials as `records` does."""
+        """Reads the records of all failed trials; see `records`."""
         return tuple(record for record in self.records() if isinstance(record, Failure))
 
     def _read(self) -> Iterator[tuple[TrialRecord | Failure, int]]:
-        """Yields each record with the position of its end in the file."""
+        """Yields each record and the offset of its end in the file."""
         if not self.path.exists():
             return
         content = self.path.read_bytes()
@@ -222,7 +222,7 @@ class Ledger:
             yield record, position
 
     def repair(self) -> None:
-        """Removes a torn last line, or ends a whole one that lacks only its line end."""
+        """Removes an incomplete last line, or adds the newline that a complete one lacks."""
         if not self.path.exists():
             return
         end = max((position for _, position in self._read()), default=0)
@@ -236,10 +236,10 @@ class Ledger:
             os.fsync(file.fileno())
 
     def append(self, record: TrialRecord | Failure) -> None:
-        """Adds an ended trial; when this returns, the line is on disk.
+        """Appends an ended trial; when this returns, the line is on disk.
 
         Raises:
-            OSError: if it could not be written; the file is then as it was.
+            OSError: if the line cannot be written; the file is then unchanged.
         """
         line = (to_json(record) + "\n").encode()
         with self.path.open("ab", buffering=0) as file:

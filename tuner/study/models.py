@@ -1,4 +1,4 @@
-"""Trained models of a study on disk: the weights of the best trials, and `best/<code>`."""
+"""A study's trained models on disk: the weights of the best trials, and `best/<code>`."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from tuner.training.trial_state import Weights
 from zoo import pretrained
 
 MODELS = 10
-"""Of how many trials of a variant there are weights: the best."""
+"""Number of trials of each variant whose weights are kept: the best ones."""
 
 _PARTS = {"config.json", "metadata.json", "model.weights.h5"}
-"""Of what a `.keras` file consists."""
+"""The members of a `.keras` archive."""
 
 TOLERANCE = 0.01
-"""Relative difference that rounding on another processor may make over a whole trial."""
+"""Relative difference that another processor's rounding can cause over a whole trial."""
 
 
 def card(entry: TrialRecord, problem: Problem) -> dict[str, Any]:
-    """Describes a model: what it is, what it takes, how good it is and on which data.
+    """Describes a model: its architecture, its inputs, its scores and its data.
 
     Args:
-        entry: the trial that made it.
-        problem: what it was trained for.
+        entry: the trial that produced it.
+        problem: the problem that it was trained for.
     """
     task, corpus = problem.task, problem.corpus
     trial, result = entry.trial, entry.result
@@ -50,7 +50,7 @@ def card(entry: TrialRecord, problem: Problem) -> dict[str, Any]:
         "labels": list(task.labels),
         "frontend": None if corpus.frontend is None else dict(corpus.frontend),
         "metric": dataclasses.asdict(task.metric),
-        # Not its detail: that names a path, and the same data may come from another.
+        # Without the detail: it names a path, and the same data may come from another.
         "data": {"name": corpus.dataset.name, "sha256": corpus.dataset.sha256},
         "variant": trial.variant,
         "trial": trial.index,
@@ -69,8 +69,8 @@ def card(entry: TrialRecord, problem: Problem) -> dict[str, Any]:
 class Models:
     """The models of one variant of a study.
 
-    The weights of a trial are written before its line in the ledger, and `best/<code>` after it; so
-    whatever a crash leaves out can be restored by `repair`.
+    The weights of a trial are written before its line in the ledger, and `best/<code>` after it, so
+    that `update` can restore whatever a crash left out.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class Models:
         best_folder: Path,
         weights_path: Callable[[int], Path],
     ) -> None:
-        """Names the places.
+        """Sets the paths.
 
         Args:
-            problem: what the models were trained for.
+            problem: the problem that the models were trained for.
             best_folder: `best/<code>` of the study directory.
-            weights_path: where the weights of a trial are, by its index.
+            weights_path: returns the path of a trial's weights, given the trial's index.
         """
         self._problem = problem
         self._best_folder = best_folder
@@ -98,12 +98,12 @@ class Models:
     def save_weights(
         self, entry: TrialRecord, weights: Weights, others: Iterable[TrialRecord]
     ) -> None:
-        """Writes the weights of a trial's best epoch where KerasTuner finds them, if it is good.
+        """Saves the weights of a trial's best epoch for KerasTuner, if the trial is among the best.
 
         Args:
             entry: the trial.
-            weights: of its best epoch.
-            others: the trials of the variant that finished before.
+            weights: the weights of its best epoch.
+            others: the trials of the variant that finished earlier.
 
         Raises:
             OSError: if the disk is full or the folder read-only.
@@ -116,7 +116,7 @@ class Models:
         self._latest = entry, model
 
     def update(self, entries: Iterable[TrialRecord]) -> None:
-        """Brings `best/<code>` up to date and drops weights that are no longer among the best.
+        """Updates `best/<code>` and deletes the weights of trials no longer among the best.
 
         Args:
             entries: all finished trials of the variant.
@@ -142,7 +142,7 @@ class Models:
             _save_weights(weights, model)
 
     def _saved_card(self) -> dict[str, Any] | None:
-        """The card of an undamaged model."""
+        """Returns the card of the saved model; None if the model is damaged or missing."""
         try:
             return check_best(self._best_folder)
         except InputError:
@@ -153,7 +153,7 @@ class Models:
         try:
             model.load_weights(weights)
         except Exception as error:
-            # Whatever h5py and Keras say of a file that is not there, or not as they wrote it.
+            # h5py and Keras raise various exceptions for a missing or damaged file.
             raise InputError(
                 f"{self._best_folder}: expected the model of trial {entry.trial.index}, or its "
                 f"weights in {weights}; both are damaged or missing. To train the trial again, "
@@ -170,13 +170,13 @@ class Models:
 
 
 def check_best(folder: Path) -> dict[str, Any]:
-    """Checks that `best/<code>` holds a model and its card, and both are whole.
+    """Checks that `best/<code>` contains a model and its card, both intact.
 
     Returns:
         The card.
 
     Raises:
-        InputError: if one of them is damaged or missing; one line names it.
+        InputError: if either is damaged or missing; the message names it in one line.
     """
     for path in (folder / CARD, folder / MODEL):
         if not path.is_file():
@@ -187,11 +187,11 @@ def check_best(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder / CARD}: expected a validation score. Received: {score!r}")
     try:
         with zipfile.ZipFile(folder / MODEL) as archive:
-            # Where the archive's directory is damaged, parts may be missing.
+            # If the archive's directory is damaged, members may be missing.
             missing = _PARTS - set(archive.namelist())
             damaged = min(missing, default=None) or archive.testzip()
     except Exception as error:
-        # A damaged archive raises whatever its parts lead to.
+        # Various exceptions, depending on where the archive is damaged.
         raise InputError(f"{folder / MODEL}: expected a model of Keras: {reason(error)}") from error
     if damaged:
         raise InputError(
@@ -205,7 +205,7 @@ def _save_weights(path: Path, model: keras.Model) -> None:
 
 
 def _size(model: keras.Model) -> int:
-    """More bytes than a file of the model's weights has."""
+    """Returns an upper bound on the size of a file of the model's weights, in bytes."""
     return 2**20 + 8 * int(model.count_params())
 
 
@@ -215,27 +215,27 @@ def train_again(
     problem: Problem,
     out: Path,
 ) -> Iterator[tuple[Path, TrialResult]]:
-    """Trains the best trial of each variant and writes its model, unless it is there.
+    """Retrains the best trial of each variant and writes its model, unless it exists already.
 
     Args:
         entries: finished trials of a study by variant.
-        facts: `study.json` of that study.
-        problem: what they were trained for.
-        out: folder of the models; `<task>-<code>` is added to it, with the files of
+        facts: the contents of that study's `study.json`.
+        problem: the problem that they were trained for.
+        out: folder of the models; each gets a subfolder `<task>-<code>` with the files
             `serving.publish.sources.MODEL` and `CARD`.
 
     Yields:
         The folder of each new model and its trial's result.
 
     Raises:
-        InputError: if a trial ends with another validation score than the study recorded.
+        InputError: if a trial's validation score differs from the one that the study recorded.
     """
     for code, finished in entries.items():
         best = best_first(finished)[0]
         folder = out / f"{problem.task.name}-{code}"
-        if _is_of(folder, best):
+        if _is_of(folder, best, facts):
             continue
-        # By the engine that trained it, if it can here: another one's rounding differs.
+        # With the engine that trained it, if possible: other engines round differently.
         engine = engines.ENGINES.get(best.result.engine)
         if engine is None or engine.obstacle(problem, best.trial):
             engine = engines.choose("auto", problem, best.trial)
@@ -251,15 +251,21 @@ def train_again(
         yield folder, result
 
 
-def _is_of(folder: Path, entry: TrialRecord) -> bool:
-    """Whether a folder holds the model of a trial."""
+def _is_of(folder: Path, entry: TrialRecord, facts: Mapping[str, Any]) -> bool:
+    """Returns whether a folder contains the model of a trial of a study, and all beside it."""
     try:
         described = check_best(folder)
     except InputError:
         return False
     trial = entry.trial
-    expected = {"variant": trial.variant, "seed": trial.seed, "hyperparameters": trial.values}
-    return {name: described.get(name) for name in expected} == expected
+    expected = {
+        "variant": trial.variant,
+        "seed": trial.seed,
+        "hyperparameters": trial.values,
+        "study_sha256": study_sha256(facts),
+    }
+    is_same = {name: described.get(name) for name in expected} == expected
+    return is_same and (folder / pretrained.PAGE).is_file()
 
 
 def _write(folder: Path, result: TrialResult, problem: Problem, facts: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a study will do, where, by which engines and for how long, before it is begun."""
+"""The plan of a study: what it will do, where, with which engines and for how long."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tuner.training.protocol import Trial
 
 
 def draw(config: StudyConfig) -> list[Trial]:
-    """Draws as many trials as a study will have, at random, to estimate its time."""
+    """Draws as many random trials as a study will have, to estimate its running time."""
     task = config.problem.task.name
     search = SearchProblem(config.space, config.seed, task, config.variants, config.trials)
     sampler = RandomSampler(search)
@@ -29,12 +29,12 @@ def draw(config: StudyConfig) -> list[Trial]:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A study that may be begun.
+    """The plan of a study that has not begun yet.
 
     Attributes:
-        config: what to do.
+        config: the configuration of the study.
         directory: the study directory.
-        engines: what trains each variant.
+        engines: the engine that trains each variant.
     """
 
     config: StudyConfig
@@ -46,12 +46,12 @@ class Plan:
         """Chooses the engine of each variant.
 
         Args:
-            config: what to do.
+            config: the configuration of the study.
             directory: the study directory.
-            engine: a name of `tuner.training.engines.ENGINES`, or `auto`.
+            engine: a key of `tuner.training.engines.ENGINES`, or `auto`.
 
         Raises:
-            InputError: if no engine, or not this one, can train a variant.
+            InputError: if no engine, or not the given one, can train a variant.
         """
         trials = draw(dataclasses.replace(config, trials=1))
         chosen = {
@@ -60,11 +60,11 @@ class Plan:
         return cls(config, directory, chosen)
 
     def seconds(self, trial: Trial) -> float:
-        """About how long a trial takes at most."""
+        """Estimates the maximum duration of a trial, in seconds."""
         return self.engines[trial.variant].seconds(self.config.problem, trial)
 
     def slower(self) -> Iterator[str]:
-        """Says of which variants the engine is not the fastest, and why."""
+        """Yields a line for each variant whose engine is not the fastest, with the reason."""
         fastest = engines.candidates()[0]
         for trial in draw(dataclasses.replace(self.config, trials=1)):
             engine = self.engines[trial.variant]
@@ -73,10 +73,10 @@ class Plan:
                 yield f"engine of {trial.variant}: {engine.name}, not {fastest.name}: {why}"
 
     def describe(self, workers: int) -> Iterator[str]:
-        """Says what will be done, in lines.
+        """Yields lines that describe the plan.
 
         Args:
-            workers: how many trials are trained at a time.
+            workers: number of trials that are trained at a time.
         """
         config, protocol = self.config, self.config.problem.protocol
         counts = [
@@ -99,16 +99,16 @@ class Plan:
 
     @property
     def trials(self) -> int:
-        """How many trials there will be."""
+        """The total number of trials."""
         return len(self.config.variants) * self.config.trials
 
 
 def estimate(plans: Sequence[Plan], workers: int) -> str:
-    """Says in a line how long studies take on the same workers at most.
+    """Describes in one line how long studies take at most on the same workers.
 
     Args:
         plans: the studies.
-        workers: how many trials are trained at a time.
+        workers: number of trials that are trained at a time.
     """
     used = {engine.name: engine for plan in plans for engine in plan.engines.values()}
     costs = [plan.seconds(trial) for plan in plans for trial in draw(plan.config)]
@@ -122,7 +122,7 @@ def estimate(plans: Sequence[Plan], workers: int) -> str:
 
 
 def estimate_on_gpu(plans: Sequence[Plan]) -> str:
-    """Says in a line how long studies take at most on a GPU; empty if they cannot be trained there.
+    """Describes in one line how long studies take at most on a GPU; empty if they cannot run there.
 
     Args:
         plans: the studies.

@@ -1,4 +1,4 @@
-"""What a study shall do, and the sizes of a study by name."""
+"""The configuration of a study, and its presets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tuner.tasks.task import Task
 from tuner.training.protocol import Problem
 
 LAG = 8
-"""How many trials an adaptive sampler proposes without knowing their results."""
+"""Default lag of adaptive samplers: how many of their trials can run at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,13 +18,13 @@ class StudyConfig:
     """The configuration of a study.
 
     Attributes:
-        problem: task, data and rules.
-        variants: codes of the variants, in their order.
-        trials: trials of each variant.
+        problem: task, data and training protocol.
+        variants: codes of the variants, in order.
+        trials: number of trials of each variant.
         space: the hyperparameters and their ranges.
         seed: seed of the proposals.
-        sampler: a name of `tuner.search.samplers.SAMPLERS`.
-        lag: of samplers that choose the variants, see `tuner.search.samplers.JointSampler`.
+        sampler: a key of `tuner.search.samplers.SAMPLERS`.
+        lag: lag of a sampler that chooses the variants; see `tuner.search.samplers.JointSampler`.
     """
 
     problem: Problem
@@ -42,18 +42,18 @@ class StudyConfig:
 
     @property
     def most_trials(self) -> int:
-        """Most trials that a variant can have: all, if the sampler chooses."""
+        """Maximum number of trials of a variant: all of them, if the sampler chooses."""
         return self.trials * (len(self.variants) if self.joint else 1)
 
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """A size of a study.
+    """A preset for the size of a study.
 
     Attributes:
-        trials: trials of each variant.
-        max_epochs: most epochs of a trial.
-        patience: epochs without improvement after which a trial stops.
+        trials: number of trials of each variant.
+        max_epochs: maximum number of epochs of a trial.
+        patience: number of epochs without improvement after which a trial stops.
         space: ranges of the hyperparameters.
     """
 
@@ -65,7 +65,7 @@ class Preset:
 
 PRESETS = {
     "paper": Preset(trials=200, max_epochs=150, patience=15, space=PAPER),
-    # The whole path in minutes: a narrowed space and few epochs, no evidence about the variants.
+    # The whole pipeline in minutes: a narrow space and few epochs; no evidence about variants.
     "quick": Preset(
         trials=2,
         max_epochs=4,
@@ -79,11 +79,11 @@ PRESETS = {
 
 
 def find_preset(name: str, task: Task) -> Preset:
-    """Finds the size of a study of a task.
+    """Returns the preset for a study of a task.
 
     Args:
-        name: a name of `PRESETS`.
-        task: has the learning rates with which few epochs suffice to learn something.
+        name: a key of `PRESETS`.
+        task: the task, which has learning rates that learn something in a few epochs.
 
     Example:
         >>> from tuner.tasks.task import find_task

@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: a live view in a terminal, plain lines elsewhere."""
+"""The progress display of a study: a live view in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from tuner.training.protocol import Failure, Trial, TrialRecord
 
 
 def console() -> rich.console.Console:
-    """Standard output as a study writes to it."""
-    # A notebook asks its commands for colors, but is no terminal.
+    """Returns a console for standard output, as a study writes to it."""
+    # A notebook asks its commands for colors, but it is not a terminal.
     terminal = None if sys.stdout.isatty() else False
     return rich.console.Console(soft_wrap=True, highlight=False, force_terminal=terminal)
 
 
 @dataclasses.dataclass
 class Work:
-    """How much is done, to tell how long the rest will take.
+    """Counts and costs of trials, from which the time left is estimated.
 
     Attributes:
-        total: trials that there will be.
-        ended: those that have ended.
-        failed: those of them that have failed.
-        ended_here: those of them that ended in this process.
-        running: those underway.
-        cost_done: what the trials cost that have been trained here, in seconds or another unit.
-        cost_left: what the others cost at most.
-        started: when this process began.
+        total: number of all trials.
+        ended: number of ended trials, including failed ones.
+        failed: number of failed trials.
+        ended_here: number of trials that ended in this process.
+        running: number of running trials.
+        cost_done: cost of the training done in this process, in seconds or another unit.
+        cost_left: maximum cost of the remaining training.
+        started: when this process began, in seconds of `time.monotonic`.
     """
 
     total: int = 0
@@ -53,13 +53,13 @@ class Work:
 
     @classmethod
     def sum(cls, parts: Sequence[Work]) -> Work:
-        """Adds up what is done at the same time."""
+        """Adds up the work of studies that run at the same time."""
         names = [field.name for field in dataclasses.fields(cls)]
         sums: dict[str, Any] = {name: sum(getattr(part, name) for part in parts) for name in names}
         return cls(**sums | {"started": min(part.started for part in parts)})
 
     def headline(self) -> str:
-        """Says in one line what is done, how fast it goes and how long it will take."""
+        """Describes in one line how much is done, how fast it goes and how much time is left."""
         failed = f", {self.failed} failed" if self.failed else ""
         running = f", {self.running} running" if self.running else ""
         return f"{self.ended} of {self.total} trials{failed}{running}{self._left()}"
@@ -73,7 +73,7 @@ class Work:
 
 
 class Progress:
-    """Follows a study; a `tuner.study.study.Observer`.
+    """Displays the progress of a study; a `tuner.study.study.Observer`.
 
     Example:
         ```python
@@ -93,10 +93,10 @@ class Progress:
         """Prepares the view.
 
         Args:
-            config: of the study.
-            cost: how long a trial may take at most, in any unit: long trials run first, so that
+            config: the configuration of the study.
+            cost: returns the maximum duration of a trial, in any unit: long trials run first, so
                 the number of trials alone says little about the time left.
-            console: where to write.
+            console: the console to write to.
             name: identifies the study among others that run at the same time.
         """
         self.console = console
@@ -108,15 +108,15 @@ class Progress:
         self._counts: dict[str, int] = {}
         # In the order in which they were started.
         self._running: dict[Trial, str] = {}
-        # The epoch before the first that was run here, and the last one.
+        # The epoch before the first one that was run here, and the last one.
         self._epochs: dict[Trial, tuple[int, int]] = {}
         self._work = Work(started=time.monotonic())
 
     def begin(self, done: Sequence[TrialRecord | Failure], remaining: Sequence[Trial]) -> None:
-        """Takes note of what is done and what remains."""
+        """Counts the trials that are done and those that remain."""
         for record in done:
             self._count(record)
-        # Of a sampler that looks at results, more trials than are proposed.
+        # An adaptive sampler has not proposed all of its trials yet.
         wanted = len(self._config.variants) * self._config.trials
         self._work.total = max(self._work.ended + len(remaining), wanted)
         self._work.cost_left = sum(map(self._cost, remaining))
@@ -141,7 +141,7 @@ class Progress:
         self._running[trial] = f"{self._describe(trial)}: starting"
 
     def end_epoch(self, end: EpochEnd) -> None:
-        """Shows how far a trial has come."""
+        """Shows the progress of a trial."""
         before, _ = self._epochs.get(end.trial, (end.epoch - 1, 0))
         self._epochs[end.trial] = before, end.epoch
         self._running[end.trial] = (
@@ -151,7 +151,7 @@ class Progress:
         )
 
     def worker_died(self, death: WorkerDied) -> None:
-        """Says that a trial lost its worker."""
+        """Reports that a trial lost its worker."""
         self.console.print(
             f"{self._describe(death.trial)}: {death.reason}; "
             "another worker goes on from its checkpoint",
@@ -196,7 +196,7 @@ class Progress:
         return f"{self._prefix}{self._work.ended} of {self._work.total} trials"
 
     def _say(self, line: str) -> None:
-        # A live view would be redrawn under every line, and shows the same numbers itself.
+        # A live view would be redrawn below every line, and shows the same numbers anyway.
         if not self.console.is_terminal:
             self.console.print(line, markup=False)
 
@@ -212,25 +212,25 @@ class Progress:
             self._best[code] = record
 
     def work(self) -> Work:
-        """How much is done."""
+        """Returns how much is done."""
         work = dataclasses.replace(self._work, running=len(self._running))
-        for trial, (before, last) in self._epochs.items():
+        for trial, (before, last) in list(self._epochs.items()):
             an_epoch = self._cost(trial) / self._max_epochs
-            # What an interrupted trial had done before says nothing about the speed.
+            # Epochs before an interruption say nothing about the speed.
             work.cost_done += an_epoch * (last - before)
             work.cost_left -= an_epoch * last
         return work
 
     def running(self) -> list[str]:
-        """A line for each trial underway, in the order in which they were started."""
+        """Returns a line for each running trial, in the order in which they were started."""
         return list(self._running.values())
 
     def end(self) -> None:
-        """Takes note that nothing is underway any more."""
+        """Removes all running trials from the view."""
         self._running.clear()
 
     def view(self) -> rich.console.Group:
-        """Draws how the study stands: headline, best of each variant, a line a running trial."""
+        """Draws a headline, the best trial of each variant, and a line for each running trial."""
         table = rich.table.Table()
         for heading in (
             "variant",
@@ -241,7 +241,7 @@ class Progress:
             "learning rate",
         ):
             table.add_column(heading, justify="left" if heading == "variant" else "right")
-        for code, entry in self._best.items():
+        for code, entry in list(self._best.items()):
             table.add_row(
                 code,
                 str(self._counts[code]),
@@ -260,10 +260,10 @@ class Progress:
 
 @contextmanager
 def live(parts: Sequence[Progress]) -> Iterator[None]:
-    """Shows studies that run at the same time, if standard output is a terminal.
+    """Shows a live view of concurrent studies, if standard output is a terminal.
 
     Args:
-        parts: those of the studies, on one console.
+        parts: the progress of each study, all on the same console.
     """
     console = parts[0].console
     if not console.is_terminal:

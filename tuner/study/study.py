@@ -1,12 +1,12 @@
-"""A study: what is to be done, what is done, what remains; one directory on disk.
+"""A study: what is to be done, what is done and what remains, in one directory on disk.
 
 study.json            task, dataset, protocol, space, sampler, seed, versions
 designs/<code>.csv    the proposed trials
 trials/<code>.jsonl   the ledger
-running/<code>-<n>.npz  checkpoints of the trials underway
+running/<code>-<n>.npz  checkpoints of running trials
 keras_tuner/<code>/   KerasTuner's own project
 best/<code>/          model and card of the best trial so far
-report/index.html     what it says
+report/index.html     the report
 """
 
 from __future__ import annotations
@@ -40,31 +40,31 @@ _FOLDERS = ("designs", "trials", "running", "keras_tuner", "best")
 
 
 class Observer(Interface):
-    """Is called with what happens in a study."""
+    """Receives the events of a study."""
 
     def begin(self, done: Sequence[TrialRecord | Failure], remaining: Sequence[Trial]) -> None:
         """The study starts; `done` ended earlier, `remaining` were proposed but have not ended."""
 
     def propose(self, trial: Trial) -> None:
-        """A trial has been proposed, by a sampler that looks at those that have ended."""
+        """A trial has been proposed, by an adaptive sampler."""
 
     def adopt(self, records: Sequence[TrialRecord]) -> None:
-        """Finished trials of elsewhere are recorded."""
+        """Finished trials from elsewhere have been recorded."""
 
     def start(self, trial: Trial) -> None:
-        """A trial starts."""
+        """A trial has started."""
 
     def end_epoch(self, end: EpochEnd) -> None:
-        """An epoch of a trial is finished."""
+        """An epoch of a trial has ended."""
 
     def worker_died(self, death: WorkerDied) -> None:
-        """The worker of a trial has died; another one goes on."""
+        """The worker of a trial has died; another one resumes the trial."""
 
     def finish(self, record: TrialRecord) -> None:
-        """A trial is finished and recorded."""
+        """A trial has finished and been recorded."""
 
     def fail(self, failure: Failure) -> None:
-        """A trial has failed and is recorded."""
+        """A trial has failed and been recorded."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,9 +72,9 @@ class Begun:
     """A study that is ready to be trained.
 
     Attributes:
-        problems: what its trials have in common; see `tuner.parallel.pool.Pool.run`.
-        queue: its trials.
-        take: records what happens.
+        problems: the problem of its trials, by task name; see `tuner.parallel.pool.Pool.run`.
+        queue: its remaining trials.
+        take: records an event.
     """
 
     problems: Problems
@@ -86,16 +86,16 @@ class Study:
     """A study on disk.
 
     Attributes:
-        directory: where it is.
+        directory: the study directory.
     """
 
     def __init__(self, directory: Path, config: StudyConfig, command: str = "") -> None:
-        """Names a study; nothing is read or written yet.
+        """Sets up a study; nothing is read or written yet.
 
         Args:
-            directory: the study directory; made if it does not exist.
-            config: what to do.
-            command: the command line that does it, for the report.
+            directory: the study directory; created if it does not exist.
+            config: the configuration of the study.
+            command: the command line that runs it, for the report.
         """
         self.directory = directory
         self._config = config
@@ -115,7 +115,7 @@ class Study:
         retry_failed: bool = False,
         adopt: Sequence[Source] = (),
     ) -> None:
-        """Does all trials that have not ended; see `begin` and `tuner.study.together.run`."""
+        """Runs all trials that have not ended; see `begin` and `tuner.study.together.run`."""
         with self.begin(pool, observer, engine, retry_failed=retry_failed, adopt=adopt) as begun:
             pool.run(begun.problems, begun.queue, begun.take)
 
@@ -129,23 +129,23 @@ class Study:
         retry_failed: bool = False,
         adopt: Sequence[Source] = (),
     ) -> Iterator[Begun]:
-        """Prepares all trials that have not ended, to be trained by the pool.
+        """Prepares all trials that have not ended for training by the pool.
 
-        The trials of all variants are underway together. A finished one is on disk before anybody
-        hears of it; one that was underway when the process died goes on from its checkpoint.
+        Trials of all variants run concurrently. A finished trial is on disk before it is reported;
+        a trial that was running when the process died resumes from its checkpoint.
 
         Args:
-            pool: trains the trials; it need not be that of an earlier run of the study.
-            observer: is called with the progress.
-            engine: a name of `tuner.training.engines.ENGINES`, or `auto`.
-            retry_failed: whether to train failed trials again; the ledger gets a further line.
-            adopt: finished trials to take instead of training them; see `tuner.study.adoption`.
+            pool: trains the trials; it may differ from that of an earlier run of the study.
+            observer: receives the progress.
+            engine: a key of `tuner.training.engines.ENGINES`, or `auto`.
+            retry_failed: whether to train failed trials again, which adds lines to the ledger.
+            adopt: finished trials to adopt instead of training them; see `tuner.study.adoption`.
 
         Raises:
-            InputError: if another process runs the study, it was begun with another protocol,
-                space, seed, dataset or other versions of the libraries, or what is to be adopted
-                was; one of its files is damaged, or the engine cannot train a trial.
-            OSError: if the disk is full or the directory read-only; what was finished stays.
+            InputError: if another process is running the study; if it, or the trials to adopt, were
+                begun with a different protocol, space, seed, dataset or library versions; if one of
+                its files is damaged; or if the engine cannot train a trial.
+            OSError: if the disk is full or the directory read-only; finished trials are kept.
         """
         config = self._config
         with self._locked():
@@ -215,7 +215,8 @@ class Study:
                 f"--adopt: expected a sampler that looks at no results. Received: "
                 f"--sampler={self._config.sampler}"
             )
-        planned = {code: variant.trials for code, variant in variants.items()}
+        most = self._config.trials
+        planned = {code: variant.trials[:most] for code, variant in variants.items()}
         names = {code: choose(trials[0]).name for code, trials in planned.items()}
         adoptions = []
         for source in sources:
@@ -226,7 +227,7 @@ class Study:
     def _adopt(
         self, adoptions: Iterable[Adoption], variants: Mapping[str, VariantStudy]
     ) -> list[TrialRecord]:
-        """Adds trials to the ledgers whose control came out the same here."""
+        """Adds trials to the ledgers, if the control trial has the same result here."""
         adopted: list[TrialRecord] = []
         for each in adoptions:
             known = [*variants[each.variant].finished, *adopted]
@@ -241,7 +242,7 @@ class Study:
         return adopted
 
     def _take(self, event: Event, variants: Mapping[str, VariantStudy], observer: Observer) -> None:
-        """Records what has ended and calls the observer."""
+        """Records trials that have ended and notifies the observer."""
         if isinstance(event, TrialResult) and (reason := event.result.not_finite):
             event = Failure(event.trial, reason, event.result.engine)
         match event:
@@ -264,7 +265,7 @@ class Study:
         return self.directory / "running" / f"{trial.variant}-{trial.index}.npz"
 
     def _check_others(self) -> None:
-        """Reads of variants that are not trained now what report and export will read of them."""
+        """Checks the files of variants not trained now that the report and the export will read."""
         config = self._config
         for path in sorted((self.directory / "designs").glob("*.csv")):
             if path.stem not in config.variants:
@@ -274,7 +275,7 @@ class Study:
                 models.check_best(path.parent)
 
     def _discard_damaged(self) -> None:
-        """Removes damaged checkpoints: their trials start again, which changes no number."""
+        """Removes damaged checkpoints; their trials start over, with the same results."""
         for path in sorted((self.directory / "running").glob("*.npz")):
             if not trial_state.is_whole(path):
                 path.unlink()
@@ -293,8 +294,10 @@ class Study:
                 "wait for it or choose another --study_dir"
             ) from error
         try:
-            for folder in (".", *_FOLDERS):
-                files.sweep(self.directory / folder)
+            trials = self.directory.glob("keras_tuner/*/trial_*/")
+            folders = [self.directory / name for name in (".", *_FOLDERS, "report")]
+            for path in filter(Path.is_dir, (*folders, *trials)):
+                files.sweep(path)
             yield
         finally:
             lock.release()

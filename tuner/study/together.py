@@ -14,14 +14,14 @@ from tuner.training.protocol import Problems, Trial
 
 
 class _All:
-    """The trials of several studies, the longest first; a `tuner.parallel.pool.TrialQueue`."""
+    """The trials of several studies, longest first; a `tuner.parallel.pool.TrialQueue`."""
 
     def __init__(self, studies: Sequence[Begun]) -> None:
         self._studies = studies
         self._owners: dict[Trial, Begun] = {}
 
     def take(self, accept: Accept) -> Assignment | None:
-        """Begins the longest of those that the studies would begin."""
+        """Begins the longest of the trials that the studies would begin next."""
         found = [
             (study, assignment)
             for study in self._studies
@@ -40,7 +40,7 @@ class _All:
         return all(study.queue.exhausted for study in self._studies)
 
     def record(self, event: Event) -> None:
-        """Gives an event to the study whose trial it is about."""
+        """Passes an event to the study that its trial belongs to."""
         self._owners[event.trial].take(event)
 
 
@@ -52,21 +52,21 @@ def run(
     retry_failed: bool = False,
     adopt: Sequence[Source] = (),
 ) -> None:
-    """Does all trials of several studies that have not ended, each as `Study.run` would do it.
+    """Runs all trials of several studies that have not ended, each as `Study.run` would.
 
-    The longest come first, whichever study they belong to, so that all workers are busy until the
-    end. No number depends on it.
+    The longest trials come first, whichever study they belong to, so that all workers are busy
+    until the end. The results do not depend on this.
 
     Args:
-        studies: of different tasks, with those who are called with their progress.
+        studies: studies of different tasks, each with the observer of its progress.
         pool: trains the trials.
-        engine: a name of `tuner.training.engines.ENGINES`, or `auto`.
+        engine: a key of `tuner.training.engines.ENGINES`, or `auto`.
         retry_failed: whether to train failed trials again.
-        adopt: finished trials to take, each by the study of its task; see `tuner.study.adoption`.
+        adopt: finished trials to adopt, each by the study of its task; see `tuner.study.adoption`.
 
     Raises:
         InputError: as `Study.run` does.
-        OSError: if the disk is full or a directory read-only; what was finished stays.
+        OSError: if the disk is full or a directory read-only; finished trials are kept.
     """
     if len(studies) > 1:
         tasks = [study.task for study, _ in studies]

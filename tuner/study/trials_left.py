@@ -1,4 +1,4 @@
-"""The trials of a study that remain to be trained, and when those to come are proposed."""
+"""The remaining trials of a study, and when further trials are proposed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Variants = Mapping[str, VariantStudy]
 
 
 class _Proposals(Interface):
-    """Knows what is still to be proposed, and in which order trials begin."""
+    """Proposes the trials still missing, and determines the order in which trials begin."""
 
     @property
     def complete(self) -> bool: ...
@@ -30,7 +30,7 @@ class _Proposals(Interface):
 
 
 class _OfEachVariant:
-    """The proposals of a sampler that is asked for each variant."""
+    """The proposals of a sampler that is asked for trials of each variant."""
 
     def __init__(self, sampler: Sampler, config: StudyConfig, variants: _Variants) -> None:
         self._sampler = sampler
@@ -45,7 +45,7 @@ class _OfEachVariant:
         return next(self._missing(), None) is None
 
     def _missing(self) -> Iterator[tuple[int, str]]:
-        """Index and variant of the trials that are still to be proposed, in order."""
+        """Yields index and variant of the trials that are still to be proposed, in order."""
         for index in range(self._config.trials):
             for code, variant in self._variants.items():
                 if index >= len(variant.trials):
@@ -70,7 +70,7 @@ class _OfEachVariant:
 
 
 class _OfAllVariants:
-    """The proposals of a sampler that chooses the variants, too."""
+    """The proposals of a sampler that also chooses the variants."""
 
     def __init__(self, sampler: JointSampler, config: StudyConfig, variants: _Variants) -> None:
         self._sampler = sampler
@@ -106,13 +106,13 @@ class _OfAllVariants:
 
 
 class TrialsLeft:
-    """The trials of all variants that remain; a `tuner.parallel.pool.TrialQueue`.
+    """The remaining trials of all variants; a `tuner.parallel.pool.TrialQueue`.
 
-    Those that were proposed without looking at results are served the longest first; others are
-    proposed, in an order that nothing changes, as soon as those that they depend on have ended.
+    Trials that do not depend on results are served longest first; others are proposed, in a fixed
+    order, as soon as the trials that they depend on have ended.
 
     Attributes:
-        remaining: the trials that were proposed and have not been taken.
+        remaining: the trials that have been proposed but not taken.
     """
 
     def __init__(
@@ -124,18 +124,18 @@ class TrialsLeft:
         checkpoint_path: Callable[[Trial], Path],
         on_proposal: Callable[[Trial], None],
     ) -> None:
-        """Collects what remains.
+        """Collects the remaining trials.
 
         Args:
-            config: of the study.
-            variants: what is proposed and done of each variant.
+            config: the configuration of the study.
+            variants: the state of each variant, by code.
             sampler: proposes further trials.
             choose: chooses the engine of a trial.
-            checkpoint_path: where a trial keeps its state.
-            on_proposal: is called with each further trial.
+            checkpoint_path: returns the path of a trial's checkpoint.
+            on_proposal: called with each further trial.
 
         Raises:
-            InputError: if the trials are not those that the sampler has proposed.
+            InputError: if the trials are not those that the sampler proposes.
         """
         self._problem = config.problem
         self._variants = variants
@@ -150,7 +150,7 @@ class TrialsLeft:
         remaining = [
             trial for variant in variants.values() for trial in variant.waiting(config.most_trials)
         ]
-        # Stable, so that trials of equal cost keep the order of the variants.
+        # The sort is stable, so trials of equal cost keep the order of the variants.
         self.remaining = (
             sorted(
                 remaining, key=self.seconds, reverse=True
@@ -160,7 +160,7 @@ class TrialsLeft:
         )
 
     def seconds(self, trial: Trial) -> float:
-        """About how long a trial takes at most."""
+        """Estimates the maximum duration of a trial, in seconds."""
         return self._choose(trial).seconds(self._problem, trial)
 
     def take(self, accept: Accept) -> Assignment | None:
@@ -170,7 +170,7 @@ class TrialsLeft:
         return assignment
 
     def find(self, accept: Accept) -> Assignment | None:
-        """Finds the first remaining trial that is accepted, and makes the proposals before."""
+        """Finds the first remaining trial that is accepted, after making all due proposals."""
         while (trial := self._proposals.next()) is not None:
             self._variants[trial.variant].propose(trial)
             self.remaining.append(trial)
@@ -204,19 +204,19 @@ class Part:
 
     Attributes:
         queue: the queue.
-        trials: some of it.
+        trials: some of its trials.
     """
 
     queue: TrialsLeft
     trials: Sequence[Trial]
 
     def take(self, accept: Accept) -> Assignment | None:
-        """Begins the first of them that remains and is accepted."""
+        """Begins the first of these trials that remains and is accepted."""
         return self.queue.take(
             lambda assignment: assignment.trial in self.trials and accept(assignment)
         )
 
     @property
     def exhausted(self) -> bool:
-        """Whether all of them have been taken."""
+        """Whether all of these trials have been taken."""
         return not any(trial in self.queue.remaining for trial in self.trials)

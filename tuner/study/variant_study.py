@@ -17,12 +17,12 @@ from tuner.training.protocol import Failure, Trial, TrialRecord, TrialResult
 
 
 class VariantStudy:
-    """What is proposed and done of one variant.
+    """The proposed and the ended trials of one variant.
 
     Attributes:
         ledger: the ended trials on disk.
-        trials: those proposed so far, by index.
-        records: those that have ended, in that order.
+        trials: the trials proposed so far, by index.
+        records: the records of ended trials, in the order in which they ended.
     """
 
     def __init__(
@@ -34,17 +34,17 @@ class VariantStudy:
         *,
         retry_failed: bool = False,
     ) -> None:
-        """Restores what is done from the ledger.
+        """Restores the state from the ledger.
 
         Args:
             directory: the study directory.
-            config: what the study shall do.
+            config: the configuration of the study.
             variant: code of the variant.
-            sampler: proposes trials; one that looks at no results does so now.
+            sampler: proposes trials; one that does not look at results does so now.
             retry_failed: whether failed trials count as not ended.
 
         Raises:
-            InputError: if a file is damaged, or the trials are not those of this search.
+            InputError: if a file is damaged, or the trials do not match this search.
             OSError: if the disk is full or the directory read-only.
         """
         self.variant = variant
@@ -81,7 +81,7 @@ class VariantStudy:
     def _restore_design(
         self, config: StudyConfig, sampler: Sampler | JointSampler
     ) -> list[Trial]:
-        """Reads the proposals; those of a sampler that looks at no results are checked and made."""
+        """Reads the proposals; those of a non-adaptive sampler are checked and completed."""
         saved = list(design.load(self._design, config.space)) if self._design.exists() else []
         if not isinstance(sampler, Sampler) or sampler.lag is not None:
             return saved
@@ -95,7 +95,7 @@ class VariantStudy:
 
     @property
     def finished(self) -> list[TrialRecord]:
-        """The trials that have finished, in that order."""
+        """The finished trials, in the order in which they finished."""
         return [record for record in self.records if isinstance(record, TrialRecord)]
 
     def propose(self, trial: Trial) -> None:
@@ -105,7 +105,7 @@ class VariantStudy:
         self._tuner.add(trial)
 
     def waiting(self, count: int) -> Sequence[Trial]:
-        """The first proposals that have not ended."""
+        """Returns those of the first `count` proposals that have not ended."""
         ended = {record.trial.index for record in self.records}
         return [trial for trial in self.trials[:count] if trial.index not in ended]
 
@@ -120,7 +120,7 @@ class VariantStudy:
             OSError: if the disk is full or the directory read-only.
         """
         record = TrialRecord(result.trial, result.result)
-        # What a crash between these steps leaves out is restored at the next start.
+        # If a crash interrupts these steps, the next start restores what is missing.
         self._models.save_weights(record, result.weights, self.finished)
         self._record(record)
         self._models.update(self.finished)

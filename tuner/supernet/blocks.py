@@ -1,8 +1,8 @@
-"""Which weights of the supernet a cell uses, and where they stand in a network's arrays.
+"""Which weights of the supernet a cell uses, and where they are in a network's arrays.
 
-The supernet keeps a block for each operator that has weights. Under the scheme `own` every operator
-has its own; under `shared` operators that need arrays of the same shape share them, so that cells
-whose activations alone differ have the same weights:
+The supernet has a block for each operator with weights. Under the scheme `own`, every operator has
+its own block; under `shared`, operators that need arrays of the same shape share them, so that
+cells that differ only in their activations have the same weights:
 
     own       W R b of each gate and p of it, a second set for a coupled input gate; W R b of the
               block input with and without g; the output layer with and without h; R_ab of each pair
@@ -28,13 +28,13 @@ Blocks = Mapping[str, np.ndarray]
 
 
 def _owner(cell: Variant, gate: str, scheme: Scheme) -> str:
-    """The set of weights that a gate, the block input (z) or the output layer (y) uses."""
+    """Returns the set of weights used by a gate, the block input (z) or the output layer (y)."""
     others = {"i": cell.coupled, "z": not cell.input_activation, "y": not cell.output_activation}
     return f"{gate}'" if scheme == "own" and others.get(gate) else gate
 
 
 def names(cell: Variant, scheme: Scheme) -> list[str]:
-    """The blocks that a cell uses: gates, block input, output layer, peepholes, gate recurrence.
+    """Lists a cell's blocks: gates, block input, output layer, peepholes, gate recurrence.
 
     Example:
         >>> from zoo.variants import VARIANTS
@@ -54,7 +54,7 @@ def names(cell: Variant, scheme: Scheme) -> list[str]:
 
 
 def shapes(inputs: int, units: int, outputs: int) -> dict[str, tuple[int, ...]]:
-    """The shapes of all blocks of either scheme."""
+    """Returns the shapes of all blocks of either scheme."""
     found: dict[str, tuple[int, ...]] = {}
     for owner in ("i", "i'", "f", "o", "z", "z'"):
         found[f"W {owner}"] = (inputs, units)
@@ -69,12 +69,12 @@ def shapes(inputs: int, units: int, outputs: int) -> dict[str, tuple[int, ...]]:
 
 
 def vector(cell: Variant, blocks: Blocks, scheme: Scheme) -> np.ndarray:
-    """The weights of a cell as one vector, float64, each block once in the order of `names`."""
+    """Returns the weights of a cell as one float64 vector, each block once, in order of `names`."""
     return np.concatenate([blocks[name].ravel() for name in names(cell, scheme)]).astype(float)
 
 
 def gather(cell: Variant, blocks: Blocks, scheme: Scheme) -> list[np.ndarray]:
-    """The arrays of a cell's network, in the order of `keras.Model.get_weights()`."""
+    """Returns the arrays of a cell's network, in the order of `keras.Model.get_weights()`."""
     owners = [_owner(cell, gate, scheme) for gate in cell.gates]
     found = [
         np.concatenate([blocks[f"{kind} {owner}"] for owner in owners], axis=-1) for kind in "WRb"

@@ -1,4 +1,4 @@
-"""Figures of a space of gates: what its cells are worth, and how well scores rank them."""
+"""Figures of a space of gates: the worth of its cells, and how well scores rank them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _FLOOR = 0.005
 
 
 def draw_cells(cells: Sequence[CellTruth], metric: Metric) -> svg.Figure:
-    """Draws all cells by rank, with the paper's nine named.
+    """Draws all cells by rank, with the paper's nine variants named.
 
     Args:
-        cells: best first.
-        metric: of the task.
+        cells: the cells, best first.
+        metric: the metric of the task.
     """
     nine = {code_of(variant): code for code, variant in VARIANTS.items()}
-    # The best itself has no place on a log scale but its end.
+    # The best cell itself can only be drawn at the end of a log scale.
     values = np.maximum([cell.nll - cells[0].nll for cell in cells], _FLOOR)
     low = np.minimum([cell.std for cell in cells], values - _FLOOR)
     with matplotlib.rc_context(style.SETTINGS):
@@ -65,11 +65,11 @@ def draw_cells(cells: Sequence[CellTruth], metric: Metric) -> svg.Figure:
 
 
 def draw_ranks(rows: Mapping[int, Sequence[RankRow]], ceiling: float) -> svg.Figure:
-    """Draws how well each score ranks the cells while the supernets are trained.
+    """Draws how well each score ranks the cells in the course of training the supernets.
 
     Args:
-        rows: of each seed.
-        ceiling: τ of the truth by one seed with that by another.
+        rows: the rows of each seed.
+        ceiling: τ between the truth by one seed and that by another.
     """
     names = list(dict.fromkeys(row.score for own in rows.values() for row in own))
     epochs = sorted({row.epochs for own in rows.values() for row in own})

@@ -1,4 +1,4 @@
-"""How well scores in a supernet rank cells, and what shrinking by them costs."""
+"""How well scores in a supernet rank cells, and the regret of shrinking by them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SEED = 1
 
 
 def tau(scores: np.ndarray, worth: np.ndarray) -> float:
-    """Kendall's τ-b of scores (larger is better) with what cells are worth (smaller is better).
+    """Computes Kendall's τ-b of scores (larger is better) and cells' worth (smaller is better).
 
         τ_b = (C - D) / √((C + D + T_x) (C + D + T_y))
 
-    for C concordant and D discordant pairs, T_x and T_y pairs tied in one alone.
+    for C concordant and D discordant pairs, and T_x and T_y pairs tied in only one of the two.
 
     Example:
         >>> tau(np.array([3.0, 2.0, 1.0]), np.array([8.1, 8.2, 8.3]))
@@ -31,18 +31,18 @@ def tau(scores: np.ndarray, worth: np.ndarray) -> float:
 
 
 def interval(scores: np.ndarray, worth: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of `tau`, by bootstrap over the cells (percentiles).
+    """Computes the 95% interval of `tau` by bootstrap over the cells (percentiles).
 
     A cell that is drawn twice is tied with itself.
     """
-    # Ranks: a score may be infinite.
+    # Ranks, because a score may be infinite.
     ranks = map(stats.rankdata, (scores, -worth))
     by_score, by_worth = (np.sign(np.subtract.outer(one, one)) for one in ranks)
     generator, cells = np.random.default_rng(_SEED), len(worth)
     drawn = generator.multinomial(cells, np.full(cells, 1 / cells), size=_BOOTSTRAPS).astype(float)
 
     def pairs(matrix: np.ndarray) -> np.ndarray:
-        """The sum of a matrix over all pairs of the cells of each draw."""
+        """Returns the sum of a matrix over all pairs of cells in each draw."""
         total: np.ndarray = ((drawn @ matrix) * drawn).sum(axis=1)
         return total
 
@@ -53,10 +53,10 @@ def interval(scores: np.ndarray, worth: np.ndarray) -> tuple[float, float]:
 
 
 def ceiling(by_seed: Sequence[Sequence[float]]) -> float:
-    """The noise ceiling: mean τ-b of the cells' worth by one seed with that by another.
+    """Computes the noise ceiling: the mean τ-b between the cells' worth by two different seeds.
 
     Args:
-        by_seed: of each cell what it is worth by each seed.
+        by_seed: the worth of each cell by each seed.
     """
     columns = np.array(by_seed).T
     return float(
@@ -69,12 +69,12 @@ class RankRow:
     """How well one score ranks cells.
 
     Attributes:
-        epochs: of the supernet's training.
-        score: a name of `tuner.supernet.scores.SCORES`.
+        epochs: number of epochs that the supernet has been trained.
+        score: a key of `tuner.supernet.scores.SCORES`.
         tau: Kendall's τ-b with the truth.
-        low: of its 95 % interval over cells.
-        high: likewise.
-        top: how many of the five best cells are among the five with the highest scores.
+        low: lower end of its 95% interval over cells.
+        high: upper end of that interval.
+        top: number of the five best cells that are among the five with the highest scores.
     """
 
     epochs: int
@@ -89,9 +89,9 @@ def rank(supernet: Supernet, worth: Mapping[Child, float], epochs: int) -> list[
     """Compares all scores with the truth.
 
     Args:
-        supernet: as it is now.
-        worth: of cells; smaller is better.
-        epochs: how long it has been trained.
+        supernet: the supernet in its current state.
+        worth: worth of the cells; smaller is better.
+        epochs: number of epochs that it has been trained.
     """
     children, truth = list(worth), np.array(list(worth.values()))
     best = set(np.argsort(truth, kind="stable")[:5])
@@ -106,20 +106,20 @@ def rank(supernet: Supernet, worth: Mapping[Child, float], epochs: int) -> list[
 
 
 def regret(space: CellSpace, worth: Mapping[Child, float]) -> float:
-    """How much worse the best cell left in a space is than the best of all."""
+    """Returns how much worse the best cell left in a space is than the best of all."""
     return min(worth[child] for child in space.children()) - min(worth.values())
 
 
 def random_regrets(
     space: CellSpace, worth: Mapping[Child, float], stop: int, count: int = 10_000
 ) -> np.ndarray:
-    """The regrets of spaces whose operators are dropped at random.
+    """Computes the regrets of spaces whose operators are dropped at random.
 
     Args:
-        space: that is shrunk.
-        worth: of its cells.
-        stop: cells at which to stop.
-        count: how many shrinks.
+        space: the space to shrink.
+        worth: worth of its cells.
+        stop: number of cells at which to stop.
+        count: number of spaces to shrink.
 
     Returns:
         float64 `[count]`.

@@ -1,4 +1,4 @@
-"""Scores of a cell in a supernet, of which a larger one is better."""
+"""Scores of cells in a supernet; larger is better."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from tuner.supernet.space import CellSpace, Child
 
 
 class Supernet(Interface):
-    """Weights of all cells of a space."""
+    """The weights of all cells of a space."""
 
     def train(self, space: CellSpace, epochs: int) -> None:
-        """Trains the weights, for cells of the space."""
+        """Trains the weights on cells of the space."""
 
     def measure(self, child: Child) -> float:
-        """The validation score of a cell with the weights as they are; smaller is better."""
+        """Returns the validation score of a cell with the current weights; smaller is better."""
 
     def vectors(self, child: Child) -> tuple[np.ndarray, np.ndarray]:
-        """The weights of a cell at the beginning and now, float64 `[weights]`."""
+        """Returns the initial and the current weights of a cell, float64 `[weights]`."""
 
 
 def angle(first: np.ndarray, second: np.ndarray) -> float:
-    """The angle between two vectors.
+    """Computes the angle between two vectors.
 
         2 atan2(‖a/‖a‖ - b/‖b‖‖, ‖a/‖a‖ + b/‖b‖‖)
 
-    exact also where the cosine rounds to 1 (W. Kahan, *How futile are mindless assessments of
+    accurate even where the cosine rounds to 1 (W. Kahan, *How futile are mindless assessments of
     roundoff*, section 12).
 
     Returns:
-        In radians, from 0 to π.
+        The angle in radians, from 0 to π.
 
     Example:
         >>> angle(np.array([1.0, 0.0]), np.array([1.0, 1e-9]))
@@ -46,25 +46,25 @@ def angle(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def by_angle(supernet: Supernet, children: Sequence[Child]) -> np.ndarray:
-    """How far each cell's weights have turned."""
+    """Returns the angle through which each cell's weights have turned."""
     return np.array([angle(*supernet.vectors(child)) for child in children])
 
 
 def by_nll(supernet: Supernet, children: Sequence[Child]) -> np.ndarray:
-    """How well each cell does with the weights that it inherits."""
+    """Returns how well each cell performs with the weights that it inherits."""
     found = np.array([supernet.measure(child) for child in children])
     return -np.where(np.isfinite(found), found, np.inf)
 
 
 def by_both(supernet: Supernet, children: Sequence[Child]) -> np.ndarray:
-    """The sum of the ranks by angle and by inherited score."""
+    """Returns the sum of the ranks by angle and by inherited score."""
     ranks = [stats.rankdata(score(supernet, children)) for score in (by_angle, by_nll)]
     total: np.ndarray = np.sum(ranks, axis=0)
     return total
 
 
 def by_change(supernet: Supernet, children: Sequence[Child]) -> np.ndarray:
-    """The relative change, ‖W_t - W_0‖ / ‖W_0‖."""
+    """Returns the relative change of the weights, ‖W_t - W_0‖ / ‖W_0‖."""
     pairs = [supernet.vectors(child) for child in children]
     return np.array(
         [np.linalg.norm(now - first) / np.linalg.norm(first) for first, now in pairs]
@@ -72,18 +72,18 @@ def by_change(supernet: Supernet, children: Sequence[Child]) -> np.ndarray:
 
 
 def by_norm(supernet: Supernet, children: Sequence[Child]) -> np.ndarray:
-    """How much the weights have grown, ‖W_t‖ / ‖W_0‖."""
+    """Returns how much the weights have grown, ‖W_t‖ / ‖W_0‖."""
     pairs = [supernet.vectors(child) for child in children]
     return np.array([np.linalg.norm(now) / np.linalg.norm(first) for first, now in pairs])
 
 
 def by_parameters(supernet: Supernet, children: Sequence[Child]) -> np.ndarray:
-    """The number of weights."""
+    """Returns the number of weights."""
     return np.array([float(len(supernet.vectors(child)[0])) for child in children])
 
 
 def at_random(supernet: Supernet, children: Sequence[Child]) -> np.ndarray:
-    """Any number, always the same for a list of cells."""
+    """Returns random numbers, always the same for a given number of cells."""
     return np.random.default_rng(len(children)).random(len(children))
 
 

@@ -1,4 +1,4 @@
-"""Drops the operators of a space whose cells score least, round after round."""
+"""Shrinks a space by dropping the operators whose cells score lowest, round after round."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Round:
     """One round of shrinking.
 
     Attributes:
-        dropped: edge and operator.
-        score: of the operator, the mean over the cells that have it.
-        space: what is left.
+        dropped: edge and operator that were dropped.
+        score: score of the operator: the mean over the cells that have it.
+        space: the space that is left.
     """
 
     dropped: tuple[str, str]
@@ -29,15 +29,15 @@ class Round:
 def operator_scores(
     space: CellSpace, children: Sequence[Child], scores: np.ndarray
 ) -> dict[tuple[str, str], float]:
-    """The mean score of the cells that have an operator, for each operator of an edge.
+    """Computes, for each operator of each edge, the mean score of the cells that have it.
 
     Args:
         space: edges and operators.
         children: all legal cells of the space.
-        scores: of the cells, float64 `[cells]`.
+        scores: scores of the cells, float64 `[cells]`.
 
     Returns:
-        By edge and operator; minus infinity for an operator that no legal cell has.
+        The scores by edge and operator; minus infinity for an operator that no legal cell has.
     """
     found = {}
     for place, (edge, operators) in enumerate(space.edges.items()):
@@ -54,7 +54,7 @@ def operator_scores(
 def lowest(
     space: CellSpace, scores: dict[tuple[str, str], float], keep_per_edge: int
 ) -> tuple[str, str] | None:
-    """The operator to be dropped next, of edges that keep enough; None if there is none."""
+    """Returns the operator to drop next, from edges that keep enough; None if there is none."""
     droppable = [
         one for one in scores if len(space.edges[one[0]]) > keep_per_edge and _survives(space, one)
     ]
@@ -79,21 +79,21 @@ def shrink(
     """Shrinks a space until few enough cells are left.
 
     Trains the supernet, drops the operators with the lowest mean score over all legal cells that
-    have them, and goes on with what is left. The order of edges and operators changes nothing but
-    ties, which go by name.
+    have them, and continues with the rest. The order of edges and operators does not matter: ties
+    are broken by name.
 
     Args:
-        space: what is shrunk: any edges and operators.
-        supernet: weights of all its cells.
-        score: larger is better; see `tuner.supernet.scores`.
-        drop_per_round: operators dropped between two trainings.
-        keep_per_edge: operators that an edge keeps at least.
-        stop: cells at which to stop.
-        first_epochs: of training before the first round.
-        epochs: before every other round.
+        space: the space to shrink, with any edges and operators.
+        supernet: the weights of all its cells.
+        score: the score, larger is better; see `tuner.supernet.scores`.
+        drop_per_round: number of operators dropped between two trainings.
+        keep_per_edge: minimum number of operators that an edge keeps.
+        stop: number of cells at which to stop.
+        first_epochs: epochs of training before the first round.
+        epochs: epochs of training before every other round.
 
     Returns:
-        The rounds; no more than it takes to reach `stop`, or to leave nothing to drop.
+        The rounds, until `stop` is reached or nothing is left to drop.
 
     Example:
         >>> class Fixed:

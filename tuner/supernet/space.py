@@ -1,4 +1,4 @@
-"""Spaces of cells: edges, the operators that can stand on each, and which go together."""
+"""Spaces of cells: edges, the operators possible on each, and which ones go together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoo.gates import CELLS, code_of
 from zoo.variants import Variant
 
 Child = tuple[str, ...]
-"""One operator an edge, in the order of the edges."""
+"""One operator per edge, in the order of the edges."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +20,7 @@ class CellSpace:
 
     Attributes:
         edges: the operators of each edge, by the edge's name.
-        legal: says whether operators go together.
+        legal: returns whether the operators of a child go together.
 
     Example:
         >>> space = CellSpace({"a": ("x", "y"), "b": ("x", "y")}, lambda child: child != ("y", "y"))
@@ -34,11 +34,11 @@ class CellSpace:
     legal: Callable[[Child], bool]
 
     def children(self) -> list[Child]:
-        """Every legal cell."""
+        """Returns every legal cell."""
         return [child for child in itertools.product(*self.edges.values()) if self.legal(child)]
 
     def without(self, edge: str, operator: str) -> CellSpace:
-        """The space that is left when an operator is dropped."""
+        """Returns the space that is left when an operator is dropped."""
         left = tuple(one for one in self.edges[edge] if one != operator)
         return dataclasses.replace(self, edges={**self.edges, edge: left})
 
@@ -54,11 +54,11 @@ EDGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "gate recurrence": ("none", "full"),
     }
 )
-"""What `zoo.gates` varies: the first operator of each edge is vanilla's."""
+"""The edges that `zoo.gates` varies; the first operator of each is vanilla's."""
 
 
 def cell_of(child: Child) -> Variant | None:
-    """The cell of `zoo.gates` that operators make up; None if they do not go together.
+    """Returns the cell of `zoo.gates` made up of operators; None if they do not go together.
 
     Example:
         >>> cell_of(("gate", "coupled", "gate", "tanh", "tanh", "diagonal", "none")).code
@@ -71,16 +71,16 @@ def cell_of(child: Child) -> Variant | None:
         "cell", "cell", i == "gate", f == "gate", o == "gate", f == "coupled",
         g == "tanh", h == "tanh", p == "diagonal", r == "full",
     )  # fmt: skip
-    # Without gates, peepholes and gate recurrence mean nothing: those combinations are not there.
+    # Without gates, peepholes and gate recurrence are meaningless; such combinations do not exist.
     alike = p == "none" or bool(cell.peephole_gates), r == "none" or bool(cell.recurrent_gates)
     return CELLS[code_of(cell)] if all(alike) else None
 
 
 def gate_space(codes: Iterable[str] = CELLS) -> CellSpace:
-    """The space of the gates.
+    """Returns the space of gates.
 
     Args:
-        codes: of `zoo.gates`; no others are legal.
+        codes: codes of the legal cells, from `zoo.gates`.
 
     Example:
         >>> len(gate_space().children())

@@ -1,4 +1,4 @@
-"""The gate supernet: one set of weights for all cells, trained for another cell at every update."""
+"""The gate supernet: one set of weights for all cells, trained on another cell at every update."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo.variants import VARIANTS, Variant
 
 @dataclasses.dataclass
 class _Network:
-    """What the native engine needs of one cell."""
+    """What the native engine needs for one cell."""
 
     cell: Variant
     shape: memory.Shape
@@ -28,15 +28,15 @@ class _Network:
 class GateSupernet:
     """Trains the weights of all cells of a gate space by the rules of a study.
 
-    An update draws a cell uniformly from the legal ones and trains it on one sequence with the
-    native engine: noise, summed loss, Nesterov momentum. Weights that the cell does not use stay
-    as they are, and so do their velocities. All weights and biases begin at N(0, 0.1²), so that the
-    size of a block is its weight in an angle.
+    Each update draws a cell uniformly from the legal ones and trains it on one sequence with the
+    native engine: noise, summed loss, Nesterov momentum. Weights that the cell does not use, and
+    their velocities, stay as they are. All weights and biases are drawn from N(0, 0.1²), so that
+    the size of a block is its weight in an angle.
 
     Args:
-        problem: task, data and rules; a task without backward direction.
+        problem: task, data and training rules; the task must be unidirectional.
         values: the hyperparameters: `units`, `learning_rate`, `momentum`, `noise_std`.
-        seed: of the initial weights, the cells that are drawn and the noise.
+        seed: seed of the initial weights, the draws of cells and the noise.
         scheme: see `tuner.supernet.blocks`.
     """
 
@@ -77,7 +77,7 @@ class GateSupernet:
         return self._networks[cell.code]
 
     def train(self, space: CellSpace, epochs: int) -> None:
-        """Trains on every sequence `epochs` times, each time for a cell of the space."""
+        """Trains on every sequence `epochs` times, each time with a random cell of the space."""
         children, count = space.children(), len(self._train.lengths)
         losses = np.zeros(count)
         for number in range(self.epochs + 1, self.epochs + epochs + 1):
@@ -115,7 +115,7 @@ class GateSupernet:
                 blocks.scatter(cell, memory.unpack(shape, moved), held, self._scheme)
 
     def measure(self, child: Child) -> float:
-        """The metric of a cell with the supernet's weights on the validation sequences."""
+        """Returns the metric of a cell with the supernet's weights on the validation sequences."""
         network = self._network(child)
         weights = memory.pack(
             network.shape, blocks.gather(network.cell, self.blocks, self._scheme)
@@ -123,7 +123,7 @@ class GateSupernet:
         return epoch.score(network.shape, weights, network.workspace, self._validation).mean
 
     def vectors(self, child: Child) -> tuple[np.ndarray, np.ndarray]:
-        """The weights of a cell at the beginning and now, each one vector."""
+        """Returns the initial and the current weights of a cell, each as one vector."""
         cell = self._network(child).cell
         first, now = (
             blocks.vector(cell, held, self._scheme) for held in (self.initial, self.blocks)

@@ -1,4 +1,4 @@
-"""What the cells of a space are worth when each is trained by itself: a table of trials."""
+"""The worth of the cells of a space, each trained by itself, from a table of trials."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tuner.training.protocol import Failure, TrialRecord
 
 @dataclasses.dataclass(frozen=True)
 class CellTruth:
-    """What one cell is worth.
+    """The worth of one cell.
 
     Attributes:
-        code: of the cell.
+        code: code of the cell.
         nll: mean validation score over the seeds at the cell's best hyperparameters; a trial that
             diverged or failed counts as the worst finite one of the table.
         test: mean test score of the same trials.
-        std: standard deviation of `nll` over the seeds.
-        best: those hyperparameters, as far as they vary.
-        by_seed: for each repetition of the grid the best validation score.
-        diverged: how many of the cell's trials diverged or failed.
-        seconds: training time of all of them.
+        std: standard deviation of the validation score over the seeds.
+        best: the cell's best hyperparameters, without those that do not vary.
+        by_seed: the best validation score in each repetition of the grid.
+        diverged: number of the cell's trials that diverged or failed.
+        seconds: total training time of the cell's finished trials.
     """
 
     code: str
@@ -42,10 +42,10 @@ class CellTruth:
 
 
 def of_study(study: Records) -> dict[str, CellTruth]:
-    """Reads the worth of cells off a study whose trials repeat a grid with several seeds.
+    """Computes the worth of cells from a study whose trials repeat a grid with several seeds.
 
     Args:
-        study: of the sampler `grid`.
+        study: a study with the sampler `grid`.
 
     Raises:
         InputError: if a cell lacks trials of the grid, or none were repeated.
@@ -72,10 +72,11 @@ def of_study(study: Records) -> dict[str, CellTruth]:
         for entry in sorted(entries, key=lambda one: one.trial.index):
             points[tuple(entry.trial.values[name] for name in varied)].append(entry)
         counts.add((len(points), *sorted({len(own) for own in points.values()})))
-        if len(counts) > 1 or not points:
+        repeats = {len(own) for own in points.values()}
+        if len(counts) > 1 or len(repeats) != 1 or repeats == {1}:
             raise InputError(
-                f"{study.name}: expected all trials of a grid, of each variant as many. "
-                f"Received: {len(entries)} of {code}"
+                f"{study.name}: expected all trials of a grid, of each variant as many, and each "
+                f"point at least twice. Received: {len(entries)} trials of {code}"
             )
         point = min(points, key=lambda one: np.mean([score(entry) for entry in points[one]]))
         best = [score(entry) for entry in points[point]]
@@ -100,15 +101,15 @@ def _lost(one: TrialRecord | Failure) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Effect:
-    """What changing operators does, over all cells in which nothing else changes.
+    """The effect of changing operators, over all cells in which nothing else changes.
 
     Attributes:
-        changes: edge and operator that takes the place of the edge's first one; two of them for an
+        changes: edge and operator that replaces the edge's first one; two of these for an
             interaction.
-        mean: mean difference; of an interaction the mean difference of differences.
-        median: the median.
-        better: share of the cells that get better.
-        cells: how many pairs (or quadruples) of cells there are.
+        mean: mean difference; for an interaction, the mean difference of differences.
+        median: median of the same differences.
+        better: share of these differences that are improvements.
+        cells: number of pairs (or quadruples) of cells.
     """
 
     changes: tuple[tuple[str, str], ...]
@@ -127,11 +128,11 @@ def effects(space: CellSpace, worth: Mapping[Child, float], order: int = 1) -> l
 
     Args:
         space: edges and operators.
-        worth: of each legal cell; smaller is better.
+        worth: worth of each legal cell; smaller is better.
         order: 1 or 2.
 
     Returns:
-        Those with at least one pair, in the order of the edges.
+        The effects with at least one pair or quadruple, in the order of the edges.
     """
     names = list(space.edges)
     found = []
@@ -165,7 +166,7 @@ def effects(space: CellSpace, worth: Mapping[Child, float], order: int = 1) -> l
 def _corners(
     child: Child, places: Sequence[int], operators: Sequence[str]
 ) -> list[tuple[int, Child]]:
-    """The cells with and without each change, and the signs with which they count."""
+    """Returns the cells with and without each change, and the signs with which they count."""
     found = []
     for chosen in itertools.product((False, True), repeat=len(places)):
         corner = list(child)

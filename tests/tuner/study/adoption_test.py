@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -223,6 +224,16 @@ def test_other_versions_are_refused(whole, tmp_path):
         facts = {**origin.facts, "versions": {**origin.facts["versions"], name: version}}
         with pytest.raises(InputError, match=f'trials of the versions .*"{name}"'):
             adopt(tmp_path, dataclasses.replace(origin, facts=facts))
+
+
+def test_a_plan_of_fewer_trials_than_the_design(whole, tmp_path):
+    """The control is the best of those that are planned, though the design has better ones."""
+    shutil.copytree(whole / "designs", tmp_path / "designs")
+    shutil.copy(whole / "study.json", tmp_path)
+    most = max(best(source(whole).entries, code).trial.index for code in CONFIG.variants)
+    assert most >= 1
+    observer = adopt(tmp_path, source(whole), config=dataclasses.replace(CONFIG, trials=most))
+    assert len(observer.started) == 2 and len(observer.adopted) == 2 * (most - 1)
 
 
 def test_unknown_trials_are_left_out(whole, tmp_path):

@@ -71,6 +71,11 @@ def test_the_best_trial_of_each_variant_gives_its_model_again(
     assert (tmp_path / "tiny-V" / "README.md").read_text() == pretrained.hub_page(card, "tiny-V")
 
     assert train_again(study, tmp_path) == []
+    # What a process that was killed left unfinished is made again; so is another study's.
+    (tmp_path / "tiny-V" / "README.md").unlink()
+    assert [folder.name for folder, _ in train_again(study, tmp_path)] == ["tiny-V"]
+    other = dataclasses.replace(study, facts={**study.facts, "seed": 2})
+    assert len(train_again(other, tmp_path)) == 2
 
 
 def test_another_score_than_was_written_down_is_refused(study: Records, tmp_path: Path) -> None:

@@ -88,8 +88,13 @@ def test_a_cell_is_worth_the_mean_at_its_best_point(study: Records) -> None:
 
 def test_an_unfinished_grid_is_refused(study: Records) -> None:
     cut = dataclasses.replace(study, entries={**study.entries, "NP": study.entries["NP"][:5]})
-    with pytest.raises(InputError, match=r"expected all trials of a grid.* 5 of NP"):
+    with pytest.raises(InputError, match=r"expected all trials of a grid.* 5 trials of NP"):
         truth.of_study(cut)
+    # Of one point more than of another, or of each point one.
+    for count in (5, 3):
+        alike = {code: entries[:count] for code, entries in study.entries.items()}
+        with pytest.raises(InputError, match=rf"each point at least twice.* {count} trials of "):
+            truth.of_study(dataclasses.replace(study, entries=alike))
 
 
 def test_effects_are_those_of_a_planted_model() -> None:
@@ -207,6 +212,17 @@ def test_the_command(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str])
     )  # fmt: skip
     assert wrong.returncode == 2
     assert "--without: expected EDGE:OPERATOR of input gate:gate|one, " in wrong.stderr
+    others = dataclasses.replace(tiny.config(("V",), trials=6, sampler="grid"), space=GRID)
+    run(tmp_path / "others", others)
+    for changed, said in (
+        (("--data=b",), "--truth: expected trials of tiny, data of sha256 b0"),
+        (("--data=a", f"--truth={tmp_path / 'others'}"), "expected trials of cells of zoo.gates"),
+    ):
+        wrong = commands.run(
+            "tuner.shrink", "--task=tests.tuner.tiny_task:TinyTask",
+            f"--truth={tmp_path / 'study'}", *changed,
+        )  # fmt: skip
+        assert wrong.returncode == 2 and said in wrong.stderr, wrong.stderr
     wrong = commands.run("tuner.shrink", "--task=tests.tuner.tiny_task:TinySpeech", "--data=a")
     assert wrong.returncode == 2
     assert "--task: expected a task whose network has one direction" in wrong.stderr

@@ -14,6 +14,7 @@ import functools
 import http
 import http.server
 import json
+import math
 import mimetypes
 import threading
 import time
@@ -56,7 +57,7 @@ class _State:
         self._follower = Follower(directories)
         self._running = running
         self.changed = threading.Condition()
-        self.version = 0
+        self.version, self.files_version = 0, 0
         self.text = "{}"
         self.ended = False
 
@@ -67,7 +68,7 @@ class _State:
         while not self.ended:
             seen = stamp(self._directories)
             if seen != read:
-                read = seen
+                read, self.files_version = seen, self.files_version + 1
                 try:
                     found = self._follower.read()
                 except (InputError, OSError) as error:
@@ -96,6 +97,11 @@ class _Report:
             if version != self._version and old:
                 self._write()
                 self._version, self._written = version, time.monotonic()
+
+    def close(self) -> None:
+        """Waits for one that is being written; there will be no other."""
+        with self._lock:
+            self._written = math.inf
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -126,7 +132,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         report = self.server.report
         try:
             if name == "index.html":
-                report.refresh(self.server.state.version)
+                report.refresh(self.server.state.files_version)
             path = (report.folder / name).resolve()
             if not path.is_relative_to(report.folder):
                 raise FileNotFoundError
@@ -232,6 +238,7 @@ class LiveServer(http.server.ThreadingHTTPServer):
         self.state.ended = True
         with self.state.changed:
             self.state.changed.notify_all()
+        self.report.close()
         super().server_close()
 
     def start(self) -> None:

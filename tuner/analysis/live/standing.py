@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.publish.sources import STUDY
-from tuner.analysis.trials import records
+from tuner.analysis.trials import records, sources
 from tuner.analysis.trials.records import Records
 from tuner.study.ledger import best_first
 from tuner.training.protocol import Failure, Trial, TrialRecord
@@ -45,7 +45,7 @@ class Follower:
     def __init__(self, directories: Sequence[Path]) -> None:
         self._directories = directories
         self._began = time.monotonic()
-        self._known: set[tuple[str, Trial]] | None = None
+        self._known: set[tuple[str, Trial, bool]] | None = None
         self._recent: list[dict[str, Any]] = []
         self._seconds = 0.0
 
@@ -60,33 +60,42 @@ class Follower:
         Raises:
             InputError: if a file of a study is damaged.
         """
-        studies = [
+        studies = sources.with_different_names(
             records.load(directory)
             for directory in self._directories
             if (directory / STUDY).exists()
-        ]
+        )
         ended: list[tuple[Records, TrialRecord | Failure]] = []
         for study in studies:
             ended += [(study, one) for one in study.all_entries]
             ended += [(study, one) for one in study.all_failures]
+        since = 0.0
         if self._known is not None:
+            since = max(time.monotonic() - self._began, 1e-3)
             for study, one in ended:
-                if (study.name, one.trial) not in self._known:
+                if _key(study, one) not in self._known:
                     self._recent.insert(0, {"study": study.name, **_trial(study, one)})
-                    self._seconds += one.result.seconds if isinstance(one, TrialRecord) else 0.0
+                    if isinstance(one, TrialRecord):
+                        # What it had done before the page began says nothing about the speed.
+                        self._seconds += min(one.result.seconds, since)
             del self._recent[_RECENT:]
-        self._known = {(study.name, one.trial) for study, one in ended}
+        self._known = {_key(study, one) for study, one in ended}
         return {
             "studies": [_study(study) for study in studies],
             "recent": self._recent,
-            "left": self._left(studies),
+            "left": self._left(studies, since),
         }
 
-    def _left(self, studies: Sequence[Records]) -> float | None:
+    def _left(self, studies: Sequence[Records], since: float) -> float | None:
         if not self._seconds:
             return None
-        at_once = self._seconds / max(time.monotonic() - self._began, 1e-3)
+        at_once = self._seconds / since
         return sum(_remaining(study) for study in studies) / at_once
+
+
+def _key(study: Records, one: TrialRecord | Failure) -> tuple[str, Trial, bool]:
+    """Names an end of a trial: one that failed may be trained again."""
+    return study.name, one.trial, isinstance(one, Failure)
 
 
 def _remaining(study: Records) -> float:

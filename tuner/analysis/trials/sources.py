@@ -43,9 +43,13 @@ def load_all(paths: Sequence[Path]) -> tuple[Records, ...]:
                         f"and {other_path}, which both have {min(shared)}"
                     )
             alike.append((path, study))
+    return with_different_names(_merge([part for _, part in alike]) for alike in parts.values())
+
+
+def with_different_names(studies: Iterable[Records]) -> tuple[Records, ...]:
+    """Numbers the studies whose name an earlier one has: `music`, `music (2)`."""
     named: dict[str, Records] = {}
-    for alike in parts.values():
-        study = _merge([part for _, part in alike])
+    for study in studies:
         names = (f"{study.name} ({number})" for number in itertools.count(2))
         name = next(name for name in itertools.chain([study.name], names) if name not in named)
         named[name] = dataclasses.replace(study, name=name)

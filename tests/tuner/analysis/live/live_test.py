@@ -6,6 +6,7 @@ import http.client
 import json
 import pathlib
 import re
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -83,6 +84,24 @@ def get(server: LiveServer, path: str, host: str = "") -> tuple[int, str, dict[s
     connection.request("GET", path, headers={"Host": host} if host else {})
     answer = connection.getresponse()
     return answer.status, answer.read().decode(), dict(answer.headers)
+
+
+def test_studies_of_one_name_and_trials_that_began_before_the_page(
+    whole: pathlib.Path, half: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin = tmp_path / "twin" / half.name
+    shutil.copytree(half, twin)
+    clock = iter([100.0, 100.001])
+    monkeypatch.setattr(standing.time, "monotonic", lambda: next(clock))
+    follower = standing.Follower([half, twin])
+    names = [one["name"] for one in follower.read()["studies"]]
+    assert names == [half.name, f"{half.name} (2)"]
+    go_on(whole, twin, 3)
+    found = follower.read()
+    assert {one["study"] for one in found["recent"]} == {names[1]}
+    # Two ended within a millisecond: no more than two were trained at a time. Two are left.
+    first = json.loads((whole / "trials" / "NP.jsonl").read_text().splitlines()[0])
+    assert found["left"] == pytest.approx(2 * first["seconds"] / 2)
 
 
 def test_pages_and_whom_they_are_for(server: LiveServer, half: pathlib.Path) -> None:
