@@ -1,8 +1,8 @@
-"""Where the installed commands start: `odyssey-run` and its like.
+"""Entry points of the installed commands, such as `odyssey-run`.
 
-The packages `common`, `serving`, `tuner` and `zoo` have names that others like, too. Before a
-command imports any of them, this module, whose name is the distribution's own, makes sure that
-Python finds those of the distribution.
+The names of the packages `common`, `serving`, `tuner` and `zoo` are common elsewhere, too. Before a
+command imports any of them, this module, whose name is unique to the distribution, checks that
+Python finds the distribution's own packages.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ DISTRIBUTION = "lstm-odyssey"
 """The name by which pip knows the project."""
 
 ROOMS = ("common", "serving", "tuner", "zoo")
-"""The packages that it installs beside this module."""
+"""The packages that it installs next to this module."""
 
 
 def hidden() -> str:
     """Says which other package hides one of ours; empty if none does.
 
-    Such as a folder `common` that `PYTHONPATH` names.
+    An example is a folder `common` in a directory that `PYTHONPATH` names.
     """
     here = os.path.dirname(os.path.abspath(__file__))
     for room in ROOMS:
@@ -36,7 +36,7 @@ def hidden() -> str:
 
 
 def _changed(own: importlib.metadata.Distribution) -> Iterator[str]:
-    """Yields the files of the distribution that have another size than it came with."""
+    """Yields the distribution's files that are missing or have changed in size."""
     for file in own.files or ():
         if file.parts[0] in ROOMS and file.size is not None:
             path = str(own.locate_file(file))
@@ -47,7 +47,7 @@ def _changed(own: importlib.metadata.Distribution) -> Iterator[str]:
 def overwritten() -> str:
     """Says which other distribution has overwritten files of ours; empty if none has.
 
-    pip lets the last one win and says nothing.
+    With pip the last one installed wins, without a message.
     """
     try:
         changed = {*_changed(importlib.metadata.distribution(DISTRIBUTION))}
@@ -65,7 +65,7 @@ def start(script: str) -> None:
     """Runs a command.
 
     Args:
-        script: its name, of `common.command_line.SCRIPTS`.
+        script: its name, a key of `common.command_line.SCRIPTS`.
     """
     obstacle = overwritten() or hidden()
     if obstacle:

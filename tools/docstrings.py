@@ -1,4 +1,4 @@
-"""How the docstrings are read for the site: an `Example:` is code, as doctest has it."""
+"""How the site reads docstrings: an `Example:` section is code, as it is for doctest."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import griffe
 
 
 class Examples(griffe.Extension):
-    """Google's guide and Griffe call the section `Examples:`, whatever their number."""
+    """Renames `Example:` sections to `Examples:`, the name in Google's guide and in Griffe."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Renames the section of an object."""
+        """Renames the section in an object's docstring."""
         if obj.docstring:
             obj.docstring.value = re.sub(
                 r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE

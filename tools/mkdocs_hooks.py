@@ -1,8 +1,8 @@
-"""What `make docs` adds to MkDocs: pages from files elsewhere, and checks.
+"""MkDocs hooks of `make docs`: pages from files outside `docs`, and checks.
 
 README.md, CONTRIBUTING.md, SECURITY.md and CHANGELOG.md become pages; notebooks are run and become
-pages with what they print. A link to a file that is no page must lead to a file; without the
-address of a repository its text stays alone. Every public name of a module of the reference must
+pages with their output. A link to a file that is not a page must lead to an existing file; only its
+text is kept if no repository address is set. Every public name of a module in the reference must
 have a docstring and an entry.
 """
 
@@ -40,7 +40,7 @@ _log = logging.getLogger("mkdocs.site")
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Adds the pages that are made."""
+    """Adds the generated pages."""
     for source, page in PAGES.items():
         files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
     for notebook in sorted(Path(config.docs_dir, "notebooks").glob("*.ipynb")):
@@ -50,7 +50,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def run(notebook: Path) -> dict[str, str | bytes]:
-    """Runs a notebook in an empty folder; returns the files of its page by their names.
+    """Runs a notebook in an empty folder; returns the files of its page by name.
 
     Raises:
         nbclient.exceptions.CellExecutionError: if a cell fails.
@@ -66,7 +66,7 @@ def run(notebook: Path) -> dict[str, str | bytes]:
         client = NotebookClient(content, timeout=600, coalesce_streams=True, resources=resources)
         client.execute()
     for cell in content.cells:
-        # What libraries say of the machine is not the notebook's.
+        # Messages of libraries about the machine are not part of the notebook's output.
         cell.outputs = [each for each in cell.get("outputs", ()) if each.get("name") != "stderr"]
         for output in cell.outputs:
             if "text" in output:
@@ -75,7 +75,7 @@ def run(notebook: Path) -> dict[str, str | bytes]:
     body, made = exporter.from_notebook_node(
         content, {"unique_key": notebook.stem, "output_files_dir": "."}
     )
-    # The site has a style for tables of its own.
+    # The site has its own style for tables.
     body = re.sub(r"<style scoped>.*?</style>\n", "", body, flags=re.DOTALL)
     body = body.replace('<table border="1" class="dataframe">', "<table>")
     head, _, rest = body.partition("\n\n")
@@ -85,7 +85,7 @@ def run(notebook: Path) -> dict[str, str | bytes]:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Sets links right that lead out of the site or come from a file elsewhere."""
+    """Fixes links that lead out of the site or come from files outside `docs`."""
     homes = {page: source for source, page in PAGES.items()}
     here = homes.get(page.file.src_uri, f"docs/{page.file.src_uri}")
 
@@ -113,7 +113,7 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 
 def on_post_build(*, config: MkDocsConfig) -> None:
-    """Checks that no public name is missing."""
+    """Checks that the reference has every public name, with a docstring."""
     pages = Path(config.docs_dir, "reference").glob("*.md")
     modules = [
         name for page in pages for name in re.findall(r"^::: (\S+)", page.read_text(), re.MULTILINE)

@@ -1,1 +1,1 @@
-"""One trial: the protocol, the random streams, and the engines that train by them."""
+"""Training of a trial: the protocol, the random streams, and the engines that follow them."""

@@ -1,8 +1,8 @@
-"""The engines: what trains trials, one row each, the fastest first.
+"""The table of training engines, the fastest first.
 
-An engine's module has a class `Trainer`. Nothing of it is imported before it is to train. The
-engine is chosen for each trial: the first of the table that has no obstacle. (Reading the table
-imports no NumPy, so that wrong flags are answered at once.)
+An engine's module defines a class `Trainer` and is imported only when the engine is to train. The
+engine is chosen for each trial: the first in the table that has no obstacle. (Reading the table
+does not import NumPy, so that wrong flags are reported at once.)
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Trainer(Interface):
     """Trains the trials of one problem."""
 
     def __init__(self, problem: Problem) -> None:
-        """Prepares what all trials share."""
+        """Prepares everything that the trials share."""
 
     def train(
         self,
@@ -46,11 +46,11 @@ class Trainer(Interface):
         """Trains trials, several at a time if the engine can.
 
         Args:
-            trials: what to train. An engine may take as many before it yields a result as its
-                `Engine.capacity` says; taking the next may block until there is one.
-            checkpoint_path: where a running trial's checkpoint is. That of a finished trial is left
-                to the caller, who removes it when the result is safe.
-            checkpoint_seconds: least time between two checkpoints.
+            trials: the trials to train. An engine may take up to `Engine.capacity` of them before
+                it yields a result; taking the next one may block until it is available.
+            checkpoint_path: returns the path of a running trial's checkpoint. The caller removes
+                that of a finished trial once its result is saved.
+            checkpoint_seconds: minimum time between two checkpoints.
             on_epoch_end: called after every epoch.
 
         Yields:
@@ -60,13 +60,13 @@ class Trainer(Interface):
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-    """How fast an engine is on one core.
+    """The speed of an engine on one core.
 
     Attributes:
         start: seconds that a worker needs before its first trial.
         trial: seconds that every trial takes, however short its epochs.
-        frame: seconds a frame of training data and epoch, validation included.
-        weight: seconds more of it for every weight.
+        frame: seconds per frame of training data and epoch, including validation.
+        weight: additional seconds per frame and epoch for every weight.
     """
 
     start: float
@@ -76,11 +76,11 @@ class Speed:
 
 
 _TRIALS_A_DEVICE = 64
-"""Trials that engine `jax` trains side by side on an accelerator."""
+"""Number of trials that engine `jax` trains side by side on an accelerator."""
 
 
 def one_at_a_time() -> int:
-    """The capacity of an engine that trains a trial after the other."""
+    """Returns the capacity of an engine that trains one trial at a time."""
     return 1
 
 
@@ -90,12 +90,12 @@ def anywhere() -> bool:
 
 
 def only_by_name() -> bool:
-    """Considers an engine on no machine: it has to be asked for by name."""
+    """Considers an engine on no machine: it has to be requested by name."""
     return False
 
 
 def any_trial(trial: Trial) -> Hashable:
-    """The group of a trial for an engine to which all trials are alike."""
+    """Returns the group of a trial for an engine that can train any trials together."""
     return None
 
 
@@ -104,16 +104,16 @@ class Engine:
     """One way to train trials.
 
     Attributes:
-        name: in flags, ledgers and checkpoints.
-        module: where its `Trainer` is.
-        keras_backend: Keras' backend in a process that trains with it: `numpy` where it needs no
-            Keras, which keeps TensorFlow out.
-        obstacle: says why it cannot train a trial here; empty if it can.
-        speed: for estimates.
-        workers: how many processes suit this machine.
-        capacity: how many trials a process trains at a time.
-        group: trials with equal groups can be trained at the same time.
-        considered: whether `auto` looks at it on this machine at all.
+        name: its name in flags, ledgers and checkpoints.
+        module: the module that defines its `Trainer`.
+        keras_backend: Keras' backend in a process that trains with it; `numpy` if it does not need
+            Keras, so that TensorFlow is not imported.
+        obstacle: returns why it cannot train a trial on this machine; empty if it can.
+        speed: its speed, for estimates.
+        workers: returns the number of processes that suits this machine.
+        capacity: returns the number of trials that a process trains at a time.
+        group: returns the group of a trial; trials with equal groups can be trained together.
+        considered: returns whether `auto` considers it on this machine at all.
     """
 
     name: str
@@ -141,14 +141,14 @@ class Engine:
         return trainer
 
     def seconds(self, problem: Problem, trial: Trial) -> float:
-        """Estimates the time of a trial that does not stop before its last epoch."""
+        """Estimates the duration of a trial that does not stop before its last epoch."""
         weights = count_params(problem, trial)
         frames = problem.protocol.max_epochs * problem.corpus.train.frames
         return self.speed.trial + frames * (self.speed.frame + self.speed.weight * weights)
 
 
 def _compiled_obstacle(problem: Problem, trial: Trial) -> str:
-    """What an engine of compiled code cannot train, whatever the machine."""
+    """Returns why no engine of compiled code can train a trial, regardless of the machine."""
     if not OPTIMIZERS[problem.protocol.optimizer].native:
         return f"it has no optimizer {problem.protocol.optimizer}"
     if registry.switches(trial.variant) is None:
@@ -209,7 +209,7 @@ def _nothing(problem: Problem, trial: Trial) -> str:
 
 
 def accelerator() -> str:
-    """Names the kind of device that TensorFlow would prefer to the CPU; empty if none."""
+    """Returns the type of device that TensorFlow would prefer to the CPU; empty if none."""
     import tensorflow as tf
 
     kinds: Iterable[str] = (device.device_type for device in tf.config.list_physical_devices())
@@ -217,7 +217,7 @@ def accelerator() -> str:
 
 
 def _jax_devices() -> int:
-    """Accelerators that JAX would use, without starting it; 0 if it would use the CPU."""
+    """Counts the accelerators that JAX would use, without starting it; 0 if it would use a CPU."""
     if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
         return 0
     if any(map(importlib.util.find_spec, ("jax_cuda13_plugin", "jax_cuda12_plugin"))):
@@ -230,7 +230,7 @@ def _jax_workers() -> int:
 
 
 def _jax_capacity() -> int:
-    # Side by side on a CPU they take longer than one after the other.
+    # On a CPU, training trials side by side takes longer than one after the other.
     return _TRIALS_A_DEVICE * _jax_devices() or 1
 
 
@@ -241,7 +241,7 @@ def _jax_group(trial: Trial) -> Hashable:
 
 
 def _keras_workers() -> int:
-    # Workers on one accelerator would share its memory, and take turns.
+    # Several workers on one accelerator would share its memory and take turns.
     return 1 if accelerator() else cores()
 
 
@@ -253,8 +253,8 @@ ENGINES = {
             module="tuner.training.cuda.engine",
             keras_backend="numpy",
             obstacle=_cuda_obstacle,
-            # Of one H100 as a whole, fitted to the figures of a prototype of these kernels (V, 20
-            # to 96 units, music); 160 and 200 units took it some times as long as this says.
+            # For a whole H100, fitted to timings of a prototype of these kernels (V, 20 to 96
+            # units, music); 160 and 200 units took several times as long as this predicts.
             speed=Speed(start=10.0, trial=0.0, frame=8e-9, weight=5.4e-13),
             workers=_cuda_workers,
             capacity=_cuda_capacity,
@@ -275,8 +275,8 @@ ENGINES = {
             module="tuner.training.jax.engine",
             keras_backend="jax",
             obstacle=_jax_obstacle,
-            # Beside `native` on music it took 2.7 times as long at 64 units and 1.8 times at 200; a
-            # trial traces its network, whose code is compiled once for a size.
+            # On music it took 2.7 times as long as `native` at 64 units and 1.8 times at 200; each
+            # trial traces its network, whose code is compiled once per size.
             speed=Speed(start=6.0, trial=1.0, frame=4.3e-6, weight=1.8e-10),
             workers=_jax_workers,
             capacity=_jax_capacity,
@@ -288,7 +288,7 @@ ENGINES = {
             keras_backend="tensorflow",
             obstacle=_nothing,
             # Fitted to benchmarks/results/epoch.csv (one thread of such a core), music and speech;
-            # with CTC a frame takes twice as long. A trial traces the graphs of its network.
+            # with CTC a frame takes twice as long. Each trial traces the graphs of its network.
             speed=Speed(start=6.0, trial=4.0, frame=1.4e-4, weight=5e-10),
             workers=_keras_workers,
         ),
@@ -298,37 +298,37 @@ ENGINES = {
 
 
 _VERSIONED = ("keras", "keras-tuner", "llvmlite", "numba", "numpy", "tensorflow")
-"""On whose versions the numbers of a trial depend."""
+"""Packages on whose versions the results of a trial depend."""
 
 
 def versions(others: Iterable[str] = ()) -> dict[str, str]:
-    """The versions of the libraries on which the numbers of a trial depend, by name.
+    """Returns the versions of the libraries on which the results of a trial depend, by name.
 
     Args:
-        others: further packages.
+        others: names of further packages.
     """
     found = {}
     for name in (*_VERSIONED, *others):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            # Numba is only needed by the engine that compiles.
+            # Numba, for example, is only needed by engine `native`.
             pass
     return found
 
 
 def candidates() -> list[Engine]:
-    """The engines that `auto` looks at on this machine, the fastest first."""
+    """Returns the engines that `auto` considers on this machine, the fastest first."""
     return [engine for engine in ENGINES.values() if engine.considered()]
 
 
 def choose(name: str, problem: Problem, trial: Trial) -> Engine:
-    """Chooses the engine of a trial.
+    """Chooses the engine for a trial.
 
     Args:
-        name: a name of `ENGINES`, or `auto` for the fastest that can train the trial.
-        problem: what the trial belongs to.
-        trial: what is to be trained; all trials of a variant get the same engine.
+        name: a key of `ENGINES`, or `auto` for the fastest engine that can train the trial.
+        problem: the problem that the trial belongs to.
+        trial: the trial to train.
 
     Raises:
         InputError: if the named engine cannot train it.
@@ -346,8 +346,8 @@ def count_params(problem: Problem, trial: Trial) -> int:
     """Counts the weights of a problem's network.
 
     Args:
-        problem: its task has inputs, outputs and direction.
-        trial: for its cell.
+        problem: provides the task's inputs, outputs and direction.
+        trial: provides the cell.
     """
     task = problem.task
     directions = 2 if task.bidirectional else 1

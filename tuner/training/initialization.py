@@ -1,4 +1,4 @@
-"""The weights that a trial starts from, the same for every engine."""
+"""The initial weights of a trial, the same for every engine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tuner.training.protocol import Protocol, Trial
 from tuner.training.trial_state import Weights
 from zoo.registry import switches
 
-# Of the weights of a cell: kernel, recurrent kernel, bias, and what else a variant has.
+# Index of the bias among a cell's weights: kernel, recurrent kernel, bias, then any others.
 _BIAS = 2
 
 
@@ -21,17 +21,17 @@ def initial_weights(
 ) -> Weights:
     """Draws a network's initial weights: N(0, std²) for every weight and bias.
 
-    To the biases of the forget gate, where there is one, `Trial.forget_bias` is added.
+    `Trial.forget_bias` is added to the biases of the forget gate, if there is one.
 
     Args:
-        trial: seed and hyperparameters.
-        shapes: of the weights, in the order of `keras.Model.get_weights()`: those of the cell, of a
-            bidirectional network once more for the backward cell, kernel and bias of the output.
-        task: for its direction.
-        protocol: has the standard deviation.
+        trial: provides the seed and the hyperparameters.
+        shapes: shapes of the weights in the order of `keras.Model.get_weights()`: the cell's, the
+            backward cell's if the network is bidirectional, then the output kernel and bias.
+        task: provides the direction.
+        protocol: provides the standard deviation.
 
     Returns:
-        One float32 array a shape.
+        One float32 array per shape.
     """
     weights = random_streams.initial_weights(trial.seed, shapes, protocol.weight_std)
     variant = switches(trial.variant)

@@ -1,9 +1,9 @@
-"""Engine `keras`: one trial with `model.fit`; the yardstick for every other engine.
+"""Engine `keras`: trains one trial with `model.fit`; the reference for all other engines.
 
-Where Keras' own pieces differ from the protocol they are replaced: its losses are means (ours is a
-sum, one sequence an update), its `EarlyStopping` and `BackupAndRestore` know nothing of the
-untrained network, of divergence or of the random streams (`_Run` does), and its `GaussianNoise`
-draws on the device (ours is drawn on the host by `tuner.training.random_streams`).
+Keras components that differ from the protocol are replaced: its losses are means (ours is a sum,
+with one sequence per update), its `EarlyStopping` and `BackupAndRestore` do not cover the
+untrained network, divergence or the random streams (`_Run` does), and its `GaussianNoise` draws
+on the device (our noise is drawn on the host by `tuner.training.random_streams`).
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _ENGINE = "keras"
 
 
 def use_one_thread() -> None:
-    """Makes TensorFlow use one thread; to be called before it does anything.
+    """Makes TensorFlow use one thread; must be called before TensorFlow is initialized.
 
     The steps of a recurrent loop on one sequence are too small to share: with more threads an epoch
     takes longer (benchmarks/results/epoch.csv).
 
     Raises:
-        RuntimeError: if TensorFlow has started already.
+        RuntimeError: if TensorFlow has already been initialized.
     """
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -53,8 +53,8 @@ class Feed:
     """The training sequences, epoch after epoch, in the protocol's order and with its noise.
 
     Attributes:
-        epoch: which epoch is to be fed next, from 1.
-        start: how many of its sequences to leave out, because they were trained on before an
+        epoch: the next epoch to feed, from 1.
+        start: number of its sequences to skip because they were trained on before an
             interruption.
     """
 
@@ -62,8 +62,8 @@ class Feed:
         """Prepares the feed of a trial.
 
         Args:
-            trial: for its seed and noise.
-            protocol: for the order.
+            trial: provides the seed and the noise.
+            protocol: provides the order.
             split: the training sequences.
         """
         self._trial = trial
@@ -82,7 +82,7 @@ class Feed:
             yield noisy[np.newaxis], split.targets[index][np.newaxis]
 
     def dataset(self) -> tf.data.Dataset:
-        """Makes the data set for `model.fit`; an iteration is the epoch that `epoch` says then."""
+        """Makes the dataset for `model.fit`; each pass over it yields the epoch set in `epoch`."""
 
         def spec(sequence: np.ndarray) -> tf.TensorSpec:
             return tf.TensorSpec((1, None, *sequence.shape[1:]), sequence.dtype)
@@ -96,13 +96,13 @@ class Feed:
 
 
 class FeedEpoch(keras.callbacks.Callback):
-    """Announces to a feed which epoch `model.fit` is about to begin."""
+    """Tells a feed which epoch `model.fit` is about to begin."""
 
     def __init__(self, feed: Feed) -> None:
-        """Names the feed.
+        """Sets the feed.
 
         Args:
-            feed: what the data set of the fit comes from.
+            feed: source of the dataset that the model is fitted to.
         """
         super().__init__()
         self._feed = feed
@@ -123,8 +123,8 @@ class _Callback(keras.callbacks.Callback):
         self._run.begin_epoch()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        # Keras would keep a mean over the epoch in float32, in variables that a strategy shares
-        # out in ways of its own; so each logged loss is that of one sequence.
+        # Keras would keep a float32 mean over the epoch, in variables that a strategy distributes
+        # in its own way; after a reset, each logged loss is that of one sequence.
         self.model.reset_metrics()
         self._run.end_sequence(float(logs["loss"]))
 
@@ -133,7 +133,7 @@ class _Callback(keras.callbacks.Callback):
 
 
 class _Run:
-    """A trial in training."""
+    """A trial that is being trained."""
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class _Run:
         model.optimizer.build(model.trainable_variables)
         self._scorer = network.Scorer(model, task)
         self._feed = Feed(trial, protocol, corpus.train)
-        # Of the epoch underway: sequences trained on, and the sum of their losses.
+        # In the current epoch: number of sequences trained on, and the sum of their losses.
         self._visited = 0
         self._loss = 0.0
         checkpoint = Checkpoint.load(path, trial, _ENGINE)
@@ -184,12 +184,12 @@ class _Run:
         return Score(*replicas.of_chief(numbers, self._model.distribute_strategy).tolist())
 
     def train(self) -> TrialResult:
-        """Trains to the end, and measures the weights of the best epoch."""
+        """Trains to the end and measures the weights of the best epoch on the test set."""
         protocol, model, feed, state = (
             self._problem.protocol, self._model, self._feed, self._state
         )
         while not state.should_stop(protocol):
-            # An epoch that was interrupted is finished by itself: the data set is shorter.
+            # An interrupted epoch is finished in a separate fit, since its dataset is shorter.
             last = state.epoch + 1 if feed.start else protocol.max_epochs
             model.fit(
                 replicas.replicate(feed.dataset(), model.distribute_strategy),
@@ -210,7 +210,7 @@ class _Run:
         return state.result(self._trial, test, grouped, _ENGINE)
 
     def begin_epoch(self) -> None:
-        """Starts to count, unless the epoch was begun before an interruption."""
+        """Resets the counters, unless the epoch was begun before an interruption."""
         if not self._feed.start:
             self._visited, self._loss = 0, 0.0
 
@@ -222,7 +222,7 @@ class _Run:
             self._state.diverged = True
             self._model.stop_training = True
         elif self._visited < len(self._problem.corpus.train) and self._timer.due():
-            # After the last sequence the epoch still has to be measured: no place to go on from.
+            # After the last sequence the epoch still has to be measured: not a point to resume at.
             self._save(self._visited)
 
     def end_epoch(self) -> None:
@@ -249,12 +249,12 @@ class _Run:
 class Trainer:
     """Trains trials one after the other with `model.fit`; a `tuner.training.engines.Trainer`.
 
-    The same trial gives the same curve, bit for bit on the same machine and libraries, also after
+    The same trial has the same curve, bit for bit on the same machine and libraries, even after
     an interruption at any moment.
 
     Args:
         problem: task, data and rules.
-        strategy: where to train, see `tuner.parallel.distribute`; by default on one device.
+        strategy: where to train, see `tuner.parallel.distribute`; one device by default.
     """
 
     def __init__(self, problem: Problem, strategy: tf.distribute.Strategy | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The network of a task: built, compiled by the protocol, measured."""
+"""Builds the network of a task, compiles it by the protocol, and measures it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from zoo.registry import cell_class
 class SummedLoss(keras.losses.Loss):
     """The paper's loss: the negative log-likelihood, summed over time, outputs and the batch.
 
-    Sequences of a batch must be equally long, since padding would be learned as well; the protocol
-    takes them one by one.
+    The sequences of a batch must have equal lengths, since padding would be learned as well; the
+    protocol uses them one at a time.
 
-    Keras' means would make the gradient of a music sequence about 5,000 times smaller and the
-    paper's range of learning rates useless.
+    Keras' mean reduction would make the gradient of a music sequence about 5,000 times smaller and
+    the paper's range of learning rates useless.
 
     Args:
         head: name of the task's head, see `tuner.tasks.heads.HEADS`.
@@ -44,7 +44,7 @@ class SummedLoss(keras.losses.Loss):
         self.head = head
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Computes the loss of every frame or sequence; the reduction sums."""
+        """Computes the loss of every frame or sequence; the reduction sums them."""
         return HEADS[self.head].loss(y_true, y_pred)
 
     def get_config(self) -> dict[str, Any]:
@@ -53,11 +53,11 @@ class SummedLoss(keras.losses.Loss):
 
 
 def build_network(task: Task, trial: Trial, weight_std: float) -> keras.Model:
-    """Makes the untrained network of a task; every weight and bias starts as N(0, weight_std²).
+    """Makes the untrained network of a task, with weights and biases drawn from N(0, weight_std²).
 
     Args:
         task: see `make_network`.
-        trial: likewise.
+        trial: see `make_network`.
         weight_std: standard deviation of the initial weights.
     """
     model = make_network(task, trial)
@@ -67,20 +67,20 @@ def build_network(task: Task, trial: Trial, weight_std: float) -> keras.Model:
 
 
 def make_network(task: Task, trial: Trial) -> keras.Model:
-    """Makes the network of a task, for weights that are there already.
+    """Makes the network of a task, for weights that are set afterward.
 
-    The order of its weights, on which every engine relies, is that of the cell - of the variants
-    kernel, recurrent kernel, bias, then peepholes and the kernel of the gate recurrence where there
-    are any - of a bidirectional network once more for the backward cell; then kernel and bias of
-    the output layer, whose first rows are those of the forward units.
+    Every engine relies on the order of its weights: first those of the cell (for the variants:
+    kernel, recurrent kernel, bias, then peepholes and the kernel of the gate recurrence if there
+    are any), those of the backward cell if the network is bidirectional, then the kernel and bias
+    of the output layer. The first rows of that kernel belong to the forward units.
 
     Args:
-        task: inputs, outputs, head and direction.
-        trial: for its cell.
+        task: provides inputs, outputs, head and direction.
+        trial: provides the cell.
 
     Returns:
         A model from sequences `(batch, time, inputs)` to logits `(batch, time, outputs)`. It is
-        float32, whatever a machine's `keras.json` has chosen.
+        float32, regardless of the machine's `keras.json`.
     """
     if keras.config.floatx() != "float32":
         keras.config.set_floatx("float32")
@@ -96,20 +96,20 @@ def make_network(task: Task, trial: Trial) -> keras.Model:
 
 
 def _name(task: Task) -> str:
-    """The name that saved models have carried from the beginning."""
+    """Returns the name that saved models have always had."""
     if task.head == "bernoulli" and not task.bidirectional:
         return "next_step"
     return "transcription" if task.head == "ctc" else "framewise"
 
 
 def compile_network(model: keras.Model, task: Task, trial: Trial, optimizer: str) -> None:
-    """Gives a network the protocol's loss and optimizer.
+    """Compiles a network with the protocol's loss and optimizer.
 
     Args:
-        model: what `build_network` made.
-        task: for its head.
-        trial: for learning rate and momentum.
-        optimizer: a name of `tuner.training.optimizers.OPTIMIZERS`.
+        model: a network from `build_network` or `make_network`.
+        task: provides the head.
+        trial: provides the learning rate and momentum.
+        optimizer: a key of `tuner.training.optimizers.OPTIMIZERS`.
     """
     model.compile(
         optimizer=OPTIMIZERS[optimizer].make(trial),
@@ -120,22 +120,22 @@ def compile_network(model: keras.Model, task: Task, trial: Trial, optimizer: str
 
 
 class Scorer:
-    """Measures one network, as often as wanted, with one traced forward pass."""
+    """Measures a network any number of times with one traced forward pass."""
 
     def __init__(self, model: keras.Model, task: Task) -> None:
         """Traces the forward pass.
 
         Args:
-            model: a network of `build_network`; later changes of its weights are seen. It is run
-                where its distribution strategy put it.
-            task: for its head and direction.
+            model: the network; later changes to its weights take effect. It runs where its
+                distribution strategy placed it.
+            task: provides the head and direction.
         """
         self._head = HEADS[task.head]
 
         self._strategy = model.distribute_strategy
 
         def compute(inputs: Any, lengths: Any) -> Any:
-            # Reading forward alone, a mask would only cost time: padding comes last.
+            # For a forward network a mask would only cost time, since padding comes last.
             if not task.bidirectional:
                 return model(inputs, training=False)
             return zoo.networks.padded_logits(model, inputs, lengths)
@@ -158,12 +158,12 @@ class Scorer:
         return Score.of(totals, sizes)
 
     def decide(self, split: Sequences) -> list[np.ndarray]:
-        """Finds the largest output of every frame: classes, int64 `[time]` a sequence."""
+        """Returns the class with the largest output in every frame, int64 `[time]` per sequence."""
         decided = {index: np.argmax(logits, axis=-1) for index, logits in self._logits(split)}
         return [decided[index] for index in range(len(split))]
 
     def _logits(self, split: Sequences) -> Iterator[tuple[int, np.ndarray]]:
-        """Yields the place of every sequence and its logits, `[time, outputs]`, in any order."""
+        """Yields the index of every sequence and its logits, `[time, outputs]`, in any order."""
         for batch in split.batches():
             replicas = self._forward(batch.inputs, batch.lengths)
             logits = self._strategy.experimental_local_results(replicas)[0].numpy()

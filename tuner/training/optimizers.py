@@ -1,7 +1,7 @@
-"""The optimizers by name: one row each.
+"""The table of optimizers, by name.
 
-All take one sequence an update and the summed loss. What a trial draws as learning rate and
-momentum is handed to the optimizer's own parameters of that meaning.
+All use one sequence per update and the summed loss. The learning rate and momentum of a trial
+become the optimizer's parameters of the same meaning.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
-    """How weights follow from gradients.
+    """A rule by which gradients update weights.
 
     Attributes:
-        name: as in `--optimizer`.
-        meaning: its rule, for people.
-        make: makes the Keras optimizer of a trial.
-        native: whether the engines of compiled code have it; other trials are trained by Keras.
+        name: its name in `--optimizer`.
+        meaning: a human-readable description of the rule.
+        make: makes the Keras optimizer for a trial.
+        native: whether engines `native` and `cuda` support it; `jax` and `keras` support all.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""The paper's training rules, and what goes into and comes out of a trial.
+"""The paper's training rules, and the inputs and results of a trial.
 
-They mean the same to every engine, so that a trial has the same numbers, up to rounding.
+All engines follow them, so a trial has the same results with every engine, up to rounding.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from zoo import registry
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """The rules by which every trial of a study is trained (section 4 of the paper).
+    """The training rules for all trials of a study (section 4 of the paper).
 
-    The loss is the **sum** over time and outputs of the negative log-likelihood; weights change
-    after every sequence by stochastic gradient descent with Nesterov momentum and learning rate ×
-    (1 - momentum); inputs get Gaussian noise in training only; the test score is that of the
-    weights of the best validation epoch.
+    The loss is the **sum** of the negative log-likelihood over time and outputs; weights are
+    updated after every sequence by stochastic gradient descent with Nesterov momentum and learning
+    rate × (1 - momentum); Gaussian noise is added to the inputs during training only; the test
+    score is computed with the weights of the best validation epoch.
 
     Attributes:
-        max_epochs: most epochs of a trial.
-        patience: epochs without a better validation score after which a trial stops.
-        weight_std: standard deviation of the normal distribution from which every weight and bias
-            starts.
-        order_seed: seed of the order in which an epoch visits the sequences; the same for all
+        max_epochs: maximum number of epochs per trial.
+        patience: number of epochs without a better validation score after which a trial stops.
+        weight_std: standard deviation of the normal distribution from which initial weights and
+            biases are drawn.
+        order_seed: seed of the order in which each epoch visits the sequences; shared by all
             trials.
-        optimizer: a name of `tuner.training.optimizers.OPTIMIZERS`.
+        optimizer: a key of `tuner.training.optimizers.OPTIMIZERS`.
     """
 
     max_epochs: int = 150
@@ -46,10 +46,10 @@ class Problem:
     """What all trials of a study have in common.
 
     Attributes:
-        task: what is learned.
+        task: the task to learn.
         corpus: its data.
-        protocol: the rules.
-        cells: import paths (`package.module:CellClass`) of the cells that are not of the zoo.
+        protocol: the training rules.
+        cells: import paths (`package.module:CellClass`) of the cells from outside the zoo.
     """
 
     task: Task
@@ -59,7 +59,7 @@ class Problem:
 
 
 Problems = Mapping[str, Problem]
-"""What the trials of one or several studies have in common, by the name of the task."""
+"""The problems of one or several studies, by task name."""
 
 
 _OF_TRAINING = {
@@ -68,7 +68,7 @@ _OF_TRAINING = {
 """Hyperparameters that every engine knows by name."""
 
 Options = tuple[tuple[str, int | float], ...]
-"""Arguments of a cell besides its units, by name; see `Trial.options`."""
+"""Arguments of a cell other than its units, as (name, value) pairs; see `Trial.options`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,10 +76,10 @@ class Trial:
     """One point of the search space.
 
     Attributes:
-        index: place in the design of its variant, from 0.
+        index: position in the design of its variant, from 0.
         variant: code of the LSTM variant.
         values: the hyperparameters by name, see `tuner.search.space`.
-        seed: seed of initial weights and noise.
+        seed: seed of the initial weights and the noise.
 
     Example:
         >>> trial = Trial(0, "V", {"units": 60, "learning_rate": 0.01, "momentum": 0.9}, seed=1)
@@ -97,7 +97,7 @@ class Trial:
 
     @property
     def units(self) -> int:
-        """LSTM blocks of the hidden layer."""
+        """Number of LSTM blocks in the hidden layer."""
         return int(self.values["units"])
 
     @property
@@ -117,17 +117,17 @@ class Trial:
 
     @property
     def forget_bias(self) -> float:
-        """What is added to the initial bias of the forget gate; 0 if it is not varied."""
+        """Offset added to the initial biases of the forget gate; 0 if it is not varied."""
         return float(self.values.get("forget_bias", 0.0))
 
     @property
     def ponder_price(self) -> float:
-        """What an inner step costs, see `zoo.AdaptiveRNN`; 0 if it is not varied."""
+        """Cost of an inner step, see `zoo.AdaptiveRNN`; 0 if it is not varied."""
         return float(self.values.get("ponder_price", 0.0))
 
     @functools.cached_property
     def options(self) -> Options:
-        """The other hyperparameters that are arguments of the cell, by name and in that order."""
+        """The other hyperparameters that the cell accepts: (name, value) pairs, sorted by name."""
         others = {name: self.values[name] for name in sorted({*self.values} - _OF_TRAINING)}
         return tuple(registry.accepted(self.variant, others).items())
 
@@ -137,9 +137,9 @@ class Score:
     """The task's metric on one split.
 
     Attributes:
-        mean: total over the split divided by its size (frames; for transcriptions characters);
-            what the study compares.
-        sequence_mean: mean over sequences of each sequence's own mean, which some papers report.
+        mean: total over the split divided by its size (frames, or characters for
+            transcriptions); the study compares this number.
+        sequence_mean: mean of the means of the individual sequences, which some papers report.
     """
 
     mean: float
@@ -147,11 +147,11 @@ class Score:
 
     @classmethod
     def of(cls, totals: np.ndarray, sizes: np.ndarray) -> Score:
-        """Averages the metric of the sequences of a split.
+        """Averages the metric over the sequences of a split.
 
         Args:
             totals: the metric summed over each sequence, float64.
-            sizes: what each sequence's own mean is over.
+            sizes: size of each sequence, by which its total is divided.
 
         Example:
             >>> Score.of(np.array([1.0, 6.0]), np.array([1, 3]))
@@ -172,8 +172,8 @@ class Epoch:
     """One point of a learning curve.
 
     Attributes:
-        epoch: 0 is the untrained network.
-        loss: training loss a frame during the epoch, with noise and changing weights; None for
+        epoch: number of the epoch; 0 is the untrained network.
+        loss: training loss per frame during the epoch, with noise and changing weights; None for
             epoch 0.
         validation: validation metric after the epoch.
     """
@@ -185,20 +185,20 @@ class Epoch:
 
 @dataclasses.dataclass(frozen=True)
 class Metrics:
-    """What a finished trial says.
+    """The outcome of a finished trial.
 
     Attributes:
-        best_epoch: epoch with the best validation score; 0 if training never improved on the start.
+        best_epoch: epoch with the best validation score; 0 if training never improved it.
         validation: validation score of the best epoch.
         test: test score of the best epoch's weights.
         curve: all epochs with finite numbers, the untrained network first.
-        diverged: whether a loss or validation score was not finite; the scores are those of the
-            best epoch before.
-        seconds: time spent in training and measuring.
-        parameters: trainable weights.
-        engine: which engine trained it.
+        diverged: whether a loss or validation score was not finite; the scores are then those of
+            the best epoch before it.
+        seconds: time spent on training and measuring.
+        parameters: number of trainable weights.
+        engine: name of the engine that trained it.
         test_grouped: test score after classes are merged into `tuner.tasks.task.Task.groups`;
-            None for tasks without, and where no frame of the test set counts.
+            None for tasks without groups, and if no frame of the test set counts.
     """
 
     best_epoch: int
@@ -213,10 +213,10 @@ class Metrics:
 
     @property
     def not_finite(self) -> str:
-        """Which score is not finite, so that the trial has failed; empty if none.
+        """Says which score is not finite, so that the trial has failed; empty if all are finite.
 
-        Divergence leaves the scores of an epoch before; but the untrained network's may not be
-        finite either, or those of the best epoch on the test set.
+        A diverged trial keeps the scores of an earlier epoch; but the untrained network's scores
+        may not be finite either, nor the best epoch's scores on the test set.
         """
         scores = {
             "validation": (self.validation.mean, self.validation.sequence_mean),
@@ -235,7 +235,7 @@ class TrialResult:
     """A finished trial with the weights of its best epoch.
 
     Attributes:
-        trial: what was tried.
+        trial: the trial.
         result: its outcome.
         weights: weights of the best epoch, in the order of `keras.Model.get_weights()`.
     """
@@ -247,7 +247,7 @@ class TrialResult:
 
 @dataclasses.dataclass(frozen=True)
 class TrialRecord:
-    """A finished trial as the ledger holds it: without weights."""
+    """A finished trial as the ledger stores it: without weights."""
 
     trial: Trial
     result: Metrics
@@ -258,9 +258,9 @@ class Failure:
     """A trial that could not be finished.
 
     Attributes:
-        trial: what was tried.
-        reason: why there is no result; one line for a person.
-        engine: which engine trained it.
+        trial: the trial.
+        reason: why there is no result, as one human-readable line.
+        engine: name of the engine that trained it.
     """
 
     trial: Trial

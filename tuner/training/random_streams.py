@@ -1,12 +1,12 @@
-"""Random numbers of a study, the same for every engine, on every device, after every interruption.
+"""Random numbers of a study, the same for every engine and device, and after every interruption.
 
-They are drawn on the host. Every stream is a generator seeded by what it is for, and two streams
-never share a state. Design, weights and orders come from NumPy's generators. The noise, which every
-engine needs fast and from any sequence of an epoch on, comes from a counter-based generator
-(Threefry 4x32, twenty rounds: Salmon et al. 2011, *Parallel random numbers: as easy as 1, 2, 3*):
-that of the thousandth sequence costs no more than that of the first. The Box-Muller transform makes
-it normal, with arithmetic that IEEE 754 rounds in one way only. NumPy runs both on arrays; the
-native engine compiles the same lines for its loops.
+Every stream is a generator seeded by its purpose, and no two streams share a state. Designs,
+weights and orders come from NumPy's generators. The noise, which every engine needs fast and from
+any sequence of an epoch on, comes from a counter-based generator (Threefry 4x32, twenty rounds:
+Salmon et al. 2011, *Parallel random numbers: as easy as 1, 2, 3*): drawing it for the thousandth
+sequence costs no more than for the first. The Box-Muller transform makes it normal, with arithmetic
+that IEEE 754 rounds in only one way. NumPy runs both on arrays; the engines `native` and `jax`
+compile the same functions (in `jax`, the compiler may change the rounding).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 
 
 def _seeds(purpose: str, *keys: int | str) -> np.random.SeedSequence:
-    """Makes the seeds of one purpose; texts count through 64 bits of their SHA-256."""
+    """Makes the seed sequence of one purpose; strings enter as 64 bits of their SHA-256."""
     return np.random.SeedSequence(
         [
             int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
@@ -37,7 +37,7 @@ def _generator(purpose: str, *keys: int | str) -> np.random.Generator:
 
 
 def design(seed: int, task: str, variant: str) -> np.random.Generator:
-    """Returns the generator of a study's design, independent between tasks and variants."""
+    """Returns the generator of a study's design, independent across tasks and variants."""
     return _generator("design", seed, task, variant)
 
 
@@ -45,21 +45,21 @@ def proposal(seed: int, task: str, sampler: str, index: int) -> np.random.Genera
     """Returns the generator of one proposal of a sampler.
 
     Args:
-        seed: of the search.
+        seed: seed of the search.
         task: name of the task.
-        sampler: what proposes, and which of its purposes.
-        index: how many proposals came before.
+        sampler: name of the sampler, and of the purpose within it.
+        index: number of earlier proposals.
     """
     return _generator("proposal", seed, task, sampler, index)
 
 
 def trial_seed(seed: int, values: str, execution: int) -> int:
-    """Draws the seed of a trial that an external search proposes.
+    """Draws the seed of a trial proposed by an external search.
 
     Args:
-        seed: of the search.
+        seed: seed of the search.
         values: the hyperparameters as text.
-        execution: how often they have been tried before.
+        execution: number of times that they have been tried before.
     """
     return int(_seeds("trial", seed, values, execution).generate_state(1, np.uint64)[0])
 
@@ -75,7 +75,7 @@ def initial_weights(
         std: standard deviation.
 
     Returns:
-        One float32 array a shape.
+        One float32 array per shape.
     """
     generator = _generator("weights", seed)
     scale = np.float32(std)
@@ -88,7 +88,7 @@ def order(order_seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 def noise_key(seed: int, epoch: int) -> tuple[int, int]:
-    """Returns the two 32-bit words that name the noise of a trial's epoch, counted from 1."""
+    """Returns the key of a trial's noise in an epoch (from 1): two 32-bit words."""
     low, high = _seeds("noise", seed, epoch).generate_state(2, np.uint32)
     return int(low), int(high)
 
@@ -96,13 +96,13 @@ def noise_key(seed: int, epoch: int) -> tuple[int, int]:
 def noise(
     seed: int, epoch: int, shapes: Sequence[tuple[int, ...]], start: int
 ) -> Iterator[np.ndarray]:
-    """Draws the standard normal input noise of an epoch, sequence after sequence as visited.
+    """Draws the standard normal input noise of an epoch, sequence by sequence in visiting order.
 
     Args:
         seed: the trial's seed.
-        epoch: which epoch, from 1.
-        shapes: shape of every sequence in the order of the visits.
-        start: first visit whose noise is wanted.
+        epoch: number of the epoch, from 1.
+        shapes: shapes of the sequences in visiting order.
+        start: first visit to draw noise for.
 
     Yields:
         One float32 array for each of `shapes[start:]`.
@@ -115,12 +115,12 @@ def noise(
 def standard_normal(key: tuple[int, int], visit: int, count: int) -> np.ndarray:
     """Draws the normals of one visit, float32 [count].
 
-    Word w of block b becomes the normal at place w ⌈count / 4⌉ + b.
+    Word w of block b becomes the normal at index w ⌈count / 4⌉ + b.
 
     Args:
-        key: two 32-bit words that name the stream.
-        visit: which visit, from 0.
-        count: how many.
+        key: key of the stream, two 32-bit words.
+        visit: number of the visit, from 0.
+        count: number of normals.
 
     Example:
         >>> [round(float(x), 4) for x in standard_normal((1, 2), visit=0, count=3)]
@@ -141,8 +141,8 @@ def make_threefry(decorate: Callable[[Any], Any], word: Any = np.uint32) -> Any:
 
     Args:
         decorate: a decorator for each of its functions.
-        word: makes 32 bits of a number or array. (In compiled code arithmetic on 32 bits has
-            results of 64, which it cuts off.)
+        word: converts a number or array to 32 bits. (In compiled code, 32-bit arithmetic has
+            64-bit results, which it truncates.)
     """
 
     @decorate
@@ -157,7 +157,7 @@ def make_threefry(decorate: Callable[[Any], Any], word: Any = np.uint32) -> Any:
 
     @decorate
     def four_rounds(words: Any, rotations: Any) -> Any:
-        """Mixes words with their right neighbor, and in the next round with their left one."""
+        """Mixes words with their right neighbors in one round and their left ones in the next."""
         a, b, c, d = words
         a, b, c, d = mix(a, b, c, d, rotations[0])
         a, d, c, b = mix(a, d, c, b, rotations[1])
@@ -167,7 +167,7 @@ def make_threefry(decorate: Callable[[Any], Any], word: Any = np.uint32) -> Any:
 
     @decorate
     def inject(words: Any, keys: Any, number: Any) -> Any:
-        """Adds four words of the key, and the injection's number to the last."""
+        """Adds four words of the key, and the injection's number to the last word."""
         return (
             word(words[0] + keys[0]),
             word(words[1] + keys[1]),
@@ -197,7 +197,7 @@ def make_threefry(decorate: Callable[[Any], Any], word: Any = np.uint32) -> Any:
 
 
 threefry = make_threefry(lambda function: function)
-"""Four random words for each of an array of counters."""
+"""Computes four random words for each counter in an array."""
 
 _float = np.float32
 _SQRT_HALF_BITS = np.int32(np.float32(math.sqrt(0.5)).view(np.int32))
@@ -213,27 +213,26 @@ def make_box_muller(numbers: Any = np) -> Any:
     """Makes `box_muller`.
 
     Args:
-        numbers: a module that has NumPy's dtypes and functions.
+        numbers: a module with NumPy's dtypes and functions.
     """
     float32, int32, uint32, sqrt = numbers.float32, numbers.int32, numbers.uint32, numbers.sqrt
 
     def box_muller(first: Any, second: Any) -> tuple[Any, Any]:
-        """Makes two independent standard normals of two random words.
+        """Makes two independent standard normals from two random words.
 
             √(-2 ln u) (cos φ, sin φ),   u = (⌊first / 2⁸⌋ + ½) / 2²⁴,   φ = 2 π second / 2³² - π
 
-        None is larger than 5.9, what 24 bits of u allow.
+        None is larger than 5.9, the most that 24 bits of u allow.
 
         Args:
-            first: uint32, one or an array.
-            second: uint32, of the same shape.
+            first: uint32, a number or an array.
+            second: uint32 of the same shape.
 
         Returns:
-            Two float32 of that shape.
+            Two float32 numbers or arrays of that shape.
         """
         u = (float32(int32(first >> uint32(8))) + _float(0.5)) * _float(2.0**-24)
         # ln u = n ln 2 + ln m with m in [√½, √2);
-        # ln m = 2 (s + s³/3 + …) with s = (m - 1) / (m + 1).
         # ln m = 2 (s + s³/3 + …) with s = (m - 1) / (m + 1).
         bits = float32(u).view(np.int32)
         exponent = int32((bits - _SQRT_HALF_BITS) >> np.int32(23))
@@ -262,4 +261,4 @@ def make_box_muller(numbers: Any = np) -> Any:
 
 
 box_muller = make_box_muller()
-"""Two normals for each of an array of pairs of words."""
+"""Computes two normals for each pair of words from two arrays."""

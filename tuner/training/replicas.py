@@ -1,8 +1,8 @@
-"""One sequence on several replicas: what a distribution strategy means for an update.
+"""One sequence on several replicas: how updates work under a distribution strategy.
 
-The protocol changes the weights after every single sequence, and one sequence cannot be split. So
-every replica gets the same sequence with weight 1 / replicas: the gradients' sum is that of one
-device, whatever the strategy, and so is every number of a study up to rounding.
+The protocol updates the weights after every single sequence, and a sequence cannot be split. So
+every replica gets the same sequence with weight 1 / replicas: the summed gradient is that of one
+device, whatever the strategy, and so is every result of a study, up to rounding.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import tensorflow as tf
 
 
 def replicate(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Any:
-    """Gives every replica each element of a data set, weighted so that they count as one.
+    """Sends each element of a dataset to every replica, weighted so that the copies count as one.
 
     Args:
         dataset: batches (inputs, targets) of one sequence.
-        strategy: that of the model which is to be fitted.
+        strategy: strategy of the model to be fitted.
 
     Returns:
-        The data set itself for one replica; else a distributed data set of (inputs, targets,
+        The dataset itself if there is one replica; else a distributed dataset of (inputs, targets,
         weights) for `model.fit`.
     """
     replicas = strategy.num_replicas_in_sync
@@ -42,14 +42,14 @@ def replicate(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Any
 
 
 def of_chief(values: np.ndarray, strategy: tf.distribute.Strategy) -> np.ndarray:
-    """Gives every process of a cluster the numbers that its chief has.
+    """Returns the chief's numbers in every process of a cluster.
 
-    Decisions are the chief's, since its last digits may differ from those of another kind of
-    processor, and processes out of step wait for each other forever.
+    The chief decides for all processes, since the last digits may differ between kinds of
+    processors, and processes that are out of step would wait for each other forever.
 
     Args:
-        values: float64 `[n]`; n is the same everywhere.
-        strategy: of the model; all processes of a cluster must call this together.
+        values: float64 `[n]`; n is the same in all processes.
+        strategy: strategy of the model; all processes of a cluster must call this together.
     """
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return values

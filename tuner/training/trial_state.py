@@ -1,6 +1,6 @@
-"""The state of a trial: which epoch is best, when to stop, how to go on after an interruption.
+"""The state of a trial: its best epoch, when to stop, and how to resume after an interruption.
 
-The rules are the same for every engine; an engine only trains, measures and reports here.
+The rules are the same for every engine; an engine only trains, measures and reports its results.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from tuner.training.protocol import Epoch, Metrics, Protocol, Score, Trial, Tria
 Weights = tuple[np.ndarray, ...]
 
 OnEpochEnd = Callable[[Trial, "TrialState"], None]
-"""Is called after every epoch."""
+"""Callback that runs after every epoch."""
 
 CheckpointPath = Callable[[Trial], Path | None]
-"""Says where the checkpoint of a running trial is; None if it has none."""
+"""Returns the path of a running trial's checkpoint; None if it has none."""
 
 CHECKPOINT_SECONDS = 30.0
-"""Least time between two checkpoints of a trial."""
+"""Minimum time between two checkpoints of a trial."""
 
 
 def no_checkpoint(trial: Trial) -> None:
-    """A `CheckpointPath` of trials that cannot be interrupted."""
+    """Returns None: the `CheckpointPath` of trials without checkpoints."""
 
 
 @dataclasses.dataclass
 class TrialState:
-    """How far a trial has come.
+    """The progress of a trial.
 
     Attributes:
         best_epoch: epoch with the best validation score so far.
-        best_score: that score.
+        best_score: the validation score of that epoch.
         best_weights: the weights after that epoch.
         curve: all epochs so far, the untrained network first.
         diverged: whether a loss or score was not finite.
@@ -58,7 +58,7 @@ class TrialState:
 
     @classmethod
     def begin(cls, score: Score, weights: Weights) -> TrialState:
-        """Starts with the untrained network, which is the best until an epoch beats it.
+        """Starts with the untrained network, which is best until an epoch improves on it.
 
         Args:
             score: its validation score.
@@ -75,7 +75,7 @@ class TrialState:
         """Records a finished epoch.
 
         Args:
-            loss: training loss a frame during the epoch.
+            loss: training loss per frame during the epoch.
             score: validation score after it.
             weights: the weights after it.
         """
@@ -87,7 +87,7 @@ class TrialState:
             self.best_epoch, self.best_score, self.best_weights = self.epoch, score, weights
 
     def should_stop(self, protocol: Protocol) -> bool:
-        """Whether the trial has had its epochs, has stopped improving, or has diverged."""
+        """Returns whether the trial has had all its epochs, stopped improving, or diverged."""
         return (
             self.diverged
             or self.epoch >= protocol.max_epochs
@@ -97,14 +97,14 @@ class TrialState:
     def result(
         self, trial: Trial, test: Score, test_grouped: float | None, engine: str
     ) -> TrialResult:
-        """Makes the result of a trial that has ended.
+        """Makes the result of a finished trial.
 
         Args:
-            trial: which trial.
+            trial: the trial.
             test: test score of the best weights.
-            test_grouped: their test score over the task's groups of classes, if it has some; NaN if
-                no frame counts.
-            engine: which engine trained it.
+            test_grouped: their test score over the task's groups of classes; None if the task has
+                none, NaN if no frame counts.
+            engine: name of the engine that trained it.
         """
         return TrialResult(
             trial=trial,
@@ -124,33 +124,33 @@ class TrialState:
 
 
 class CheckpointTimer:
-    """Counts the seconds of a trial from here on, and says when a checkpoint is due."""
+    """Measures a trial's time from now on and says when a checkpoint is due."""
 
     def __init__(self, checkpoint_seconds: float) -> None:
-        """Starts to count.
+        """Starts the timer.
 
         Args:
-            checkpoint_seconds: least time between two checkpoints.
+            checkpoint_seconds: minimum time between two checkpoints.
         """
         self._checkpoint_seconds = checkpoint_seconds
         self._clock = self._checkpoint = time.monotonic()
 
     def add_elapsed(self, state: TrialState) -> None:
-        """Adds the time since the last call to the trial's."""
+        """Adds the time since the last call to the trial's seconds."""
         now = time.monotonic()
         state.seconds += now - self._clock
         self._clock = now
 
     def due(self) -> bool:
-        """Whether the last checkpoint is old enough for another."""
+        """Returns whether the last checkpoint is old enough for the next one."""
         return time.monotonic() - self._checkpoint > self._checkpoint_seconds
 
     def reset(self) -> None:
-        """Counts from here to the next checkpoint."""
+        """Restarts the time until the next checkpoint."""
         self._checkpoint = time.monotonic()
 
 
-# Counts the changes of what engines keep in checkpoints: those of another release do not fit.
+# Version of the checkpoints' contents: those of a release with another version are not read.
 _FORMAT = 4
 
 _DIGEST = hashlib.sha256
@@ -161,14 +161,14 @@ _DIGEST_BYTES = _DIGEST().digest_size
 class Checkpoint:
     """A running trial on disk: everything that the rest of its curve depends on.
 
-    The file is NumPy's `.npz`, followed by the 32 bytes of its SHA-256: by themselves archives miss
-    some damage.
+    The file is a NumPy `.npz` archive followed by the 32 bytes of its SHA-256, since the archive's
+    own checksums miss some damage.
 
     Attributes:
-        trial: which trial.
-        engine: which engine is training it; no other can go on from here.
-        state: how far it has come.
-        visited: sequences of the unfinished epoch that have been trained on.
+        trial: the trial.
+        engine: name of the engine that trains it; no other engine can resume it.
+        state: its progress.
+        visited: number of sequences of the unfinished epoch that have been trained on.
         engine_state: arrays that belong to the engine (weights, optimizer, running loss).
     """
 
@@ -179,7 +179,7 @@ class Checkpoint:
     engine_state: Weights
 
     def save(self, path: Path) -> None:
-        """Writes the checkpoint; a crash leaves the earlier one.
+        """Writes the checkpoint; a crash leaves the previous one intact.
 
         Raises:
             OSError: if the disk is full or the folder read-only.
@@ -212,13 +212,13 @@ class Checkpoint:
         """Reads the checkpoint of a trial.
 
         Args:
-            path: the file; it need not exist.
-            trial: which trial is wanted.
-            engine: which engine wants to go on with it.
+            path: the file, which need not exist.
+            trial: the trial to resume.
+            engine: name of the engine that is to resume it.
 
         Returns:
-            The checkpoint, or None if there is none, it is damaged, or another trial's, engine's or
-            release's: the trial then starts again, which changes no number.
+            The checkpoint, or None if it is missing, damaged, or from another trial, engine or
+            release: the trial then starts over, which does not change its results.
         """
         content = None if path is None else _read_whole(path)
         if content is None:
@@ -242,12 +242,12 @@ class Checkpoint:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file is an undamaged checkpoint of this release."""
+    """Returns whether a file is an undamaged checkpoint: whether its hash matches."""
     return _read_whole(path) is not None
 
 
 def _read_whole(path: Path) -> bytes | None:
-    """Reads a checkpoint without its hash; None if there is none, or not as it was written."""
+    """Reads a checkpoint without its hash; returns None if it is missing or damaged."""
     try:
         file = path.read_bytes()
     except OSError:
@@ -257,6 +257,6 @@ def _read_whole(path: Path) -> bytes | None:
 
 
 def _numbered(arrays: Any, prefix: str) -> Weights:
-    """Picks the arrays prefix0, prefix1, … in order."""
+    """Returns the arrays prefix0, prefix1, … in order."""
     names: Sequence[str] = [name for name in arrays.files if name.startswith(prefix)]
     return tuple(arrays[f"{prefix}{index}"] for index in range(len(names)))

@@ -1,4 +1,4 @@
-"""What the engine needs of a device: the seam between it and CUDA, or the tests' emulation."""
+"""The interface between the engine and a device, which is CUDA or the tests' emulation."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ class OutOfMemory(MemoryError):
 
 
 class Backend(Protocol):
-    """A device. Addresses are its own."""
+    """A device. Addresses are device addresses."""
 
     capacity: int
-    """How many trials may lie on the device at a time."""
+    """Maximum number of trials on the device at a time."""
 
     def layout(self, units: int, gate_recurrence: bool) -> Layout:
-        """Chooses the kernel of a network, and begins to compile it if that is not done."""
+        """Chooses the kernel for a network, and starts to compile it if necessary."""
 
     def ready(self, layout: Layout) -> bool:
-        """Whether a kernel can be launched.
+        """Returns whether a kernel can be launched.
 
         Raises:
             RuntimeError: if it cannot be compiled.
         """
 
     def share(self, layout: Layout, shared_bytes: int) -> float:
-        """What a trial takes of the device, which is 1; of a kernel that is ready.
+        """Returns the share of the device that a trial takes, of a total of 1.
 
         Args:
-            layout: the kernel.
-            shared_bytes: shared memory of a block.
+            layout: the kernel, which must be ready.
+            shared_bytes: shared memory of a block, in bytes.
         """
 
     def allocate(self, size: int) -> int:
         """Allocates bytes; returns their address, a multiple of 256.
 
         Raises:
-            OutOfMemory: if there are not so many.
+            OutOfMemory: if not enough memory is free.
         """
 
     def free(self, address: int) -> None:
-        """Gives back what was allocated."""
+        """Frees allocated memory."""
 
     def write(self, address: int, array: np.ndarray) -> None:
         """Copies a contiguous array to the device."""
@@ -62,21 +62,21 @@ class Backend(Protocol):
         visits: int,
         nanoseconds: int,
     ) -> Any:
-        """Starts to train trials, each until it is done or its time is over.
+        """Starts to train trials, each until it is done or its time is up.
 
         Args:
             layout: their kernel.
-            shared_bytes: shared memory of a block.
-            trials: addresses of the `memory.TrialHeader`s.
-            visits: most sequences of each.
+            shared_bytes: shared memory of a block, in bytes.
+            trials: addresses of their `structures.TrialHeader`s.
+            visits: maximum number of sequences per trial.
             nanoseconds: time after which each stops, at the end of a sequence.
 
         Returns:
-            Names the launch.
+            A handle to the launch.
         """
 
     def finished(self, launch: Any) -> bool:
-        """Whether a launch has ended.
+        """Returns whether a launch has ended.
 
         Raises:
             RuntimeError: if the device has failed.

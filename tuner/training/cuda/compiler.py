@@ -1,4 +1,4 @@
-"""Compiles the kernels by NVRTC, and keeps the machine code."""
+"""Compiles the kernels with NVRTC and caches the machine code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tuner.training.cuda import structures
 from tuner.training.cuda.layouts import Layout
 
 KERNELS = Path(__file__).parent / "kernels"
-"""The folder of the sources."""
+"""The folder of the kernels' sources."""
 
 KERNEL = "train"
 """The name of the kernel in each program."""
@@ -33,7 +33,7 @@ _UNUSED_SECONDS = 30 * 24 * 3600
 
 
 def program(layout: Layout) -> str:
-    """The source text of a layout's kernel."""
+    """Returns the source text of a layout's kernel."""
     return _PROGRAM.format(code=layout.code, residents=layout.residents, name=KERNEL)
 
 
@@ -41,15 +41,15 @@ def compile_kernel(layout: Layout, architecture: str, log: TextIO | None = None)
     """Compiles a kernel.
 
     Args:
-        layout: which.
-        architecture: what for, such as `sm_90`.
-        log: gets what the assembler says about registers.
+        layout: layout of the kernel.
+        architecture: target architecture, such as `sm_90`.
+        log: receives the assembler's report on registers.
 
     Returns:
         A cubin.
 
     Raises:
-        RuntimeError: if NVRTC does not compile it.
+        RuntimeError: if NVRTC cannot compile it.
     """
     from cuda.core import Program, ProgramOptions
 
@@ -70,7 +70,7 @@ def compile_kernel(layout: Layout, architecture: str, log: TextIO | None = None)
 
 
 def path_of(layout: Layout, architecture: str, folder: Path) -> Path:
-    """Names the file of a kernel: by sources, architecture, structures and compiler."""
+    """Returns the file of a kernel, named by sources, architecture, structures and compiler."""
     text = [program(layout), architecture, str(structures.DEFINITIONS)]
     text += [importlib.metadata.version(package) for package in ("cuda-bindings", "cuda-core")]
     text += [path.read_text(encoding="utf-8") for path in sorted(KERNELS.glob("*.cuh"))]
@@ -79,7 +79,7 @@ def path_of(layout: Layout, architecture: str, folder: Path) -> Path:
 
 
 def kept_kernel(layout: Layout, architecture: str) -> bytes:
-    """Reads a kernel from the user's cache folder, or compiles it and keeps it there.
+    """Reads a kernel from the user's cache folder, or compiles it and stores it there.
 
     Files unused for a month are removed.
     """
@@ -98,6 +98,6 @@ def kept_kernel(layout: Layout, architecture: str) -> bytes:
             if time.time() - other.stat().st_mtime > _UNUSED_SECONDS:
                 other.unlink(missing_ok=True)
     except OSError:
-        # It is compiled again the next time.
+        # It is compiled again next time.
         pass
     return code

@@ -1,4 +1,4 @@
-"""The NVIDIA GPUs of the machine, and why they cannot train; by the driver alone, without NumPy."""
+"""The machine's NVIDIA GPUs, and why they cannot train; uses the driver alone, without NumPy."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _MULTIPROCESSORS, _MAJOR, _MINOR = 16, 75, 76  # Of cuDeviceGetAttribute.
 _NO_DEVICE = 100
 
 LEAST_CAPABILITY = (8, 0)
-"""Compute capability that the kernels need: they copy to shared memory without waiting."""
+"""Minimum compute capability of the kernels, which copy to shared memory asynchronously."""
 
 TRIALS_A_MULTIPROCESSOR = 4
-"""Most trials at a time on a multiprocessor, the smallest ones."""
+"""Maximum number of trials at a time on a multiprocessor, if they are small."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Device:
     """A GPU.
 
     Attributes:
-        index: its number, as in `CUDA_VISIBLE_DEVICES`.
+        index: its index among the devices that the driver lists.
         name: its model.
         capability: compute capability, such as (9, 0).
-        multiprocessors: how many it has.
-        memory: bytes.
+        multiprocessors: number of its multiprocessors.
+        memory: size of its memory in bytes.
     """
 
     index: int
@@ -58,7 +58,7 @@ def _driver() -> ctypes.CDLL | None:
 
 @functools.cache
 def _find() -> tuple[tuple[Device, ...], tuple[int, int], str]:
-    """Returns the devices, the driver's CUDA version, and what is wrong."""
+    """Returns the devices, the driver's CUDA version, and what is wrong; empty if nothing is."""
     driver = _driver()
     if driver is None:
         return (), (0, 0), f"no NVIDIA driver was found ({_LIBRARY})"
@@ -90,7 +90,7 @@ def _find() -> tuple[tuple[Device, ...], tuple[int, int], str]:
 
 
 def devices() -> tuple[Device, ...]:
-    """The GPUs that can run the kernels."""
+    """Returns the GPUs that can run the kernels."""
     return tuple(device for device in _find()[0] if device.able)
 
 
@@ -111,7 +111,7 @@ def _installed(module: str) -> bool:
 
 
 def obstacle() -> str:
-    """Why the machine cannot train on a GPU, in one line; empty if it can."""
+    """Returns why the machine cannot train on a GPU, in one line; empty if it can."""
     found, version, wrong = _find()
     if wrong:
         return wrong
@@ -133,20 +133,20 @@ def obstacle() -> str:
 
 
 def count() -> int:
-    """How many GPUs can train."""
+    """Returns the number of GPUs that can train."""
     return len(devices())
 
 
 def smallest() -> Device:
-    """The one with the least memory; there is one."""
+    """Returns the GPU with the least memory; there must be one."""
     return min(devices(), key=lambda device: device.memory)
 
 
 def multiprocessors() -> int:
-    """Multiprocessors of the smallest of them; 0 if there is none."""
+    """Returns the smallest number of multiprocessors of a GPU; 0 if there is none."""
     return min((device.multiprocessors for device in devices()), default=0)
 
 
 def capacity() -> int:
-    """How many trials a worker may have on its GPU."""
+    """Returns the maximum number of trials that a worker may have on its GPU."""
     return TRIALS_A_MULTIPROCESSOR * max(1, multiprocessors())

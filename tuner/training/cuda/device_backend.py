@@ -1,4 +1,4 @@
-"""An NVIDIA GPU as a `tuner.training.cuda.backend.Backend`, by its driver."""
+"""An NVIDIA GPU as a `tuner.training.cuda.backend.Backend`, controlled through its driver."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from common.machine import cores
 
-# Kernels of more streams than the host has connections to the device would wait for each other.
+# Kernels in more streams than the host has connections to the device would wait for each other.
 os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")
 
 from cuda.bindings import driver
@@ -29,7 +29,7 @@ _PARAMETERS = (ctypes.c_uint64, ctypes.c_int32, ctypes.c_int64)
 
 
 def _check(result: tuple[Any, ...]) -> Any:
-    """Takes the value out of what the driver answers.
+    """Returns the value from a result of the driver.
 
     Raises:
         OutOfMemory: if the device has no memory left.
@@ -45,7 +45,7 @@ def _check(result: tuple[Any, ...]) -> Any:
 
 @dataclasses.dataclass
 class _Launch:
-    """A launch underway: its stream, the event behind it, and the addresses of its trials."""
+    """A running launch: its stream, the event after it, and where its trials' addresses are."""
 
     stream: Any
     event: Any
@@ -56,14 +56,14 @@ class Gpu:
     """A GPU that trains for this process.
 
     Attributes:
-        capacity: how many trials may lie on it at a time.
+        capacity: maximum number of trials on it at a time.
     """
 
     def __init__(self, found: device.Device) -> None:
-        """Takes the GPU's primary context.
+        """Retains the GPU's primary context.
 
         Args:
-            found: which GPU.
+            found: the GPU.
 
         Raises:
             RuntimeError: if the driver fails.
@@ -74,7 +74,7 @@ class Gpu:
         self._device = _check(driver.cuDeviceGet(found.index))
         self._context = _check(driver.cuDevicePrimaryCtxRetain(self._device))
         _check(driver.cuCtxSetCurrent(self._context))
-        # What was given back stays at hand: it would go to the system at every wait.
+        # Freed memory stays in the pool; otherwise it would go to the system at every wait.
         pool = _check(driver.cuDeviceGetDefaultMemPool(self._device))
         threshold = driver.CUmemPool_attribute.CU_MEMPOOL_ATTR_RELEASE_THRESHOLD
         _check(driver.cuMemPoolSetAttribute(pool, threshold, driver.cuuint64_t(2**64 - 1)))
@@ -90,7 +90,7 @@ class Gpu:
         return _check(driver.cuStreamCreate(driver.CUstream_flags.CU_STREAM_NON_BLOCKING))
 
     def layout(self, units: int, gate_recurrence: bool) -> Layout:
-        """Chooses a kernel and begins to compile it; see `Backend.layout`."""
+        """Chooses a kernel and starts to compile it; see `Backend.layout`."""
         layout = layouts.choose(units, gate_recurrence, self._found.capability)
         if layout not in self._code:
             architecture = "sm_" + "".join(map(str, self._found.capability))
@@ -98,7 +98,7 @@ class Gpu:
         return layout
 
     def ready(self, layout: Layout) -> bool:
-        """Whether a kernel is compiled; see `Backend.ready`."""
+        """Returns whether a kernel is compiled; see `Backend.ready`."""
         return self._code[layout].done()
 
     def _kernel(self, layout: Layout) -> Any:
@@ -127,7 +127,7 @@ class Gpu:
         return configuration
 
     def share(self, layout: Layout, shared_bytes: int) -> float:
-        """What a trial takes of the device; see `Backend.share`."""
+        """Returns the share of the device that a trial takes; see `Backend.share`."""
         key = (layout, shared_bytes)
         if key not in self._shares:
             kernel = self._kernel(layout)
@@ -147,13 +147,13 @@ class Gpu:
 
     def allocate(self, size: int) -> int:
         """Allocates device memory; see `Backend.allocate`."""
-        # Not by `cuMemAlloc`, whose counterpart waits until the whole device has nothing to do.
+        # Not with `cuMemAlloc`, whose counterpart waits until the whole device is idle.
         address = _check(driver.cuMemAllocAsync(size, self._copies))
         _check(driver.cuStreamSynchronize(self._copies))
         return int(address)
 
     def free(self, address: int) -> None:
-        """Gives device memory back."""
+        """Frees device memory."""
         _check(driver.cuMemFreeAsync(address, self._copies))
 
     def write(self, address: int, array: np.ndarray) -> None:
@@ -190,7 +190,7 @@ class Gpu:
         return _Launch(stream, event, addresses)
 
     def finished(self, launch: _Launch) -> bool:
-        """Whether a launch has ended; see `Backend.finished`."""
+        """Returns whether a launch has ended; see `Backend.finished`."""
         (status,) = driver.cuEventQuery(launch.event)
         if status == driver.CUresult.CUDA_ERROR_NOT_READY:
             return False
@@ -201,12 +201,12 @@ class Gpu:
         return True
 
 
-# Open files whose locks say which GPUs this process has taken.
+# Open files whose locks show which GPUs this process has taken.
 _LOCKS: list[Any] = []
 
 
 def take_device() -> Gpu:
-    """Takes the first GPU that no other worker of this user has taken; else the first of all.
+    """Takes the first GPU that no other worker of this user has taken, else the first one.
 
     Raises:
         RuntimeError: if there is none, or the driver fails.

@@ -1,4 +1,4 @@
-"""Engine `cuda`: as many trials at the same time as the device takes, the largest first."""
+"""Engine `cuda`: trains as many trials at once as the device has room for, the largest first."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from zoo.registry import switches
 _ENGINE = "cuda"
 """The engine's name in ledgers and checkpoints."""
 
-# A launch ends after so many sequences of each trial, or after so long; then the host follows.
+# A launch ends after this many sequences per trial or after this time; then the host catches up.
 _VISITS = 2**31 - 1
 _NANOSECONDS = 250_000_000
 
-# Most launches at a time: the host has no more connections to a device.
+# Maximum number of launches at a time: the host has no more connections to a device.
 _LAUNCHES = 32
 _POLL_SECONDS = 0.005
 
@@ -56,10 +56,10 @@ class _Run:
         path: Path | None,
         checkpoint_seconds: float,
     ) -> None:
-        """Brings a trial to the device, from its checkpoint if it has one.
+        """Copies a trial to the device, from its checkpoint if it has one.
 
         Raises:
-            OutOfMemory: if the device has no place for it now.
+            OutOfMemory: if the device has no room for it now.
         """
         variant = switches(trial.variant)
         assert variant is not None, "the engine was chosen for it"
@@ -135,18 +135,18 @@ class _Run:
 
     @property
     def timer(self) -> CheckpointTimer:
-        """Counts the trial's seconds, from its first launch on."""
+        """The timer of the trial, which starts with its first launch."""
         if self._timer is None:
             self._timer = CheckpointTimer(self._checkpoint_seconds)
         return self._timer
 
     def launched(self) -> int:
-        """Notes that the trial is launched; returns its address."""
+        """Starts the timer if the trial is launched for the first time; returns its address."""
         assert self.timer
         return self.address
 
     def follow(self, on_epoch_end: OnEpochEnd) -> bool:
-        """Takes over what the last launch has done; True if the trial is done."""
+        """Reads the results of the last launch; returns True if the trial is done."""
         control = structures.Control.from_buffer_copy(
             self._read("control", ctypes.sizeof(structures.Control), np.uint8).tobytes()
         )
@@ -161,7 +161,7 @@ class _Run:
                 self._report(on_epoch_end)
         if self.state is None:
             return False
-        # An untrained network whose scores are not finite is no epoch that anybody waits for.
+        # An untrained network whose scores are not finite is not reported as an epoch.
         if control.diverged and not self.state.diverged:
             self.state.diverged = True
             self._report(on_epoch_end)
@@ -204,22 +204,22 @@ class _Run:
         return self.state.result(self.trial, Score.of(scores, counts), grouped, _ENGINE)
 
     def leave(self) -> None:
-        """Gives the trial's memory back."""
+        """Frees the trial's memory."""
         self._backend.free(self.address)
 
 
 class Trainer:
     """Trains many trials at a time on a GPU; a `tuner.training.engines.Trainer`.
 
-    The numbers are those of the engine `native`, up to rounding; a trial's do not depend on what is
-    trained beside it, nor on interruptions.
+    The results are those of the engine `native`, up to rounding; they depend neither on the trials
+    that are trained at the same time nor on interruptions.
 
     Attributes:
-        cycles: of the trials that have ended, cycles of the device by part of the work.
+        cycles: device cycles of all trials that have ended, by part of the work.
 
     Args:
         problem: task, data and rules.
-        backend: where to train; by default the first NVIDIA GPU that no other worker has taken.
+        backend: the device; by default the first NVIDIA GPU that no other worker has taken.
     """
 
     def __init__(self, problem: Problem, backend: Backend | None = None) -> None:
@@ -244,7 +244,7 @@ class Trainer:
         source = iter(trials)
         idle: list[_Run] = []
         underway: list[tuple[Any, list[_Run], float]] = []
-        # Taken, but without a place on the device.
+        # Taken from `trials`, but not yet placed on the device.
         waiting: Trial | None = None
         more = True
         while True:
@@ -291,14 +291,14 @@ class Trainer:
         return len(idle) + sum(len(runs) for _, runs, _ in underway)
 
     def _launch(self, idle: list[_Run], free: float) -> Iterator[tuple[Any, list[_Run], float]]:
-        """Launches idle trials, the largest first, as many as the device has room for."""
+        """Launches as many idle trials as the device has room for, the largest first."""
         chosen: dict[tuple[Any, int], list[_Run]] = defaultdict(list)
         shares: dict[tuple[Any, int], float] = defaultdict(float)
         for run in sorted(idle, key=lambda run: -run.network.size):
             if not self._backend.ready(run.layout):
                 continue
             share = self._backend.share(run.layout, run.shared_bytes)
-            # The device takes at least one trial, however large.
+            # The device accepts at least one trial, however large.
             if share <= free + _ROUNDING or free == 1.0:
                 free -= share
                 kernel = (run.layout, run.shared_bytes)

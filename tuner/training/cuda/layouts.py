@@ -1,10 +1,10 @@
-"""How a trial lies on the device: the table of kernels, and the arithmetic of what they take.
+"""How a trial is laid out on the device: the table of kernels, and the resources they need.
 
-The recurrence is a loop of small products with the same weights, so that they stay in registers: a
-thread keeps, of one unit and all four gates, some rows of the recurrent kernel. Small networks fit
-into one block; larger ones are shared by a cluster of blocks (compute capability 9.0 and later),
-which write each other's shared memory. What is too large for either is read from the L2 cache in
-every step.
+The recurrence is a loop of small products with the same weights, which therefore stay in registers:
+a thread keeps some rows of the recurrent kernel, for one unit and all four gates. Small networks
+fit into one block; larger ones are shared by a cluster of blocks (compute capability 9.0 and
+later), which write to each other's shared memory. Weights that are too large for either are read
+from the L2 cache in every step.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from __future__ import annotations
 import dataclasses
 
 LANES = 8
-"""Units of a warp side by side: numbers of units are padded to multiples of it."""
+"""Units side by side in a warp: numbers of units are padded to multiples of it."""
 
 MAX_UNITS = 2048
-"""Most units of a network."""
+"""Maximum number of units of a network."""
 
 _CLUSTERS = (9, 0)
 _STAGED_FRAMES, _STAGED_ROWS = 16, 64
@@ -27,13 +27,13 @@ class Layout:
     """One kernel.
 
     Attributes:
-        unit_blocks: blocks of 8 units a thread block has; 0 if the weights are streamed, of any
+        unit_blocks: blocks of 8 units per thread block; 0 if the weights are streamed, for any
             number of units.
-        splits: among how many warps the rows of a unit are split; streamed: warps of a block.
-        rows: rows of the recurrent kernel a thread keeps.
-        blocks: thread blocks a trial.
-        states: numbers of a unit that the next step sees: 1, or 4 with the gate recurrence.
-        residents: thread blocks that the compiler shall leave registers for on a multiprocessor.
+        splits: warps among which the rows of a unit are split; if streamed, warps of a block.
+        rows: rows of the recurrent kernel per thread.
+        blocks: thread blocks per trial.
+        states: numbers per unit that the next step sees: 1, or 4 with the gate recurrence.
+        residents: thread blocks per multiprocessor for which the compiler must leave registers.
 
     Example:
         >>> layout = Layout(unit_blocks=8, splits=1, rows=16, blocks=2, states=1)
@@ -55,7 +55,7 @@ class Layout:
 
     @property
     def name(self) -> str:
-        """Names the kernel, in files and for people."""
+        """The name of the kernel in files and messages."""
         if self.streamed:
             return f"streamed_{self.splits}"
         numbers = (self.unit_blocks, self.splits, self.rows, self.blocks, self.states)
@@ -71,29 +71,29 @@ class Layout:
 
     @property
     def units(self) -> int:
-        """Most units of a network."""
+        """Maximum number of units of a network."""
         return MAX_UNITS if self.streamed else self.blocks * self.columns
 
     @property
     def columns(self) -> int:
-        """Units of a thread block; 0 if that depends on the network."""
+        """Units per thread block; 0 if it depends on the network."""
         return LANES * self.unit_blocks
 
     @property
     def threads(self) -> int:
-        """Threads of a block."""
+        """Threads per block."""
         return 32 * self.splits * max(1, self.unit_blocks)
 
     def padded(self, units: int) -> int:
-        """Units of a network with padding, all blocks together."""
+        """Returns the number of units of a network with padding, in all blocks together."""
         return -(-units // LANES) * LANES if self.streamed else self.units
 
     def shared_bytes(self, units: int, gate_recurrence: bool) -> int:
-        """Shared memory of a block, the copy of the trial's description aside.
+        """Returns the bytes of shared memory of a block, without the copy of the trial's header.
 
         Args:
             units: LSTM blocks of the network.
-            gate_recurrence: whether gates see the gates of the step before.
+            gate_recurrence: whether gates see the gates of the previous step.
         """
         staged_columns = 128 if self.streamed else self.columns
         staged = 2 * _STAGED_FRAMES * (4 * staged_columns + _STAGED_ROWS)
@@ -112,7 +112,7 @@ class Layout:
 STREAMED = Layout(unit_blocks=0, splits=8, residents=2)
 
 LAYOUTS = (
-    # One block a trial: 32, 48, 64, 96 units.
+    # One block per trial: 32, 48, 64, 96 units.
     Layout(4, 1, 8, residents=4),
     Layout(6, 1, 12, residents=2),
     Layout(8, 1, 16, residents=2),
@@ -122,7 +122,7 @@ LAYOUTS = (
     Layout(5, 2, 20, blocks=4),
     Layout(5, 2, 28, blocks=5),
     Layout(4, 3, 24, blocks=8),
-    # With the gate recurrence a unit sees four numbers of each other: 32, 48, 64, 96, 128 units.
+    # With the gate recurrence, a unit sees four numbers of every unit: 32, 48, 64, 96, 128 units.
     Layout(4, 2, 16, states=4, residents=2),
     Layout(6, 2, 24, states=4),
     Layout(4, 3, 24, blocks=2, states=4),
@@ -130,15 +130,15 @@ LAYOUTS = (
     Layout(2, 6, 24, blocks=8, states=4),
     STREAMED,
 )
-"""All kernels; of two that could train a network the earlier one is taken."""
+"""All kernels; the first one that can train a network is used."""
 
 
 def choose(units: int, gate_recurrence: bool, capability: tuple[int, int]) -> Layout:
-    """Chooses the kernel of a network.
+    """Chooses the kernel for a network.
 
     Args:
         units: LSTM blocks, at most `MAX_UNITS`.
-        gate_recurrence: whether gates see the gates of the step before.
+        gate_recurrence: whether gates see the gates of the previous step.
         capability: compute capability of the device.
 
     Example:

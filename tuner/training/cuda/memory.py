@@ -1,9 +1,9 @@
 """A problem and its trials in the device's memory, as `kernels/structures.cuh` describes them.
 
-A trial is one piece of memory. Its weights are padded with zeros: units to what the layout has,
-outputs to multiples of 4, the inputs with the 1 of the biases to multiples of 8. A padded unit has
-no weights in or out and never gets any: its gradient is exactly zero. So it is with the gates that
-a variant lacks, since a unit's four gates always lie together.
+A trial is one piece of memory. Its weights are padded with zeros: units to the number in the
+layout, outputs to multiples of 4, inputs plus the 1 for the biases to multiples of 8. A padding
+unit has no weights in or out and never gets any: its gradient is exactly zero. The same is true of
+the gates that a variant lacks, since a unit's four gates always lie together.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from zoo.registry import switches
 from zoo.variants import GATE_ORDER, Variant
 
 HEADS = ("bernoulli", "softmax", "ctc")
-"""The heads; the kernels know them by their place."""
+"""The heads; the kernels identify them by their index."""
 
 INPUT_MARGIN = 15
-"""Frames before and behind the inputs of a trial, which the kernels' tiles may touch."""
+"""Frames before and after the inputs of a trial, which the kernels' tiles may read."""
 
 _RECURRENT_GATES = "ifo"
 _ALIGNMENT = 256
 
-# What the driver and the kernels take of a device's memory.
+# Bytes of a device's memory that the driver and the kernels take.
 _RESERVED = 2**29
 
 
@@ -51,7 +51,7 @@ def _round_up(number: int, multiple: int) -> int:
 
 
 def switches_of(variant: Variant) -> int:
-    """The switches of a variant as the kernels' bits."""
+    """Returns the switches of a variant as the kernels' bits."""
     lacks_or_has = (
         not variant.input_gate,
         not variant.forget_gate,
@@ -70,15 +70,15 @@ class Sizes:
     """Sizes that follow from a problem.
 
     Attributes:
-        inputs: features a frame.
-        outputs: outputs a frame.
+        inputs: features per frame.
+        outputs: outputs per frame.
         directions: 1, or 2 if the network also reads backward.
         max_frames: length of the longest sequence.
-        max_labels: most labels of a transcription; 0 for the other heads.
-        train: training sequences.
-        measured: most sequences of validation or test.
-        test_frames: frames of the test set, if its classes are wanted.
-        max_epochs: most epochs of a trial.
+        max_labels: largest number of labels of a transcription; 0 for the other heads.
+        train: number of training sequences.
+        measured: number of validation or test sequences, whichever is larger.
+        test_frames: number of frames of the test set; 0 if its classes are not needed.
+        max_epochs: maximum number of epochs per trial.
     """
 
     inputs: int
@@ -93,7 +93,7 @@ class Sizes:
 
     @classmethod
     def of(cls, problem: Problem) -> Sizes:
-        """Measures a problem."""
+        """Computes the sizes of a problem."""
         task, corpus = problem.task, problem.corpus
         splits = (corpus.train, corpus.validation, corpus.test)
         labels = max(len(target) for split in splits for target in split.targets)
@@ -111,7 +111,7 @@ class Sizes:
 
     @property
     def input_row(self) -> int:
-        """Inputs and the 1 of the biases, padded."""
+        """Inputs plus the 1 for the biases, padded."""
         return _round_up(self.inputs + 1, 8)
 
     @property
@@ -121,32 +121,32 @@ class Sizes:
 
     @property
     def max_states(self) -> int:
-        """States of a transcription: its labels with blanks around them."""
+        """Maximum number of states of a transcription: labels with blanks around them."""
         return 2 * self.max_labels + 1
 
 
 class Network:
-    """The weights of a network, as Keras orders them and as the kernels have them.
+    """The weights of a network, in Keras' order and in the kernels' layout.
 
     Attributes:
         layout: the kernel.
         units: LSTM blocks.
-        padded: the same with padding.
-        shapes: of the weights, in the order of `keras.Model.get_weights()`.
-        switches: of the variant, as bits.
-        state: numbers that a step sees of the one before.
-        floats: length of the kernels' weights.
+        padded: LSTM blocks with padding.
+        shapes: shapes of the weights, in the order of `keras.Model.get_weights()`.
+        switches: switches of the variant, as bits.
+        state: numbers that a step sees of the previous one.
+        floats: number of weights with padding.
         size: number of weights without padding.
     """
 
     def __init__(self, sizes: Sizes, variant: Variant, units: int, layout: Layout) -> None:
-        """Lays the weights out.
+        """Lays out the weights.
 
         Args:
-            sizes: of the problem.
+            sizes: sizes of the problem.
             variant: any legal combination of switches.
             units: LSTM blocks.
-            layout: one that the network fits into.
+            layout: a layout that the network fits into.
         """
         self.layout, self.units, self.padded = layout, units, layout.padded(units)
         self.switches = switches_of(variant)
@@ -160,7 +160,7 @@ class Network:
 
     @property
     def _memory_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of `Weights` in `kernels/context.cuh`; a float4 is the last axis."""
+        """Shapes of `Weights` in `kernels/context.cuh`; a float4 is a last axis of 4."""
         sizes, blocks = self._sizes, self.layout.blocks
         columns = self.padded // blocks
         return (
@@ -171,7 +171,7 @@ class Network:
         )
 
     def _indices(self, variant: Variant) -> list[tuple[tuple[int, ...], np.ndarray]]:
-        """Shape of each weight of Keras, and where the kernels have each of its numbers."""
+        """Returns the shape of each Keras weight, and the kernels' index of each of its numbers."""
         sizes, units, padded = self._sizes, self.units, self.padded
         places, start = [], 0
         for shape in self._memory_shapes:
@@ -190,7 +190,7 @@ class Network:
         columns = len(gates) * units
         found: list[tuple[tuple[int, ...], np.ndarray]] = []
         for direction in range(sizes.directions):
-            # Rows of Keras are gate after gate.
+            # Keras' rows hold one gate after another.
             rows = kernel[direction][..., gates].swapaxes(1, 2)
             by_unit = recurrent[direction].reshape(-1, padded, units, 4)[:, :units]
             found += [
@@ -212,7 +212,7 @@ class Network:
         return found
 
     def pack(self, weights: Weights) -> np.ndarray:
-        """Brings weights (or velocities) into the kernels' order, float32 [floats]."""
+        """Copies weights (or velocities) into the kernels' order, float32 [floats]."""
         memory = np.zeros(self.floats, np.float32)
         memory[self._places] = np.concatenate([weight.reshape(-1) for weight in weights])
         return memory
@@ -227,12 +227,12 @@ class Network:
         )
 
     def output_transposed(self, memory: np.ndarray) -> np.ndarray:
-        """The output kernel of packed weights without its biases, [output_row, inputs of it]."""
+        """Returns the packed output kernel, transposed and without biases, [output_row, inputs]."""
         rows = memory[-(self._sizes.directions * self.padded + 1) * self._sizes.output_row :]
         return np.ascontiguousarray(rows.reshape(-1, self._sizes.output_row)[:-1].T)
 
     def arrays(self) -> dict[str, int]:
-        """Bytes of each array of a trial, in the order in which they lie in its memory."""
+        """Returns the bytes of each array of a trial, in their order in memory."""
         sizes, padded, layout = self._sizes, self.padded, self.layout
         directions, frames = sizes.directions, sizes.max_frames
         steps = directions * frames * padded
@@ -241,7 +241,7 @@ class Network:
             "velocities": self.floats,
             "output_transposed": sizes.output_row * directions * padded,
             "best": self.floats,
-            # Some frames on either side, which are read in vain.
+            # Extra frames on either side are read but not used.
             "inputs": (frames + 2 * INPUT_MARGIN) * sizes.input_row,
             "gates": 4 * steps,
             "cells": steps + directions * padded,
@@ -270,13 +270,13 @@ class Network:
 
 
 def places_of(arrays: Mapping[str, int]) -> tuple[dict[str, int], int]:
-    """Puts arrays one behind the other.
+    """Places arrays one after another.
 
     Args:
-        arrays: bytes of each.
+        arrays: bytes of each array.
 
     Returns:
-        Where each begins, and the bytes of all.
+        The start of each array, and the bytes of all together.
 
     Example:
         >>> places_of({"a": 8, "b": 300, "c": 4})
@@ -312,19 +312,19 @@ def _split_arrays(split: Sequences, task: Task, sizes: Sizes) -> dict[str, np.nd
 
 
 def corpus_bytes(corpus: Corpus, task: Task) -> int:
-    """About how many bytes a corpus takes in device memory."""
+    """Estimates the bytes that a corpus takes in device memory."""
     splits = (corpus.train, corpus.validation, corpus.test)
     width = task.inputs + (task.outputs if task.head == "bernoulli" else 1)
     return sum(4 * split.frames * width for split in splits)
 
 
 def obstacle(problem: Problem, trial: Trial, device: Device) -> str:
-    """Why a trial has no place on a device, in one line; empty if it has.
+    """Returns why a trial does not fit on a device, in one line; empty if it does.
 
     Args:
-        problem: what it belongs to.
-        trial: which.
-        device: on which it shall be trained.
+        problem: the trial's problem.
+        trial: the trial.
+        device: the device to train it on.
     """
     variant = switches(trial.variant)
     assert variant is not None, "that has been looked at"

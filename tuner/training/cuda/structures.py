@@ -1,4 +1,4 @@
-"""What the host and the kernels tell each other: `kernels/structures.cuh` once more, for Python."""
+"""The structures shared by the host and the kernels: `kernels/structures.cuh` for Python."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TRAIN, VALIDATE, TEST, DONE = range(4)
 """Phases of a trial."""
 
 PARTS = ("read", "project", "forward", "head", "backward", "update")
-"""What the time of a sequence goes into."""
+"""The parts of the work on a sequence, which are timed separately."""
 
 
 class Split(ctypes.Structure):
@@ -35,11 +35,11 @@ SIZES = (
     "max_frames",
     "max_states",
 )
-"""The numbers of a `ProblemHeader`."""
+"""The sizes in a `ProblemHeader`."""
 
 
 class ProblemHeader(ctypes.Structure):
-    """What all trials share."""
+    """The data and sizes that all trials share."""
 
     _fields_ = (
         ("train", Split),
@@ -51,7 +51,7 @@ class ProblemHeader(ctypes.Structure):
 
 
 class Control(ctypes.Structure):
-    """How far a trial has come."""
+    """The progress of a trial."""
 
     _fields_ = (
         ("best", ctypes.c_double),
@@ -104,7 +104,7 @@ _ARRAYS = (
 
 
 class TrialHeader(ctypes.Structure):
-    """Where the arrays of a trial are, and its numbers."""
+    """The addresses of a trial's arrays, and its settings."""
 
     _fields_ = (
         *((name, ctypes.c_uint64) for name in _ARRAYS),
@@ -117,16 +117,16 @@ class TrialHeader(ctypes.Structure):
 
 
 SHARED_HEADER = -(-ctypes.sizeof(TrialHeader) // 16) * 16
-"""Bytes at the beginning of a block's shared memory, where it copies the trial's description."""
+"""Bytes at the beginning of a block's shared memory, for a copy of the trial's header."""
 
 DEFINITIONS = {
     "TRIAL_BYTES": ctypes.sizeof(TrialHeader),
     "PROBLEM_BYTES": ctypes.sizeof(ProblemHeader),
     "CONTROL_BYTES": ctypes.sizeof(Control),
 }
-"""Macros by which the kernels check that their structures are these."""
+"""Macros with which the kernels check that their structures match these."""
 
 
 def bytes_of(structure: ctypes.Structure) -> np.ndarray:
-    """The bytes of a structure, uint8; writing them changes it."""
+    """Returns a view of a structure's bytes, uint8; writing to it changes the structure."""
     return np.frombuffer(memoryview(structure).cast("B"), np.uint8)

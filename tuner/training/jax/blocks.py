@@ -1,4 +1,4 @@
-"""Arrays over time, taken in blocks of frames: what needs no state is multiplied together."""
+"""Arrays over time in blocks of frames: products that need no state use a whole block at once."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Any
 from jax import lax
 
 BLOCK = 32
-"""Frames of a block."""
+"""Number of frames per block."""
 
 
 def blocks_for(frames: Any) -> Any:
-    """Counts the blocks that hold so many frames."""
+    """Returns the number of blocks needed for a number of frames."""
     return (frames + BLOCK - 1) // BLOCK
 
 
 def block(array: Any, number: Any) -> Any:
-    """Takes a block out of an array."""
+    """Extracts a block from an array."""
     return lax.dynamic_slice_in_dim(array, number * BLOCK, BLOCK)
 
 
 def row(array: Any, place: Any) -> Any:
-    """Takes a row out of an array."""
+    """Extracts a row from an array."""
     return lax.dynamic_index_in_dim(array, place, 0, keepdims=False)
 
 
 def put(array: Any, rows: Any, place: Any) -> Any:
-    """Replaces the rows of an array from a place on."""
+    """Replaces the rows of an array from `place` on."""
     return lax.dynamic_update_slice_in_dim(array, rows, place, 0)

@@ -1,4 +1,4 @@
-"""Engine `jax`: trials of any Keras cell, compiled by XLA; on accelerators many side by side."""
+"""Engine `jax`: trains any Keras cell, compiled by XLA; many trials at once on accelerators."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ from tuner.training.trial_state import (
 _ENGINE = "jax"
 
 _CHUNK_SECONDS = 2.0
-"""About how long compiled code runs between two looks at the clock."""
+"""Approximate time that compiled code runs between two checks of the clock."""
 
 _PROGRAMS = 16
-"""Compiled programs that are held; others come from the cache on disk."""
+"""Number of compiled programs kept in memory; others come from the cache on disk."""
 
 
 @dataclasses.dataclass
 class _Run:
-    """A trial in training, in its place among those side by side."""
+    """A trial that is being trained, possibly side by side with others."""
 
     trial: Trial
     path: Path | None
@@ -58,25 +58,25 @@ class _Run:
 
 @jax.jit
 def _read(arrays: Arrays, place: Any) -> Arrays:
-    """Takes what belongs to one trial."""
+    """Returns the part of each array that belongs to one trial."""
     return [array[place] for array in arrays]
 
 
 @functools.partial(jax.jit, donate_argnums=0)
 def _write(arrays: Arrays, own: Arrays, place: Any) -> Arrays:
-    """Replaces what belongs to one trial."""
+    """Replaces the part of each array that belongs to one trial."""
     return [array.at[place].set(one) for array, one in zip(arrays, own, strict=True)]
 
 
 class _Group:
-    """Trials that one program trains side by side: their weights on the device."""
+    """Trials that one program trains side by side, and their weights on the device."""
 
     def __init__(
         self, problem: Problem, variant: str, units: int, options: Options, size: int
     ) -> None:
         self._units = units
         network, self._shapes = build(problem.task, variant, units, options)
-        # Enough to know how the shapes grow, without making cells of all sizes.
+        # Shows how the shapes grow with the units, without making cells of all sizes.
         self._larger = build(problem.task, variant, 2 * units, options)[1]
         self._update = UPDATES[problem.protocol.optimizer]
         self.program = Program(network, self._update, size)
@@ -97,7 +97,7 @@ class _Group:
         return [jax.device_put(array, self._sharding) for array in arrays]
 
     def shapes_of(self, trial: Trial) -> list[tuple[int, ...]]:
-        """The shapes of a trial's own weights."""
+        """Returns the shapes of a trial's own weights, without padding."""
         return [
             tuple(
                 size - (larger - size) // self._units * (self._units - trial.units)
@@ -107,7 +107,7 @@ class _Group:
         ]
 
     def put(self, place: int, trial: Trial, state: Weights) -> None:
-        """Copies a trial's weights, and behind them its slots, to a place."""
+        """Copies a trial's weights, followed by its optimizer slots, to a place."""
         count = len(self._shapes)
         arrays = self._put([*self.weights, *self.slots], place, trial, state)
         self.weights, self.slots = arrays[:count], arrays[count:]
@@ -126,7 +126,7 @@ class _Group:
         return self._place(_write(arrays, padded, place))
 
     def get(self, place: int, trial: Trial, *, slots: bool) -> Weights:
-        """Copies a trial's weights back, and behind them its slots if they are wanted."""
+        """Copies a trial's weights back, followed by its optimizer slots if requested."""
         arrays = [*self.weights, *self.slots] if slots else self.weights
         shapes = self._all_shapes(self.shapes_of(trial))[: len(arrays)]
         return tuple(
@@ -138,20 +138,20 @@ class _Group:
         return [*shapes, *(shape for shape in shapes for _ in range(self._update.slots))]
 
     def set_weights(self, place: int, trial: Trial, weights: Weights) -> None:
-        """Gives a trial other weights."""
+        """Replaces a trial's weights and keeps its optimizer slots."""
         self.put(place, trial, (*weights, *self.get(place, trial, slots=True)[len(weights) :]))
 
 
 class Trainer:
     """Trains trials with compiled code; a `tuner.training.engines.Trainer`.
 
-    The numbers are those of the engine `keras`, up to rounding: any cell of Keras whose step can be
-    traced by JAX is trained by the same rules, order and noise. On CPUs trials are trained one
-    after the other, on accelerators side by side; how many there are changes rounding alone.
+    The results are those of the engine `keras`, up to rounding: any Keras cell whose step JAX can
+    trace is trained by the same rules, order and noise. Trials are trained one after the other on
+    CPUs and side by side on accelerators; their number affects only rounding.
 
     Args:
         problem: task, data and rules.
-        size: how many trials side by side; by default as many as suit the devices.
+        size: number of trials trained side by side; by default as many as suit the devices.
     """
 
     def __init__(self, problem: Problem, size: int | None = None) -> None:
@@ -161,7 +161,7 @@ class Trainer:
             "jax_compilation_cache_dir": str(cache.folder() / "jax"),
             "jax_persistent_cache_min_compile_time_secs": 0.1,
             "jax_enable_x64": False,
-            # Accelerators would multiply with fewer bits.
+            # Accelerators would otherwise multiply at lower precision.
             "jax_default_matmul_precision": "highest",
         }
         update: Any = jax.config.update
@@ -194,7 +194,7 @@ class Trainer:
     ) -> Iterator[TrialResult]:
         """Trains trials; see `tuner.training.engines.Trainer.train`.
 
-        All that are trained side by side must be of one group, see `tuner.training.engines`.
+        All trials trained side by side must belong to one group, see `tuner.training.engines`.
         """
         queue = iter(trials)
         runs: dict[int, _Run] = {}
@@ -244,7 +244,7 @@ class Trainer:
         return _Run(trial, path, timer, TrialState.begin(score, weights), 0, losses)
 
     def _epoch(self, group: _Group, runs: dict[int, _Run]) -> None:
-        """Trains an epoch of all trials, or what an interruption has left of it."""
+        """Trains an epoch of all trials, or the part of it that an interruption has left."""
         count = len(self._train.lengths)
         settings = self._settings(runs, group.exists)
         first = min(run.visited for run in runs.values())
@@ -260,7 +260,7 @@ class Trainer:
                 own = losses[place][begin - first :]
                 run.losses[begin:last] = own
                 run.state.diverged |= not np.isfinite(own).all()
-            # Slowly more, since the first call may have compiled.
+            # Grows slowly, since the first call may include compilation.
             fitting = (last - first) * _CHUNK_SECONDS / max(time.monotonic() - start, 1e-3)
             chunk = max(1, min(8 * chunk, int(fitting)))
             first = last
@@ -284,7 +284,7 @@ class Trainer:
                 self._save(group, place, run, 0)
 
     def _settings(self, runs: dict[int, _Run], exists: Arrays) -> Settings:
-        """Collects what differs between the trials; places without one train on anything."""
+        """Collects the settings of the trials; places without a trial train on arbitrary values."""
         count, size = len(self._train.lengths), self._size
         update = UPDATES[self._problem.protocol.optimizer]
         rates = np.zeros((4, size), np.float32)
@@ -300,12 +300,12 @@ class Trainer:
             updates[place] = run.state.epoch * count
             visited[place] = run.visited
         rate, momentum, noise, price = rates
-        # One program whether they are equally far or not: two might round differently.
+        # One program, whether or not the trials are equally far: two might round differently.
         begun = visited if size > 1 else None
         return Settings(rate, momentum, noise, price, keys, orders, updates, begun, exists)
 
     def _measure(self, group: _Group, split: Split, places: Iterable[int]) -> dict[int, Score]:
-        """Measures trials on the validation or the test sequences."""
+        """Measures trials on the validation or test sequences."""
         head = HEADS[self._problem.task.head]
         corpus = self._problem.corpus
         targets = (corpus.validation if split is self._validation else corpus.test).targets
@@ -318,7 +318,7 @@ class Trainer:
         return {place: Score.of(total, sizes) for place, total in totals.items()}
 
     def _end(self, group: _Group, place: int, run: _Run) -> TrialResult:
-        """Measures the best weights of a trial."""
+        """Measures the best weights of a trial on the test set."""
         group.set_weights(place, run.trial, run.state.best_weights)
         score = self._measure(group, self._test, [place])[place]
         grouped, groups = None, self._problem.task.groups

@@ -1,9 +1,9 @@
-"""Loss and gradients of one sequence through a network of one or two directions.
+"""Loss and gradients of one sequence in a network with one or two directions.
 
-Loops over frames have as many steps as the longest sequence at hand, a number that is known only
-when they run: one compiled program takes sequences of every length, and no padding is computed.
-JAX differentiates no such loop, so the way back is written here, by the chain rule of
-`tuner.training.jax.step`. Everything that needs no state is done for blocks of frames.
+Loops over frames have as many steps as the longest current sequence, a number known only at run
+time: one compiled program accepts sequences of every length, and no padding is computed. JAX
+cannot differentiate such a loop backward, so the backward pass is written here, by the chain rule
+of `tuner.training.jax.step`. Everything that needs no state is computed for blocks of frames.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Sequence:
     """A sequence, padded.
 
     Attributes:
-        inputs: float32 `[room, inputs]`; what is in the padding does not matter, but is finite.
-        targets: padded as well; see `tuner.training.jax.losses`.
-        frames: its length.
-        labels: number of labels, of a transcription.
-        steps: how long loops over time are, at least `frames`: where several trials are trained
-            side by side, the largest of their lengths.
+        inputs: float32 `[room, inputs]`; the padding may contain any finite values.
+        targets: the targets, padded as well; see `tuner.training.jax.losses`.
+        frames: length of the sequence.
+        labels: number of labels of a transcription.
+        steps: number of steps of loops over time, at least `frames`: if several trials are trained
+            side by side, the length of their longest sequence.
     """
 
     inputs: Any
@@ -42,12 +42,12 @@ class Sequence:
 
     @property
     def room(self) -> int:
-        """Frames with padding, a multiple of `BLOCK`."""
+        """Number of frames with padding, a multiple of `BLOCK`."""
         return int(self.inputs.shape[0])
 
     @property
     def blocks(self) -> Any:
-        """Number of blocks that have frames."""
+        """Number of blocks that contain steps."""
         return blocks_for(self.steps)
 
 
@@ -60,18 +60,18 @@ def _like(arrays: Arrays) -> Arrays:
 
 
 class Direction:
-    """A cell that reads sequences forward, or backward."""
+    """A cell that reads sequences forward or backward."""
 
     def __init__(
         self, step: Step, units: int, *, backward: bool, ponders: bool = False
     ) -> None:
-        """Names the cell.
+        """Sets the cell and its direction.
 
         Args:
-            step: of the cell.
+            step: the step of the cell.
             units: size of its output.
             backward: whether it reads from the last frame to the first.
-            ponders: whether it is depth-adaptive: then the first number of its last state is the
+            ponders: whether it is depth-adaptive: the first number of its last state is then the
                 ponder of all frames so far, which has a price.
         """
         self._step = step
@@ -80,7 +80,7 @@ class Direction:
         self._ponders = ponders
 
     def _frame(self, sequence: Sequence, number: Any) -> Any:
-        """Which frame a step reads; steps behind the end read padding."""
+        """Returns the frame that a step reads; steps past the end read padding."""
         if not self._backward:
             return number
         return jnp.where(number < sequence.frames, sequence.frames - 1 - number, number)
@@ -90,7 +90,7 @@ class Direction:
         return jax.vmap(lambda frame: self._step.project(derived, frame))(inputs)
 
     def forward(self, weights: Arrays, sequence: Sequence) -> tuple[Any, Any, Any]:
-        """Computes the outputs `[room, units]` of all frames, what `backward` needs, and ponder."""
+        """Computes all outputs `[room, units]`, the values that `backward` needs, and ponder."""
         step, room = self._step, sequence.room
         derived, pull = jax.vjp(step.derive, weights)
 
@@ -122,7 +122,7 @@ class Direction:
         states, outputs, past = lax.fori_loop(0, sequence.steps, advance, (states, outputs, past))
         ponder: Any = 0.0
         if self._ponders:
-            # Steps behind the end, which another trial's sequence may need, are not charged for.
+            # Steps past the end, which another trial's sequence may need, are not charged for.
             before = row(past[-1], jnp.minimum(sequence.frames, room - 1))
             ponder = jnp.where(sequence.frames < sequence.steps, before, states[-1])[0]
         return outputs, (derived, pull, projected, past), ponder
@@ -131,10 +131,10 @@ class Direction:
         """Computes the gradients of the weights.
 
         Args:
-            saved: see `forward`.
-            gradient: of the outputs, `[room, units]`; zero in the padding.
+            saved: the values from `forward`.
+            gradient: gradient of the outputs, `[room, units]`; zero in the padding.
             sequence: the sequence.
-            price: of the ponder.
+            price: price of the ponder.
         """
         step, room = self._step, sequence.room
         derived, pull, projected, past = saved
@@ -146,7 +146,7 @@ class Direction:
             number = sequence.steps - 1 - count
             frame = self._frame(sequence, number)
             if self._ponders:
-                # All of its gradient: nothing else reads that state.
+                # This is its whole gradient, since nothing else reads that state.
                 charged = jnp.where(number < sequence.frames, price, 0.0)
                 of_states = [*of_states[:-1], jnp.zeros_like(of_states[-1]).at[0].set(charged)]
             _, chain, factor = jax.vjp(
@@ -217,7 +217,7 @@ class Network:
 
     Attributes:
         directions: forward, and backward if the task is bidirectional.
-        loss: of the task's head.
+        loss: the loss of the task's head.
     """
 
     directions: tuple[Direction, ...]
@@ -245,18 +245,18 @@ class Network:
         return lax.fori_loop(0, sequence.blocks, multiply, logits)
 
     def logits(self, weights: Arrays, sequence: Sequence) -> Any:
-        """Computes the logits `[room, outputs]`; without meaning in the padding."""
+        """Computes the logits `[room, outputs]`; those in the padding are meaningless."""
         parts, kernel, bias = self._parts(weights)
         hidden, _, _ = self._hidden(parts, sequence)
         return self._logits(hidden, kernel, bias, sequence)
 
     def gradients(self, weights: Arrays, sequence: Sequence, price: Any) -> tuple[Any, Arrays]:
-        """Computes the loss, summed over the sequence, and its gradients by the weights.
+        """Computes the loss, summed over the sequence, and the gradients of the weights.
 
         Args:
-            weights: of the network.
-            sequence: what is learned.
-            price: of the ponder of depth-adaptive cells, which is added to the loss.
+            weights: weights of the network.
+            sequence: the sequence to learn.
+            price: price of the ponder of depth-adaptive cells, which is added to the loss.
         """
         parts, kernel, bias = self._parts(weights)
         hidden, saved, ponder = self._hidden(parts, sequence)

@@ -1,4 +1,4 @@
-"""The losses of the heads with their gradients, of one padded sequence."""
+"""The losses of the heads and their gradients, for one padded sequence."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from tuner.tasks.heads import HEADS
 from tuner.training.jax.blocks import BLOCK, block, blocks_for, put
 
 Loss = Callable[[Any, Any, Any, Any], tuple[Any, Any]]
-"""Computes the loss of a sequence, nats, and its gradient by the logits, zero in the padding.
+"""Computes the loss of a sequence in nats, and the gradient of its logits, zero in the padding.
 
 Args: logits `[room, outputs]`; padded targets; number of frames; number of labels.
 """
 
 _NEVER = -1e30
-"""In place of log 0: its differences are 0 instead of NaN."""
+"""Used in place of log 0, so that differences are 0 instead of NaN."""
 
 
 def framewise(head: str) -> Loss:
-    """Makes the loss of a head whose frames are independent of each other."""
+    """Makes the loss for a head whose frames are independent of each other."""
 
     def of_block(logits: Any, targets: Any, exists: Any) -> Any:
         losses = HEADS[head].loss(targets[None], logits[None])[0]
@@ -49,11 +49,11 @@ def ctc(logits: Any, targets: Any, frames: Any, labels: Any) -> tuple[Any, Any]:
     """Computes the loss of a transcription by the forward-backward algorithm.
 
     With l' the labels with blanks around and between them, y_t = softmax(logits_t), α_t(s) and
-    β_t(s) as in section 4.1 of Graves et al. (2006) but β without y_t,
+    β_t(s) as in section 4.1 of Graves et al. (2006), except that β excludes y_t,
 
         -∂ log p / ∂ logits_t(k) = y_t(k) - 1/p Σ_{s: l'_s = k} α_t(s) β_t(s),
 
-    in logarithms; see `tuner.tasks.ctc`.
+    computed in logarithms; see `tuner.tasks.ctc`.
     """
     outputs = logits.shape[-1]
     blanks = jnp.full_like(targets, outputs - 1)
@@ -66,7 +66,7 @@ def ctc(logits: Any, targets: Any, frames: Any, labels: Any) -> tuple[Any, Any]:
     chosen = jnp.where(exists, log_y[:, extended], _NEVER)
 
     def shifted(values: Any, by: int) -> Any:
-        """Moves values to later places, or to earlier ones."""
+        """Shifts values to later places, or to earlier ones if `by` is negative."""
         moved = jnp.roll(values, by)
         return jnp.where(places < by if by > 0 else places >= len(places) + by, _NEVER, moved)
 
@@ -103,4 +103,4 @@ LOSSES: dict[str, Loss] = {
     "softmax": framewise("softmax"),
     "ctc": ctc,
 }
-"""By the names of `tuner.tasks.heads.HEADS`."""
+"""The losses, by the names of `tuner.tasks.heads.HEADS`."""

@@ -1,7 +1,7 @@
-"""More units than a trial has: so trials of about the same size share a compiled program.
+"""Padding with extra units, so that trials of about the same size share a compiled program.
 
-All weights of the units in excess are zero and stay so; no other unit sees them, and the numbers
-are those of the trial up to rounding. This holds for cells whose units meet in products alone.
+All weights of the extra units are zero and stay zero; no other unit sees them, and the results are
+those of the trial up to rounding. This holds for cells whose units interact only in products.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from zoo.registry import cell_class, switches
 
 _STEP = 8
-"""Sizes that are compiled are multiples of it."""
+"""Compiled sizes are multiples of this number."""
 
 _STOCK = (keras.layers.GRUCell, keras.layers.LSTMCell, keras.layers.SimpleRNNCell)
 
@@ -25,7 +25,7 @@ def padded_units(variant: str, units: int) -> int:
 
     Args:
         variant: code of the cell.
-        units: of the trial.
+        units: number of units of the trial.
 
     Example:
         >>> padded_units("V", 37), padded_units("V", 40)
@@ -36,9 +36,9 @@ def padded_units(variant: str, units: int) -> int:
 
 
 def stays_zero(variant: str) -> bool:
-    """Whether the gradients of weights in excess are zero.
+    """Returns whether the gradients of extra weights are zero.
 
-    They are where all states of units in excess are: not those of recurrent gates, σ(0) = ½.
+    They are if all states of the extra units are zero; recurrent gates are not, since σ(0) = ½.
 
     Args:
         variant: code of the cell.
@@ -48,14 +48,14 @@ def stays_zero(variant: str) -> bool:
 
 
 def fit(array: Any, shape: Sequence[int], units: int, wanted: int) -> np.ndarray:
-    """Gives a weight room for more units, or cuts it to fewer.
+    """Pads a weight to more units, or cuts it to fewer.
 
     Args:
         array: a weight of a network with `units`.
-        shape: that of the same weight with `wanted` units. Where the sizes of an axis differ, it
-            holds a block of units for every gate or direction.
-        units: number of units that there are.
-        wanted: number of units that there shall be; those in excess are zeros.
+        shape: shape of the same weight with `wanted` units. An axis whose size differs holds a
+            block of units for every gate or direction.
+        units: current number of units.
+        wanted: new number of units; additional units are zeros.
 
     Returns:
         A new array.

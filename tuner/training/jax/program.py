@@ -1,4 +1,4 @@
-"""What is compiled: an epoch of training and the logits of a split, of several trials at once."""
+"""The compiled programs: a training epoch and the logits of a split, for several trials at once."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from zoo.adaptive_cell import DepthAdaptiveCell
 from zoo.registry import cell_class
 
 _CHUNK = 2**13
-"""Frames whose logits are computed at a time, apart from the last sequence's."""
+"""Most frames whose logits are computed at a time, unless a single sequence is longer."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """The sequences of a split on the device, one behind the other.
+    """The sequences of a split on the device, concatenated.
 
     Attributes:
-        inputs: float32 `[frames, inputs]`, and room for the longest sequence behind the last.
-        targets: likewise.
-        table: int32 `[sequences, 4]`: where a sequence begins in the inputs, its frames, where its
-            targets begin, and their number.
-        room: frames of the longest, up to a whole block.
-        label_room: the same of the targets.
+        inputs: float32 `[frames, inputs]`, followed by padding for the longest sequence.
+        targets: the targets, followed by padding as well.
+        table: int32 `[sequences, 4]`: for each sequence, the start of its inputs, the number of its
+            frames, the start of its targets, and their number.
+        room: length of the longest sequence, rounded up to a whole block.
+        label_room: `room` if there is a target for every frame, else the most labels of a sequence.
     """
 
     inputs: Any
@@ -48,7 +48,7 @@ class Split:
 
     @classmethod
     def of(cls, split: Sequences) -> Split:
-        """Copies a split."""
+        """Copies a split to the device."""
         frames = split.lengths
         labels = np.array([len(targets) for targets in split.targets])
         room = blocks_for(int(frames.max())) * BLOCK
@@ -64,14 +64,14 @@ class Split:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Frames of each sequence."""
+        """Number of frames of each sequence."""
         return np.asarray(self.table)[:, 1]
 
     def sequence(self, index: Any, steps: Any) -> gradients.Sequence:
-        """Takes a sequence out, in compiled code.
+        """Extracts a sequence, in compiled code.
 
         Args:
-            index: which one.
+            index: index of the sequence.
             steps: see `gradients.Sequence`.
         """
         start, frames, first, labels = self.table[index]
@@ -90,27 +90,27 @@ def _starts(lengths: np.ndarray) -> np.ndarray:
 
 
 def _joined(arrays: Sequence[np.ndarray], room: int) -> Any:
-    """Puts arrays one behind the other, with room for the longest behind the last."""
+    """Concatenates arrays and appends padding for the longest one."""
     padding = np.zeros((room, *arrays[0].shape[1:]), arrays[0].dtype)
     return jnp.asarray(np.concatenate([*arrays, padding]))
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What differs between trials that are trained by one program; with an axis of trials.
+    """The settings in which trials of one program differ, each with an axis of trials.
 
     Attributes:
         rate: learning rate of the update.
-        momentum: float32.
+        momentum: momentum, float32.
         noise: standard deviation of the input noise.
-        price: of an inner step of a depth-adaptive cell.
-        key: two words that name the noise of the epoch, uint32.
-        order: which sequence is visited when, int32.
-        updates: how many updates there were before the epoch.
-        visited: visits that lie behind the trial already, int32: there its weights stay as they
-            are. None of a trial that is trained alone.
+        price: price of an inner step of a depth-adaptive cell.
+        key: key of the epoch's noise, two words of uint32.
+        order: indices of the sequences in visiting order, int32.
+        updates: number of updates before the epoch.
+        visited: number of visits that the trial has already completed, int32: in these its weights
+            do not change. None for a trial that is trained alone.
         exists: for each weight 1 where the trial has it, 0 where `tuner.training.jax.padding` has
-            added it; empty where the gradients are zero there anyway.
+            added it; empty if the gradients of added weights are zero anyway.
     """
 
     rate: Any
@@ -133,7 +133,7 @@ def build(
     """Makes the network of a task.
 
     Args:
-        task: inputs, outputs, head and direction.
+        task: provides inputs, outputs, head and direction.
         variant: code of the cell.
         units: size of the cell.
         options: further arguments of the cell.
@@ -143,7 +143,7 @@ def build(
         `tuner.training.network.make_network`.
 
     Raises:
-        ValueError: if the cell keeps something besides weights and states.
+        ValueError: if the cell keeps anything besides weights and states.
     """
     cell: Any = cell_class(variant)(units, **dict(options))
     cell.build((1, task.inputs))
@@ -159,19 +159,19 @@ def build(
 
 
 class Program:
-    """The compiled code of one network, for a number of trials side by side.
+    """The compiled code of one network, for a fixed number of trials side by side.
 
-    All arrays of trials have an axis in front, on which JAX shares them out among devices if they
+    All arrays of trials have a leading axis, along which JAX distributes them over devices if they
     are placed so.
     """
 
     def __init__(self, network: Network, update: Update, trials: int) -> None:
-        """Prepares the code; it is compiled at its first call.
+        """Prepares the code, which is compiled on its first call.
 
         Args:
-            network: see `build`.
-            update: of the optimizer.
-            trials: how many side by side.
+            network: the network, see `build`.
+            update: update rule of the optimizer.
+            trials: number of trials side by side.
         """
         self._network = network
         self._update = update
@@ -189,15 +189,15 @@ class Program:
         first: int,
         last: int,
     ) -> tuple[Arrays, Arrays, np.ndarray]:
-        """Trains on some visits of an epoch.
+        """Trains on a range of visits of an epoch.
 
         Args:
-            weights: `[trials, ...]` each; they are given up, as are the slots.
-            slots: of the optimizer, those of a weight beside each other.
-            settings: of the trials.
+            weights: arrays `[trials, ...]`; their buffers are donated, as are those of the slots.
+            slots: slots of the optimizer, those of one weight next to each other.
+            settings: settings of the trials.
             split: the training sequences.
             first: first visit.
-            last: the one behind the last visit.
+            last: visit before which to stop.
 
         Returns:
             Weights, slots, and the losses of the visits, float32 `[trials, visits]`.
@@ -251,7 +251,7 @@ class Program:
         return done
 
     def logits(self, weights: Arrays, split: Split) -> Iterator[tuple[int, np.ndarray]]:
-        """Yields every sequence of a split and its logits `[trials, time, outputs]`."""
+        """Yields the index and the logits `[trials, time, outputs]` of each sequence in a split."""
         lengths = split.lengths
         ends, first = np.cumsum(lengths), 0
         starts = ends - lengths
@@ -267,7 +267,7 @@ class Program:
         def one(index: Any, found: Any) -> Any:
             start, frames, *_ = split.table[index]
             logits = self._network.logits(weights, split.sequence(index, frames))
-            # What is behind its end, the next sequence overwrites.
+            # The next sequence overwrites everything past the end of this one.
             return lax.dynamic_update_slice_in_dim(found, logits, start - base, 0)
 
         found = jnp.zeros((_CHUNK + split.room, weights[-1].shape[0]))
@@ -275,12 +275,12 @@ class Program:
 
 
 def _over_trials(trials: int) -> Callable[[Any, tuple[int | None, ...]], Any]:
-    """Makes what lifts a function of one trial to an axis of trials in front."""
+    """Makes a transformation that adds a leading axis of trials to a function of one trial."""
     if trials > 1:
         return lambda function, axes: jax.vmap(function, in_axes=axes)
 
     def alone(function: Any, axes: tuple[int | None, ...]) -> Any:
-        # An axis of one would cost time in every product.
+        # An axis of length 1 would cost time in every product.
         def lifted(*arguments: Any) -> Any:
             own = [
                 argument if axis is None else jax.tree.map(lambda array: array[0], argument)

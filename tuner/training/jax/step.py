@@ -1,16 +1,16 @@
-"""One step of a cell through time, taken apart by what it depends on.
+"""One step of a cell through time, split by what its operations depend on.
 
 A Keras cell computes (output, states) from an input frame and states. Traced by JAX, its operations
 fall into three parts:
 
-* those of weights alone are done once an update (`Step.derive`);
-* those of the frame but of no state are done for many frames in one product (`Step.project`);
-* the rest needs the states, frame after frame (`Step.advance`).
+* those that depend on weights alone run once per update (`Step.derive`);
+* those that depend on the frame but on no state run for many frames at once (`Step.project`);
+* the rest depend on the states and run frame by frame (`Step.advance`).
 
-Of the rest, products of something with a weight get a *tap*, an addend of zeros: the gradient of
-the tap is that of the product, so the gradient of the weight is one product over all frames after
-the loop, x_1ᵀδ_1 + … + x_Tᵀδ_T, and not T sums of whole matrices. So any cell is trained as the
-recurrence of the zoo is, without knowing its equations.
+In the last part, each product with a weight gets a *tap*, an addend of zeros: the gradient of the
+tap is that of the product, so the gradient of the weight is one product over all frames after the
+loop, x_1ᵀδ_1 + … + x_Tᵀδ_T, instead of T sums of whole matrices. Any cell is thus trained like the
+zoo's recurrence, without knowledge of its equations.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _INLINED = ("jit", "pjit")
 _PRODUCT = "dot_general"
 
 _NOTHING, _WEIGHTS, _FRAME, _STATES = range(-1, 3)
-"""What an operation depends on: each may also depend on those before."""
+"""What an operation depends on; each kind may also depend on the preceding ones."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Tap:
-    """A product of the step with a weight.
+    """A product with a weight within a step.
 
     Attributes:
         factor: shape of the other factor.
@@ -56,10 +56,10 @@ class Step:
 
     Attributes:
         states: sizes of the states.
-        projected: shapes of what `project` returns for a frame.
+        projected: shapes of the arrays that `project` returns for a frame.
         taps: see `Tap`.
-        looped: indices of the derived weights that `advance` uses outside taps; few and small, for
-            example biases and peepholes.
+        looped: indices of the derived weights that `advance` uses outside taps; few and small, such
+            as biases and peepholes.
     """
 
     def __init__(self, cell: Any, inputs: int) -> None:
@@ -67,11 +67,11 @@ class Step:
 
         Args:
             cell: a built Keras cell, on Keras' JAX backend.
-            inputs: features of a frame.
+            inputs: number of features per frame.
 
         Raises:
-            ValueError: if the cell keeps something besides weights and states (dropout,
-                normalization): each step would change it.
+            ValueError: if the cell keeps anything besides weights and states (dropout,
+                normalization), which each step would change.
         """
         sizes = cell.state_size
         self.states = tuple(keras.tree.flatten(sizes))
@@ -93,7 +93,7 @@ class Step:
         closed = jax.make_jaxpr(
             lambda *flat: step(kept, *jax.tree.unflatten(tree, flat))[0]
         )(*flat)
-        # Traced again, without calls in it.
+        # Traced again, with its calls inlined.
         closed = jax.make_jaxpr(lambda *flat: _evaluate(closed, flat))(*flat)
         self._take_apart(closed, len(shapes))
 
@@ -110,7 +110,7 @@ class Step:
         for equation in jaxpr.eqns:
             kind = max((kinds[variable] for variable in _read(equation)), default=_NOTHING)
             if kind == _NOTHING and all(map(_whole, equation.outvars)):
-                # Whole numbers have no gradient that could be handed back.
+                # Integers have no gradient to propagate back.
                 _run([equation], self._constants)
             else:
                 kind = max(kind, _WEIGHTS)
@@ -147,21 +147,21 @@ class Step:
         self.looped = [index[one] for one in _distinct(others, kinds, _WEIGHTS)]
 
     def derive(self, weights: Sequence[Any]) -> Arrays:
-        """Computes what depends on weights alone.
+        """Computes the values that depend on weights alone.
 
         Args:
-            weights: in the order of the cell's trainable variables.
+            weights: the weights, in the order of the cell's trainable variables.
         """
         values = self._constants | dict(zip(self._weights, weights, strict=True))
         _run(self._parts[_WEIGHTS], values)
         return [values[variable] for variable in self._derived]
 
     def project(self, derived: Sequence[Any], frame: Any) -> Arrays:
-        """Computes what depends on a frame, and not on states.
+        """Computes the values that depend on a frame but not on states.
 
         Args:
-            derived: see `derive`.
-            frame: `[inputs]`.
+            derived: the result of `derive`.
+            frame: the frame, `[inputs]`.
         """
         values = self._constants | dict(zip(self._derived, derived, strict=True))
         values[self._frame] = frame
@@ -176,17 +176,17 @@ class Step:
         states: Sequence[Any],
         taps: Sequence[Any],
     ) -> tuple[Arrays, Arrays]:
-        """Takes a step.
+        """Runs one step.
 
         Args:
-            derived: see `derive`; tapped products take their weights from here.
-            looped: those of `derived` at the places of the same name, for everything else.
-            projected: see `project`.
-            states: before the step.
-            taps: what to add to the products.
+            derived: the result of `derive`; tapped products take their weights from it.
+            looped: the derived weights at the indices `Step.looped`, for everything else.
+            projected: the result of `project`.
+            states: the states before the step.
+            taps: addends of the tapped products.
 
         Returns:
-            The output and the states after the step; and the other factors of the products.
+            The output and the states after the step; and the other factors of the tapped products.
         """
         values = self._constants | dict(zip(self._derived, derived, strict=True))
         places = [self._derived[place] for place in self.looped]
@@ -208,7 +208,7 @@ class Step:
 
 
 def _check_kept(step: Callable[..., Any], kept: Arrays, arguments: tuple[Any, ...]) -> None:
-    """Refuses a cell whose steps read or change what is neither weight nor state."""
+    """Rejects a cell whose steps read or change anything besides weights and states."""
     if not kept:
         return
     traced = jax.make_jaxpr(lambda kept: step(kept, *arguments))(kept).jaxpr
@@ -218,7 +218,7 @@ def _check_kept(step: Callable[..., Any], kept: Arrays, arguments: tuple[Any, ..
 
 
 def _whole(variable: Any) -> bool:
-    """Whether a variable holds whole numbers or truth values."""
+    """Returns whether a variable holds integers or booleans."""
     return not jnp.issubdtype(variable.aval.dtype, jnp.inexact)
 
 
@@ -237,7 +237,7 @@ def _value(one: Any, values: Mapping[Any, Any]) -> Any:
 
 
 def _run(equations: Iterable[Any], values: dict[Any, Any]) -> None:
-    """Runs operations, which read and write values."""
+    """Runs operations, which read and write `values`."""
     for equation in equations:
         results = _apply(equation, [_value(one, values) for one in equation.invars])
         values |= dict(zip(equation.outvars, results, strict=True))
@@ -246,7 +246,7 @@ def _run(equations: Iterable[Any], values: dict[Any, Any]) -> None:
 def _apply(equation: Any, arguments: Sequence[Any]) -> Arrays:
     """Runs one operation."""
     parameters = equation.primitive.get_bind_params(equation.params)
-    # Older releases of JAX return functions beside the parameters.
+    # Older releases of JAX return functions in addition to the parameters.
     functions, parameters = parameters if isinstance(parameters, tuple) else ((), parameters)
     results = equation.primitive.bind(*functions, *arguments, **parameters)
     return list(results) if equation.primitive.multiple_results else [results]
@@ -257,7 +257,7 @@ def _multiply(equation: Any, factor: Any, weight: Any) -> Any:
 
 
 def _evaluate(closed: Any, arguments: Sequence[Any]) -> Arrays:
-    """Runs a traced function, and those that it calls, operation by operation."""
+    """Runs a traced function, and the functions it calls, operation by operation."""
     jaxpr = closed.jaxpr
     values = dict(zip(jaxpr.constvars, closed.consts, strict=True))
     values |= dict(zip(jaxpr.invars, arguments, strict=True))

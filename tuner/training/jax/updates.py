@@ -1,7 +1,7 @@
-"""The rules by which weights follow from gradients, as Keras' optimizers of the same names.
+"""The update rules of the weights, equal to those of Keras' optimizers of the same names.
 
-Written out, since learning rate and momentum are numbers of each trial, and Keras builds them into
-the program: a rule here is compiled once for all trials.
+They are written out because each trial has its own learning rate and momentum, which Keras builds
+into the program: a rule here is compiled once for all trials.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _RHO = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """A rule.
+    """An update rule.
 
     Attributes:
-        slots: arrays that are remembered for each weight, from zeros.
-        rate: the learning rate r of a trial.
+        slots: number of arrays kept for each weight, initially zero.
+        rate: returns the learning rate r of a trial.
         step: computes the new weight and slots from the weight, its gradient, its slots, r, the
             momentum and the number of the update, from 1.
     """
@@ -79,4 +79,4 @@ UPDATES = {
     "adam": Update(2, _plain, _adam),
     "rmsprop": Update(2, _damped, _rmsprop),
 }
-"""By the names of `tuner.training.optimizers.OPTIMIZERS`."""
+"""The update rules, by the names of `tuner.training.optimizers.OPTIMIZERS`."""

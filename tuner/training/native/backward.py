@@ -1,6 +1,6 @@
-"""One direction of an LSTM back through time, and the update of its weights.
+"""Backpropagation through time in one direction of an LSTM, and the update of its weights.
 
-The derivatives stand in the order of the equations of `tuner.training.native.forward`, backward.
+The derivatives follow the equations of `tuner.training.native.forward` in reverse order.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ def _dsigmoid(gate):
 
 @compiled
 def _step_back(shape, parameters, workspace, direction, at, cell, tanh_cell, hidden):
-    """Computes the deltas of one step from ∂loss/∂h, and ∂loss/∂c of the step before.
+    """Computes the deltas of one step from ∂loss/∂h, and ∂loss/∂c of the previous step.
 
         δo = (∂h h(c') + ∂o) o (1 - o),  ∂c' = ∂h o h'(c') + p_o δo + ∂c of the step after
         δz = ∂c' i g',  δi = (∂c' z + ∂i) i (1 - i),  δf = (∂c' c + ∂f) f (1 - f)
         ∂c = ∂c' f + p_i δi + p_f δf
 
-    with ∂i, ∂f, ∂o from the gate recurrence of the step after; a coupled input gate also takes what
-    its forget gate 1 - i does: δi = (∂c' (z - c) + ∂i) i (1 - i). The step's rows begin at `at`
-    (gates and deltas), `cell` (c), `tanh_cell` and `hidden` (∂loss/∂h).
+    with ∂i, ∂f, ∂o from the gate recurrence of the next step; a coupled input gate also acts as the
+    forget gate 1 - i: δi = (∂c' (z - c) + ∂i) i (1 - i). The step's rows begin at `at` (gates and
+    deltas), `cell` (c), `tanh_cell` and `hidden` (∂loss/∂h).
     """
     width, gates, deltas = shape.width, workspace.gates, workspace.deltas
     cell_grad, gate_grads = workspace.cell_grad, workspace.gate_grads
@@ -43,7 +43,7 @@ def _step_back(shape, parameters, workspace, direction, at, cell, tanh_cell, hid
     peephole_o = peephole_at(shape, shape.output_peephole, direction)
     at_i, at_f = at + shape.input_gate * width, at + shape.forget_gate * width
     at_z, at_o = at + shape.block_input * width, at + shape.output_gate * width
-    # The block input, which has no gate recurrence, stands before o.
+    # The block input, which has no gate recurrence, comes before o.
     grad_f, grad_o = shape.forget_gate * width, (shape.output_gate - 1) * width
     for unit in range(0, width, LANES):
         to_hidden = load(workspace.hidden_grads, hidden + unit)
@@ -92,9 +92,9 @@ def _step_back(shape, parameters, workspace, direction, at, cell, tanh_cell, hid
 
 @compiled
 def backward(shape, parameters, workspace, direction, length):
-    """Runs one direction back: from `hidden_grads`, those of the outputs, to `deltas`.
+    """Runs one direction backward: computes `deltas` from the outputs' gradients, `hidden_grads`.
 
-    Only gradients of the state are carried from step to step: ∂h of the step before is R δ.
+    Only gradients of the state are carried from step to step: ∂h of the previous step is R δ.
     """
     width, row, deltas = shape.width, shape.row, workspace.deltas
     columns, frames = shape.gates * width, workspace.max_frames
@@ -136,7 +136,7 @@ def backward(shape, parameters, workspace, direction, length):
 
 @compiled
 def _update_peephole(update, workspace, delta, row, cell, width, length):
-    """Moves a peephole by its gradient, Σ δ ⊙ c over the steps."""
+    """Updates a peephole by its gradient, Σ δ ⊙ c over the steps."""
     for unit in range(0, width, LANES):
         gradient = splat(_ZERO)
         for step in range(length):
@@ -150,7 +150,7 @@ def _update_peephole(update, workspace, delta, row, cell, width, length):
 
 @compiled
 def update_weights(shape, parameters, velocities, workspace, direction, length, momentum, rate):
-    """Moves the weights of one direction; every gradient is one product over all steps.
+    """Updates the weights of one direction; every gradient is one product over all steps.
 
     ∂W = Σ x ⊗ δ,   ∂R = Σ h_{t-1} ⊗ δ_t,   ∂p = Σ c ⊙ δ;   p_o sees the new cell
     """

@@ -16,9 +16,9 @@ import numba
 from common import cache
 from tuner.training import random_streams
 
-# A division by zero is infinity, as in the reference engine, and not an exception: the test for it
-# would keep loops from being vectorized. The interpreter's lock is not held. Nothing is allocated
-# here, so references need not be counted, which a step of 20 units would notice.
+# Division by zero yields infinity, as in the reference engine, not an exception: testing for it
+# would keep loops from being vectorized. The interpreter's lock is released. Nothing is allocated
+# here, so references need not be counted, which would be noticeable in a step of 20 units.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
 _njit: Any = numba.njit
 
@@ -33,21 +33,21 @@ _UNUSED_SECONDS = 30 * 24 * 3600
 
 @functools.cache
 def _cache_folder() -> Path | None:
-    """Makes the folder of the machine code of these sources; None where it cannot be written.
+    """Makes the folder for the machine code of these sources; returns None if it is not writable.
 
-    It is in `$NUMBA_CACHE_DIR`, else in `common.cache.folder()`. Folders of other sources,
-    unused for a month, are removed.
+    It is in `$NUMBA_CACHE_DIR`, else in `common.cache.folder()`. Folders of other sources that
+    have been unused for a month are removed.
     """
     here = Path(__file__).parent
     sources = hashlib.sha256()
-    # The draws of the noise are compiled too.
+    # The functions that draw the noise are compiled, too.
     for path in [*sorted(here.rglob("*.py")), Path(random_streams.__file__)]:
         sources.update(path.read_bytes())
     root = Path(os.environ.get("NUMBA_CACHE_DIR") or cache.folder()) / "native"
     folder = root / sources.hexdigest()[:16]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # The file's time counts for Numba: it is made once. The folder's says when it was used.
+        # Numba checks the file's time, so it is created once. The folder's time tells the last use.
         if not (folder / "sources").exists():
             (folder / "sources").touch()
         os.utime(folder)
@@ -58,7 +58,7 @@ def _cache_folder() -> Path | None:
 
 
 def _remove_unused(root: Path) -> None:
-    """Removes machine code that has not been used for long; several processes may do so at once."""
+    """Removes machine code unused for a month; several processes may do so at once."""
     for sources in root.glob("*/sources"):
         try:
             if time.time() - sources.parent.stat().st_mtime > _UNUSED_SECONDS:
@@ -68,14 +68,14 @@ def _remove_unused(root: Path) -> None:
 
 
 def entry(function: Callable[..., Any]) -> Any:
-    """Compiles a function that Python calls, and caches the machine code on disk.
+    """Compiles a function that is called from Python, and caches the machine code on disk.
 
-    Numba finds cached code by path and time of the function's own file. Other files matter as much
-    here, and copies of the sources may share the code: so the function is said to come from a file
-    in a folder that all the sources name.
+    Numba finds cached code by path and time of the function's own file. Here, other files matter as
+    much, and copies of the sources may share the code: so the function is declared to come from a
+    file in a folder named by a hash of all the sources.
 
     Args:
-        function: what to compile, with its arguments' types, when it is first called.
+        function: the function, which is compiled for its arguments' types when first called.
     """
     folder = _cache_folder()
     if folder is None:

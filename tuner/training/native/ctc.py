@@ -7,9 +7,9 @@ are in state s at time t, and β over their endings after t,
     p = Σ_s α_t(s) β_t(s) for every t,
     ∂(-log p)/∂a_t(k) = y_t(k) - Σ_{s of k} α_t(s) β_t(s) / p.
 
-The sums are taken twice as fast as the network runs with numbers scaled to sum 1 in every frame,
-which is exact unless a beginning is rarer than 1e-308 of the others and its ending makes up for it.
-Then, and only then, frames disagree about p, and the sums are taken again in logarithms.
+The sums use numbers scaled to sum to 1 in every frame, which takes half as long as the network and
+is exact unless a beginning is rarer than 1e-308 of the others and its ending makes up for it. Then,
+and only then, frames disagree about p, and the sums are computed again in logarithms.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from tuner.training.native.compiling import compiled
 from tuner.training.native.simd.functions import argmax, exp_minus, log_sum_exp
 from tuner.training.native.simd.vectors import START, aligned_zeros, padded
 
-# Nats by which frames may differ about log p; float64 differs by some 1e-12.
+# Tolerance in nats for differences in log p between frames; those of float64 are about 1e-12.
 _AGREEMENT = 1e-7
 
 
 class CTCBuffers(NamedTuple):
-    """What the sums over paths and the edit distance are computed in; float64 unless said.
+    """Buffers for the sums over paths and the edit distance; float64 unless noted.
 
     Shapes have T frames and S = 2 labels + 1 states.
     """
 
-    outputs: np.ndarray  # float32, one number an output, padded.
+    outputs: np.ndarray  # float32, one number per output, padded.
     probabilities: np.ndarray  # float32, y of a frame, padded.
     log_probabilities: np.ndarray  # [T, outputs].
     alpha: np.ndarray  # [T, S].
-    beta: np.ndarray  # Those of two frames, two rows of [S].
+    beta: np.ndarray  # β of two frames, two rows of [S].
     emissions: np.ndarray  # y of the state's output, [T, S].
     skips: np.ndarray  # 1 where a path may come from two states before, else 0, [S].
-    log_scales: np.ndarray  # Logarithms of what α was scaled with up to each frame, [T].
+    log_scales: np.ndarray  # Logarithm of the total scale of α up to each frame, [T].
     normalizers: np.ndarray  # log Σ eᵃ of each frame, [T].
     distances: np.ndarray  # A row of the edit distance's table, [T + 1].
     decoded: np.ndarray  # int64, best path [T].
@@ -66,18 +66,18 @@ class CTCBuffers(NamedTuple):
 
 @compiled
 def loss_and_gradient(logits, width, outputs, length, labels, buffers):
-    """Replaces the logits of a sequence by ∂loss/∂logits.
+    """Replaces the logits of a sequence with ∂loss/∂logits.
 
     Args:
         logits: float32 [length, width].
-        width: outputs, padded.
-        outputs: outputs that count; the last is the blank.
-        length: frames.
+        width: number of outputs, padded.
+        outputs: number of outputs without padding; the last one is the blank.
+        length: number of frames.
         labels: int32 [L].
         buffers: `CTCBuffers`.
 
     Returns:
-        The loss -log p(labels), nats, float64.
+        The loss -log p(labels) in nats, float64.
     """
     states = 2 * len(labels) + 1
     for s in range(states):
@@ -91,13 +91,13 @@ def loss_and_gradient(logits, width, outputs, length, labels, buffers):
 
 @compiled
 def _may_skip(labels, state):
-    """Whether a path may come to a state from two before: over a blank between unlike labels."""
+    """Returns whether a path may skip to a state, over the blank between two different labels."""
     return state % 2 == 1 and state > 1 and labels[state // 2] != labels[state // 2 - 1]
 
 
 @compiled
 def _normalize(numbers):
-    """Divides by the sum, unless it is 0 or not a number. Returns the sum."""
+    """Divides numbers by their sum, unless it is 0 or NaN. Returns the sum."""
     together = 0.0
     for number in numbers:
         together += number
@@ -109,7 +109,7 @@ def _normalize(numbers):
 
 @compiled
 def _sum_alpha(logits, width, outputs, length, labels, buffers):
-    """Computes emissions and α, scaled to sum 1 in every frame. Returns log p."""
+    """Computes emissions and α, scaled to sum to 1 in every frame. Returns log p."""
     states, skips = 2 * len(labels) + 1, buffers.skips
     log_scale = 0.0
     for t in range(length):
@@ -133,7 +133,7 @@ def _sum_alpha(logits, width, outputs, length, labels, buffers):
             now[1] = (before[1] + before[0]) * emissions[1]
             for s in range(2, states):
                 now[s] = (before[s] + before[s - 1] + skips[s] * before[s - 2]) * emissions[s]
-        # States that cannot reach the end any more would only push the others toward zero.
+        # States that can no longer reach the end would only push the others toward zero.
         for s in range(states - 2 - 2 * (length - 1 - t)):
             now[s] = 0.0
         scale = _normalize(now)
@@ -204,7 +204,7 @@ def _log_add(a, b):
 
 @compiled
 def _in_logarithms(logits, width, outputs, length, labels, buffers):
-    """Does what `loss_and_gradient` does for every number there is; ten times slower."""
+    """Does the work of `loss_and_gradient` for numbers of any size; ten times slower."""
     states, blank = 2 * len(labels) + 1, outputs - 1
     log_p, alpha = buffers.log_probabilities, buffers.alpha
     for t in range(length):
@@ -255,9 +255,9 @@ def _in_logarithms(logits, width, outputs, length, labels, buffers):
 
 @compiled
 def label_errors(logits, width, outputs, length, labels, buffers):
-    """Counts the edit distance from the best path, without repeats and blanks, to the labels.
+    """Computes the edit distance from the best path, without repeats and blanks, to the labels.
 
-    Arguments are those of `loss_and_gradient`.
+    The arguments are those of `loss_and_gradient`.
     """
     count, previous = 0, outputs - 1
     for t in range(length):

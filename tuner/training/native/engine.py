@@ -1,4 +1,4 @@
-"""Engine `native`: one trial after the other in compiled code, on one core."""
+"""Engine `native`: trains one trial after the other in compiled code, on one core."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from zoo.variants import VARIANTS
 _ENGINE = "native"
 """The engine's name in ledgers and checkpoints."""
 
-# Multiply-adds between two looks at the clock and at signals: some tenths of a second.
+# Multiply-adds between two checks of the clock and of signals: a few tenths of a second.
 _CHUNK = 5e9
 
 
@@ -83,7 +83,7 @@ class _Network:
         visits: range,
         losses: np.ndarray,
     ) -> bool:
-        """Trains on some visits of an epoch; False if a loss was not finite."""
+        """Trains on a range of visits of an epoch; returns False if a loss was not finite."""
         low, high = random_streams.noise_key(self._trial.seed, number)
         stopped = epoch.train(
             self.shape,
@@ -107,7 +107,7 @@ class _Network:
         return epoch.score(self.shape, self._parameters, self._workspace, split)
 
     def decide(self, split: epoch.Split) -> np.ndarray:
-        """Finds the largest output of every frame of a split, int32 [frames]."""
+        """Returns the class with the largest output in every frame of a split, int32 [frames]."""
         classes = np.zeros(int(split.lengths.sum()), np.int32)
         epoch.decide(self.shape, self._parameters, self._workspace, split, classes)
         return classes
@@ -115,17 +115,17 @@ class _Network:
 
 @dataclasses.dataclass
 class _Run:
-    """A trial in training.
+    """A trial that is being trained.
 
     Attributes:
         problem: task, data and rules.
-        trial: which trial.
-        network: what is trained.
-        state: how far it has come.
-        losses: loss of each visit of the epoch underway, float64.
-        visited: visits of that epoch that are done.
-        path: where the checkpoint is, if there is one.
-        timer: counts its seconds.
+        trial: the trial.
+        network: its network.
+        state: its progress.
+        losses: loss of each visit of the current epoch, float64.
+        visited: number of visits of that epoch that are done.
+        path: path of its checkpoint, or None.
+        timer: measures its time.
     """
 
     problem: Problem
@@ -138,7 +138,7 @@ class _Run:
     timer: CheckpointTimer
 
     def epoch(self, train: epoch.Split, validation: epoch.Split) -> None:
-        """Trains to the end of the epoch and measures, unless a loss is not finite."""
+        """Trains to the end of the epoch and measures it, unless a loss is not finite."""
         protocol, state = self.problem.protocol, self.state
         number, count = state.epoch + 1, len(train.lengths)
         order = random_streams.order(protocol.order_seed, number, count)
@@ -174,7 +174,7 @@ class _Run:
 class Trainer:
     """Trains trials one after the other in compiled code; a `tuner.training.engines.Trainer`.
 
-    The numbers are those of the engine `keras`, up to rounding. Nothing of it needs Keras or
+    The results are those of the engine `keras`, up to rounding. It needs neither Keras nor
     TensorFlow.
 
     Args:
@@ -183,7 +183,7 @@ class Trainer:
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        # Targets are laid out alike for every variant and number of units.
+        # The layout of targets is the same for every variant and number of units.
         shape = memory.shape_of(problem.task, VARIANTS["V"], 1)
         corpus = problem.corpus
         self._train, self._validation, self._test = (

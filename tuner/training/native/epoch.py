@@ -22,7 +22,7 @@ from tuner.training.protocol import Score
 
 
 class Split(NamedTuple):
-    """One split of a task, sequences one behind the other."""
+    """One split of a task, with its sequences concatenated."""
 
     inputs: np.ndarray  # float32 [frames of all sequences * inputs].
     starts: np.ndarray  # int64 [sequences], first frame of each sequence.
@@ -31,7 +31,7 @@ class Split(NamedTuple):
 
 
 def split_of(sequences: Sequences, shape: Shape) -> Split:
-    """Puts a split's sequences one behind the other."""
+    """Concatenates the sequences of a split."""
     lengths = sequences.lengths
     inputs = np.concatenate(sequences.inputs).astype(np.float32).reshape(-1)
     return Split(
@@ -70,7 +70,7 @@ def _predict(shape, parameters, workspace, length):
 
 @compiled
 def _backward_and_update(shape, parameters, velocities, workspace, length, momentum, rate):
-    """Moves all weights by the gradient of the loss, of which the logits' is in their place."""
+    """Updates all weights, given the gradient of the logits in place of the logits."""
     units, outputs = shape.directions * shape.width, shape.output_width
     logit_grads = Matrix(workspace.logits, START, outputs)
     transpose(workspace.output_kernel, parameters.output_kernel, units, outputs)
@@ -93,18 +93,18 @@ def _backward_and_update(shape, parameters, velocities, workspace, length, momen
 
 @entry
 def train(shape, parameters, velocities, workspace, split, order, start, stop, key, noise_std, momentum, rate, losses): # noqa: E501
-    """Trains on some visits of an epoch, one update a sequence.
+    """Trains on a range of visits of an epoch, with one update per sequence.
 
     Args:
         shape: sizes and switches of the network.
-        parameters: weights; they are moved.
-        velocities: of the weights; they are moved.
-        workspace: of the network.
+        parameters: weights, updated in place.
+        velocities: velocities of the weights, updated in place.
+        workspace: workspace of the network.
         split: training sequences.
-        order: sequences in the order of the visits.
+        order: indices of the sequences in visiting order.
         start: first visit.
         stop: visit before which to stop.
-        key: two words that name the epoch's noise.
+        key: key of the epoch's noise, two words.
         noise_std: standard deviation of the noise, float32.
         momentum: Nesterov momentum, float32.
         rate: learning rate, with the protocol's factor (1 - momentum), float32.
@@ -144,7 +144,7 @@ def score(shape: Shape, parameters: Parameters, workspace: Workspace, split: Spl
     Args:
         shape: sizes and switches of the network.
         parameters: its weights.
-        workspace: of the network.
+        workspace: its workspace.
         split: the sequences.
     """
     scores = np.zeros(len(split.lengths))
@@ -154,7 +154,7 @@ def score(shape: Shape, parameters: Parameters, workspace: Workspace, split: Spl
 
 @entry
 def decide(shape, parameters, workspace, split, classes):
-    """Writes the largest output of every frame of a split into `classes`, int32 [frames]."""
+    """Writes the class with the largest output in every frame into `classes`, int32 [frames]."""
     width, outputs = shape.output_width, shape.outputs
     for sequence in range(len(split.lengths)):
         start, length = split.starts[sequence], split.lengths[sequence]

@@ -1,10 +1,9 @@
 """One direction of an LSTM through time, for every variant.
 
-The equations are those of `zoo.variants`; what differs between the variants are the switches of
-`Shape`.
+The equations are those of `zoo.variants`; the variants differ only in the switches of `Shape`.
 
-Steps are counted in the order of reading: step s of the backward direction is frame T - 1 - s. In
-the arrays of a direction row s is step s; rows of the input and of the hidden layer are frames, and
+Steps are counted in reading order: step s of the backward direction is frame T - 1 - s. In the
+arrays of a direction, row s is step s; rows of the input and of the hidden layer are frames, and
 their stride is negative for the backward direction.
 """
 
@@ -24,9 +23,9 @@ _ONE = np.float32(1)
 
 @inlined
 def _activate_gate(gates, at, width, peepholes, peephole, cells, cell):
-    """Replaces the pre-activations of a gate at `at` by σ(pre + p ⊙ c).
+    """Replaces the pre-activations of a gate at `at` with σ(pre + p ⊙ c).
 
-    The peephole p is at `peephole`, absent below 0; the cell c that the gate sees is at `cell`.
+    The peephole p is at `peephole`, absent if negative; the cell c that the gate sees is at `cell`.
     """
     if peephole >= 0:
         for unit in range(0, width, LANES):
@@ -43,9 +42,9 @@ def _step(shape, parameters, workspace, direction, at, cell, tanh_cell, hidden):
 
         z = g(pre_z),  c' = z ⊙ i + c ⊙ f,  h = h(c') ⊙ o
 
-    One loop a gate: the long chain of operations of one gate's vector then overlaps with the next
-    vector's, which is faster than all gates of a vector one after the other. The step's rows of the
-    workspace begin at `at` (gates), `cell` (c, with c' behind it), `tanh_cell` and `hidden`.
+    Each gate has its own loop: the long chain of operations on one vector then overlaps with the
+    next vector's, which is faster than all gates of a vector one after the other. The step's rows
+    of the workspace begin at `at` (gates), `cell` (c, followed by c'), `tanh_cell` and `hidden`.
     """
     width, gates, cells = shape.width, workspace.gates, workspace.cells
     peepholes, new_cell = parameters.peephole, cell + shape.width
@@ -91,7 +90,7 @@ def _copy_gates(shape, gates, at, states, to):
     """Copies i, f, o of a step for the next step's gate recurrence; padded units stay 0."""
     width = shape.width
     for gate in range(shape.recurrent_gates):
-        # The block input stands between f and o.
+        # The block input is between f and o.
         start = at + (gate if gate < shape.block_input else gate + 1) * width
         for unit in range(shape.units):
             states[to + gate * width + unit] = gates[start + unit]
@@ -99,7 +98,7 @@ def _copy_gates(shape, gates, at, states, to):
 
 @compiled
 def _add_gate_recurrence(shape, kernel, kernel_at, states, before, gates, at, downward):
-    """Adds (i f o) of the step before, times the gate recurrence, to the pre-activations."""
+    """Adds (i f o) of the previous step, times the gate recurrence, to the pre-activations."""
     width = shape.width
     row, early = shape.recurrent_gates * width, shape.block_input * width
     add_row_product(

@@ -1,7 +1,7 @@
-"""What the outputs mean: loss with its gradient, and metric; the compiled `tuner.tasks.heads`.
+"""The heads of `tuner.tasks.heads`, compiled: the loss with its gradient, and the metric.
 
-A loss is that of one sequence, float64, in nats; so is a score, which for `softmax` and `ctc` is
-100 times the number of errors.
+A loss is that of one sequence in nats, float64; so is a score, except that for `softmax` and `ctc`
+it is 100 times the number of errors.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
 class Targets(NamedTuple):
-    """The targets of a split, one behind the other."""
+    """The targets of a split, concatenated."""
 
     rows: np.ndarray  # float32 [frames of all sequences, output_width] for `bernoulli`, else empty.
-    indices: np.ndarray  # int32 classes or labels of all sequences, for `bernoulli` empty.
-    starts: np.ndarray  # int64 [sequences], where each sequence's first frame or label is.
-    counts: np.ndarray  # int64 [sequences], its frames or labels.
+    indices: np.ndarray  # int32 classes or labels of all sequences; empty for `bernoulli`.
+    starts: np.ndarray  # int64 [sequences], index of each sequence's first frame or label.
+    counts: np.ndarray  # int64 [sequences], number of its frames or labels.
 
 
 def targets_of(split: Sequences, shape: Shape) -> Targets:
-    """Puts the targets of a split one behind the other."""
+    """Concatenates the targets of a split."""
     counts = np.array([len(target) for target in split.targets], np.int64)
     starts = np.cumsum(counts) - counts
     joined = np.concatenate(split.targets)
@@ -53,7 +53,7 @@ def _bernoulli(shape, workspace, length, targets, sequence):
     """-log p = Σ softplus(a) - y a, with gradient σ(a) - y; for a whole sequence."""
     width, logits, losses = shape.output_width, workspace.logits, workspace.output_buffer
     first = targets.starts[sequence] * width
-    # Over the frames of an output first, so that vectors are summed and not numbers.
+    # Sums over the frames of an output first, so that vectors are added instead of numbers.
     for place in range(0, width, LANES):
         summed = splat(_ZERO)
         for row in range(place, length * width, width):
@@ -78,7 +78,7 @@ def _softmax(shape, workspace, at, target):
 
 @compiled
 def loss_and_gradient(shape, workspace, length, targets, sequence):
-    """Replaces the logits of a sequence by ∂loss/∂logits and returns the loss."""
+    """Replaces the logits of a sequence with ∂loss/∂logits and returns the loss."""
     width, outputs, logits = shape.output_width, shape.outputs, workspace.logits
     start, count = targets.starts[sequence], targets.counts[sequence]
     loss = 0.0
@@ -90,7 +90,7 @@ def loss_and_gradient(shape, workspace, length, targets, sequence):
     else:
         labels = targets.indices[start : start + count]
         loss = ctc.loss_and_gradient(logits, width, outputs, length, labels, workspace.ctc)
-    # A padded output has no part in the loss.
+    # Padding outputs do not contribute to the loss.
     for t in range(length):
         logits[t * width + outputs : (t + 1) * width] = _ZERO
     return loss
@@ -102,7 +102,7 @@ def score(shape, workspace, length, targets, sequence):
     width, outputs, logits = shape.output_width, shape.outputs, workspace.logits
     start, count = targets.starts[sequence], targets.counts[sequence]
     for t in range(length):
-        # A sum in float64 is finite if all of its float32 numbers are, and only then.
+        # The sum in float64 is finite if and only if all of its float32 numbers are.
         if not np.isfinite(total(logits[t * width : t * width + outputs])):
             return np.nan
     if shape.head == _BERNOULLI:

@@ -1,8 +1,8 @@
 """A network in the engine's memory: its shape, its weights, and the workspace of a training step.
 
 Everything is flat float32, padded with zeros to whole vectors: units and outputs to multiples of
-`LANES`. A padded unit has no weights in or out and never gets any: its gradient is exactly zero.
-Biases are the last row of the matrix whose inputs they follow, for a last input that is always 1.
+`LANES`. A padding unit has no weights in or out and never gets any: its gradient is exactly zero.
+Biases are the last row of the matrix they belong to, for a last input that is always 1.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from tuner.training.trial_state import Weights
 from zoo.variants import Variant
 
 HEADS = ("bernoulli", "softmax", "ctc")
-"""The heads; compiled code knows them by their place."""
+"""The heads; compiled code identifies them by their index."""
 
 
 class Shape(NamedTuple):
-    """Sizes and switches of a network: what compiled code knows of task and variant.
+    """Sizes and switches of a network: what compiled code knows about task and variant.
 
-    A place counts blocks of `width`, and is -1 for what the variant lacks.
+    A place counts blocks of `width`, and is -1 for anything that the variant lacks.
     """
 
-    inputs: int  # Features a frame.
+    inputs: int  # Features per frame.
     units: int  # LSTM blocks.
-    outputs: int  # Outputs a frame.
-    head: int  # Place in `HEADS`.
+    outputs: int  # Outputs per frame.
+    head: int  # Index in `HEADS`.
     directions: int  # 1, or 2 if the network also reads backward.
     width: int  # Units, padded.
-    gates: int  # Blocks of a kernel.
+    gates: int  # Number of blocks in a kernel.
     row: int  # Stride between the rows of kernels and of gate activations.
     output_width: int  # Outputs, padded.
     input_gate: int  # Place of the block in a kernel.
     forget_gate: int
-    block_input: int  # So also the number of gates before it.
+    block_input: int  # Therefore also the number of gates before it.
     output_gate: int
     input_peephole: int  # Place among the peepholes.
     forget_peephole: int
@@ -55,7 +55,7 @@ class Shape(NamedTuple):
 
 
 class Parameters(NamedTuple):
-    """Weights of a network (or their velocities), those of the second direction behind the first's.
+    """Weights of a network (or their velocities); the second direction's follow the first's.
 
     Shapes have D directions and W units, padded.
     """
@@ -68,7 +68,7 @@ class Parameters(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """What a sequence does in the network; flat float32, for sequences up to the longest.
+    """All values of a sequence in the network; flat float32, with room for the longest sequence.
 
     Shapes have D directions, T frames and W units, padded.
     """
@@ -83,10 +83,10 @@ class Workspace(NamedTuple):
     hidden: np.ndarray  # h, [T, D W + 1], the last always 1.
     deltas: np.ndarray  # ∂loss/∂(pre-activations), as `gates`.
     hidden_grads: np.ndarray  # ∂loss/∂h, [T, D W].
-    cell_grad: np.ndarray  # ∂loss/∂c through the step after, [W].
+    cell_grad: np.ndarray  # ∂loss/∂c through the next step, [W].
     gate_grads: np.ndarray  # ∂loss/∂(i f o) through the gate recurrence, [3, W]; 0 without.
     logits: np.ndarray  # Outputs and then ∂loss/∂outputs, [T, output_width].
-    output_buffer: np.ndarray  # One number an output, [output_width].
+    output_buffer: np.ndarray  # One number per output, [output_width].
     output_kernel: np.ndarray  # Transposed, [output_width, D W].
     ctc: CTCBuffers
 
@@ -94,7 +94,7 @@ class Workspace(NamedTuple):
 def _stride(columns: int) -> int:
     """Returns a stride of an odd number of cache lines (of 16 numbers) for rows of `columns`.
 
-    With a power of 2, the lines of a column would all claim the same few places of the cache.
+    With a power of 2, the lines of a column would all compete for the same few sets of the cache.
     """
     lines = -(-columns // 16)
     return 16 * (lines + 1 - lines % 2)
@@ -104,7 +104,7 @@ def shape_of(task: Task, variant: Variant, units: int) -> Shape:
     """Makes the shape of a task's network.
 
     Args:
-        task: inputs, outputs, head and direction.
+        task: provides inputs, outputs, head and direction.
         variant: any legal combination of switches.
         units: LSTM blocks.
     """
@@ -137,9 +137,9 @@ def allocate(shape: Shape, max_frames: int, max_labels: int) -> Workspace:
     """Makes a workspace.
 
     Args:
-        shape: the network's.
+        shape: shape of the network.
         max_frames: length of the longest sequence.
-        max_labels: most labels of a sequence; counts for head `ctc`.
+        max_labels: largest number of labels of a sequence; only used for head `ctc`.
     """
     directions, width, frames = shape.directions, shape.width, max_frames
     ctc = HEADS[shape.head] == "ctc"
@@ -167,7 +167,7 @@ def allocate(shape: Shape, max_frames: int, max_labels: int) -> Workspace:
 
 
 def allocate_for(shape: Shape, splits: Sequence[Sequences]) -> Workspace:
-    """Makes a workspace for all sequences of some splits."""
+    """Makes a workspace for all sequences of the given splits."""
     frames = max(int(split.lengths.max()) for split in splits)
     labels = max(len(target) for split in splits for target in split.targets)
     return allocate(shape, frames, labels)
@@ -175,9 +175,9 @@ def allocate_for(shape: Shape, splits: Sequence[Sequences]) -> Workspace:
 
 @compiled
 def frames_in_order(data, direction, length, row, offset):
-    """Returns rows that are frames as a `Matrix` whose rows are steps, in the order of reading.
+    """Returns a `Matrix` whose rows are steps in reading order, from data whose rows are frames.
 
-    What the direction uses of a row begins at `offset`.
+    The part of a row that the direction uses begins at `offset`.
     """
     if direction == 0:
         return Matrix(data, offset, row)
@@ -186,12 +186,12 @@ def frames_in_order(data, direction, length, row, offset):
 
 @compiled
 def peephole_at(shape, place, direction):
-    """Returns where a peephole's weights begin, -1 for one that the variant lacks."""
+    """Returns where a peephole's weights begin, or -1 if the variant lacks it."""
     return (direction * shape.peepholes + place) * shape.width if place >= 0 else -1
 
 
 def keras_shapes(shape: Shape) -> list[tuple[int, ...]]:
-    """Lists the shapes of the weights as `keras.Model.get_weights()` orders them."""
+    """Lists the shapes of the weights in the order of `keras.Model.get_weights()`."""
     units, columns = shape.units, shape.gates * shape.units
     cell: list[tuple[int, ...]] = [(shape.inputs, columns), (units, columns), (columns,)]
     if shape.peepholes:
@@ -216,11 +216,11 @@ def empty(shape: Shape) -> Parameters:
 
 
 def _views(shape: Shape, parameters: Parameters) -> list[np.ndarray]:
-    """Cuts the padding off: views of the parameters, each with the number of elements of Keras'."""
+    """Returns unpadded views of the parameters, each with as many elements as Keras' weight."""
     directions, width, units, gates = shape.directions, shape.width, shape.units, shape.gates
 
     def by_gate(rows: np.ndarray, count: int) -> np.ndarray:
-        """[directions, count, gates, units] of rows with gaps; cutting an axis gives a view."""
+        """Returns a view [directions, count, gates, units] of rows with gaps."""
         matrix = rows.reshape(directions, count, shape.row)[..., : gates * width]
         return matrix.reshape(directions, count, gates, width)[..., :units]
 
@@ -243,7 +243,7 @@ def _views(shape: Shape, parameters: Parameters) -> list[np.ndarray]:
 
 
 def pack(shape: Shape, weights: Sequence[np.ndarray]) -> Parameters:
-    """Brings weights (or velocities), shaped as `keras_shapes` says, into the engine's memory."""
+    """Copies weights (or velocities) with the shapes of `keras_shapes` to the engine's layout."""
     parameters = empty(shape)
     for view, array in zip(_views(shape, parameters), weights, strict=True):
         view[...] = array.reshape(view.shape)
@@ -253,7 +253,7 @@ def pack(shape: Shape, weights: Sequence[np.ndarray]) -> Parameters:
 def unpack(shape: Shape, parameters: Parameters) -> Weights:
     """Copies weights (or velocities) into Keras' order; the inverse of `pack`."""
     return tuple(
-        # A copy also where there is no padding: training goes on in the parameters.
+        # Copied even if there is no padding, since training continues in the parameters.
         np.array(view).reshape(size)
         for view, size in zip(_views(shape, parameters), keras_shapes(shape), strict=True)
     )

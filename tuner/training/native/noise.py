@@ -19,12 +19,12 @@ def standard_normal(low, high, visit, count, out):
     Args:
         low: first word of the key, uint32.
         high: second word of the key, uint32.
-        visit: which visit.
-        count: how many normals.
-        out: where they go, float32 [4 ⌈count / 4⌉ or more].
+        visit: number of the visit, from 0.
+        count: number of normals.
+        out: array that receives them, float32 [4 ⌈count / 4⌉ or more].
     """
     blocks = (count + 3) // 4
-    # Each a view from 0 on: an index that may be negative keeps a loop from being vectorized.
+    # Views indexed from 0: an index that may be negative keeps a loop from being vectorized.
     first, second = out[:blocks], out[blocks : 2 * blocks]
     third, fourth = out[2 * blocks : 3 * blocks], out[3 * blocks : 4 * blocks]
     for block in range(blocks):

@@ -1,12 +1,12 @@
-// Where a thread stands in a trial: its layout, its places in shared and global memory.
+// A thread's position in a trial: its layout, its places in shared and global memory.
 #pragma once
 #include "structures.cuh"
 
-// A trial is a cluster of `Blocks` blocks that share the hidden units. A thread keeps the weights of
-// one unit, all gates (a float4), from `Rows` rows of the recurrent kernel in registers. The 32 lanes
-// of a warp are 8 units times 4 groups of rows; a block has `UnitBlocks` times 8 units, and the rows
-// are split over 4 `Splits` groups. `States` numbers of a unit are seen by the next step: h, or with
-// the gate recurrence h i f o.
+// A trial is a cluster of `Blocks` blocks that share the hidden units. A thread keeps `Rows` rows
+// of the recurrent kernel in registers, for one unit and all gates (a float4). The 32 lanes of a
+// warp are 8 units times 4 groups of rows; a block has `UnitBlocks` times 8 units, and the rows are
+// split over 4 `Splits` groups. The next step sees `States` numbers of a unit: h, or with the gate
+// recurrence h i f o.
 template <int UnitBlocks, int Splits, int Rows, int Blocks, int States> struct InRegisters {
   static constexpr bool streamed = false;
   static constexpr int unit_blocks = UnitBlocks, splits = Splits, rows_a_thread = Rows, blocks = Blocks, states = States;
@@ -15,13 +15,13 @@ template <int UnitBlocks, int Splits, int Rows, int Blocks, int States> struct I
   static constexpr int rows = 4 * Splits * Rows;
   static constexpr int staged_columns = columns;
   static_assert(rows >= States * padded && Rows % 4 == 0, "too few rows");
-  // Two buffers each: of the state; and of what the blocks of 8 units send back to the units of this
-  // block.
+  // Two buffers each: for the state, and for the gradients that the blocks of 8 units send back to
+  // the units of this block.
   static constexpr int forward_floats = 2 * rows + 4 * Splits * columns;
   static constexpr int backward_floats = 2 * Blocks * UnitBlocks * States * columns;
 };
 
-// A trial is one block of `Warps` warps, of any number of units; the weights are read from the L2
+// A trial is one block of `Warps` warps, for any number of units; the weights are read from the L2
 // cache in every step.
 template <int Warps> struct Streamed {
   static constexpr bool streamed = true;
@@ -43,8 +43,8 @@ __device__ __forceinline__ float dot(const float4 &a, const float4 &b) {
 
 __device__ __forceinline__ int least(int a, int b) { return a < b ? a : b; }
 
-// The matrices of a network in one piece of memory. The columns of a block of the cluster lie
-// together.
+// The matrices of a network in one piece of memory. The columns of each block of the cluster are
+// contiguous.
 struct Weights {
   float4 *kernel;         // [D, blocks, input_row, columns], biases in row `inputs`.
   float4 *recurrent;      // [D, blocks, S, columns]; rows are h, then i f o: there z has no weights.
@@ -52,28 +52,28 @@ struct Weights {
   float *output;          // [D H + 1, output_row], biases last.
 };
 
-// A copy of the trial's description is at the beginning of shared memory.
+// Shared memory begins with a copy of the trial's description.
 constexpr int TRIAL_FLOATS = (sizeof(Trial) + 15) / 16 * 4;
 
-// Everything follows from places that the device knows, so that it costs no registers.
+// Everything is computed from values that the device provides, so that it costs no registers.
 template <class Layout> struct Context {
   __device__ const Trial &trial() const { return *(const Trial *)shared_memory(); }
   __device__ const Problem &problem() const { return *trial().problem; }
   __device__ float *shared() const { return shared_memory() + TRIAL_FLOATS; }
 
-  // Of the block in its cluster.
+  // Rank of the block in its cluster.
   __device__ int rank() const { return Layout::blocks == 1 ? 0 : block_index() % Layout::blocks; }
-  // Units, padded; H.
+  // Number of units, padded; H.
   __device__ int padded() const {
     if constexpr (Layout::streamed) return trial().padded;
     else return Layout::padded;
   }
-  // Those of this block.
+  // Number of units of this block, padded.
   __device__ int columns() const {
     if constexpr (Layout::streamed) return trial().padded;
     else return Layout::columns;
   }
-  // Numbers that a step sees of the one before; S.
+  // Count of the numbers that a step sees of the previous one; S.
   __device__ int state_row() const {
     if constexpr (Layout::streamed) return (has(GATE_RECURRENCE) ? 4 : 1) * trial().padded;
     else return Layout::states * Layout::padded;
@@ -83,7 +83,7 @@ template <class Layout> struct Context {
   __device__ int lane() const { return thread_index() % 32; }
   __device__ int warp() const { return thread_index() / 32; }
 
-  // The thread's number among all of the trial.
+  // The thread's index among all threads of the trial.
   __device__ int place() const { return rank() * Layout::threads + thread_index(); }
   static constexpr int all_threads = Layout::blocks * Layout::threads;
 

@@ -1,7 +1,7 @@
-// Connectionist temporal classification, in logarithms and float64; as `tuner.training.native.ctc`.
+// Connectionist temporal classification in logarithms and float64; see `tuner.training.native.ctc`.
 //
-// State s of 2 labels + 1 is label s / 2 if s is odd, else a blank. One block does it: half of the
-// threads sum over the beginnings of paths while the others sum over their endings.
+// State s of 2 labels + 1 is label s / 2 if s is odd, else a blank. One block does all of it: half
+// of the threads sum over the beginnings of paths while the others sum over their endings.
 #pragma once
 #include "context.cuh"
 
@@ -10,12 +10,12 @@ __device__ __forceinline__ double log_add(double a, double b) {
   return low == -infinity() ? high : high + log1p(exp(low - high));
 }
 
-// Whether a path may come to a state from two before: over a blank between unlike labels.
+// Whether a path may skip to a state, over the blank between two different labels.
 __device__ __forceinline__ bool may_skip(const int *labels, int state) {
   return state % 2 == 1 && state > 1 && labels[state / 2] != labels[state / 2 - 1];
 }
 
-// Replaces the logits, whose normalizers are known, by dloss/dlogits; thread 0 returns the loss.
+// Replaces the logits, whose normalizers are known, with dloss/dlogits; thread 0 returns the loss.
 template <class Layout>
 __device__ __noinline__ double ctc_loss_and_gradient(const Context<Layout> at, const Split &split, int sequence, int frames) {
   const int row = at.problem().output_row, outputs = at.problem().outputs, blank = outputs - 1;
@@ -70,9 +70,9 @@ __device__ __noinline__ double ctc_loss_and_gradient(const Context<Layout> at, c
   return at.thread() == 0 ? -log_likelihood : 0.;
 }
 
-// The edit distance from the best path, without repeats and blanks, to the labels; thread 0 has it.
+// Thread 0 returns the edit distance from the best path, without repeats and blanks, to the labels.
 //
-// Along a diagonal of the table, labels + characters = n, no number depends on another.
+// On a diagonal of the table, labels + characters = n, the numbers do not depend on each other.
 template <class Layout>
 __device__ __noinline__ double ctc_label_errors(const Context<Layout> at, const int *labels, int count, int frames) {
   const int blank = at.problem().outputs - 1;

@@ -1,6 +1,6 @@
-// What the kernels use of a device: places, barriers, shuffles, shared memory, arithmetic.
+// The functions of a device that the kernels use: indices, barriers, shuffles, shared memory, math.
 //
-// Without a device the tests put their own emulation in place of this file (EMULATION names it).
+// Without a device, the tests replace this file with their own emulation (named by EMULATION).
 #pragma once
 #ifdef EMULATION
 #include EMULATION
@@ -33,8 +33,8 @@ __device__ __forceinline__ float *shared_memory() {
   return memory;
 }
 
-// Writes a number into the shared memory of a block of the cluster, at the place that `address` is
-// here.
+// Writes a number into the shared memory of a block of the cluster, at the place that `address` has
+// in this block's.
 __device__ __forceinline__ void store_in_block(float *address, int rank, float value) {
 #if __CUDA_ARCH__ >= 900
   unsigned here = __cvta_generic_to_shared(address), there;
@@ -43,7 +43,7 @@ __device__ __forceinline__ void store_in_block(float *address, int rank, float v
 #endif
 }
 
-// Copies 16 bytes from global to shared memory, without waiting; both are aligned.
+// Copies 16 bytes from global to shared memory asynchronously; both addresses are aligned.
 __device__ __forceinline__ void copy_ahead(void *to, const void *from) {
   unsigned address = __cvta_generic_to_shared(to);
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(from) : "memory");
@@ -67,7 +67,7 @@ __device__ __forceinline__ int64 clock_cycles() { return clock64(); }
 __device__ __forceinline__ float fast_exp(float x) { return __expf(x); }
 __device__ __forceinline__ float fast_divide(float a, float b) { return __fdividef(a, b); }
 
-// Rounded once each, never contracted: the noise is to be the same on every machine.
+// Rounded once each, never contracted: the noise must be the same on every machine.
 __device__ __forceinline__ float multiply(float a, float b) { return __fmul_rn(a, b); }
 __device__ __forceinline__ float add(float a, float b) { return __fadd_rn(a, b); }
 __device__ __forceinline__ float divide(float a, float b) { return __fdiv_rn(a, b); }

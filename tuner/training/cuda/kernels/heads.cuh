@@ -1,6 +1,6 @@
-// What the outputs mean: losses with their gradients, and metrics; as `tuner.training.native.heads`.
+// The heads: losses with their gradients, and metrics; see `tuner.training.native.heads`.
 //
-// A function returns the thread's part of the sum over the sequence; nats, or 100 times the errors.
+// A function returns the thread's part of the sum over the sequence: nats, or 100 times the errors.
 #pragma once
 #include "ctc.cuh"
 
@@ -14,7 +14,7 @@ __device__ __noinline__ inline double log_sum_exp(const float *frame, int output
   return most + log((double)sum);
 }
 
-// The first of the largest outputs; the sum says whether all are finite.
+// The index of the first of the largest outputs; the sum shows whether all are finite.
 __device__ __forceinline__ int argmax(const float *frame, int outputs, double *sum) {
   int best = 0;
   *sum = 0;
@@ -55,7 +55,7 @@ template <class Layout> __device__ __noinline__ double softmax(const Context<Lay
   return loss;
 }
 
-// Replaces the logits of a sequence by their gradients.
+// Replaces the logits of a sequence with their gradients.
 template <class Layout>
 __device__ double loss_and_gradient(const Context<Layout> at, const Split &split, int sequence, int frames) {
   if (at.problem().head == BERNOULLI) return bernoulli(at, split, sequence, frames);
@@ -68,7 +68,7 @@ __device__ double loss_and_gradient(const Context<Layout> at, const Split &split
   return ctc_loss_and_gradient(at, split, sequence, frames);
 }
 
-// The metric of a sequence, not a number if an output is not finite; may overwrite the logits.
+// The metric of a sequence, NaN if an output is not finite; may overwrite the logits.
 template <class Layout>
 __device__ __noinline__ double score(const Context<Layout> at, const Split &split, int sequence, int frames, int *classes) {
   if (at.problem().head == BERNOULLI) return bernoulli(at, split, sequence, frames);

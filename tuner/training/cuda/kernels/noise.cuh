@@ -31,7 +31,7 @@ __device__ __forceinline__ void threefry(uint32 low, uint32 high, uint32 block, 
   words[0] = a, words[1] = b, words[2] = c, words[3] = d;
 }
 
-// Two independent standard normals of two random words, by the steps of `random_streams.box_muller`.
+// Two independent standard normals from two random words, like `random_streams.box_muller`.
 __device__ __forceinline__ void box_muller(uint32 first, uint32 second, float *one, float *other) {
   const float u = multiply(add((float)(int)(first >> 8), 0.5f), 5.9604644775390625e-08f);
   const int bits = float_to_bits(u), exponent = (bits - 0x3f3504f3) >> 23;

@@ -1,4 +1,4 @@
-// One step of a unit, forward and back; the equations are those of `zoo.variants`.
+// One step of a unit, forward and backward; the equations are those of `zoo.variants`.
 #pragma once
 #include "context.cuh"
 
@@ -13,8 +13,8 @@ struct Activations {
   float i, f, z, o, c, tanh_c, h;
 };
 
-// A unit's step from the net inputs of its gates. Four lanes do it together, one a gate: lanes `unit`,
-// `unit` + 8, + 16, + 24 of the warp, the groups 0 to 3. All of them get all results.
+// A unit's step from the net inputs of its gates. Four lanes do it together, one per gate: lanes
+// `unit`, `unit` + 8, + 16, + 24 of the warp, the groups 0 to 3. All of them get all results.
 __device__ __forceinline__ Activations activate(int switches, int unit, int group, const float4 &net, const float4 &peephole,
                                                 float cell) {
   const float input = group == 0 ? net.x + peephole.x * cell : group == 1 ? net.y + peephole.y * cell : net.z;
@@ -33,8 +33,8 @@ __device__ __forceinline__ Activations activate(int switches, int unit, int grou
   return a;
 }
 
-// Number `state` of what the next step sees of a unit: h, then the gates i f o that the variant has.
-// Nothing for a padded unit, whose gates would be 1/2.
+// Number `state` of those that the next step sees of a unit: h, then the gates i f o that the
+// variant has. 0 for a padding unit, whose gates would be 1/2.
 __device__ __forceinline__ float state_of(const Activations &a, int state, int switches, bool is_padding) {
   if (state == 0) return a.h;
   const int missing = state == 1 ? NO_INPUT_GATE : state == 2 ? NO_FORGET_GATE : NO_OUTPUT_GATE;
@@ -42,18 +42,18 @@ __device__ __forceinline__ float state_of(const Activations &a, int state, int s
   return state == 1 ? a.i : state == 2 ? a.f : a.o;
 }
 
-// What comes back to a unit from the step after: gradients of h and of i f o.
+// The gradients that a unit receives from the next step: those of h and of i f o.
 struct Gradients {
   float h, i, f, o;
 };
 
-// The deltas of a unit's step, and in `carried` the gradient of the cell of the step before:
+// The deltas of a unit's step, and in `carried` the gradient of the cell of the previous step:
 //
 //   delta_o = (dh h(c') + do) o (1 - o),  dc' = dh o h'(c') + p_o delta_o + carried
 //   delta_z = dc' i g',  delta_i = (dc' z + di) i (1 - i),  delta_f = (dc' c + df) f (1 - f)
 //   carried = dc' f + p_i delta_i + p_f delta_f
 //
-// A coupled input gate also takes what its forget gate 1 - i does: (dc' (z - c) + di) i (1 - i).
+// A coupled input gate also acts as the forget gate 1 - i: delta_i = (dc' (z - c) + di) i (1 - i).
 __device__ __forceinline__ float4 step_back(int switches, const float4 &gates, float tanh_c, float old_cell,
                                             const float4 &peephole, const Gradients &back, float &carried) {
   const float i = gates.x, f = gates.y, z = gates.z, o = gates.w;

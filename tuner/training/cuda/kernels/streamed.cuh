@@ -1,4 +1,4 @@
-// A direction through time and back for any number of units: every step reads the recurrent weights.
+// A direction forward and backward in time, for any number of units: all steps read the weights.
 #pragma once
 #include "recurrence.cuh"
 
@@ -35,7 +35,7 @@ __device__ __noinline__ void forward_streamed(const Context<Layout> at, const We
         gates[place] = make_float4(a.i, a.f, a.z, a.o);
         cells[place + H] = a.c, tanh_cells[place] = a.tanh_c;
       }
-      // Each group writes one number of the state, if there are so many.
+      // Each group writes one number of the state, if there is one for it.
       if (group * H < S) {
         const float value = state_of(a, group, switches, unit >= at.trial().units);
         before[(step + 1) % 2 * S + group * H + unit] = value;

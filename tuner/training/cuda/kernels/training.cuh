@@ -15,7 +15,7 @@ template <class Layout> __device__ __forceinline__ void mark(const Context<Layou
   control.marked = now;
 }
 
-// Copies a sequence into the network's inputs, with a 1 behind each frame; with noise if it has a key.
+// Copies a sequence into the network's inputs, a 1 after each frame; adds noise if there is a key.
 template <class Layout>
 __device__ __noinline__ void read(const Context<Layout> at, const Split &split, int sequence, int frames, const uint32 *key, int visit) {
   const int features = at.problem().inputs, row = at.problem().input_row, count = frames * features;
@@ -77,7 +77,7 @@ template <class Layout> __device__ __noinline__ void learn(const Context<Layout>
 }
 
 // Sums a number over all threads of the trial, always in the same order; the chief, thread 0 of block
-// 0, has the sum.
+// 0, gets the sum.
 template <class Layout> __device__ __noinline__ double total(const Context<Layout> at, double part) {
   at.trial().partials[at.place()] = part;
   at.sync();
@@ -88,7 +88,7 @@ template <class Layout> __device__ __noinline__ double total(const Context<Layou
   return sum;
 }
 
-// The chief alone: records an epoch that has been measured; says whether the trial goes on.
+// For the chief alone: records an epoch that has been measured; returns whether training continues.
 __device__ __noinline__ inline bool end_epoch(const Problem &problem, const Trial &trial, Control &control) {
   const Split &train = problem.train, &validation = problem.validation;
   double loss = 0, sum = 0, means = 0, frames = 0, size = 0;
@@ -113,7 +113,7 @@ __device__ __noinline__ inline bool end_epoch(const Problem &problem, const Tria
   return finite && control.epoch < problem.max_epochs && control.epoch - control.best_epoch < problem.patience;
 }
 
-// The chief alone: takes the loss or score of a visit and decides what comes next.
+// For the chief alone: records the loss or score of a visit and decides what comes next.
 __device__ __noinline__ inline void advance(const Problem &problem, const Trial &trial, double value, int sequence, int64 limit) {
   Control &control = *trial.control;
   control.improved = 0;
@@ -137,7 +137,7 @@ __device__ __noinline__ inline void advance(const Problem &problem, const Trial 
   if (nanoseconds() - control.began > limit) control.visits = 0;
 }
 
-// Keeps the weights of a new best epoch.
+// Saves the weights of a new best epoch.
 template <class Layout> __device__ __noinline__ void keep_weights(const Context<Layout> at) {
   const size_t count = at.weights_count() / 4;
   for (size_t k = at.place(); k < count; k += at.all_threads) ((float4 *)at.trial().best)[k] = ((const float4 *)at.trial().weights)[k];

@@ -2,7 +2,7 @@
 
 Plain arithmetic on the bits of floats, with series whose coefficients anyone can derive. The error
 is at most 3 units in the last place of the exact result; results below 1.82e-38, near the smallest
-normal number, may come out as 0. NaN gives NaN, and limits are exact.
+normal number, may be returned as 0. NaN yields NaN, and limits are exact.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LN2 = _float(math.log(2))
 # Adding it rounds to an integer, which is then in the low bits.
 _ROUND = _float(1.5 * 2**23)
 _EXP_MAX = _float(88.72284)
-# Below, 2ⁿ⁻¹ would not be a normal number.
+# Below it, 2ⁿ⁻¹ would not be a normal number.
 _EXP_MIN = _float(-86.9)
 # 1 - tanh(9.1) is less than half a unit in the last place.
 _TANH_MAX = _float(9.1)
@@ -53,7 +53,7 @@ def _expm1_parts(x):
     """Writes x = n ln 2 + r with |r| <= ln 2 / 2.
 
     Returns:
-        2ⁿ⁻¹, which is a normal number also for the largest x, and eʳ - 1 = r + r² (1/2 + r/6 + …).
+        2ⁿ⁻¹, which is a normal number even for the largest x, and eʳ - 1 = r + r² (1/2 + r/6 + …).
     """
     shifted = multiply_add(x, splat(_LOG2_E), splat(_ROUND))
     n = shifted - splat(_ROUND)
@@ -69,7 +69,7 @@ def _expm1_parts(x):
 @inlined
 def exp(x):
     """Computes eˣ, infinity above 88.7228, 0 below -86.9 (1.82e-38)."""
-    # Of a NaN, `maximum` and `minimum` take their second argument.
+    # `maximum` and `minimum` return their second argument if either is NaN.
     inside = minimum(splat(_EXP_MAX), maximum(splat(_EXP_MIN), x))
     half_power, rest = _expm1_parts(inside)
     value = half_power * multiply_add(splat(_TWO), rest, splat(_TWO))
@@ -115,7 +115,7 @@ def _log1p(e):
 def softplus_and_sigmoid(x):
     """Computes ln(1 + eˣ) = max(x, 0) + ln(1 + e⁻|x|) and its derivative σ(x)."""
     e = exp(splat(_ZERO) - absolute(x))
-    # `maximum` takes its second argument of a NaN.
+    # `maximum` returns its second argument if either is NaN.
     softplus = maximum(splat(_ZERO), x) + _log1p(e)
     sigmoid = where_less(x, splat(_ZERO), e, splat(_ONE)) / (splat(_ONE) + e)
     return softplus, sigmoid
@@ -123,9 +123,9 @@ def softplus_and_sigmoid(x):
 
 @compiled
 def exp_minus(row, at, width, number, out, to):
-    """Writes eᵃ⁻ⁿ of the `width` numbers a of a row, padding included, which begins at `at`.
+    """Writes eᵃ⁻ⁿ for the `width` numbers a, including padding, of the row that begins at `at`.
 
-    Results begin at `to` in `out`, which may be the array of the row itself; n is float32.
+    Results begin at `to` in `out`, which may be the row's own array; n is float32.
     """
     for place in range(0, width, LANES):
         store(out, to + place, exp(load(row, at + place) - splat(number)))
@@ -135,7 +135,7 @@ def exp_minus(row, at, width, number, out, to):
 def log_sum_exp(row, at, width, count, buffer):
     """Computes log Σ eᵃ of the first `count` numbers of a row, float64, without overflow.
 
-    The buffer, float32 [width], holds eᵃ over e to the largest a afterward.
+    Afterward, the buffer, float32 [width], holds eᵃ divided by e to the largest a.
     """
     largest = row[at + argmax(row[at : at + count])]
     exp_minus(row, at, width, largest, buffer, START)
@@ -153,7 +153,7 @@ def total(numbers):
 
 @compiled
 def argmax(numbers):
-    """Finds the first of the largest numbers."""
+    """Returns the index of the first of the largest numbers."""
     best = 0
     for place in range(1, len(numbers)):
         if numbers[place] > numbers[best]:

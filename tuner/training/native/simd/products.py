@@ -4,7 +4,7 @@ Nothing is copied, packed or allocated: at the sizes of a trial (60 frames, 100 
 general product spends a third of its time on that, and a gradient would be written out only for the
 optimizer to read it again.
 
-Numbers of columns are multiples of `LANES`; `tuner.training.native.memory` pads with zeros.
+Column counts are multiples of `LANES`; `tuner.training.native.memory` pads with zeros.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tuner.training.native.simd.vectors import LANES
 
 @compiled
 def assign_product(c, a, b, rows, columns, count):
-    """Computes C = A B for A [rows, count] and B [count, columns]; all are a `Matrix`."""
+    """Computes C = A B for A [rows, count] and B [count, columns]; each is a `Matrix`."""
     n = 0
     while columns - n >= 2 * LANES:
         assign_two(c, c.at + n, a, a.at, b, b.at + n, rows, count)
@@ -35,9 +35,9 @@ def assign_product(c, a, b, rows, columns, count):
 
 @compiled
 def nesterov_update(update, a, b, rows, columns, count):
-    """Moves weights [rows, columns] by the gradient Aᵀ B, for A [count, rows], B [count, columns].
+    """Updates weights [rows, columns] by the gradient Aᵀ B of A [count, rows], B [count, columns].
 
-    Weights are an `Update`, A and B a `Matrix`.
+    The weights are an `Update`, A and B each a `Matrix`.
     """
     n = 0
     while columns - n >= 2 * LANES:
@@ -51,8 +51,8 @@ def nesterov_update(update, a, b, rows, columns, count):
 def add_row_product(y, at, a, a_at, b, rows, columns, downward):
     """Computes y[n] += Σ_r a[r] B[r, n] for a number of rows that is a multiple of `LANES`.
 
-    Called step after step, now `downward`, now upward, it begins with the rows that it read last:
-    those are still in the nearest cache. Vectors are an array and where they begin in it; B is a
+    Called step after step, alternately `downward` and upward, it begins with the rows that it read
+    last, which are still in the nearest cache. A vector is an array and its start in it; B is a
     `Matrix`.
     """
     for block in range(0, rows, LANES):
@@ -62,7 +62,7 @@ def add_row_product(y, at, a, a_at, b, rows, columns, downward):
 
 @compiled
 def add_column_product(y, at, a, b, b_at, rows, columns, downward):
-    """Computes y[r] += Σ_n A[r, n] b[n]; otherwise as `add_row_product`."""
+    """Computes y[r] += Σ_n A[r, n] b[n]; otherwise like `add_row_product`."""
     for block in range(0, rows, LANES):
         r = rows - LANES - block if downward else block
         add_dots(y, at + r, a, a.at + r * a.row, b, b_at, columns // LANES)

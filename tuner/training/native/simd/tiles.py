@@ -1,11 +1,11 @@
-"""Tiles of a matrix product in registers, as LLVM vector code: what `products` is made of.
+"""Tiles of a matrix product in registers, as LLVM vector code: the building blocks of `products`.
 
-A tile stays in registers while the inner dimension is walked through,
+A tile stays in registers during the loop over the inner dimension,
 
     tile[r, n] = Σ_k A[r, k] B[k, n],
 
-with B read along its rows, eight columns a vector, and A one element at a time. A compiler that is
-left alone writes the sums to memory at every k, which halves the rate.
+with B read along its rows, eight columns per vector, and A one element at a time. A compiler on its
+own writes the sums to memory at every k, which halves the speed.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Matrix(NamedTuple):
 
 
 class Update(NamedTuple):
-    """A matrix of weights that a gradient is to move by Nesterov's momentum.
+    """A matrix of weights to be updated by a gradient with Nesterov momentum.
 
-    The velocities are at the same places of another array; momentum and learning rate are float32.
+    The velocities are at the same indices of another array; momentum and learning rate are float32.
     """
 
     weights: np.ndarray
@@ -63,7 +63,7 @@ _MASK = ir.VectorType(ir.IntType(32), LANES)
 
 
 def _fields(context: Any, builder: Any, kind: Any, value: Any) -> list[Any]:
-    """Takes a named tuple apart; of an array it returns the address."""
+    """Unpacks a named tuple, with the address of each array in place of the array."""
     return [
         data_of(context, builder, of, part) if isinstance(of, types.Array) else part
         for of, part in zip(kind.types, cgutils.unpack_tuple(builder, value), strict=True)
@@ -71,7 +71,7 @@ def _fields(context: Any, builder: Any, kind: Any, value: Any) -> list[Any]:
 
 
 def _starts(builder: Any, count: int, at: Any, row: Any) -> Iterator[Any]:
-    """Yields where the first rows begin."""
+    """Yields the starts of the first `count` rows."""
     for number in range(count):
         yield builder.add(at, builder.mul(row, _INDEX(number)))
 
@@ -84,21 +84,21 @@ def _places(builder: Any, rows: int, vectors: int, at: Any, row: Any) -> Iterato
 
 
 def _lanes(places: Iterable[int]) -> Any:
-    """Makes the mask of a shuffle of two vectors: which of their sixteen lanes to take."""
+    """Makes the mask that selects which of the sixteen lanes of two vectors a shuffle takes."""
     return ir.Constant(_MASK, [ir.Constant(ir.IntType(32), place) for place in places])
 
 
 def _slots(builder: Any, count: int) -> list[Any]:
-    """Makes sums that are zero; LLVM keeps them in registers."""
+    """Allocates sums with value zero; LLVM keeps them in registers."""
     slots = [cgutils.alloca_once_value(builder, _ZERO) for _ in range(count)]
     for slot in slots:
-        # They are made once a function and used by every tile.
+        # They are allocated once per function and used by every tile.
         builder.store(_ZERO, slot)
     return slots
 
 
 def _prefetch(builder: Any, data: Any, index: Any) -> None:
-    """Asks for a cache line that is going to be written."""
+    """Prefetches a cache line that is going to be written."""
     byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
     function = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag]), "llvm.prefetch.p0"
@@ -113,9 +113,9 @@ def _tile(
     """Computes the vectors of a tile of A B, or of Aᵀ B, row by row.
 
     Args:
-        builder: LLVM's.
-        rows: rows of the tile.
-        vectors: columns of the tile, in vectors.
+        builder: the LLVM builder.
+        rows: number of rows of the tile.
+        vectors: number of columns of the tile, in vectors.
         left: address, place and stride of A.
         right: address, place and stride of B.
         count: inner dimension.
@@ -149,14 +149,14 @@ def _emit_assign(
 def _emit_nesterov(
     builder: Any, out: Any, at: Any, rows: int, vectors: int, tile: Callable[[], list[Any]]
 ) -> None:
-    """Takes a tile as a gradient g and moves weights and velocities of an `Update`.
+    """Updates the weights and velocities of an `Update`, with a tile as the gradient g.
 
         v ← momentum v - rate g,   w ← w + momentum v - rate g
 
-    This is Nesterov's momentum as Keras has it.
+    This is Nesterov momentum as Keras defines it.
     """
     weights, _, row, velocities, momentum, rate = out
-    # They come from a far cache: asked for now, they are here when the sums are done.
+    # They come from a distant cache: prefetched now, they arrive before the sums are done.
     for place in _starts(builder, rows, at, row):
         _prefetch(builder, weights, place)
         _prefetch(builder, velocities, place)
@@ -175,10 +175,10 @@ _ROWS = 6
 
 
 def _columns(emit: Callable[..., None], transposed: bool, vectors: int) -> Any:
-    """Makes the routine that gives some vectors of columns of a product to `emit`, tile by tile.
+    """Makes the routine that passes `vectors` vectors of columns of a product to `emit`, by tiles.
 
-    It is called with an output, A and B, each with the place where the columns, or what they need,
-    begin; and with the number of rows and the inner dimension.
+    It is called with an output, A and B, each followed by the place where the columns, or the data
+    for them, begin; then with the number of rows and the inner dimension.
     """
 
     @intrinsic
@@ -222,15 +222,15 @@ def _columns(emit: Callable[..., None], transposed: bool, vectors: int) -> Any:
 
 
 assign_one, assign_two = (_columns(_emit_assign, False, vectors) for vectors in (1, 2))
-"""One and two vectors of columns of C = A B."""
+"""Compute one and two vectors of columns of C = A B."""
 
 nesterov_one, nesterov_two = (_columns(_emit_nesterov, True, vectors) for vectors in (1, 2))
-"""One and two vectors of columns of weights, moved by the gradient Aᵀ B."""
+"""Update one and two vectors of columns of weights by the gradient Aᵀ B."""
 
 
 @intrinsic
 def nesterov_step(typingctx, update, at, gradient):
-    """Moves the vector of weights at an index by a gradient."""
+    """Updates the vector of weights at an index by a gradient."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         fields = _fields(context, builder, signature.args[0], values[0])
@@ -244,8 +244,8 @@ def nesterov_step(typingctx, update, at, gradient):
 def add_rows(typingctx, y, at, a, a_at, b, b_at, vectors):
     """Adds `LANES` rows of B, each times a number: y[n] += Σ_r a[r] B[r, n].
 
-    The rows, `vectors` times `LANES` long, are read side by side from their beginnings on, which is
-    what processors fetch ahead.
+    The rows, `vectors` times `LANES` long, are read side by side from their beginnings, a pattern
+    that processors prefetch.
     """
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -263,7 +263,7 @@ def add_rows(typingctx, y, at, a, a_at, b, b_at, vectors):
         with cgutils.for_range(builder, values[6]) as loop:
             n = builder.mul(loop.index, _INDEX(LANES))
             place = builder.add(values[1], n)
-            # Two chains of sums: one would wait for itself.
+            # Two chains of sums: a single one would wait for its own results.
             sums = [emit_load(builder, out, place), _ZERO]
             for number, (factor, start) in enumerate(zip(factors, starts, strict=True)):
                 along = emit_load(builder, right, builder.add(start, n))
@@ -313,7 +313,7 @@ def add_dots(typingctx, y, at, a, a_at, b, b_at, vectors):
 
 @intrinsic
 def transpose_tile(typingctx, c, at, c_row, a, a_at, a_row):
-    """Writes `LANES` by `LANES` numbers of A into C with rows and columns exchanged."""
+    """Writes the transpose of `LANES` by `LANES` numbers of A into C."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         out, source = (
@@ -322,7 +322,7 @@ def transpose_tile(typingctx, c, at, c_row, a, a_at, a_row):
         rows = [
             emit_load(builder, source, start) for start in _starts(builder, LANES, *values[4:])
         ]
-        # Rows r and r + 4 are shuffled like cards, three times.
+        # Rows r and r + 4 are interleaved, three times.
         first = _lanes(lane // 2 + LANES * (lane % 2) for lane in range(LANES))
         second = _lanes(lane // 2 + LANES * (lane % 2) for lane in range(LANES, 2 * LANES))
         for _ in range(3):

@@ -1,10 +1,10 @@
-"""float32 vectors as a type of compiled code: eight numbers that one instruction works on.
+"""float32 vectors as a type for compiled code: eight numbers that one instruction processes.
 
     x = load(array, at)
     store(array, at, (x * x + splat(1)) * load(other, at))
 
-Loops over whole vectors have no remainder and no test whether arrays overlap, and a switch inside
-them costs nothing: it goes the same way every time. LLVM splits a vector where registers are
+Loops over whole vectors have no remainder and no test for overlapping arrays, and a branch inside
+them costs nothing, since it goes the same way every time. LLVM splits a vector where registers are
 shorter (SSE, NEON). Arithmetic is that of IEEE 754, never reordered.
 """
 
@@ -21,13 +21,13 @@ from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
 LANES = 8
-"""float32 numbers a vector: one AVX register."""
+"""Number of float32 numbers per vector: one AVX register."""
 
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
 """LLVM's type of a vector."""
 
 START = np.int64(0)
-"""For arguments: a literal 0 would make Numba compile a function once more for it."""
+"""Zero for use as an argument: for a literal 0, Numba would compile a function once more."""
 
 _INTEGERS = ir.VectorType(ir.IntType(32), LANES)
 _UNDEFINED = ir.Constant(VECTOR, ir.Undefined)
@@ -54,7 +54,7 @@ def padded(size: int) -> int:
 
 
 def aligned_zeros(size: int) -> np.ndarray:
-    """Makes zeros, float32 [size], that begin with a cache line."""
+    """Makes zeros, float32 [size], aligned to a cache line."""
     array = np.zeros(size + 16, np.float32)
     start = -array.ctypes.data // 4 % 16
     return array[start : start + size]
@@ -73,12 +73,12 @@ def _pointer(builder: Any, data: Any, index: Any) -> Any:
 
 
 def emit_load(builder: Any, data: Any, index: Any) -> Any:
-    """Loads a vector; nothing is promised of its place but a float's alignment."""
+    """Loads a vector from any place with the alignment of a float."""
     return builder.load(_pointer(builder, data, index), align=4)
 
 
 def emit_store(builder: Any, value: Any, data: Any, index: Any) -> None:
-    """Stores a vector, at any place too."""
+    """Stores a vector at any place with the alignment of a float."""
     builder.store(value, _pointer(builder, data, index), align=4)
 
 
@@ -128,7 +128,7 @@ def store(typingctx, array, at, value):
 
 @intrinsic
 def splat(typingctx, number):
-    """Makes a vector of one number."""
+    """Makes a vector with one number in every lane."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         return emit_splat(builder, values[0])
@@ -156,7 +156,7 @@ def _intrinsic(arity: int, emit: Callable[..., Any]) -> Any:
 
 
 def _emit_where(condition: str) -> Callable[..., Any]:
-    """Returns a choice by a comparison that is false when a number is NaN."""
+    """Makes a selection by a comparison that is false if either number is NaN."""
 
     def emit(builder: Any, a: Any, b: Any, then: Any, otherwise: Any) -> Any:
         return builder.select(builder.fcmp_ordered(condition, a, b), then, otherwise)
@@ -165,7 +165,7 @@ def _emit_where(condition: str) -> Callable[..., Any]:
 
 
 def _emit_power(builder: Any, a: Any) -> Any:
-    """Makes 2ⁿ of the float 1.5 2²³ + n: its low bits become the exponent."""
+    """Makes 2ⁿ from the float 1.5 2²³ + n: its low bits become the exponent."""
     bits = builder.sub(
         builder.bitcast(a, _INTEGERS), ir.Constant(_INTEGERS, [0x4B400000 - 127] * LANES)
     )
