@@ -1,7 +1,7 @@
-"""The study: which LSTM variant and which hyperparameter matter for a task.
+"""The study: which LSTM variants and which hyperparameters matter for a task.
 
-`tuner.load_trials` reads the trials of a study into pandas; `tuner.AgingEvolutionOracle` and the
-other oracles search for any tuner of KerasTuner; the rest is for the commands
+`tuner.load_trials` loads the trials of a study into pandas; `tuner.AgingEvolutionOracle` and the
+other oracles drive the search of any KerasTuner tuner; everything else supports the commands
 (`python -m tuner.run`, `tuner.report`, `tuner.export`).
 """
 
@@ -36,7 +36,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Workers and `--help` import this package: only who asks for an oracle waits for KerasTuner.
+    # Workers and `--help` import this package, so KerasTuner is imported only when it is needed.
     if name.endswith("Oracle") and name in __all__:
         from tuner.search import oracles
 
@@ -45,19 +45,19 @@ def __getattr__(name: str) -> Any:
 
 
 def load_trials(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Reads all trials of a study, one row each, also while it is running.
+    """Loads all trials of a study, one row per trial, even while the study is running.
 
     Args:
-        path: a study directory, or a `.csv` or `.parquet` file that `python -m tuner.export` wrote,
+        path: a study directory, or a `.csv` or `.parquet` file written by `python -m tuner.export`,
             which may hold several studies.
 
     Returns:
-        A frame with the columns of `docs/trial_table.md`, rows by study, variant and place in the
-        design; `status` distinguishes finished trials from failed and waiting ones.
+        A DataFrame with the columns of `docs/trial_table.md`, sorted by study, variant and position
+        in the design; `status` distinguishes finished trials from failed and waiting ones.
 
     Raises:
-        common.errors.InputError: if it is none of these, or damaged; the message names the
-            file, and of a table row and column.
+        common.errors.InputError: if `path` is neither, or is damaged; the message names the
+            file and, for a table, the row and column.
 
     Example:
         >>> import tuner
@@ -67,7 +67,7 @@ def load_trials(path: str | os.PathLike[str]) -> pd.DataFrame:
         >>> list(best.variant)
         ['V', 'NIG', 'NFG', 'NOG', 'NIAF', 'NOAF', 'CIFG', 'NP', 'FGR']
     """
-    # Workers and `--help` import this package: only who asks for a frame waits for pandas.
+    # Workers and `--help` import this package, so pandas is imported only when it is needed.
     from pathlib import Path
 
     from tuner.analysis.trials import sources, table

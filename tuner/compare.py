@@ -72,7 +72,7 @@ def _budgets() -> tuple[int, ...]:
 
 
 def _retrain(studies: Sequence[Records], budget: int) -> Sequence[Run]:
-    """Trains winners again; what OUT/winners.csv has is not trained again."""
+    """Retrains the winners, except for trainings that are already in OUT/winners.csv."""
     from tuner.comparison import winners
     from tuner.parallel.pool import WorkerPool, parse_workers
     from tuner.training import engines

@@ -53,7 +53,7 @@ def _folder(paths: list[Path]) -> Path:
 
 
 def _serve(paths: list[Path], folder: Path) -> int:
-    """Serves the page of studies that may be running."""
+    """Serves the live page of studies that may still be running."""
     from tuner.analysis.live.server import LiveServer
     from tuner.analysis.report import report
     from tuner.analysis.trials import records, sources
@@ -88,7 +88,7 @@ def main() -> int:
     if _SERVE.value:
         return _serve(paths, folder)
     studies = sources.load_all(paths)
-    # Hundreds of thousands of epochs, which every collection of garbage would look at again.
+    # Keeps the garbage collector from rescanning hundreds of thousands of epochs.
     gc.freeze()
     print(f"report: {report.write(studies, folder, _IMPORTANCE.value)}")
     if _TENSORBOARD.value:

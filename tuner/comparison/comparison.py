@@ -27,17 +27,17 @@ def by_replay(
     smallest: float,
     report: Callable[[str], None],
 ) -> Comparison:
-    """Runs samplers on a table that stands for training.
+    """Runs samplers on a table that stands in for training.
 
     Args:
         path: study directory or table of finished trials.
-        grade: a name of `tuner.comparison.tables.TABLES`.
-        names: of the samplers.
-        budgets: trainings, ascending.
-        seeds: runs of each sampler, with the seeds 1, 2, ….
-        lag: of all.
+        grade: a key of `tuner.comparison.tables.TABLES`.
+        names: names of the samplers.
+        budgets: numbers of trainings, ascending.
+        seeds: number of runs of each sampler, with the seeds 1, 2, ….
+        lag: lag of all samplers.
         smallest: the smallest difference worth naming.
-        report: is called with a line for a person when a sampler is done.
+        report: called with lines of progress, one whenever a sampler is done.
 
     Raises:
         InputError: if the trials do not suffice for the grade.
@@ -75,17 +75,17 @@ def of_studies(
     smallest: float,
     retrain: Callable[[Sequence[Records], int], Sequence[Run]] | None = None,
 ) -> Comparison:
-    """Compares real studies, one a sampler and seed.
+    """Compares real studies, one per sampler and seed.
 
     Args:
-        paths: their directories or tables.
-        budgets: trainings, ascending.
+        paths: study directories or trial tables.
+        budgets: numbers of trainings, ascending.
         smallest: the smallest difference worth naming.
-        retrain: trains winners at a budget again, the largest; see `tuner.comparison.winners`.
+        retrain: retrains the winners at the largest budget; see `tuner.comparison.winners`.
 
     Raises:
-        InputError: if two are of the same sampler and seed, or of different data, rules or spaces,
-            or one has fewer trials than the budget that is compared.
+        InputError: if two studies share sampler and seed, or differ in task, data, protocol or
+            space, or one has fewer trials than the smallest budget that is compared.
     """
     studies = [sources.load_one(path) for path in paths]
     first = studies[0]
@@ -137,6 +137,6 @@ def _fact(facts: object, name: str) -> str:
     if name == "data":
         fact = {key: fact[key] for key in ("name", "sha256")}
     if name == "protocol":
-        # The order of the data follows the seed of a study.
+        # The order of the data depends on the seed of the study.
         fact = {key: part for key, part in fact.items() if key != "order_seed"}
     return json.dumps(fact, sort_keys=True)

@@ -1,4 +1,4 @@
-"""Figures of a comparison: best so far by trainings and by seconds, and how far runs end up."""
+"""Figures of a comparison: best so far by trainings and by seconds, and the final regret."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CURVE_POINTS = 200
 
 
 def by_sampler(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Sorts runs by their sampler, in the order in which these come."""
+    """Groups runs by sampler, in order of first appearance."""
     found: dict[str, list[Run]] = {}
     for run in runs:
         found.setdefault(run.sampler, []).append(run)
@@ -26,7 +26,7 @@ def by_sampler(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def mean_and_band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean over seeds, and half of its 95 % interval by Student's t.
+    """Returns the mean over seeds and the half-width of its 95% interval by Student's t.
 
     Args:
         values: float64 `[seeds, points]`.
@@ -42,16 +42,16 @@ def mean_and_band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw(runs: Sequence[Run], metric: Metric, best: float | None) -> list[svg.Figure]:
-    """Draws everything.
+    """Draws all figures.
 
     Args:
-        runs: of any samplers.
-        metric: what the scores are.
-        best: the least score that can be found, if it is known.
+        runs: runs of any samplers.
+        metric: the metric of the scores.
+        best: the lowest score that can be found, if it is known.
     """
     found = by_sampler(runs)
     styles = style.series(found)
-    # No sampler is a variant, and the first is what others are compared with.
+    # Samplers are not variants; the first is the baseline of the others.
     names = list(found)
     series = dict(zip(names, [styles[style.BASELINE], *map(styles.get, names)], strict=False))
     with matplotlib.rc_context(style.SETTINGS):
@@ -70,12 +70,12 @@ def _panel() -> tuple[matplotlib.figure.Figure, matplotlib.axes.Axes]:
 
 
 def at_trainings(runs: Sequence[Run], places: np.ndarray) -> np.ndarray:
-    """Best so far after some trainings, float64 `[runs, places]`."""
+    """Returns the best so far after given numbers of trainings, float64 `[runs, places]`."""
     return np.array([run.validation[places - 1] for run in runs])
 
 
 def at_seconds(runs: Sequence[Run], seconds: np.ndarray) -> np.ndarray:
-    """Best so far of what had ended after some time of training, infinite before the first.
+    """Returns the best so far after given training times, infinite before the first has ended.
 
     Returns:
         float64 `[runs, seconds]`.
@@ -110,7 +110,7 @@ def _curves(
     for sampler, runs in found.items():
         values = of(runs, places)
         known = np.isfinite(values).all(axis=0)
-        # Beyond its shortest run a sampler is no mean of all its runs any more.
+        # Beyond a sampler's shortest run, the mean would no longer cover all of its runs.
         if against == "seconds":
             known &= places <= min(run.seconds[-1] for run in runs)
         if known.any():
@@ -125,7 +125,7 @@ def _curves(
         low, high = min(ends), max(ends)
         scales.value_axis(axes.yaxis, low, high + 0.3 * (high - low))
     top = axes.get_ylim()[1]
-    # From where the first sampler comes into the panel.
+    # The axis begins where the first curve enters the panel.
     begin = min(
         (float(x[mean <= top][0]) for x, mean, _ in drawn.values() if (mean <= top).any()),
         default=float(places[0] / unit),

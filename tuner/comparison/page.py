@@ -1,4 +1,4 @@
-"""The page of a comparison, and its table: one HTML file that needs no network, and one CSV."""
+"""The page of a comparison and its table: one HTML file that needs no network, and one CSV file."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from tuner.comparison.verdicts import Verdict
 from tuner.tasks.task import Metric
 
 COLUMNS = ("grade", "sampler", "seed", "lag", "budget", "validation", "test", "area", "seconds")
-"""Columns of the CSV: a row for each run and budget."""
+"""Columns of the CSV file, which has a row for each run and budget."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What was compared, and the results.
+    """A comparison of samplers, with its results.
 
     Attributes:
         grade: "tabular", "surrogate" or "live".
-        words: what stood for training, sentences.
-        metric: of the scores.
-        lag: of all runs; None where each study has its own.
-        budgets: trainings.
-        runs: of all samplers and seeds.
+        words: sentences that describe what stood in for training.
+        metric: the metric of the scores.
+        lag: lag of all runs; None if each study has its own.
+        budgets: numbers of trainings.
+        runs: the runs of all samplers and seeds.
         exact: the expected best of random search on the finished trials, by budget.
-        verdicts: of all pairs.
+        verdicts: the verdicts on all pairs of samplers.
         smallest: the smallest difference worth naming.
-        best: the least validation score that can be found, if it is known.
+        best: the lowest validation score that can be found, if it is known.
     """
 
     grade: str
@@ -55,12 +55,12 @@ def write(comparison: Comparison, folder: Path, command: str) -> Path:
     """Writes `index.html`, `comparison.csv` and `figures/*.svg`.
 
     Args:
-        comparison: what to write.
-        folder: where; made if it does not exist.
-        command: the command line that made it.
+        comparison: the comparison to write.
+        folder: the output folder; created if it does not exist.
+        command: the command line that made the comparison.
 
     Returns:
-        The page.
+        The path of the page.
     """
     drawn = figures.draw(comparison.runs, comparison.metric, comparison.best)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ def table(comparison: Comparison) -> str:
 
 
 def rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """The page's numbers: for each sampler and budget means over the seeds."""
+    """Returns the page's numbers: means over the seeds for each sampler and budget."""
     found = figures.by_sampler(comparison.runs)
     first = next(iter(found.values()))
     listed = []
@@ -125,7 +125,7 @@ def rows(comparison: Comparison) -> list[dict[str, Any]]:
                 np.array([getattr(run, name)[end] for run in runs])
                 for name in ("validation", "test")
             )
-            # What the first sampler of the list needs for as many trainings, in the mean.
+            # The mean time that the first sampler needs for the same number of trainings.
             time = float(np.mean([run.seconds[end] for run in first]))
             at_time = figures.at_seconds(runs, np.array([time]))[:, 0]
             enough = all(run.seconds[-1] >= time for run in runs)

@@ -22,15 +22,15 @@ LIVE = "live"
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What a sampler found with one seed, training by training, from the first.
+    """What a sampler found with one seed, training by training.
 
     Attributes:
-        sampler: its name.
-        seed: runs of a seed are compared with each other.
+        sampler: name of the sampler.
+        seed: the seed; runs with the same seed are compared with each other.
         validation: the best validation score so far, float64 `[trainings]`; infinite before the
-            first that did not fail.
-        test: test score of that best.
-        seconds: training time so far.
+            first training that did not fail.
+        test: test score of that best trial.
+        seconds: total training time so far.
     """
 
     sampler: str
@@ -40,9 +40,9 @@ class Run:
     seconds: np.ndarray
 
     def area(self, budget: int) -> float:
-        """Mean of the best so far over the first trainings.
+        """Returns the mean of the best so far over the first `budget` trainings.
 
-        Before the first that did not fail, what it was then counts.
+        Trainings before the first that did not fail count with the score of that one.
         """
         curve = self.validation[:budget]
         first = curve[np.isfinite(curve)][:1]
@@ -50,7 +50,7 @@ class Run:
 
 
 def _follow(sampler: str, seed: int, answers: Sequence[Answer]) -> Run:
-    """Keeps the best by validation, the earlier among equals."""
+    """Tracks the best answer by validation score, the earlier one among equals."""
     best = Answer(math.inf, math.inf, 0.0)
     rows = []
     seconds = 0.0
@@ -66,10 +66,10 @@ def replay(name: str, table: Table, seed: int, budget: int, lag: int) -> Run:
     """Runs a sampler on a table.
 
     Args:
-        name: of the sampler.
-        table: answers in place of trainings.
-        seed: of the sampler; samplers of one seed have the same random design.
-        budget: trainings.
+        name: name of the sampler.
+        table: the table that stands in for training.
+        seed: seed of the sampler; samplers with the same seed share a random design.
+        budget: number of trainings.
         lag: see `tuner.search.samplers.domain.Domain`.
     """
     streams = functools.partial(random_streams.proposal, seed, "comparison")
@@ -88,14 +88,14 @@ def replay(name: str, table: Table, seed: int, budget: int, lag: int) -> Run:
     answers: list[Answer] = []
     for index in range(budget):
         points.append(search.propose(points, scores[: max(index - lag + 1, 0)]))
-        # Paired: what is drawn of a point's trainings depends on no sampler.
+        # Paired: the draw among a point's trainings does not depend on the sampler.
         answers.append(table.ask(points[-1], streams("answer", index)))
         scores.append(answers[-1].validation)
     return _follow(name, seed, answers)
 
 
 def live(study: Records) -> Run:
-    """Reads the run of a real study, in the order of its proposals.
+    """Extracts the run of a real study, in the order of its proposals.
 
     Args:
         study: of any sampler; of several variants, a study at random goes by index.

@@ -1,10 +1,10 @@
-"""What stands for training when samplers are compared by replay: tables of finished trials.
+"""Tables of finished trials, which stand in for training when samplers are compared by replay.
 
-Three grades, which nothing leaves out:
+There are three grades, and every result states its own:
 
 * *exact*: random search without replacement on the finished trials themselves needs no simulation.
-* *tabular*: a full factorial of real trainings; a query returns one of those of its point.
-* *surrogate*: a forest that has learned the finished trials fills a grid.
+* *tabular*: a full factorial of real trainings; a query returns one of those at its point.
+* *surrogate*: a forest fitted to the finished trials fills a grid.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from tuner.training.protocol import Failure, TrialRecord
 _TREES = 300
 _FOLDS = 10
 _FLOOR = 0.9
-"""Below the best score, relative to it: the surrogate learns ln(score - floor)."""
+"""A floor, relative to the best score: the surrogate learns ln(score - floor)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What a training comes to.
+    """The outcome of a training.
 
     Attributes:
-        validation: score; None if it failed or diverged.
-        test: score, of a winner that is trained again.
+        validation: validation score; None if the training failed or diverged.
+        test: test score.
         seconds: training time.
     """
 
@@ -46,7 +46,7 @@ class Answer:
 
     @classmethod
     def of(cls, record: TrialRecord | Failure) -> Answer:
-        """What a real trial has answered; one that diverged or failed has no score."""
+        """Converts a real trial; one that diverged or failed has no validation score."""
         if isinstance(record, Failure):
             return cls(None, math.inf, 0.0)
         result = record.result
@@ -55,13 +55,13 @@ class Answer:
 
 
 class Table(Interface):
-    """Answers in place of trainings.
+    """Stands in for training.
 
     Attributes:
         grade: "tabular" or "surrogate".
-        genes: what can be asked for; each has options.
-        best: the least validation score that it can answer.
-        words: what it is, sentences for the page.
+        genes: the dimensions of the points that can be queried; each has options.
+        best: the lowest validation score that it can return.
+        words: sentences that describe the table on the page.
     """
 
     grade: str
@@ -70,31 +70,31 @@ class Table(Interface):
     words: str
 
     def ask(self, point: Point, generator: np.random.Generator) -> Answer:
-        """Answers for a point.
+        """Answers a query for a point.
 
         Args:
-            point: a value of each gene.
-            generator: chooses among several trainings of it.
+            point: a value for each gene.
+            generator: chooses among several trainings of the point.
         """
 
 
 def expected_best(
     records: Sequence[TrialRecord | Failure], budgets: Sequence[int]
 ) -> dict[int, Answer]:
-    """The expected best by validation of n trials drawn without replacement from M that have ended.
+    """Computes the expected best by validation of n trials drawn without replacement from M.
 
         E[best of n] = Σ_j v_(j) C(M - j, n - 1) / (C(M, n) - C(L, n)),   v_(1) <= v_(2) <= …
 
-    The L trials that failed or diverged count as draws and never win; the expectation is over the
-    draws that have a winner.
+    The L trials that failed or diverged count as draws but never win; the expectation is over draws
+    that have a winner.
 
     Args:
-        records: trials that have ended.
-        budgets: numbers of draws; those above M are left out.
+        records: the M trials that have ended.
+        budgets: values of n; those above M are left out.
 
     Returns:
-        By budget the expected validation score of the best, the test score of that same trial,
-        and the expected training time of all; nothing if no trial can win.
+        For each budget, the expected validation score of the best trial, the expected test score of
+        that trial, and the expected total training time; empty if no trial can win.
     """
     ranked = best_first(
         [one for one in records if isinstance(one, TrialRecord) and not one.result.diverged]
@@ -122,7 +122,7 @@ def expected_best(
 
 
 def _levels(space: Space, variants: Sequence[str]) -> tuple[Gene, ...]:
-    """The genes of a study with some levels of each range as its options, in order."""
+    """Returns the genes of a study, with some levels of each range as its ordered options."""
     return tuple(
         gene if gene.name == VARIANT else _gene(gene.name, gene.levels, ordered=True)
         for gene in of_space(space, variants)
@@ -136,12 +136,12 @@ def _gene(name: str, options: tuple[Value, ...], *, ordered: bool) -> Gene:
 class Surrogate:
     """A forest of extremely randomized trees over a grid (Geurts et al. 2006).
 
-    It learns ln(score - 0.9 best) and ln(seconds) by the places of the values on the scales that
-    they were drawn on, and by the variant. A mean of trees flattens extremes.
+    It predicts ln(score - 0.9 best) and ln(seconds) from the positions of the values on their
+    sampling scales, and from the variant. Averaging over trees flattens extremes.
 
     Args:
-        study: finished trials of it.
-        seed: of the forest.
+        study: the study whose finished trials are learned.
+        seed: seed of the forest.
     """
 
     grade = "surrogate"
@@ -167,7 +167,7 @@ class Surrogate:
             ]
         )
         least = scores[:, :2].min(axis=0)
-        # Of scores that come down to 0, a share of their range instead.
+        # For scores that reach 0 or below, a share of their range instead.
         below = least - (1 - _FLOOR) * (1 + np.ptp(scores[:, :2], axis=0))
         floors = np.where(least > 0, _FLOOR * least, below)
         floors = np.append(floors, 0.0)
@@ -187,7 +187,7 @@ class Surrogate:
             for values in itertools.product(*options)
         ]
         asked = self._unit(grid)
-        # A forest each: one of all three would split where it helps their sum.
+        # One forest per target: a joint one would choose splits that help the sum of all three.
         learned = [forest.fit(points, target).predict(asked) for target in targets.T]
         answers = np.exp(np.column_stack(learned)) + floors
         self._answers = {
@@ -204,7 +204,7 @@ class Surrogate:
         )
 
     def _unit(self, points: Sequence[Mapping[str, Value]]) -> np.ndarray:
-        """Places in [0, 1], and a column for each variant."""
+        """Returns positions in [0, 1], and an indicator column for each variant."""
         columns = [
             row.to_unit(np.array([point[row.name] for point in points]))
             for row in self._space.varied
@@ -214,17 +214,17 @@ class Surrogate:
         return np.column_stack(columns).astype(float)
 
     def ask(self, point: Point, generator: np.random.Generator) -> Answer:
-        """Answers; see `Table.ask`."""
+        """Answers a query; see `Table.ask`."""
         return self._answers[tuple(point[gene.name] for gene in self.genes)]
 
 
 class Factorial:
     """Real trainings of all combinations of some values.
 
-    Several of one point are a query's choice, as in NAS-Bench-101 (Ying et al. 2019).
+    A query chooses among several trainings of a point, as in NAS-Bench-101 (Ying et al. 2019).
 
     Args:
-        study: whose trials they are.
+        study: the study whose trials are used.
 
     Raises:
         InputError: if combinations are missing.
@@ -261,10 +261,10 @@ class Factorial:
         )
 
     def ask(self, point: Point, generator: np.random.Generator) -> Answer:
-        """Answers; see `Table.ask`."""
+        """Answers a query; see `Table.ask`."""
         answers = self._answers[tuple(point[gene.name] for gene in self.genes)]
         return answers[int(generator.integers(len(answers)))]
 
 
 TABLES = {"surrogate": Surrogate, "tabular": Factorial}
-"""What makes the table of a grade of a study."""
+"""The table class of each grade."""

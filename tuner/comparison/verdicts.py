@@ -1,4 +1,4 @@
-"""Whether one sampler finds better trials than another."""
+"""Verdicts on whether one sampler finds better trials than another."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _SEED = 1
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """Two samplers at one budget, the first minus the second: negative is better.
+    """A comparison of two samplers at one budget: first minus second, so negative favors the first.
 
     Attributes:
-        first: name of a sampler.
-        second: of another.
-        budget: trainings.
-        seeds: how many pairs.
+        first: name of the first sampler.
+        second: name of the second sampler.
+        budget: number of trainings.
+        seeds: number of pairs.
         area: mean difference of the mean best-so-far.
-        p: of a two-sided permutation test on the paired areas, for this pair alone.
-        p_holm: after Holm's correction for all pairs at this budget.
-        final: mean difference of the test score of the best by validation.
-        low: lower end of its 90 % interval, by Student's t.
-        high: upper end: within ± the smallest difference worth naming, two one-sided tests at 5 %
-            call them equivalent (Schuirmann 1987).
+        p: p-value of a two-sided permutation test on the paired areas, for this pair alone.
+        p_holm: p-value after Holm's correction for all pairs at this budget.
+        final: mean difference of the test score of the best trial by validation.
+        low: lower end of the 90% interval of `final`, by Student's t.
+        high: upper end; if both are within ± the smallest difference worth naming, two one-sided
+            tests at 5% find the samplers equivalent (Schuirmann 1987).
         words: "better", "worse", "no difference that matters", or "undecided".
     """
 
@@ -52,14 +52,14 @@ class Verdict:
 
 
 def paired_permutation(differences: np.ndarray, seed: int = _SEED) -> float:
-    """Tests whether paired differences have the mean 0, by changing their signs.
+    """Tests whether paired differences have mean 0, by a sign-flip permutation test.
 
     Args:
-        differences: of each pair, float64 `[pairs]`.
-        seed: of the sampled signs; of up to 14 pairs all signs are gone through.
+        differences: the difference of each pair, float64 `[pairs]`.
+        seed: seed of the sampled signs; for up to 14 pairs, all signs are enumerated.
 
     Returns:
-        The two-sided p: the share of changes of signs whose mean is at least as far from 0.
+        The two-sided p-value: the share of sign flips whose mean is at least as far from 0.
 
     Example:
         >>> paired_permutation(np.array([1.0, 1.0, 1.0, 1.0]))
@@ -71,8 +71,8 @@ def paired_permutation(differences: np.ndarray, seed: int = _SEED) -> float:
         own = 0
     else:
         signs = np.random.default_rng(seed).choice((1.0, -1.0), (_PERMUTATIONS, count))
-        own = 1  # The differences as they are count among the samples.
-    # Sums that rounding alone keeps apart are equal.
+        own = 1  # The observed differences count as one sample.
+    # Sums that differ only by rounding count as equal.
     least = abs(differences.sum()) * (1 - 1e-12)
     return float(((abs(signs @ differences) >= least).sum() + own) / (len(signs) + own))
 
@@ -80,15 +80,15 @@ def paired_permutation(differences: np.ndarray, seed: int = _SEED) -> float:
 def compare(
     runs: Sequence[Run], budgets: Sequence[int], smallest: float = SMALLEST
 ) -> list[Verdict]:
-    """Compares all pairs of samplers on the seeds that both have.
+    """Compares all pairs of samplers on the seeds that they share.
 
-    A sampler is called better or worse if the areas differ by the test after Holm's correction, and
-    by at least `smallest`; if not, and the 90 % interval of the final test scores lies within
-    ± `smallest`, there is no difference that matters.
+    A sampler is called better or worse if the areas differ significantly after Holm's correction,
+    and by at least `smallest`; otherwise, if the 90% interval of the difference of the final test
+    scores lies within ± `smallest`, there is no difference that matters.
 
     Args:
-        runs: of at least two samplers.
-        budgets: trainings; a run that is shorter is left out there.
+        runs: runs of at least two samplers.
+        budgets: numbers of trainings; runs shorter than a budget are left out there.
         smallest: the smallest difference worth naming, in the metric's unit.
     """
     from scipy import stats

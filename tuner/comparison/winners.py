@@ -1,4 +1,4 @@
-"""Winners of real studies, trained again: the best of many scores is too good by chance."""
+"""Winners of real studies, retrained: the best of many scores is optimistic by chance."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _COLUMNS = ("sampler", "seed", "variant", "trial", "repeat", "test")
 
 
 def winner(study: Records, budget: int) -> TrialRecord | None:
-    """The best trial by validation among the first proposals; None if none has finished.
+    """Returns the best trial by validation among the first proposals; None if none has finished.
 
     Args:
-        study: a real one.
-        budget: how many proposals count.
+        study: a real study.
+        budget: number of proposals that count.
     """
     ended = [one for one in study.as_proposed if not isinstance(one, Trial)][:budget]
     finished = [
@@ -44,24 +44,24 @@ def again(
     path: Path,
     report: Callable[[str], None],
 ) -> tuple[Run, ...]:
-    """Trains the winner of each study with fresh seeds.
+    """Retrains the winner of each study with fresh seeds.
 
-    What the file already has is not trained again.
+    Trainings that the file already contains are not repeated.
 
     Args:
-        studies: real ones.
-        budget: how many proposals of each count.
-        repeats: trainings of each winner.
-        data: of the task, as `--data`.
-        pool: trains.
-        path: of a CSV file with the test score of each training; it grows.
-        report: is called with a line for a person.
+        studies: real studies.
+        budget: number of proposals of each study that count.
+        repeats: number of trainings of each winner.
+        data: the task's data, as for `--data`.
+        pool: trains the winners.
+        path: CSV file with the test score of each training; new ones are added to it.
+        report: called with a line of progress for each study.
 
     Returns:
-        The run of each study, whose last test score is the mean of those of its winner.
+        The run of each study, whose last test score is the mean of its winner's trainings.
 
     Raises:
-        InputError: if the data are not those of the studies, or a training fails.
+        InputError: if the data differ from those of the studies, or a training fails.
     """
     rows = _read(path)
     runs = []
@@ -113,7 +113,7 @@ def _read(path: Path) -> list[list[str]]:
 def _train(
     study: Records, trials: Sequence[Trial], data: str, pool: Pool
 ) -> Iterator[tuple[Trial, float]]:
-    """Trains trials by the rules of a study; yields their test scores."""
+    """Trains trials by the protocol of a study and yields their test scores."""
     task = find_task(study.facts["task"])
     corpus = load_corpus(task, data)
     expected, received = study.facts["data"]["sha256"], corpus.dataset.sha256

@@ -1,4 +1,4 @@
-"""A corpus in a file that several processes map into memory: it is there once for all of them."""
+"""A corpus in a file that several processes map into memory, so that it is there only once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def save(corpus: Corpus, file: BinaryIO) -> None:
     """Writes a corpus: the length of a pickle, the pickle without arrays, the arrays.
 
     Args:
-        corpus: what to write.
+        corpus: the corpus to write.
         file: an empty file, open for writing.
 
     Raises:
@@ -35,13 +35,13 @@ def save(corpus: Corpus, file: BinaryIO) -> None:
 
 
 def load(descriptor: int) -> Corpus:
-    """Maps a corpus that `save` wrote.
+    """Maps a corpus written by `save` into memory.
 
     Args:
-        descriptor: of the open file; it may be closed afterward.
+        descriptor: descriptor of the open file, which may be closed afterward.
 
     Returns:
-        The corpus; what is written into its arrays stays in this process.
+        The corpus; changes to its arrays stay private to this process.
     """
     memory = mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY)
     view = memoryview(memory)

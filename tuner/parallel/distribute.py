@@ -1,11 +1,11 @@
-"""A study under a distribution strategy of TensorFlow: where the `keras` engine trains.
+"""A study under a TensorFlow distribution strategy, where the `keras` engine trains.
 
-A strategy gets a study onto a device (a TPU) or into a cluster that wants one; it makes no update
-faster (`tuner.training.replicas`). Trials are what can be trained side by side: `--workers`.
+A strategy gets a study onto a device (a TPU) or into a cluster that requires one; it does not make
+updates faster (`tuner.training.replicas`). What can run in parallel is trials: `--workers`.
 
-In a cluster the chief runs the study, and the others train in step with it. Only the chief reads
-and writes the study directory. Before each trial it sends the others the trial and its checkpoint,
-so nothing needs to be shared but the data.
+In a cluster, the chief runs the study, and the other processes train in lockstep with it. Only the
+chief reads and writes the study directory. Before each trial, it sends the others the trial and its
+checkpoint, so that only the data must be shared.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from tuner.training.protocol import Problem, Problems, Trial
 
 
 class _MultiWorkerMirroredStrategy(tf.distribute.MultiWorkerMirroredStrategy):
-    """The strategy with a `reduce` for the ways in which `keras.Model.fit` calls it.
+    """The strategy with a `reduce` that accepts what `keras.Model.fit` passes to it.
 
-    TensorFlow's takes neither a whole batch (inputs, targets, weights) nor a number without axes,
-    so that Keras 3 cannot fit under it: https://github.com/keras-team/keras/issues/20585.
+    TensorFlow's accepts neither a whole batch (inputs, targets, weights) nor a scalar, so Keras 3
+    cannot fit under it: https://github.com/keras-team/keras/issues/20585.
     """
 
     def reduce(self, reduce_op: Any, value: Any, axis: int | None) -> Any:
-        """Reduces values of replicas, nested as they may be; see the base class."""
+        """Reduces values of replicas, which may be nested; see the base class."""
         reduce = super().reduce
 
         def one(part: Any) -> Any:
@@ -53,19 +53,19 @@ class _MultiWorkerMirroredStrategy(tf.distribute.MultiWorkerMirroredStrategy):
 def make_strategy(
     name: str, tpu: str = "", environment: Mapping[str, str] = os.environ
 ) -> tf.distribute.Strategy:
-    """Makes a distribution strategy; for a cluster or a TPU before TensorFlow does anything else.
+    """Makes a distribution strategy; for a cluster or a TPU, before any other use of TensorFlow.
 
     Args:
-        name: `one`; `mirrored` over all GPUs, or all logical CPUs where there is none;
-            `multiworker` over the processes of `TF_CONFIG`, which are checked before; or `tpu`.
-        tpu: name or address of the TPU; by default what the environment says, else `local`.
-        environment: the process's.
+        name: `one`; `mirrored` over all GPUs, or all logical CPUs if there are none;
+            `multiworker` over the processes of `TF_CONFIG`, which is checked beforehand; or `tpu`.
+        tpu: name or address of the TPU; by default the one in the environment, else `local`.
+        environment: the process's environment variables.
 
     Raises:
         InputError: if the TPU cannot be reached.
     """
     if name != "one":
-        # The length of an epoch is unknown to Keras where a data set is distributed.
+        # Keras does not know the length of an epoch of a distributed dataset.
         warnings.filterwarnings("ignore", "Your input ran out of data", module="keras")
     if name == "mirrored":
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
@@ -95,10 +95,10 @@ def _one_line(error: Exception) -> str:
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Says whether this process is the one that writes: the only one, or the first of a cluster.
+    """Returns whether this process is the one that writes: the only one, or a cluster's first.
 
     Args:
-        strategy: what `make_strategy` made.
+        strategy: the strategy returned by `make_strategy`.
     """
     resolver = strategy.cluster_resolver
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or resolver is None:
@@ -108,10 +108,10 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def describe(strategy: tf.distribute.Strategy) -> str:
-    """Says in a line what a strategy does and what it does not.
+    """Describes in one line what a strategy does and what it does not do.
 
     Args:
-        strategy: what `make_strategy` made.
+        strategy: the strategy returned by `make_strategy`.
     """
     count = strategy.num_replicas_in_sync
     kind = type(strategy).__name__.removesuffix("V2").removeprefix("_")
@@ -127,7 +127,7 @@ class Chief:
     """Trains one trial at a time together with the other processes; a `tuner.parallel.pool.Pool`.
 
     Attributes:
-        strategy: of the cluster.
+        strategy: the strategy of the cluster.
     """
 
     strategy: tf.distribute.Strategy
@@ -135,7 +135,7 @@ class Chief:
     def run(
         self, problems: Problems, queue: TrialQueue, on_event: Callable[[Event], None]
     ) -> None:
-        """Trains all trials one after the other; see `tuner.parallel.pool.Pool.run`."""
+        """Trains all trials one after another; see `tuner.parallel.pool.Pool.run`."""
         (problem,) = problems.values()
         rules = _rules(problem)
 
@@ -153,14 +153,14 @@ class Chief:
 
 
 def follow(strategy: tf.distribute.Strategy, problem: Problem) -> None:
-    """Trains what the chief trains until it has no more trials.
+    """Trains what the chief trains, until it has no more trials.
 
     Args:
-        strategy: of the cluster.
-        problem: task, data and rules, those of the chief.
+        strategy: the strategy of the cluster.
+        problem: task, data and training rules, which must equal the chief's.
 
     Raises:
-        InputError: if the chief has another problem, or another process ends.
+        InputError: if the chief has a different problem, or another process ends.
     """
     own = _rules(problem)
     trainer = keras_engine.Trainer(problem, strategy)
@@ -181,7 +181,7 @@ def follow(strategy: tf.distribute.Strategy, problem: Problem) -> None:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Turns what TensorFlow says when a process of the cluster has ended into a line."""
+    """Turns TensorFlow's error when a process of the cluster has ended into one line."""
     try:
         yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
@@ -192,7 +192,7 @@ def _explained() -> Iterator[None]:
 
 
 def _rules(problem: Problem) -> dict[str, Any]:
-    """What all processes must agree on."""
+    """Returns what all processes must agree on."""
     return {
         "task": problem.task.name,
         "data": problem.corpus.dataset.sha256,
@@ -202,10 +202,10 @@ def _rules(problem: Problem) -> dict[str, Any]:
 
 
 def _share(message: bytes, strategy: tf.distribute.Strategy) -> bytes:
-    """Returns the chief's message in all processes; that of the others is not looked at."""
+    """Returns the chief's message in all processes; the messages of the others are ignored."""
     length = int(replicas.of_chief(np.array([len(message)], np.float64), strategy)[0])
     if not length:
-        # Collectives of nothing end the process.
+        # Collectives on empty arrays crash the process.
         return b""
     content = np.zeros(length)
     if is_chief(strategy):

@@ -47,17 +47,17 @@ _TPU = flags.DEFINE_string("tpu", "", "Name or address of the TPU [TPU_NAME, or 
 
 
 def strategy() -> str:
-    """The strategy that is asked for, see `tuner.parallel.strategies.choose`."""
+    """Returns the requested strategy; see `tuner.parallel.strategies.choose`."""
     from tuner.parallel import strategies
 
     return strategies.choose(_STRATEGY.value)
 
 
 def engine(strategy: str) -> str:
-    """The engine that is asked for; only `keras` trains under a strategy.
+    """Returns the requested engine; only `keras` trains under a strategy.
 
     Raises:
-        InputError: if another is asked for.
+        InputError: if another engine is requested under a strategy.
     """
     if strategy == "one":
         return str(_ENGINE.value)
@@ -69,10 +69,10 @@ def engine(strategy: str) -> str:
 
 
 def workers(strategy: str) -> int | None:
-    """Reads how many workers are asked for; None if the engine is to decide.
+    """Returns the requested number of workers; None if the engine is to decide.
 
     Raises:
-        InputError: if it is no number, or the strategy has none.
+        InputError: if it is not a number, or does not fit the strategy.
     """
     from tuner.parallel.pool import parse_workers
 
@@ -90,15 +90,15 @@ def workers(strategy: str) -> int | None:
 
 
 def make_pool(workers: int, strategy: str, problem: Problem) -> Pool | None:
-    """Makes what shall train on this computer, or under a strategy.
+    """Makes the pool that trains on this computer, or under a strategy.
 
     Args:
-        workers: how many trials at a time.
-        strategy: what `strategies.choose` returned.
-        problem: of the study; of the first, where there are several.
+        workers: number of trials at a time.
+        strategy: the strategy returned by `strategies.choose`.
+        problem: the problem of the study; if there are several, of the first.
 
     Returns:
-        The pool; None if this process has trained for another one's study.
+        The pool; None if this process has trained for the study of another process.
     """
     if strategy == "one":
         from tuner.parallel.pool import WorkerPool
@@ -121,14 +121,14 @@ def connect(asked: int | None, used: Sequence[Engine]) -> tuple[Pool | None, int
     """Connects to the cluster of `--ray`.
 
     Args:
-        asked: what `workers` returned.
+        asked: the number returned by `workers`.
         used: the engines that will train.
 
     Returns:
-        A pool on the cluster, if one is asked for; and how many workers there will be.
+        A pool on the cluster, or None if `--ray` is not set; and the number of workers.
 
     Raises:
-        InputError: if it cannot be reached or has no suitable nodes.
+        InputError: if the cluster cannot be reached or has no suitable nodes.
     """
     if _RAY.value is None:
         return None, asked or max(engine.workers() for engine in used)

@@ -1,4 +1,4 @@
-"""What a study and those who train its trials tell each other; all of it can be pickled."""
+"""The messages between a study and the workers that train its trials; all can be pickled."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Rules:
     """A problem without its corpus, which all workers map into memory.
 
     Attributes:
-        task: what is learned.
-        protocol: how.
-        cells: import paths of the cells that are not of the zoo.
+        task: the task to learn.
+        protocol: the training protocol.
+        cells: import paths of the cells that are not in the zoo.
     """
 
     task: Task
@@ -26,7 +26,7 @@ class Rules:
     cells: tuple[str, ...]
 
     def problem(self, corpus: Corpus) -> Problem:
-        """The problem."""
+        """Returns the problem with its corpus."""
         return Problem(self.task, corpus, self.protocol, self.cells)
 
 
@@ -35,8 +35,8 @@ class Setup:
     """The first message to a worker.
 
     Attributes:
-        engine: what it trains with.
-        rules: of what it may train, in the order in which it is given the corpora.
+        engine: the engine that it trains with.
+        rules: the rules of the problems that it may train, in the order of the corpora.
     """
 
     engine: Engine
@@ -44,19 +44,19 @@ class Setup:
 
     @classmethod
     def of(cls, problems: Problems, engine: Engine) -> Setup:
-        """Leaves the corpora out of problems."""
+        """Makes the setup from problems, without their corpora."""
         rules = (Rules(each.task, each.protocol, each.cells) for each in problems.values())
         return cls(engine, tuple(rules))
 
 
 @dataclasses.dataclass(frozen=True)
 class Assignment:
-    """A trial that is to be trained.
+    """A trial to be trained.
 
     Attributes:
-        trial: which.
-        engine: what trains it.
-        checkpoint: where its checkpoint is.
+        trial: the trial.
+        engine: the engine that trains it.
+        checkpoint: path of its checkpoint.
         task: name of the task that it learns.
     """
 
@@ -68,7 +68,7 @@ class Assignment:
 
 @dataclasses.dataclass(frozen=True)
 class Pause:
-    """There is nothing more for a worker now: its engine shall not wait to fill its capacity."""
+    """A worker gets no more trials now: its engine should not wait to fill its capacity."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,7 @@ class WorkerReady:
 
 @dataclasses.dataclass(frozen=True)
 class WorkerError:
-    """A worker met an error that would meet any other worker, too.
+    """A worker encountered an error that any other worker would encounter, too.
 
     Attributes:
         error: the error, with the worker's traceback as a note.
@@ -96,11 +96,11 @@ class Started:
 
 @dataclasses.dataclass(frozen=True)
 class EpochEnd:
-    """An epoch of a trial is finished.
+    """An epoch of a trial has ended.
 
     Attributes:
-        trial: which trial.
-        epoch: which epoch.
+        trial: the trial.
+        epoch: number of the epoch.
         validation: its validation score.
         best: the best validation score so far.
     """
@@ -112,17 +112,17 @@ class EpochEnd:
 
     @classmethod
     def of(cls, trial: Trial, state: TrialState) -> EpochEnd:
-        """Says how far a trial has come, without its weights."""
+        """Makes the message from the state of a trial, without its weights."""
         return cls(trial, state.epoch, state.curve[-1].validation, state.best_score.mean)
 
 
 @dataclasses.dataclass(frozen=True)
 class WorkerDied:
-    """The worker of a trial has died; another one goes on from the trial's checkpoint.
+    """The worker of a trial has died; another one resumes from the trial's checkpoint.
 
     Attributes:
-        trial: which trial.
-        reason: what is known of the death.
+        trial: the trial.
+        reason: what is known about the death.
     """
 
     trial: Trial

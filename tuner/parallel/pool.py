@@ -1,4 +1,4 @@
-"""What trains the trials of a study: a pool of worker processes, or this process itself."""
+"""Pools that train the trials of a study: in worker processes, or in this process itself."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from tuner.training.protocol import Failure, Problem, Problems, TrialResult
 MAX_DEATHS = 3
 """Consecutive worker deaths after which a trial is recorded as failed.
 
-A trial that has come to a new epoch in between starts counting again: a machine that kills a worker
-now and then only delays a trial.
+The count starts over when the trial reaches a new epoch, so a machine that kills a worker now and
+then only delays a trial.
 """
 
 MAX_LOSSES = 10
-"""Consecutive machines that are lost under a trial after which it is recorded as failed.
+"""Consecutive machine losses after which a trial is recorded as failed.
 
-Machines go for reasons of their own, so that a trial is given up only where it takes every machine
-down with it, as when a container's memory does not suffice for it.
+Machines disappear for unrelated reasons, so a trial is given up only if it takes every machine down
+with it, as when it needs more memory than a container has.
 """
 
 Accept = Callable[[Assignment], bool]
@@ -47,14 +47,14 @@ class TrialQueue(Interface):
 
     @property
     def exhausted(self) -> bool:
-        """Whether all trials have been taken; otherwise more may come when others have ended."""
+        """Whether all trials have been taken; if not, more may come when others have ended."""
 
 
 class ListedTrials:
     """Trials in the order of a list; a `TrialQueue`."""
 
     def __init__(self, assignments: Iterable[Assignment]) -> None:
-        """Takes the list.
+        """Copies the list.
 
         Args:
             assignments: the trials.
@@ -62,7 +62,7 @@ class ListedTrials:
         self._left = list(assignments)
 
     def take(self, accept: Accept) -> Assignment | None:
-        """Takes the first that is accepted."""
+        """Takes the first trial that is accepted."""
         for assignment in self._left:
             if accept(assignment):
                 self._left.remove(assignment)
@@ -71,7 +71,7 @@ class ListedTrials:
 
     @property
     def exhausted(self) -> bool:
-        """Whether none is left."""
+        """Whether no trials are left."""
         return not self._left
 
 
@@ -84,14 +84,14 @@ class Pool(Interface):
         """Trains all trials of a queue.
 
         Args:
-            problems: what they have in common.
+            problems: the problems of the trials, by the name of the task.
             queue: the trials; no two are equal.
-            on_event: called with what happens; every trial ends with a `TrialResult` or a
-                `Failure`. What it raises ends the run.
+            on_event: called with each event; every trial ends with a `TrialResult` or a
+                `Failure`. An exception that it raises ends the run.
 
         Raises:
             OSError: if a checkpoint cannot be written.
-            Exception: whatever else the engine raises.
+            Exception: any other exception that the engine raises.
         """
 
 
@@ -102,10 +102,10 @@ def any_trial(assignment: Assignment) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class InProcess:
-    """Trains one trial at a time in this process, those of one study.
+    """Trains the trials of one study in this process, one at a time.
 
     Attributes:
-        make_trainer: makes the engine's trainer of a problem.
+        make_trainer: makes the engine's trainer for a problem.
     """
 
     make_trainer: Callable[[Problem], Trainer]
@@ -113,13 +113,13 @@ class InProcess:
     def run(
         self, problems: Problems, queue: TrialQueue, on_event: Callable[[Event], None]
     ) -> None:
-        """Trains all trials one after the other; see `Pool.run`."""
+        """Trains all trials one after another; see `Pool.run`."""
         (problem,) = problems.values()
         run_trials(self.make_trainer(problem), assignments(queue), on_event)
 
 
 def assignments(queue: TrialQueue) -> Iterator[Assignment]:
-    """Takes all trials of a queue, each when the one before has ended."""
+    """Yields all trials of a queue, each when the previous one has ended."""
     while (assignment := queue.take(any_trial)) is not None:
         yield assignment
 
@@ -128,13 +128,13 @@ def assignments(queue: TrialQueue) -> Iterator[Assignment]:
 class WorkerPool:
     """Trains trials in worker processes, each with one engine.
 
-    The order in which trials finish changes no number. A worker that dies is replaced, and its
-    trials go on from their checkpoints; after `MAX_DEATHS` deaths without a new epoch in between a
-    trial has failed, and the others go on.
+    The order in which trials finish does not affect the results. A worker that dies is replaced,
+    and its trials resume from their checkpoints; after `MAX_DEATHS` deaths without a new epoch in
+    between, a trial has failed, and the others continue.
 
     Attributes:
-        workers: most processes at a time.
-        command: what starts a worker; see `tuner.parallel.worker_process.WorkerProcess`.
+        workers: maximum number of processes at a time.
+        command: command that starts a worker; see `tuner.parallel.worker_process.WorkerProcess`.
     """
 
     workers: int
@@ -155,12 +155,12 @@ class WorkerPool:
 def train(
     machines: Machines[SomeWorker], queue: TrialQueue, on_event: Callable[[Event], None]
 ) -> None:
-    """Trains all trials of a queue on workers, and ends these; see `Pool.run`.
+    """Trains all trials of a queue on workers, then ends the workers; see `Pool.run`.
 
     Args:
-        machines: where workers run; they are closed.
+        machines: where the workers run; closed at the end.
         queue: the trials.
-        on_event: called with what happens.
+        on_event: called with each event.
 
     Raises:
         ChildProcessError: if workers keep dying before they can train anything.
@@ -199,7 +199,7 @@ class _Run(Generic[SomeWorker]):
         self._dispatch()
         while self._unfinished():
             for worker in self._machines.wait(self._workers):
-                # It may have been ended for what another one said.
+                # It may have been ended because of another worker's message.
                 if worker in self._workers:
                     self._handle(worker, worker.receive())
             self._dispatch()
@@ -207,7 +207,7 @@ class _Run(Generic[SomeWorker]):
             raise RuntimeError("the sampler waits for trials that no worker trains")
 
     def _unfinished(self) -> bool:
-        """Whether trials are underway, or wait for machines."""
+        """Returns whether trials are running, or waiting for machines."""
         if self._retries or any(worker.jobs for worker in self._workers):
             return True
         return not self._machines.limit and not self._queue.exhausted
@@ -220,14 +220,14 @@ class _Run(Generic[SomeWorker]):
             self._workers.pop().join()
 
     def _dispatch(self) -> None:
-        """Gives trials to workers that can take more, and spawns workers for those left."""
+        """Assigns trials to workers that have room, and spawns workers for the rest."""
         for worker in list(self._workers):
             self._fill(worker)
             if not worker.jobs and self._queue.exhausted and not self._retries:
                 self._end(worker)
         while (job := self._next(None)) is not None:
             while len(self._workers) >= self._machines.limit:
-                # Its engine has nothing to do at the moment.
+                # A worker whose engine has nothing to do at the moment.
                 self._end(next(worker for worker in self._workers if not worker.jobs))
             worker = self._machines.spawn(job.assignment.engine)
             self._workers.append(worker)
@@ -241,7 +241,7 @@ class _Run(Generic[SomeWorker]):
             worker.pause()
 
     def _next(self, worker: SomeWorker | None) -> Job | None:
-        """Takes a job for a worker, or for one that is to be spawned; first those of dead ones."""
+        """Takes a job for a worker, or for one to be spawned; jobs of dead workers come first."""
         if worker is None:
             if sum(bool(other.jobs) for other in self._workers) >= self._machines.limit:
                 return None
@@ -273,7 +273,7 @@ class _Run(Generic[SomeWorker]):
                 raise error
             case TrialResult(trial):
                 del worker.jobs[trial]
-                # The next trial first: the worker need not wait until this one is recorded.
+                # The next trial first, so that the worker need not wait until this one is recorded.
                 self._dispatch()
                 self._on_event(message)
             case _:
@@ -284,7 +284,7 @@ class _Run(Generic[SomeWorker]):
                 self._on_event(message)
 
     def _respawn(self, worker: SomeWorker) -> None:
-        """Lets other workers go on with the trials of one that has died."""
+        """Hands the trials of a worker that has died over to other workers."""
         self._workers.remove(worker)
         reason = worker.join()
         if not worker.ready and not worker.lost:
@@ -303,13 +303,13 @@ class _Run(Generic[SomeWorker]):
             self._on_event(Failure(assignment.trial, reason, assignment.engine.name))
 
     def _count_start(self, worker: SomeWorker, reason: str) -> None:
-        """Counts a worker that was never ready, each in a row of its own.
+        """Counts a worker that was never ready, separately for each of its jobs.
 
-        Memory, for example, may suffice for some workers only: others of the engine go on with what
-        this one should have trained.
+        Memory, for example, may suffice for only some workers: others with the same engine then
+        train what this one should have trained.
 
         Raises:
-            ChildProcessError: if workers of the engine keep dying, and there is no other.
+            ChildProcessError: if workers of the engine keep dying, and no other is running.
         """
         for job in worker.jobs.values():
             job.starts += 1
@@ -321,7 +321,7 @@ class _Run(Generic[SomeWorker]):
 
 
 def parse_workers(text: str) -> int | None:
-    """Reads how many workers a person wants.
+    """Parses the value of `--workers`.
 
     Args:
         text: a positive integer, or `auto`.
@@ -330,7 +330,7 @@ def parse_workers(text: str) -> int | None:
         The number; None for `auto`, for which the engine decides.
 
     Raises:
-        InputError: if it is anything else.
+        InputError: if the text is anything else.
 
     Example:
         >>> parse_workers("3"), parse_workers("auto")

@@ -1,6 +1,6 @@
 """A Ray cluster: how to reach it, and what its nodes can do for a study.
 
-Ray itself is a parameter of everything but `connect`, so that nothing else imports it.
+Ray itself is passed as a parameter, so that nothing but `connect` imports it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tuner.training.engines import Engine
 
 _CONNECT_SECONDS = 10.0
 
-# Ray's servers speak gRPC, and so HTTP/2: both sides begin with their settings (RFC 9113, 3.4).
+# Ray's servers speak gRPC, hence HTTP/2: both sides begin with their settings (RFC 9113, 3.4).
 _SETTINGS = b"\0\0\0\x04\0\0\0\0\0"
 _GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS
 
@@ -29,14 +29,14 @@ def connect(address: str) -> Any:
 
     Args:
         address: `auto` for the cluster that this machine belongs to, `host:port` of a cluster's
-            head, or `ray://host:port` of its server for clients elsewhere.
+            head, or `ray://host:port` of its server for remote clients.
 
     Returns:
         The module `ray`.
 
     Raises:
-        InputError: if Ray is not installed, no cluster can be reached, or it runs another version
-            of Ray or Python.
+        InputError: if Ray is not installed, no cluster can be reached, or the cluster runs another
+            version of Ray or Python.
     """
     place = None if address == "auto" else _parse(address)
     try:
@@ -57,7 +57,7 @@ def connect(address: str) -> Any:
 
 
 def _parse(address: str) -> tuple[str, int]:
-    """Host and port."""
+    """Returns host and port."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not (host and port.isdecimal() and int(port) < 2**16):
         raise InputError(
@@ -67,7 +67,7 @@ def _parse(address: str) -> tuple[str, int]:
 
 
 def _check(address: str, place: tuple[str, int]) -> None:
-    """Asks whether anything like Ray is there: Ray itself would try for many minutes."""
+    """Checks that a server like Ray's is there, since Ray itself would try for many minutes."""
     try:
         with socket.create_connection(place, _CONNECT_SECONDS) as server:
             server.sendall(_GREETING)
@@ -80,13 +80,13 @@ def _check(address: str, place: tuple[str, int]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Resources:
-    """What Ray counts on a node.
+    """The resources that Ray counts on a node.
 
     Attributes:
-        node: its id.
-        name: its address.
-        cpus: processors.
-        gpus: accelerators.
+        node: ID of the node.
+        name: address of the node.
+        cpus: number of processors.
+        gpus: number of accelerators.
     """
 
     node: str
@@ -96,7 +96,7 @@ class Resources:
 
 
 def nodes(ray: Any) -> list[Resources]:
-    """The nodes that are alive and that have a processor for workers."""
+    """Returns the nodes that are alive and have a processor for workers."""
     found = []
     for node in ray.nodes():
         counts = node["Resources"]
@@ -107,12 +107,12 @@ def nodes(ray: Any) -> list[Resources]:
 
 
 def placed_on(ray: Any, node: str) -> Any:
-    """The strategy that places something on a node, and nowhere else."""
+    """Returns the scheduling strategy for a given node and no other."""
     return ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
 
 
 def difference(found: Facts) -> str:
-    """Why the numbers of a node may be others than those of this machine; empty if not."""
+    """Says why results of a node may differ from this machine's; empty if they do not."""
     here = engines.versions()
     parts = [
         f"{name} {found.versions.get(name, 'none')}, not {here.get(name, 'none')}"
@@ -124,11 +124,11 @@ def difference(found: Facts) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a cluster has for a study now.
+    """What a cluster currently offers to a study.
 
     Attributes:
         nodes: the nodes that can train.
-        workers: how many workers will be on them, or on the first that joins.
+        workers: number of workers on these nodes, or on the first one that joins.
     """
 
     nodes: tuple[Resources, ...]
@@ -144,7 +144,7 @@ class Plan:
 
 
 def last_line(error: Exception) -> str:
-    """What matters of an error with traces of other processes."""
+    """Returns the relevant line of an error with traces of other processes."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
 
@@ -153,15 +153,15 @@ def plan(ray: Any, used: Sequence[Engine], most: int | None) -> Plan:
     """Asks all nodes what they can do.
 
     Args:
-        ray: what `connect` returned.
+        ray: the module returned by `connect`.
         used: the engines that will train.
-        most: most workers at a time; None for as many as there is room for.
+        most: maximum number of workers at a time; None for as many as there is room for.
 
     Raises:
-        InputError: if there are nodes, but none can train: they have other versions of the
+        InputError: if there are nodes, but none can train: they have different versions of the
             libraries, or cannot import this project.
     """
-    # Also what has no GPU of its own shall see those of the node.
+    # A task that requests no GPU should still see those of the node.
     sighted = {"env_vars": {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}}
     look = ray.remote(num_cpus=0)(ray_node.facts)
     asked = {}

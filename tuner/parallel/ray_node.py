@@ -1,8 +1,8 @@
-"""What runs on a node of a Ray cluster: an agent that has the node's worker processes.
+"""The agent on a node of a Ray cluster, which runs the node's worker processes.
 
-It is an actor of Ray (`tuner.parallel.ray_pool` makes it one) and relays what the study and the
-workers tell each other. Workers are the processes that they are without Ray. What they write stays
-on the node: an agent is given a trial's checkpoint with its assignment, and hands out new ones.
+It is a Ray actor (`tuner.parallel.ray_pool` makes it one) and relays messages between the study and
+the workers. The workers are the same processes as without Ray. The files they write stay on the
+node: an agent receives a trial's checkpoint with its assignment, and hands out new ones.
 
 Whatever happens to the study's process or to Ray, workers do not outlive their agent: when it dies,
 its end of their channels closes.
@@ -31,16 +31,16 @@ from tuner.training.protocol import Trial, TrialResult
 
 _FOLDER, _LOCK = "lstm-odyssey-agent-", "agent.lock"
 _YOUNG_SECONDS = 60.0
-"""Age below which a folder may still be without its lock."""
+"""Age below which a folder may not have its lock yet."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What a study wants to know of a node.
+    """What a study needs to know about a node.
 
     Attributes:
-        workers: how many processes suit it.
-        capacities: how many trials a process of an engine trains at a time, by the engine's name.
+        workers: suitable number of worker processes.
+        capacities: number of trials that a process trains at a time, by the name of its engine.
         versions: see `tuner.training.engines.versions`.
     """
 
@@ -50,14 +50,14 @@ class Facts:
 
 
 def facts(cpus: int, used: Sequence[Engine]) -> Facts:
-    """Looks at the node that this process is on.
+    """Returns the facts of the node that this process runs on.
 
     Args:
-        cpus: cores that Ray has given to its workers.
+        cpus: number of cores that Ray has assigned to its workers.
         used: the engines that will train.
     """
     wanted = max(engine.workers() for engine in used)
-    # Fewer than there are cores suit an accelerator, whose workers do not count by cores.
+    # A number below the cores suits an accelerator, whose workers do not depend on cores.
     workers = cpus if wanted >= cores() else wanted
     capacities = {engine.name: engine.capacity() for engine in used}
     return Facts(workers, capacities, engines.versions())
@@ -65,10 +65,10 @@ def facts(cpus: int, used: Sequence[Engine]) -> Facts:
 
 @dataclasses.dataclass(frozen=True)
 class Spawn:
-    """A worker is to be started.
+    """The order to start a worker.
 
     Attributes:
-        worker: its number.
+        worker: number of the worker.
         setup: the first message to it.
     """
 
@@ -78,12 +78,12 @@ class Spawn:
 
 @dataclasses.dataclass(frozen=True)
 class Deliver:
-    """A message is to be given to a worker.
+    """The order to deliver a message to a worker.
 
     Attributes:
-        worker: its number.
+        worker: number of the worker.
         message: one of `tuner.parallel.messages`.
-        checkpoint: of an assignment, the content of the trial's checkpoint, if it has one.
+        checkpoint: for an assignment, the content of the trial's checkpoint, if it has one.
     """
 
     worker: int
@@ -93,10 +93,10 @@ class Deliver:
 
 @dataclasses.dataclass(frozen=True)
 class End:
-    """A worker is to be ended.
+    """The order to end a worker.
 
     Attributes:
-        worker: its number.
+        worker: number of the worker.
     """
 
     worker: int
@@ -104,11 +104,11 @@ class End:
 
 @dataclasses.dataclass(frozen=True)
 class Close:
-    """All workers are to be ended, and what they have written to be removed: the last order."""
+    """The last order: to end all workers and remove the files that they have written."""
 
 
 Order = Spawn | Deliver | End | Close
-"""Messages of a study to an agent."""
+"""Messages from a study to an agent."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,8 +116,8 @@ class Written:
     """A worker has written a checkpoint.
 
     Attributes:
-        trial: of which trial.
-        content: the file's.
+        trial: the trial.
+        content: content of the file.
     """
 
     trial: Trial
@@ -126,17 +126,17 @@ class Written:
 
 @dataclasses.dataclass(frozen=True)
 class Died:
-    """A worker has died by itself.
+    """A worker has died on its own.
 
     Attributes:
-        reason: what is known of it.
+        reason: what is known about the death.
     """
 
     reason: str
 
 
 Report = tuple[int, Any]
-"""A worker's number, and a message of it, a `Written` or a `Died`."""
+"""A worker's number, and a message from it, a `Written` or a `Died`."""
 
 
 @dataclasses.dataclass
@@ -145,17 +145,17 @@ class _Checkpoint:
 
     Attributes:
         path: the file.
-        stamp: what told it from others when it was last handed out.
+        stamp: identifies the version of the file that was last handed out.
     """
 
     path: Path
     stamp: tuple[int, int] = (0, 0)
 
     def changed(self) -> bytes | None:
-        """The content, if it is new."""
+        """Returns the content if it is new, otherwise None."""
         try:
             facts = self.path.stat()
-            # Clocks of files are coarse; a file that is written anew is another one.
+            # File timestamps are coarse, but a rewritten file has a new inode.
             stamp = facts.st_ino, facts.st_mtime_ns
             if stamp == self.stamp:
                 return None
@@ -167,26 +167,26 @@ class _Checkpoint:
 
 
 def _sweep() -> None:
-    """Removes what agents that were killed have left on this node."""
+    """Removes what killed agents have left on this node."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
         try:
             if folder.stat().st_mtime + _YOUNG_SECONDS < time.time():
                 with filelock.FileLock(folder / _LOCK, timeout=0):
                     shutil.rmtree(folder)
         except (filelock.Timeout, OSError):
-            # Of a live process, just removed, or of another user.
+            # It is in use by a live process, was just removed, or belongs to another user.
             pass
 
 
 class Agent:
-    """Has worker processes on its node.
+    """Runs worker processes on its node.
 
     Args:
-        corpora: what `tuner.parallel.corpus_file.save` writes of each, uint8 [bytes].
+        corpora: the output of `tuner.parallel.corpus_file.save` for each corpus, uint8 [bytes].
     """
 
     def __init__(self, *corpora: np.ndarray) -> None:
-        # The workers map them: they are there once for all of them.
+        # The workers map these files, so that each is in memory only once.
         self._corpora: list[BinaryIO] = [tempfile.TemporaryFile() for _ in corpora]
         for corpus, file in zip(corpora, self._corpora, strict=True):
             file.write(corpus.data)
@@ -200,15 +200,15 @@ class Agent:
         self._bell, self._button = Pipe(duplex=False)
 
     def facts(self, cpus: int, used: Sequence[Engine]) -> Facts:
-        """Looks at the node; see `facts`."""
+        """Returns the facts of the node; see `facts`."""
         return facts(cpus, used)
 
     def exchange(self, orders: Iterable[Order], seconds: float) -> list[Report]:
-        """Executes messages of the study, and waits for those of workers.
+        """Executes orders of the study, and waits for messages from workers.
 
         Args:
-            orders: to be followed in this order.
-            seconds: how long to wait at most.
+            orders: orders to execute, in sequence.
+            seconds: maximum time to wait.
 
         Returns:
             What has happened, in order; may be empty.
@@ -229,7 +229,7 @@ class Agent:
         return reports
 
     def wake(self) -> None:
-        """Ends the waiting of `exchange`: there are orders. May be called in another thread."""
+        """Ends the waiting of `exchange`: there are orders. May be called from another thread."""
         self._button.send_bytes(b"")
 
     def _follow(self, order: Order) -> None:
@@ -253,7 +253,7 @@ class Agent:
                 self._folder.cleanup()
 
     def _placed(self, number: int, assignment: Assignment, content: bytes | None) -> Assignment:
-        """The same assignment with its checkpoint on this node."""
+        """Returns the assignment with its checkpoint on this node."""
         path = Path(self._folder.name) / f"{number}-{assignment.checkpoint.name}"
         checkpoint = _Checkpoint(path)
         if content is not None:
@@ -263,7 +263,7 @@ class Agent:
         return dataclasses.replace(assignment, checkpoint=path)
 
     def _heard(self, number: int) -> list[Report]:
-        """Takes all that a worker has said."""
+        """Receives all pending messages of a worker."""
         reports: list[Report] = []
         worker = self._workers[number]
         while worker.channel.poll():
@@ -278,12 +278,12 @@ class Agent:
         return reports
 
     def _written(self, number: int) -> list[Report]:
-        """The checkpoints of a worker that are new."""
+        """Returns the new checkpoints of a worker."""
         found = [(trial, each.changed()) for trial, each in self._checkpoints[number].items()]
         return [(number, Written(trial, content)) for trial, content in found if content]
 
     def _forget(self, number: int) -> str:
-        """Drops a worker that ends; returns how it has ended."""
+        """Drops a worker that is ending; returns how it ended."""
         for checkpoint in self._checkpoints.pop(number).values():
             checkpoint.path.unlink(missing_ok=True)
         return self._workers.pop(number).join()

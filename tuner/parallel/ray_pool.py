@@ -1,12 +1,12 @@
 """A pool whose workers are on the nodes of a Ray cluster.
 
-Every node with free processors gets an agent (`tuner.parallel.ray_node`), an actor that takes all
-processors and GPUs that Ray counts there and has the node's worker processes. It ends with this
-process, whatever ends it. A corpus goes to a node once, through Ray's object store; checkpoints
-and results come back as messages, so that nothing need be shared. Who trains what is decided by
-`tuner.parallel.pool`, as for the processes of one computer.
+Every node with free processors gets an agent (`tuner.parallel.ray_node`), an actor that reserves
+all processors and GPUs that Ray counts there and runs the node's worker processes. It ends with
+this process, however that ends. Each corpus is sent to a node once, through Ray's object store;
+checkpoints and results come back as messages, so that no files need to be shared. Which worker
+trains what is decided by `tuner.parallel.pool`, as on a single computer.
 
-Ray itself is a parameter here, so that nothing but `tuner.parallel.ray_cluster` imports it.
+Ray itself is passed as a parameter, so that only `tuner.parallel.ray_cluster` imports it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from tuner.training.engines import Engine
 from tuner.training.protocol import Problems
 
 _EXCHANGE_SECONDS = 5.0
-"""How long an agent waits for something to say: checkpoints come here so much later at most."""
+"""How long an agent waits for news; checkpoints arrive here with at most this delay."""
 
 _LOOK_SECONDS = 2.0
 """How often to look for nodes that have joined."""
@@ -54,22 +54,22 @@ _ROOM_SECONDS = 60.0
 """How long to wait for a first node before saying so."""
 
 _CLOSE_SECONDS = 10.0
-"""How long an agent may take to end its workers and to tidy up."""
+"""How long an agent may take to end its workers and to clean up."""
 
 
 class RayWorker(Worker):
     """A worker process on a node.
 
     Attributes:
-        inbox: what it has said.
+        inbox: messages that it has sent.
     """
 
     def __init__(self, node: _Node, number: int, setup: Setup) -> None:
-        """Has an agent start it.
+        """Makes an agent start the worker.
 
         Args:
-            node: where.
-            number: identifies it.
+            node: the node that it runs on.
+            number: number that identifies it.
             setup: the first message to it.
         """
         super().__init__(setup.engine, node.facts.capacities[setup.engine.name])
@@ -81,28 +81,28 @@ class RayWorker(Worker):
         node.order(Spawn(number, setup))
 
     def send(self, message: Any) -> None:
-        """Sends a message; with an assignment goes the trial's checkpoint."""
+        """Sends a message; an assignment includes the trial's checkpoint."""
         checkpoint = None
         if isinstance(message, Assignment) and message.checkpoint.exists():
             checkpoint = message.checkpoint.read_bytes()
         self.node.order(Deliver(self._number, message, checkpoint))
 
     def receive(self) -> Any:
-        """Takes the next message; None if the worker has died."""
+        """Returns the next message; None if the worker has died."""
         message = self.inbox.popleft()
         return None if isinstance(message, Died) else message
 
     def terminate(self) -> None:
-        """Sends the agent the order to end it."""
+        """Orders the agent to end the worker."""
         if self.node.workers.pop(self._number, None):
             self.node.order(End(self._number))
 
     def join(self) -> str:
-        """Says how it ended, if it did so by itself."""
+        """Returns how the worker ended, if it ended on its own."""
         return self._end
 
     def hear(self, message: Any) -> None:
-        """Takes what its agent says.
+        """Handles a message from the agent.
 
         Raises:
             OSError: if a checkpoint cannot be written.
@@ -125,13 +125,13 @@ class _Node:
     """A node with its agent.
 
     Attributes:
-        resources: what Ray counts there.
-        facts: what the agent says of it; None until it has started.
-        room: most workers at a time.
-        failed_starts: workers in a row that died before they were ready.
-        workers: those that run there, by number.
-        orders: what the agent has not yet been told.
-        pending: what it has not yet answered.
+        resources: the resources that Ray counts there.
+        facts: what the agent reports about it; None until the agent has started.
+        room: maximum number of workers at a time.
+        failed_starts: number of consecutive workers that died before they were ready.
+        workers: the workers that run there, by number.
+        orders: orders that have not been sent to the agent yet.
+        pending: the call that the agent has not answered yet, if any.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class _Node:
             num_cpus=of.cpus,
             num_gpus=of.gpus,
             scheduling_strategy=ray_cluster.placed_on(ray, of.node),
-            # One for `exchange`, one for `wake`.
+            # One call for `exchange`, one for `wake`.
             max_concurrency=2,
         )
         self.agent = actor.remote(*corpora)
@@ -161,7 +161,7 @@ class _Node:
         self.flush()
 
     def flush(self) -> None:
-        """Lets the agent have its orders, or say something."""
+        """Sends the agent its orders and asks for reports, or wakes it up for the orders."""
         if self.pending is None:
             orders, self.orders, self._woken = self.orders, [], False
             self.pending = self.agent.exchange.remote(orders, _EXCHANGE_SECONDS)
@@ -170,18 +170,18 @@ class _Node:
             self.agent.wake.remote()
 
     def take(self, answer: Facts | list[Report]) -> None:
-        """Takes what the agent has answered."""
+        """Handles an answer of the agent."""
         self.pending = None
         if isinstance(answer, Facts):
             self.facts, self.room = answer, answer.workers
             return
         for number, message in answer:
-            # What it said before it heard that a worker shall end is of no use.
+            # Reports from before the agent learned that a worker should end are of no use.
             if number in self.workers:
                 self.workers[number].hear(message)
 
     def lose(self, why: str) -> None:
-        """Learns that the agent is gone."""
+        """Handles the loss of the agent."""
         for worker in list(self.workers.values()):
             worker.lost = True
             worker.hear(Died(why))
@@ -197,9 +197,9 @@ class Nodes:
 
     Args:
         ray: the module `ray`, connected.
-        problems: what the trials have in common.
+        problems: the problems of the trials, by the name of the task.
         used: the engines that will train.
-        most: most workers at a time; None for as many as there is room for.
+        most: maximum number of workers at a time; None for as many as there is room for.
     """
 
     def __init__(
@@ -215,10 +215,10 @@ class Nodes:
             corpus_file.save(problem.corpus, file)
             self._corpora.append(ray.put(np.frombuffer(file.getbuffer(), np.uint8)))
         if most is not None:
-            # A cluster that grows by itself shall have so many processors.
+            # A cluster that scales automatically should provide this many processors.
             ray.autoscaler.sdk.request_resources(num_cpus=most)
         self._nodes: list[_Node] = []
-        # Nodes on which no agent can start, or only one that would have other numbers.
+        # Nodes on which no agent can start, or whose results would differ.
         self._useless: set[str] = set()
         self._numbers = itertools.count()
         self._looked = -_LOOK_SECONDS
@@ -227,12 +227,12 @@ class Nodes:
 
     @property
     def limit(self) -> int:
-        """Most workers at a time: it grows with the cluster, and shrinks."""
+        """Maximum number of workers at a time, which grows and shrinks with the cluster."""
         room = sum(node.room for node in self._nodes)
         return room if self._most is None else min(room, self._most)
 
     def spawn(self, engine: Engine) -> RayWorker:
-        """Has a worker started on the node that has most room, and on which workers do start."""
+        """Starts a worker on the node with the fewest failed starts and the most room."""
         node = max(
             (node for node in self._nodes if len(node.workers) < node.room),
             key=lambda node: (-node.failed_starts, node.room - len(node.workers)),
@@ -240,7 +240,7 @@ class Nodes:
         return RayWorker(node, next(self._numbers), Setup.of(self._problems, engine))
 
     def wait(self, workers: Sequence[RayWorker]) -> Sequence[RayWorker]:
-        """Waits until some workers have said something, or there is room for more or fewer."""
+        """Waits until some workers have sent messages, or the limit has changed."""
         while not (spoken := [worker for worker in workers if worker.inbox]):
             if self.limit != self._limit:
                 self._limit = self.limit
@@ -255,7 +255,7 @@ class Nodes:
         return spoken
 
     def shrink(self, worker: RayWorker, left: int) -> None:
-        """Starts no more workers on a node than it has."""
+        """Limits a node to the workers that it has now."""
         worker.node.room = len(worker.node.workers)
 
     def close(self) -> None:
@@ -284,7 +284,7 @@ class Nodes:
         self._nodes.clear()
 
     def _look(self) -> None:
-        """Starts agents on nodes that have none, and lets all hear their orders."""
+        """Sends all agents their orders, and starts agents on nodes that have none."""
         for node in self._nodes:
             node.flush()
         now = time.monotonic()
@@ -302,7 +302,7 @@ class Nodes:
             self._roomy = math.inf
 
     def _take(self, node: _Node, ref: Any) -> None:
-        """Takes what an agent has answered, or learns that there is none."""
+        """Handles an answer of an agent, or its loss."""
         name = node.resources.name
         try:
             answer = self._ray.get(ref)
@@ -328,13 +328,13 @@ class Nodes:
 class RayPool:
     """Trains trials on the nodes of a cluster; a `tuner.parallel.pool.Pool`.
 
-    It does what `tuner.parallel.pool.WorkerPool` does. A node that leaves takes no trial with it:
-    others go on from the checkpoints that are here.
+    It behaves like `tuner.parallel.pool.WorkerPool`. No trial is lost when a node leaves: other
+    nodes resume from the checkpoints stored here.
 
     Attributes:
         ray: the module `ray`, connected.
         used: the engines that will train.
-        most: most workers at a time; None for as many as the cluster has room for.
+        most: maximum number of workers at a time; None for as many as the cluster has room for.
     """
 
     ray: Any

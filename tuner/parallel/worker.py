@@ -1,11 +1,11 @@
-"""The process that trains: `python -m tuner.parallel.worker CHANNEL CORPUS`.
+"""The process that trains: `python -m tuner.parallel.worker CHANNEL CORPUS...`.
 
-Both arguments are numbers of open file descriptors: a socket to the study's process, over which
-pickled `tuner.parallel.messages` go, and a file that `tuner.parallel.corpus_file` wrote. Standard
+The arguments are numbers of open file descriptors: a socket to the study's process, which carries
+pickled `tuner.parallel.messages`, and files written by `tuner.parallel.corpus_file`. Standard
 output and standard error are left to the task, the engine and their libraries.
 
-Whatever happens to the study's process, a worker does not outlive it: when it dies, even by
-SIGKILL, its end of the channel closes.
+Whatever happens to the study's process, a worker does not outlive it: when that process dies, even
+by SIGKILL, its end of the channel closes.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def run_trials(
     """Trains trials.
 
     Args:
-        trainer: an engine's.
-        assignments: the trials; the engine takes the next when it can train it.
+        trainer: the trainer of an engine.
+        assignments: the trials; the engine takes the next one when it can train it.
         on_event: called for starts, epochs and results.
     """
     checkpoints: dict[Trial, Path] = {}
@@ -65,12 +65,12 @@ def run_trials(
 
 
 def main() -> None:
-    """Trains what comes over the channel until it closes."""
-    # Ctrl-C in a terminal reaches every process: the study's decides.
+    """Trains the trials that arrive over the channel, until it closes."""
+    # Ctrl-C in a terminal reaches every process: the study's process decides what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel_descriptor, *corpora = descriptors = list(map(int, sys.argv[1:]))
     for descriptor in descriptors:
-        # What a task may start must not keep the channel open after this process.
+        # A process that a task starts must not keep the channel open after this one has ended.
         os.set_inheritable(descriptor, False)
     channel = Connection(channel_descriptor)
     inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -78,16 +78,16 @@ def main() -> None:
     try:
         _work(channel, inbox, corpora)
     except MemoryError:
-        # Another worker may have more, or the next trial need less: a death like any other.
+        # Another worker may have more, or the next trial may need less: a death like any other.
         raise
     except Exception as error:
         channel.send(WorkerError(_portable(error)))
-        # To be ended by the study; to end by itself would look like a death.
+        # Waits to be ended by the study; ending by itself would look like a death.
         inbox.get()
 
 
 def _listen(channel: Connection, inbox: queue.SimpleQueue[bytes]) -> None:
-    """Takes messages while the main thread trains, so that a closed channel is noticed."""
+    """Receives messages while the main thread trains, so that a closed channel is noticed."""
     while True:
         try:
             inbox.put(channel.recv_bytes())
@@ -115,7 +115,7 @@ def _work(channel: Connection, inbox: queue.SimpleQueue[bytes], corpora: list[in
     message = receive()
 
     def of_task(task: str) -> Iterator[Assignment]:
-        """Takes the trials of a task, until a pause or one of another task."""
+        """Yields the trials of a task, until a pause or a trial of another task."""
         nonlocal message
         while isinstance(message, Assignment) and message.task == task:
             yield message
@@ -130,7 +130,7 @@ def _work(channel: Connection, inbox: queue.SimpleQueue[bytes], corpora: list[in
 
 
 def _portable(error: Exception) -> Exception:
-    """Returns an error that arrives on the other side, with its traceback as a note."""
+    """Returns a copy of an error that can be pickled, with its traceback as a note."""
     trace = "".join(traceback.format_exception(error))
     try:
         copy: Exception = pickle.loads(pickle.dumps(error))

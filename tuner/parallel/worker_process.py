@@ -1,4 +1,4 @@
-"""Worker processes of this computer, as the process that starts them sees them."""
+"""Worker processes on this computer, as seen by the process that starts them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tuner.training.engines import Engine
 from tuner.training.protocol import Problems
 
 COMMAND = (sys.executable, "-m", "tuner.parallel.worker")
-"""What starts a worker; see `WorkerProcess`."""
+"""The command that starts a worker; see `WorkerProcess`."""
 
 _TERMINATE_TIMEOUT_SECONDS = 10.0
 _TAIL_LINES = 3
@@ -28,10 +28,10 @@ _TAIL_BYTES = 2**14
 
 
 class WorkerProcess(Worker):
-    """A worker process of this computer.
+    """A worker process on this computer.
 
     Attributes:
-        channel: over which `tuner.parallel.messages` go.
+        channel: the connection that carries `tuner.parallel.messages`.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class WorkerProcess(Worker):
         """Starts the process.
 
         Args:
-            command: what starts it; numbers of descriptors are appended, first the channel's.
+            command: the command that starts it; descriptors are appended, the channel's first.
             setup: the first message to it.
-            corpora: files of `tuner.parallel.corpus_file`.
+            corpora: files written by `tuner.parallel.corpus_file`.
         """
         super().__init__(setup.engine, setup.engine.capacity())
         self.channel, theirs = Pipe()
-        # Nothing that is printed in a worker disturbs the view of the study's progress.
+        # The output of a worker must not disturb the display of the study's progress.
         self._output = tempfile.TemporaryFile()
         with theirs:
             descriptors = [theirs.fileno(), *(corpus.fileno() for corpus in corpora)]
@@ -68,7 +68,7 @@ class WorkerProcess(Worker):
             pass
 
     def receive(self) -> Any:
-        """Takes the next message; None if the worker has died."""
+        """Returns the next message; None if the worker has died."""
         try:
             return self.channel.recv()
         except (EOFError, OSError):
@@ -80,7 +80,7 @@ class WorkerProcess(Worker):
         self.process.terminate()
 
     def join(self) -> str:
-        """Waits for the end of the process and says how it ended."""
+        """Waits until the process has ended, and returns how it ended."""
         try:
             status = self.process.wait(_TERMINATE_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
@@ -96,15 +96,15 @@ class WorkerProcess(Worker):
 
 
 class ThisComputer:
-    """Has worker processes on this computer; see `tuner.parallel.workers.Machines`."""
+    """Runs worker processes on this computer; see `tuner.parallel.workers.Machines`."""
 
     def __init__(self, limit: int, command: Sequence[str], problems: Problems) -> None:
         """Writes the corpora into files that all processes share.
 
         Args:
-            limit: most processes at a time.
-            command: what starts one; see `WorkerProcess`.
-            problems: what the trials have in common.
+            limit: maximum number of processes at a time.
+            command: the command that starts one; see `WorkerProcess`.
+            problems: the problems of the trials, by the name of the task.
 
         Raises:
             OSError: if the disk is full.
@@ -118,7 +118,7 @@ class ThisComputer:
 
     @property
     def limit(self) -> int:
-        """Most processes at a time; fewer than asked for if more cannot be started."""
+        """Maximum number of processes at a time; reduced if no more can be started."""
         return self._limit
 
     def spawn(self, engine: Engine) -> WorkerProcess:
@@ -132,7 +132,7 @@ class ThisComputer:
         return [worker for worker in workers if worker.channel in ready]
 
     def shrink(self, worker: WorkerProcess, left: int) -> None:
-        """Starts no more processes than are left: memory, for example, suffices for some only."""
+        """Limits the processes to those left: memory, for example, may suffice for only some."""
         self._limit = left
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Workers as seen by the process of the study, wherever they run."""
+"""Workers as seen by the study's process, wherever they run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tuner.training.protocol import Trial
 
 @dataclasses.dataclass
 class Job:
-    """An assignment underway.
+    """An assignment in progress.
 
     Attributes:
         assignment: the trial.
-        epoch: the furthest epoch of the trial.
-        deaths: deaths of its worker since then.
-        losses: workers that were lost with their machine since then.
-        starts: how many workers in a row have died before they were ready for it.
+        epoch: the furthest epoch that the trial has reached.
+        deaths: number of deaths of its worker since then.
+        losses: number of workers lost with their machine since then.
+        starts: number of consecutive workers that died before they were ready for it.
     """
 
     assignment: Assignment
@@ -36,9 +36,9 @@ class Worker(abc.ABC):
     """A process that trains with one engine.
 
     Attributes:
-        engine: what it trains with.
-        capacity: how many trials it trains at a time.
-        jobs: what it is training.
+        engine: the engine that it trains with.
+        capacity: number of trials that it trains at a time.
+        jobs: the jobs that it is training.
         ready: whether it has started.
         lost: whether its machine is gone, which is not the fault of its trials.
     """
@@ -66,7 +66,7 @@ class Worker(abc.ABC):
             self.send(Pause())
 
     def accepts(self, assignment: Assignment) -> bool:
-        """Whether the engine, if it has room, can train a trial beside those that it has."""
+        """Returns whether the engine, given room, can train a trial along with its current ones."""
         engine = self.engine
         if self.lost or assignment.engine.name != engine.name:
             return False
@@ -87,7 +87,7 @@ class Worker(abc.ABC):
 
     @abc.abstractmethod
     def receive(self) -> Any:
-        """Takes the next message; None if the worker has died."""
+        """Returns the next message; None if the worker has died."""
 
     @abc.abstractmethod
     def terminate(self) -> None:
@@ -95,40 +95,40 @@ class Worker(abc.ABC):
 
     @abc.abstractmethod
     def join(self) -> str:
-        """Waits for the end of the worker and says how it ended."""
+        """Waits until the worker has ended, and returns how it ended."""
 
 
 SomeWorker = TypeVar("SomeWorker", bound=Worker)
-"""A kind of workers."""
+"""A kind of worker."""
 
 
 class Machines(Interface[SomeWorker]):
-    """Where workers of a kind run: this computer, or the nodes of a cluster."""
+    """The place where workers of a kind run: this computer, or the nodes of a cluster."""
 
     @property
     def limit(self) -> int:
-        """Most workers at a time; it may change."""
+        """Maximum number of workers at a time; it may change."""
 
     def spawn(self, engine: Engine) -> SomeWorker:
-        """Starts a worker where there is room: fewer than `limit` are running."""
+        """Starts a worker where there is room; fewer than `limit` must be running."""
 
     def wait(self, workers: Sequence[SomeWorker]) -> Sequence[SomeWorker]:
         """Waits until some workers have a message or the limit has changed.
 
         Args:
-            workers: all that are running.
+            workers: all running workers.
 
         Returns:
-            Those with a message.
+            The workers with a message.
         """
 
     def shrink(self, worker: SomeWorker, left: int) -> None:
-        """Learns that there is no room for a worker that has just died.
+        """Takes into account that there is no room for a worker that has just died.
 
         Args:
-            worker: which; it is no longer among those that run.
-            left: how many run.
+            worker: the worker, which is no longer among the running ones.
+            left: number of running workers.
         """
 
     def close(self) -> None:
-        """Ends whatever runs there."""
+        """Ends everything that runs there."""

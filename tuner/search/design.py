@@ -12,11 +12,11 @@ from tuner.search import space as spaces
 from tuner.training.protocol import Trial
 
 _COLUMNS = ("trial", "seed")
-"""Columns of `designs/<code>.csv` before those of the hyperparameters."""
+"""Columns of `designs/<code>.csv` that precede the hyperparameters."""
 
 
 def save(path: Path, trials: Sequence[Trial]) -> None:
-    """Writes a design as CSV; numbers are written so that reading gives them back exactly."""
+    """Writes a design as CSV; numbers are written so that they can be read back exactly."""
     rows = ((trial.index, trial.seed, *trial.values.values()) for trial in trials)
     files.write_text(path, text.csv_table((*_COLUMNS, *trials[0].values), rows))
 
@@ -26,11 +26,11 @@ def load(path: Path, space: spaces.Space | None = None) -> tuple[Trial, ...]:
 
     Args:
         path: the file.
-        space: the hyperparameters that its trials must have values of.
+        space: the hyperparameters for which its trials must have values.
 
     Raises:
         InputError: if the file is not a design; the message names file and line.
-        OSError: if it cannot be read.
+        OSError: if the file cannot be read.
     """
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.reader(file, strict=True)
@@ -48,7 +48,7 @@ def load(path: Path, space: spaces.Space | None = None) -> tuple[Trial, ...]:
 
 
 def _hyperparameters(header: Sequence[str]) -> Sequence[str]:
-    """The columns of hyperparameters."""
+    """Returns the names of the hyperparameter columns in a header."""
     names = header[len(_COLUMNS) :]
     if tuple(header[: len(_COLUMNS)]) != _COLUMNS or not all(map(spaces.is_column, names)):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The study's model for any KerasTuner tuner.
+"""The study's model as a hypermodel for any KerasTuner tuner.
 
 Example:
     Hyperband instead of the paper's random search, on the same model, space and rules:
@@ -48,7 +48,7 @@ class _Validation(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         score = self._measure(self._corpus.validation)
         if not (score.finite and np.isfinite(logs["loss"])):
-            # KerasTuner gives up after some trials without a number.
+            # KerasTuner gives up after several trials without a valid score.
             logs["validation"] = self._worst
             self.model.stop_training = True
         else:
@@ -58,15 +58,15 @@ class _Validation(keras.callbacks.Callback):
 class VariantHyperModel(keras_tuner.HyperModel):
     """Builds and fits the network of one variant for the hyperparameters that a tuner chooses.
 
-    The tuner sees the metric `validation` after every epoch; epochs follow the protocol's loss,
+    The tuner sees the metric `validation` after every epoch; training follows the protocol's loss,
     initial weights, optimizer, order and noise. A diverged trial reports the untrained network's
-    score, never NaN. The same seeds of tuner and hypermodel give the same trials with the same
-    scores; `executions_per_trial` differ in weights and noise.
+    score, never NaN. With the same seeds for tuner and hypermodel, trials and scores are the same;
+    the executions of a trial (`executions_per_trial`) differ in weights and noise.
 
     Args:
-        task: what is learned.
+        task: the task to learn.
         variant: code of the LSTM variant.
-        corpus: the task's data; without it models can be built and loaded but not fitted.
+        corpus: the task's data; without it, models can be built and loaded but not fitted.
         protocol: training rules.
         space: ranges of the hyperparameters.
         seed: seed of the initial weights and the input noise of all trials.
@@ -91,10 +91,10 @@ class VariantHyperModel(keras_tuner.HyperModel):
         self._executions: collections.Counter[str] = collections.Counter()
 
     def trial(self, hp: keras_tuner.HyperParameters) -> Trial:
-        """What the next `fit` of the values in `hp` trains; its seed follows from them.
+        """Returns the trial that the next `fit` of the values in `hp` trains, with its seed.
 
         Args:
-            hp: the tuner's; the search space is declared there.
+            hp: the tuner's hyperparameters, in which the search space is declared.
         """
         values = self._space.declare(hp)
         key = _key(hp)
@@ -118,18 +118,18 @@ class VariantHyperModel(keras_tuner.HyperModel):
         callbacks: Sequence[keras.callbacks.Callback] = (),
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """Fits a network by the protocol.
+        """Fits a network according to the protocol.
 
         Args:
-            hp: the values that `build` was given.
-            model: what `build` made.
+            hp: the hyperparameters that were passed to `build`.
+            model: the model returned by `build`.
             *args: passed to `model.fit`.
-            callbacks: the tuner's; they find `validation` in the logs.
+            callbacks: the tuner's callbacks; they find `validation` in the logs.
             **kwargs: passed to `model.fit`; `epochs` defaults to the protocol's, and a tuner that
                 stops trials early (Hyperband) sets `epochs` and `initial_epoch` itself.
 
         Returns:
-            Keras' history of the fit.
+            The Keras `History` of the fit.
 
         Raises:
             ValueError: if the hypermodel was made without a corpus.
@@ -151,5 +151,5 @@ class VariantHyperModel(keras_tuner.HyperModel):
 
 
 def _key(hp: keras_tuner.HyperParameters) -> str:
-    """The values as text, also a tuner's own: Hyperband's epochs, for example."""
+    """Returns all values as text, including a tuner's own, such as Hyperband's epochs."""
     return json.dumps(hp.values, sort_keys=True, default=str)

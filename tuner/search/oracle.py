@@ -16,26 +16,25 @@ from tuner.search.hypermodel import OBJECTIVE, VariantHyperModel
 from tuner.search.space import Space
 from tuner.training.protocol import Failure, Trial, TrialRecord
 
-# KerasTuner keeps its names of a trial's state to itself.
+# KerasTuner does not export its names of a trial's states.
 _RUNNING, _COMPLETED, _FAILED, _STOPPED = "RUNNING", "COMPLETED", "FAILED", "STOPPED"
 
 _CHECKPOINT = "checkpoint.weights.h5"
 _TRIAL_FOLDER = re.compile(r"trial_([0-9]+)")
 
 _DISTRIBUTED = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
-"""By these a tuner of KerasTuner waits for a chief; a study has workers of its own."""
+"""With these, a KerasTuner tuner would wait for a chief; a study has its own workers."""
 
 
 class ProposalOracle(keras_tuner.oracles.RandomSearchOracle):
-    """Serves proposed trials in any order, and takes ended trials back from a ledger.
+    """Serves proposed trials in any order, and restores ended trials from a ledger.
 
-    What KerasTuner's own oracle would do otherwise is designed out: values do not depend on its
-    seed, no number of failed trials in a row stops the search, and a trial that was interrupted is
-    served again.
+    Unlike KerasTuner's own oracle, values do not depend on its seed, no number of consecutive
+    failed trials stops the search, and an interrupted trial is served again.
 
     Args:
         space: ranges of the hyperparameters.
-        max_trials: how many trials there will be.
+        max_trials: total number of trials.
     """
 
     def __init__(self, space: Space, max_trials: int) -> None:
@@ -54,11 +53,11 @@ class ProposalOracle(keras_tuner.oracles.RandomSearchOracle):
         self._space = space
 
     def trial_id(self, index: int) -> str:
-        """KerasTuner's name of the trial with an index."""
+        """Returns KerasTuner's ID of the trial with an index."""
         return f"{index:0{len(str(self.max_trials))}d}"
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Stops a search that asks for more than was proposed; see `keras_tuner.Oracle`."""
+        """Stops a search that asks for more trials than were proposed; see `keras_tuner.Oracle`."""
         return {"status": _STOPPED, "values": None}
 
     def add(self, trial: Trial) -> Any:
@@ -73,11 +72,11 @@ class ProposalOracle(keras_tuner.oracles.RandomSearchOracle):
         return self.trials[trial_id]
 
     def serve_next(self, trial: Trial) -> None:
-        """Puts a trial where KerasTuner puts interrupted ones, which it serves first."""
+        """Puts a trial into the queue of interrupted ones, which KerasTuner serves first."""
         self.set_state({**self.get_state(), "retry_queue": [self.trial_id(trial.index)]})
 
     def restore(self, records: Iterable[TrialRecord | Failure]) -> None:
-        """Takes ended trials, which have been added, as if they had just been run."""
+        """Ends trials that have been added, from their records, as if they had just been run."""
         for record in records:
             trial = self.take(record)
             if trial.status == _COMPLETED:
@@ -85,7 +84,7 @@ class ProposalOracle(keras_tuner.oracles.RandomSearchOracle):
             self.end_order.append(trial.trial_id)
 
     def take(self, record: TrialRecord | Failure) -> Any:
-        """Writes into KerasTuner's trial how it ended, and returns it for `end_trial`."""
+        """Copies a trial's outcome into KerasTuner's trial, which is returned for `end_trial`."""
         trial = self.trials[self.trial_id(record.trial.index)]
         if isinstance(record, Failure):
             trial.status, trial.message = _FAILED, record.reason
@@ -99,9 +98,9 @@ class ProposalOracle(keras_tuner.oracles.RandomSearchOracle):
 
 
 def _tidy(project: Path, oracle: ProposalOracle) -> None:
-    """Removes what is written anew, and names folders of trials as the oracle does.
+    """Removes files that will be rewritten, and renames trial folders to match the oracle.
 
-    What is not KerasTuner's stays, unless it is where something of KerasTuner's belongs.
+    Files that are not KerasTuner's are kept, unless they occupy one of its paths.
     """
     project.mkdir(parents=True, exist_ok=True)
     for stale in [*project.glob("*.json"), *project.glob("trial_*/trial.json")]:
@@ -129,20 +128,20 @@ def _remove(path: Path) -> None:
 class StudyTuner(keras_tuner.Tuner):
     """The KerasTuner tuner of one variant; each trial is trained and recorded by the study.
 
-    KerasTuner's own loop runs one trial after the other. Here a study keeps several underway, of
-    several variants, and calls `add`, `begin` and `end`.
+    KerasTuner's own loop runs one trial at a time. Here, a study runs trials of several variants
+    concurrently, and calls `add`, `begin` and `end`.
 
-    The project folder is written anew from the ledger's records whenever the tuner is made, so that
-    a damaged or missing one costs nothing. Only the weights in it stay: anyone can open the folder
-    with KerasTuner alone afterward.
+    The project folder is rewritten from the ledger's records whenever the tuner is created, so a
+    damaged or missing one does no harm. Only the weights in it are kept. The folder can be opened
+    later with KerasTuner alone.
 
     Args:
         hypermodel: the variant's model.
         space: ranges of the hyperparameters.
-        max_trials: how many trials there will be.
-        trials: those proposed so far.
-        records: those ended so far.
-        directory: `keras_tuner` of the study directory.
+        max_trials: total number of trials.
+        trials: the trials proposed so far.
+        records: the records of the trials that have ended so far.
+        directory: the folder `keras_tuner` of the study directory.
         variant: code of the variant; KerasTuner's project name.
 
     Example:
@@ -184,27 +183,27 @@ class StudyTuner(keras_tuner.Tuner):
         trial.save(str(Path(self.get_trial_dir(trial.trial_id)) / "trial.json"))
 
     def weights_path(self, index: int) -> Path:
-        """Where KerasTuner looks for the weights of a trial's best epoch."""
+        """Returns the path where KerasTuner looks for the weights of a trial's best epoch."""
         return Path(self.get_trial_dir(self.oracle.trial_id(index))) / _CHECKPOINT
 
     def add(self, trial: Trial) -> None:
-        """Adds a trial that was proposed meanwhile."""
+        """Adds a trial that has been proposed since."""
         self._write(self.oracle.add(trial))
 
     def begin(self, trial: Trial) -> None:
-        """Lets the oracle begin a trial; any number may be underway."""
+        """Makes the oracle begin a trial; any number of trials may be running."""
         self.oracle.serve_next(trial)
-        # KerasTuner expects a tuner of its own for each trial that runs at the same time.
+        # KerasTuner expects a separate tuner for each concurrent trial.
         names = (f"tuner{number}" for number in itertools.count())
         free = next(name for name in names if name not in self.oracle.ongoing_trials)
         self.on_trial_begin(self.oracle.create_trial(free))
 
     def end(self, record: TrialRecord | Failure) -> None:
-        """Lets the oracle end a trial that has begun."""
+        """Makes the oracle end a trial that has begun."""
         self.on_trial_end(self.oracle.take(record))
 
     def search(self, *args: Any, **kwargs: Any) -> None:
-        """Refuses: the study runs the trials of all variants together.
+        """Raises an error, because the study runs the trials of all variants together.
 
         Raises:
             NotImplementedError: always.

@@ -1,4 +1,4 @@
-"""The samplers as oracles of KerasTuner, for any tuner and hypermodel.
+"""The samplers as KerasTuner oracles, for any tuner and hypermodel.
 
 Example:
     ```python
@@ -25,30 +25,30 @@ from tuner.search import samplers
 from tuner.search.samplers.domain import Domain, Gene, Point, Score, Search, Value
 from tuner.training import random_streams
 
-# KerasTuner keeps its names of a trial's state to itself.
+# KerasTuner does not export its names of a trial's states.
 _RUNNING, _IDLE, _COMPLETED, _FAILED = "RUNNING", "IDLE", "COMPLETED", "FAILED"
 
 _Kinds = keras_tuner.engine.hyperparameters
 
 
 class SearchOracle(keras_tuner.Oracle):
-    """Proposes trials by a search; base of the oracles here.
+    """Base class of the oracles in this module, which propose trials by a search.
 
-    Trial k is a function of the seed, of k and of how the trials up to k - `lag` ended. While one
-    of these runs, the oracle is idle; so neither the number of workers nor the order in which
-    trials end changes what is proposed, and a search that was interrupted goes on from the trials
-    that KerasTuner has saved. A failed trial counts, and never wins.
+    Trial k is a function of the seed, of k and of the outcomes of the trials up to k - `lag`. While
+    one of these is running, the oracle is idle; so neither the number of workers nor the order in
+    which trials end affects the proposals, and an interrupted search resumes from the trials that
+    KerasTuner has saved. A failed trial counts but never wins.
 
-    A hyperparameter in a conditional scope has a value in every trial of the search, also where it
-    is inactive: one that was drawn at random.
+    A hyperparameter in a conditional scope has a value in every trial of the search; where it is
+    inactive, that value was drawn at random.
 
     Args:
-        objective: what is optimized, of one number; see `keras_tuner.Oracle`.
-        max_trials: how many trials there are.
+        objective: the single objective to optimize; see `keras_tuner.Oracle`.
+        max_trials: total number of trials.
         hyperparameters: the search space, or a part of it; see `keras_tuner.Oracle`.
-        lag: how many trials can run at a time.
-        seed: of the search; at random if it is None.
-        **options: of `keras_tuner.Oracle`, such as `max_consecutive_failed_trials`.
+        lag: number of trials that can run at a time.
+        seed: seed of the search; chosen at random if None.
+        **options: other arguments of `keras_tuner.Oracle`, such as `max_consecutive_failed_trials`.
     """
 
     name = ""
@@ -70,7 +70,7 @@ class SearchOracle(keras_tuner.Oracle):
         samplers.require(self.name)
         self._options = search_options or {}
         self._lag = lag
-        # KerasTuner takes 0 for "at random".
+        # KerasTuner interprets 0 as "at random".
         self._search_seed = random.randrange(1, 2**31) if seed is None else seed
         self._search: tuple[list[Any], Search] | None = None
         super().__init__(
@@ -82,14 +82,14 @@ class SearchOracle(keras_tuner.Oracle):
         )
 
     def get_state(self) -> dict[str, Any]:
-        """Says what a search needs to go on, beside its trials; see `keras_tuner.Oracle`."""
+        """Returns what a search needs to resume besides its trials; see `keras_tuner.Oracle`."""
         return {**super().get_state(), "search": {"seed": self._search_seed, "lag": self._lag}}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on with a search; see `keras_tuner.Oracle`.
+        """Resumes a saved search; see `keras_tuner.Oracle`.
 
         Raises:
-            ValueError: if it was begun with another lag.
+            ValueError: if the search was begun with a different lag.
         """
         begun = state["search"]
         if begun["lag"] != self._lag:
@@ -114,11 +114,11 @@ class SearchOracle(keras_tuner.Oracle):
         search, genes = self._find_search(space)
         points = [self._point(i, trial, genes) for i, trial in enumerate(before)]
         proposed = search.propose(points, [self._score(trial) for trial in seen])
-        # KerasTuner leaves out what is inactive.
+        # KerasTuner leaves out inactive hyperparameters.
         return {"status": _RUNNING, "values": dict(proposed)}
 
     def _find_search(self, space: list[Any]) -> tuple[Search, tuple[Gene, ...]]:
-        """The search of a space, which can grow with the first trials."""
+        """Returns the search and the genes of a space, which can grow with the first trials."""
         genes = tuple(map(_gene, space))
         names = [gene.name for gene in genes]
         for name in names:
@@ -142,7 +142,7 @@ class SearchOracle(keras_tuner.Oracle):
         return random_streams.proposal(self._search_seed, "", purpose, index)
 
     def _draw(self, index: int, gene: Gene) -> Value:
-        """A random value of a trial; all oracles of a seed have the same ones."""
+        """Draws a random value for a trial; it is the same in all oracles with the same seed."""
         return gene.draw(float(self._generator(f"random {gene.name}", index).random()))
 
     def _point(self, index: int, trial: Any, genes: tuple[Gene, ...]) -> Point:
@@ -159,7 +159,7 @@ class SearchOracle(keras_tuner.Oracle):
 
 
 def _gene(known: Any) -> Gene:
-    """Makes the gene of a hyperparameter of KerasTuner."""
+    """Converts a KerasTuner hyperparameter to a gene."""
     if isinstance(known, _Kinds.Fixed):
         return Gene(known.name, lambda part: known.value, (known.value,))
     if isinstance(known, _Kinds.Boolean):
@@ -185,12 +185,12 @@ class AgingEvolutionOracle(SearchOracle):
     """Aging evolution; see `tuner.search.samplers.evolution.AgingEvolution`.
 
     Args:
-        objective: what is optimized; as all further arguments of `SearchOracle`.
-        max_trials: how many trials there are.
+        objective: the objective to optimize; see `SearchOracle`.
+        max_trials: total number of trials.
         hyperparameters: the search space, or a part of it.
-        population_size: trials that can be parents.
-        tournament_size: trials that compete to be the parent.
-        **options: of `SearchOracle`: `lag`, `seed`, and those of KerasTuner.
+        population_size: number of trials that can be parents.
+        tournament_size: number of trials that compete to be the parent.
+        **options: other arguments of `SearchOracle`: `lag`, `seed`, and KerasTuner's.
     """
 
     name = "evolution"
@@ -214,20 +214,20 @@ class AgingEvolutionOracle(SearchOracle):
 class ReinforceOracle(SearchOracle):
     """REINFORCE; see `tuner.search.samplers.reinforce.Reinforce`.
 
-    Ranges of numbers are searched on some levels of theirs.
+    Numeric ranges are searched on a few levels each.
 
     Args:
-        objective: what is optimized; as all further arguments of `SearchOracle`.
-        max_trials: how many trials there are.
+        objective: the objective to optimize; see `SearchOracle`.
+        max_trials: total number of trials.
         hyperparameters: the search space, or a part of it.
-        preset: "GraphNAS" for its LSTM and its settings, which further arguments change.
+        preset: "GraphNAS" for its LSTM and its settings, which the other arguments override.
         policy: "factored" or "lstm".
-        learning_rate: of the policy.
+        learning_rate: learning rate of the policy.
         entropy: weight of the policy's entropy.
-        baseline_decay: of the moving average of the rewards.
-        temperature: of the policy.
+        baseline_decay: decay of the moving average of the rewards.
+        temperature: temperature of the policy.
         tanh_c: largest logit of the policy.
-        **options: of `SearchOracle`: `lag`, `seed`, and those of KerasTuner.
+        **options: other arguments of `SearchOracle`: `lag`, `seed`, and KerasTuner's.
     """
 
     name = "reinforce"
@@ -265,33 +265,33 @@ class ReinforceOracle(SearchOracle):
 
 
 class TPEOracle(SearchOracle):
-    """Optuna's tree-structured Parzen estimators; arguments as of `SearchOracle`."""
+    """Optuna's tree-structured Parzen estimators; the arguments are those of `SearchOracle`."""
 
     name = "tpe"
 
 
 class GPOracle(SearchOracle):
-    """Optuna's Gaussian process, which needs PyTorch; arguments as of `SearchOracle`."""
+    """Optuna's Gaussian process, which needs PyTorch; the arguments are those of `SearchOracle`."""
 
     name = "gp"
 
 
 class CMAESOracle(SearchOracle):
-    """Optuna's CMA-ES, for ranges of numbers; arguments as of `SearchOracle`.
+    """Optuna's CMA-ES, for numeric ranges; the arguments are those of `SearchOracle`.
 
-    What has categories is drawn at random.
+    Categorical hyperparameters are drawn at random.
     """
 
     name = "cmaes"
 
 
 class NSGA2Oracle(SearchOracle):
-    """Optuna's NSGA-II, a genetic algorithm; arguments as of `SearchOracle`."""
+    """Optuna's NSGA-II, a genetic algorithm; the arguments are those of `SearchOracle`."""
 
     name = "nsga2"
 
 
 class QMCOracle(SearchOracle):
-    """Optuna's scrambled Sobol' points; arguments as of `SearchOracle`."""
+    """Optuna's scrambled Sobol' points; the arguments are those of `SearchOracle`."""
 
     name = "qmc"

@@ -1,4 +1,4 @@
-"""Ranges of hyperparameters as a person writes them."""
+"""Parsing of hyperparameter ranges as users write them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tuner.search.space import KNOWN, Hyperparameter, Number, Space
 
 
 def parse_flag(items: Sequence[str], space: Space) -> Space:
-    """Changes a space as the flag `--space` asks.
+    """Applies the items of the flag `--space` to a space.
 
     Args:
-        items: such as `learning_rate=1e-6:1`.
-        space: what is changed.
+        items: strings such as `learning_rate=1e-6:1`.
+        space: the space to start from.
 
     Raises:
-        InputError: if one of them is not that; the message names it.
+        InputError: if an item is invalid; the message names it.
 
     Example:
         >>> from tuner.search.space import PAPER

@@ -1,10 +1,10 @@
-"""The search space: one row a hyperparameter, and everything that is said about it.
+"""The search space: one row per hyperparameter, with everything that is said about it.
 
 A study varies the hyperparameters of its `Space`. Designs, ledgers, KerasTuner's container, the
-table of trials, the importance analysis, axes and sentences loop over the rows; no other place
-lists hyperparameters. To add one, add a row to `EXTRAS`; its value reaches the engines as
-`Trial.values[name]`: as one of the trainer's own, or as an argument of that name of the cells whose
-constructors have one (`Trial.options`).
+trial table, the importance analysis, axes and sentences loop over the rows; no other place lists
+hyperparameters. To add one, add a row to `EXTRAS`; its value reaches the engines as
+`Trial.values[name]`: either as a hyperparameter of the trainer itself, or as the argument of that
+name of the cells whose constructors have one (`Trial.options`).
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ class Hyperparameter:
     """One dimension of a search space.
 
     Attributes:
-        name: in flags, ledgers, tables and `Trial.values`.
-        low: smallest value; of categories 0.
-        high: largest value; of categories their number minus 1.
-        scale: on which it is sampled.
+        name: name in flags, ledgers, tables and `Trial.values`.
+        low: smallest value; 0 for categories.
+        high: largest value; for categories, their number minus 1.
+        scale: scale on which it is sampled.
         integer: whether only whole numbers are drawn, both ends included.
-        label: for axes and headings.
-        noun: in the middle of a sentence.
-        plural: several values, in the middle of a sentence.
-        short: in a list of values.
-        unit: of the values; empty if they have none.
-        meaning: for the reference of columns.
+        label: name on axes and in headings.
+        noun: name in the middle of a sentence.
+        plural: name of several values, in the middle of a sentence.
+        short: name in a list of values.
+        unit: unit of the values; empty if they have none.
+        meaning: description for the reference of columns.
         minimum: the smallest value that makes sense; a range that begins there cannot be extended.
-        rank: place in figures: the paper's Figure 4 has what matters most first.
-        categories: their names, in the order in which they lie on the axis.
+        rank: position in figures; as in the paper's Figure 4, the most important come first.
+        categories: names of the categories, in their order on the axis.
     """
 
     name: str
@@ -71,19 +71,19 @@ class Hyperparameter:
 
     @property
     def logarithmic(self) -> bool:
-        """Whether the sampled quantity is laid out by powers of ten."""
+        """Whether the quantity is sampled on a logarithmic scale."""
         return self.scale in ("log", "one_minus_log")
 
     @functools.cached_property
     def sampled_range(self) -> tuple[float, float]:
-        """Ends of the sampled quantity: of 1 - value for `one_minus_log`, else of the value."""
+        """Range of the sampled quantity: 1 - value for `one_minus_log`, otherwise the value."""
         if self.scale == "one_minus_log":
-            # In decimals: the sampled range of 0 to 0.99 is 0.01 to 1, not 0.010000000000000009.
+            # In decimal arithmetic: the range sampled for 0 to 0.99 begins at 0.01 exactly.
             return _one_minus(self.high), _one_minus(self.low)
         return self.low, self.high
 
     def sampled(self, value: Any) -> Any:
-        """Turns values into the sampled quantity, or back: it is its own inverse."""
+        """Converts values to the sampled quantity, or back: the conversion is its own inverse."""
         return 1.0 - value if self.scale == "one_minus_log" else value
 
     @property
@@ -93,7 +93,7 @@ class Hyperparameter:
 
     @functools.cached_property
     def bin_edges(self) -> np.ndarray | None:
-        """Ends of the intervals that the values of a discrete dimension stand for, in [0, 1].
+        """Ends of the intervals in [0, 1] that the values of a discrete dimension correspond to.
 
         KerasTuner draws a whole number n for probabilities between those of n and n + 1.
 
@@ -107,10 +107,10 @@ class Hyperparameter:
         return None
 
     def to_unit(self, values: np.ndarray) -> np.ndarray:
-        """Maps values to [0, 1], in which the design is uniform; discrete ones to mid-interval.
+        """Maps values to [0, 1], where the design is uniform; discrete ones to mid-interval.
 
         Args:
-            values: of the hyperparameter; of categories their places.
+            values: values of the hyperparameter; for categories, their indices.
 
         Example:
             >>> PAPER["learning_rate"].to_unit(np.array([1e-6, 1e-4, 1e-2]))
@@ -125,14 +125,14 @@ class Hyperparameter:
 
     def _fraction(self, quantity: np.ndarray) -> np.ndarray:
         low, high = self.sampled_range
-        # Both ends of a range of whole numbers are included, hence its end is that of its last one.
+        # Both ends of an integer range are included, so it ends with its last value's interval.
         end = high + 1 if self.integer else high
         if self.logarithmic:
             return np.divide(np.log(quantity / low), np.log(end / low))
         return np.divide(quantity - low, end - low)
 
     def from_unit(self, probability: float) -> Number:
-        """Maps a uniform number of [0, 1) to a value, by KerasTuner's formulas.
+        """Maps a uniform number in [0, 1) to a value, by KerasTuner's formulas.
 
         Example:
             >>> PAPER["units"].from_unit(0.5), PAPER["noise_std"].from_unit(0.25)
@@ -147,7 +147,7 @@ class Hyperparameter:
         return int(quantity) if self.integer else self.sampled(quantity)
 
     def grid(self, count: int) -> np.ndarray:
-        """Values for a curve: even on the sampling scale, of a discrete dimension those that exist.
+        """Returns values for a curve, even on the sampling scale; existing ones if discrete.
 
         Example:
             >>> PAPER["units"].grid(4)
@@ -156,7 +156,7 @@ class Hyperparameter:
         if self.scale == "categories":
             return np.arange(float(len(self.categories)))
         if self.low == self.high:
-            # Powers of ten and back would round it.
+            # Taking its logarithm and back would round it.
             return np.array([float(self.low)])
         if self.integer:
             even = np.linspace if self.scale == "linear" else np.geomspace
@@ -175,7 +175,7 @@ class Hyperparameter:
         return float(self.sampled(float(value)))
 
     def write(self, value: Number, digits: int = 3) -> str:
-        """Writes a value for people, continuous ones with a few significant digits.
+        """Formats a value for people, a continuous one with a few significant digits.
 
         Example:
             >>> PAPER["units"].write(60), PAPER["learning_rate"].write(0.00125)
@@ -184,15 +184,15 @@ class Hyperparameter:
         return str(value) if self.integer else text.significant(value, digits)
 
     def parse(self, written: str) -> Number:
-        """Reads a value that a person or a file gives.
+        """Parses a value given by a person or a file.
 
         Raises:
-            ValueError: if it is no number, or no whole number where one is needed.
+            ValueError: if it is not a number, or not an integer where one is needed.
         """
         return int(written) if self.integer else float(written)
 
     def fault(self, low: Number, high: Number) -> str:
-        """What is wrong with a range of finite numbers; empty if it can be sampled.
+        """Says what a range of finite numbers should be instead; empty if it can be sampled.
 
         Example:
             >>> PAPER["learning_rate"].fault(0, 1)
@@ -222,7 +222,7 @@ class Space(tuple[Hyperparameter, ...]):
     __slots__ = ()
 
     def __getitem__(self, key: Any) -> Any:
-        """Finds a hyperparameter by name or place."""
+        """Returns a hyperparameter by name or index."""
         if isinstance(key, str):
             return next(row for row in self if row.name == key)
         return super().__getitem__(key)
@@ -238,7 +238,7 @@ class Space(tuple[Hyperparameter, ...]):
         return tuple(row for row in self if row.low < row.high)
 
     def with_ranges(self, ranges: Mapping[str, tuple[Number, Number]]) -> Space:
-        """Changes ranges, lowest and highest value by name, and adds rows of `EXTRAS`.
+        """Replaces ranges, given as lowest and highest value by name, and adds rows of `EXTRAS`.
 
         Example:
             >>> space = PAPER.with_ranges({"units": (20, 400), "forget_bias": (0, 2)})
@@ -251,15 +251,15 @@ class Space(tuple[Hyperparameter, ...]):
         return Space(rows.values())
 
     def to_json(self) -> dict[str, list[Number]]:
-        """The ranges by name, as `study.json` and tables hold them."""
+        """Returns the ranges by name, as stored in `study.json` and tables."""
         return {row.name: [row.low, row.high] for row in self}
 
     @classmethod
     def from_json(cls, ranges: Mapping[str, Sequence[Number]]) -> Space:
-        """Reads what `to_json` wrote, or a release that named the range of 1 - momentum.
+        """Reads the output of `to_json`, or of a release that stored the range of 1 - momentum.
 
         Raises:
-            KeyError, TypeError, ValueError: if it is not that.
+            KeyError, TypeError, ValueError: if the ranges are malformed.
         """
         named: dict[str, tuple[Number, Number]] = {}
         for name, (low, high) in ranges.items():
@@ -273,10 +273,10 @@ class Space(tuple[Hyperparameter, ...]):
         return Space(row for row in PAPER if row.name in named).with_ranges(named)
 
     def declare(self, container: keras_tuner.HyperParameters) -> dict[str, Number]:
-        """Registers the space with KerasTuner and returns the values that are set there.
+        """Registers the space with KerasTuner and returns the values set there.
 
         Args:
-            container: KerasTuner's, as a `HyperModel` gets it.
+            container: KerasTuner's container, as passed to a `HyperModel`.
 
         Example:
             >>> import keras_tuner
@@ -286,11 +286,11 @@ class Space(tuple[Hyperparameter, ...]):
         return {row.name: row.declare(container) for row in self}
 
     def encode(self, values: Mapping[str, Number]) -> dict[str, Number]:
-        """Values under the names and on the scales that KerasTuner knows."""
+        """Returns values under the names and on the scales that KerasTuner knows."""
         return {row.sampled_name: row.sampled(values[row.name]) for row in self}
 
     def describe(self, values: Mapping[str, Number]) -> str:
-        """Writes values in one line.
+        """Formats values in one line.
 
         Example:
             >>> values = {"units": 60, "learning_rate": 0.01, "momentum": 0.5, "noise_std": 0}
@@ -300,7 +300,7 @@ class Space(tuple[Hyperparameter, ...]):
         return ", ".join(f"{row.short} {values[row.name]:.3g}" for row in self)
 
     def __str__(self) -> str:
-        """The ranges, and values that do not vary, in one line.
+        """Returns the ranges, and the values that do not vary, in one line.
 
         Example:
             >>> print(PAPER.with_ranges({"units": (64, 64)}))
@@ -359,7 +359,7 @@ EXTRAS: tuple[Hyperparameter, ...] = (
         short="ponder price", meaning="of an inner step of a depth-adaptive cell, in the loss",
     ),
 )
-"""Hyperparameters that a study varies only if it is asked to, by `--space`."""
+"""Hyperparameters that a study varies only if `--space` asks for them."""
 
 KNOWN = {row.name: row for row in (*PAPER, *EXTRAS)}
 """All hyperparameters by name."""
@@ -368,16 +368,16 @@ _SAMPLED = {row.sampled_name: row for row in KNOWN.values()}
 
 
 def is_column(name: str) -> bool:
-    """Whether a column holds a hyperparameter; see `read`."""
+    """Returns whether a column contains a hyperparameter; see `read`."""
     return name in KNOWN or name in _SAMPLED
 
 
 def read(column: str, cell: str) -> tuple[str, Number]:
-    """Reads a value of a file's column; the first release wrote 1 - momentum into designs.
+    """Reads a value from a file's column; the first release wrote 1 - momentum into designs.
 
     Raises:
         KeyError: if there is no such hyperparameter.
-        ValueError: if the cell is no value of it, which is finite.
+        ValueError: if the cell is not a finite value of the hyperparameter.
 
     Example:
         >>> read("one_minus_momentum", "0.25")

@@ -65,7 +65,7 @@ def draw_cells(cells: Sequence[CellTruth], metric: Metric) -> svg.Figure:
 
 
 def draw_ranks(rows: Mapping[int, Sequence[RankRow]], ceiling: float) -> svg.Figure:
-    """Draws how well each score ranks the cells in the course of training the supernets.
+    """Draws how well each score ranks the cells as the supernets are trained.
 
     Args:
         rows: the rows of each seed.

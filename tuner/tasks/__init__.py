@@ -1,1 +1,1 @@
-"""Tasks: data sets with a head and a metric."""
+"""Tasks: datasets with a head and a metric."""

@@ -1,4 +1,4 @@
-"""A task out of NumPy arrays in one file: `--task=arrays --data=mine.npz`, and no line of code."""
+"""A task made of NumPy arrays in one file: `--task=arrays --data=mine.npz`, without any code."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tuner.tasks.sequences import Sequences, cut
 from tuner.tasks.task import Corpus, DatasetInfo, Metric, Task
 
 SPLITS = ("train", "validation", "test")
-"""What every file has sequences for."""
+"""Splits for which every file has sequences."""
 
-# More is a mistake: most likely something else than classes in the place of targets.
+# More is a mistake: most likely the targets are not classes.
 _MOST_OUTPUTS = 2**16
 
 LARGEST = 2**33
-"""Bytes of a file, and of what it unpacks to; half of the machine's memory if that is less."""
+"""Most bytes of a file, packed or unpacked; half of the machine's memory if that is less."""
 
 _METRICS = {
     "bernoulli": Metric("NLL", "nats per frame"),
@@ -36,23 +36,23 @@ _METRICS = {
 
 
 class ArraysTask(Task):
-    """Learns whatever sequences are in a `.npz` file.
+    """Learns the sequences in a `.npz` file.
 
-    Keys, for each split of `train`, `validation`, `test`, all sequences one behind the other:
+    Keys, for each of the splits `train`, `validation`, `test`, with all its sequences concatenated:
 
     - `<split>_inputs`: numbers [frames, inputs];
-    - `<split>_lengths`: integers [sequences], the frames of each;
+    - `<split>_lengths`: integers [sequences], the number of frames in each;
     - `<split>_targets`: for head `bernoulli` zeros and ones [frames, outputs], for `softmax`
       integers [frames], for `ctc` integers [labels];
-    - `<split>_target_lengths`: for `ctc` only, integers [sequences], the labels of each.
+    - `<split>_target_lengths`: for `ctc` only, integers [sequences], the number of labels in each.
 
-    And for the whole: `head`, a string; optional are `bidirectional`, a truth value (by default
-    true unless the head is `bernoulli`, whose targets often are the next frame), `outputs` (by
-    default as many as the targets need), `labels`, strings: what the outputs are called, and
-    `name`, a string.
+    And for the whole file: `head`, a string; optional are `bidirectional`, a Boolean (by default
+    true unless the head is `bernoulli`, whose targets are often the next frame), `outputs` (by
+    default as many as the targets need), `labels`, strings that name the outputs, and `name`, a
+    string.
 
-    The name becomes that of folders. Inputs are used as they are: bring them to about zero mean and
-    unit variance.
+    The name is also used for folders. Inputs are used as they are: scale them to about zero mean
+    and unit variance.
 
     Example:
         >>> import tempfile
@@ -86,7 +86,7 @@ class ArraysTask(Task):
 
     def _load(self, source: str, content: bytes) -> Corpus:
         archive = ragged_npz.read(source, content, _largest())
-        # All of them are part of the hash.
+        # Reads all of them, since all of them are part of the hash.
         archive = RaggedNpz(source, dict(archive.arrays))
         self.head = str(_value(archive, "head", "U", "a string", ""))
         if self.head not in HEADS:
@@ -129,7 +129,7 @@ class ArraysTask(Task):
         )
 
     def _outputs(self, archive: RaggedNpz) -> int:
-        """Counts the outputs, the blank of `ctc` included."""
+        """Counts the outputs, including the blank of `ctc`."""
         blank = self.head == "ctc"
         targets = [archive.arrays[f"{split}_targets"] for split in SPLITS]
         if self.head == "bernoulli":
@@ -159,16 +159,16 @@ def save(
     splits: Mapping[str, Sequences],
     **optional: Any,
 ) -> None:
-    """Writes sequences as `ArraysTask` reads them; `path` never holds half a file.
+    """Writes sequences in the format that `ArraysTask` reads; `path` never holds half a file.
 
     Args:
-        path: where to, a name that ends in `.npz`.
+        path: file to write, whose name ends in `.npz`.
         head: name of the head.
         splits: sequences of `train`, `validation` and `test`.
         **optional: `bidirectional`, `outputs`, `labels`, `name`.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: if the file cannot be written.
     """
     arrays: dict[str, Any] = {"head": np.array(head)}
     arrays |= {name: np.array(value) for name, value in optional.items()}
@@ -183,7 +183,7 @@ def save(
 
 
 def _largest() -> int:
-    """Bytes that a file, and what it unpacks to, may have."""
+    """Returns the most bytes that a file may have, packed or unpacked."""
     return min(LARGEST, machine.memory() // 2 or LARGEST)
 
 
@@ -216,7 +216,7 @@ def _split(archive: RaggedNpz, split: str, head: str) -> Sequences:
         )
     if head == "bernoulli":
         targets = archive.array(name, "fiub", "numbers [frames, outputs]")
-        # Not later, when 32 bits have made zeros and ones of what is nearly so.
+        # Checked before conversion to 32 bits, which could turn close values into zeros and ones.
         wrong = np.argwhere((targets != 0) & (targets != 1))
         if len(wrong):
             frame, output = wrong[0].tolist()
@@ -227,7 +227,7 @@ def _split(archive: RaggedNpz, split: str, head: str) -> Sequences:
             )
     else:
         targets = archive.array(name, "iu", "integers [targets]")
-        # What is no class must not become one when it is made 32 bits long.
+        # Checked before conversion to 32 bits, which could turn invalid values into classes.
         if targets.size and not 0 <= int(targets.min()) <= int(targets.max()) < _MOST_OUTPUTS:
             raise DataError(
                 archive.source,
@@ -257,7 +257,7 @@ def _split(archive: RaggedNpz, split: str, head: str) -> Sequences:
 
 
 def _hash(arrays: Mapping[str, np.ndarray]) -> str:
-    """Hashes names, types, shapes and contents, whatever the order in the file."""
+    """Hashes names, types, shapes and contents of arrays, whatever their order in the file."""
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())

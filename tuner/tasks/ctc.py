@@ -1,7 +1,7 @@
 """Connectionist temporal classification: the loss of a transcription and its decoding.
 
 Graves, Fernández, Gomez, Schmidhuber: Connectionist Temporal Classification (ICML 2006),
-https://www.cs.toronto.edu/~graves/icml_2006.pdf. The last output is the blank everywhere here.
+https://www.cs.toronto.edu/~graves/icml_2006.pdf. The blank is always the last output.
 """
 
 from __future__ import annotations
@@ -10,34 +10,34 @@ from typing import Any
 
 import numpy as np
 
-# In place of log 0: its differences are 0 instead of NaN.
+# Replaces log 0: its differences are 0 instead of NaN.
 _NEVER = -1e30
 
 
 def loss(targets: Any, logits: Any) -> Any:
-    """Computes -log p(labels | logits) with `keras.ops`, differentiable.
+    """Computes -log p(labels | logits) with `keras.ops`; differentiable.
 
-    p is the sum over all paths - one output a frame, with probability softmax(logits) - that become
-    the labels when repeats are merged and then blanks dropped. With blanks put around and between
-    the labels, l' = (blank, l_1, blank, ..., l_L, blank), section 4.1 of the paper sums them by
+    p is the sum over all paths - one output per frame, with probability softmax(logits) - that
+    become the labels when repeats are merged and then blanks dropped. With blanks put around and
+    between the labels, l' = (blank, l_1, blank, ..., l_L, blank), section 4.1 of the paper computes
 
         α_t(s) = y_t(l'_s) (α_{t-1}(s) + α_{t-1}(s-1) + [l'_s ≠ l'_{s-2}] α_{t-1}(s-2)),
         p = α_T(2L + 1) + α_T(2L),
 
-    here as logarithms of which every frame takes off the largest, so that float32 suffices.
+    here as logarithms, minus the largest one in every frame, so that float32 suffices.
 
-    `keras.ops.ctc_loss` would do but for two traits of the function of TensorFlow's below it: time
-    and memory grow with the square of the number of labels, and no loss exceeds 707 nats by much,
-    because its log 0 is that of 1e-307. The other one, `tf.nn.ctc_loss` with sparse labels, returns
-    infinity for sure but wrong logits.
+    `keras.ops.ctc_loss` is not used because of the TensorFlow function that it calls: time and
+    memory grow with the square of the number of labels, and no loss exceeds 707 nats by much,
+    because log 0 is replaced by log 1e-307. The alternative, `tf.nn.ctc_loss` with sparse labels,
+    returns infinity for logits that are confident but wrong.
 
     Args:
         targets: tensor `(batch, labels)` of labels from 0 to outputs - 2; they must fit into the
-            frames, one each and one more between equal neighbors.
+            frames: one per label, and one more between equal neighbors.
         logits: tensor `(batch, time, outputs)`.
 
     Returns:
-        Tensor `(batch,)` of nats.
+        Tensor `(batch,)`, in nats.
 
     Example:
         >>> import numpy as np
@@ -58,7 +58,7 @@ def loss(targets: Any, logits: Any) -> Any:
     log_y = ops.einsum("btk,bsk->tbs", ops.log_softmax(logits), chosen)
 
     def shifted(log_alpha: Any, by: int) -> Any:
-        # Not `ops.pad`: TensorFlow's `vectorized_map` pads with 0 whatever the constant is.
+        # Not `ops.pad`: TensorFlow's `vectorized_map` pads with 0, whatever the constant.
         never = ops.full_like(log_alpha[:, :by], _NEVER)
         return ops.concatenate([never, log_alpha[:, :-by]], axis=1)
 
@@ -78,12 +78,12 @@ def loss(targets: Any, logits: Any) -> Any:
 
 
 def frames_needed(labels: np.ndarray) -> int:
-    """Counts the frames of the shortest path: one a label, and a blank between equal neighbors."""
+    """Counts the frames of the shortest path: one per label, and one between equal neighbors."""
     return len(labels) + int(np.sum(labels[1:] == labels[:-1]))
 
 
 def best_path(logits: np.ndarray) -> np.ndarray:
-    """Decodes the labels of the most probable path; of equal logits the first is chosen.
+    """Decodes the labels of the most probable path; of equal logits, the first one is chosen.
 
     Example:
         >>> best_path(np.eye(4)[[3, 1, 1, 3, 1, 0]])

@@ -1,7 +1,7 @@
-"""Features of a corpus: computed by a layer of `zoo.frontends`, in a process of its own.
+"""Features of a corpus: computed by a layer of `zoo.frontends`, in a separate process.
 
-The layer also serves, so it runs on Keras. In this process TensorFlow would then take the memory of
-the accelerators that belongs to the workers.
+The layer is also part of exports, so it runs on Keras. In this process TensorFlow would then take
+the accelerators' memory, which belongs to the workers.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from common.errors import InputError, one_line
 from tuner.tasks.sequences import Sequences, cut
 from tuner.tasks.task import Corpus, DatasetInfo
 
-# Of raw numbers in one call, padding included: two minutes of audio.
+# Largest number of raw numbers in one call, including padding: two minutes of audio.
 _NUMBERS_A_BATCH = 2**21
 
 
 @dataclasses.dataclass(frozen=True)
 class Extraction:
-    """Which features are made of raw data.
+    """The features to compute from raw data.
 
     Attributes:
         layer: name of a class in `zoo.frontends`.
-        options: its arguments, but for mean and variance.
+        options: arguments of the class, except for mean and variance.
     """
 
     layer: str
     options: Mapping[str, Any]
 
     def compute(self, raw: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Computes features in this process, on Keras' back end, not normalized.
+        """Computes features in this process, on Keras' back end, without normalizing them.
 
         Args:
-            raw: `[time, *raw_shape]` of each sequence, one frame at least.
+            raw: `[time, *raw_shape]` of each sequence, at least one frame.
 
         Returns:
-            float32 `[frames, features]` of each.
+            A float32 array `[frames, features]` for each sequence.
         """
         from keras import ops
 
@@ -65,7 +65,7 @@ class Extraction:
         return [features[index] for index in range(len(raw))]
 
     def run(self, raw: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Computes features, views of one array, in a process of its own; see `compute`.
+        """Computes features, views of one array, in a separate process; see `compute`.
 
         Raises:
             InputError: if the process fails.
@@ -90,7 +90,7 @@ class Extraction:
             return _load(folder / "features.npz")
 
     def serialize(self, mean: np.ndarray, variance: np.ndarray) -> dict[str, Any]:
-        """Writes the layer that normalizes too, for `tuner.tasks.task.Corpus.frontend`."""
+        """Serializes the layer with normalization, for `tuner.tasks.task.Corpus.frontend`."""
         start_tensorflow()
         import keras
 
@@ -105,9 +105,9 @@ class Extraction:
 
 
 def statistics(features: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Computes mean and variance of each feature, float32, over the frames of all sequences.
+    """Computes the mean and variance of each feature, float32, over the frames of all sequences.
 
-    The variance of a feature that never changes is 1.
+    The variance of a constant feature is set to 1.
 
     Example:
         >>> statistics([np.array([[1, 7]], np.float32), np.array([[3, 7]], np.float32)])
@@ -127,13 +127,13 @@ def corpus_of(
     features: Sequence[np.ndarray],
     targets: Mapping[str, Sequence[np.ndarray]],
 ) -> Corpus:
-    """Makes a corpus of features, which get mean 0 and variance 1 over the training set, in place.
+    """Makes a corpus of features, normalized in place to mean 0 and variance 1 in training.
 
     Args:
-        dataset: which data this is.
-        extraction: what made the features.
+        dataset: identity of the data.
+        extraction: what computed the features.
         features: float32 `[frames, features]` of each sequence, split by split.
-        targets: those of each split.
+        targets: targets of each split.
     """
     mean, variance = statistics(features[: len(targets["train"])])
     for one in features:
@@ -148,10 +148,10 @@ def corpus_of(
 
 
 def _batches(lengths: np.ndarray, most: int) -> list[list[int]]:
-    """Groups sequences of about the same length, as many as a call may take."""
+    """Groups sequences of similar length into batches, as large as a call allows."""
     batches: list[list[int]] = []
     for index in map(int, np.argsort(lengths, kind="stable")):
-        # The sequences come from short to long: the newest is the longest of its batch.
+        # Sequences are sorted by length: the latest is the longest of its batch.
         if batches and (len(batches[-1]) + 1) * lengths[index] <= most:
             batches[-1].append(index)
         else:
@@ -169,7 +169,7 @@ def _load(path: Path) -> list[np.ndarray]:
 
 
 def main(folder: Path) -> None:
-    """Does what `Extraction.run` put into a folder."""
+    """Runs the extraction that `Extraction.run` put into a folder."""
     extraction = Extraction(**json.loads((folder / "extraction.json").read_text()))
     _save(folder / "features.npz", extraction.compute(_load(folder / "raw.npz")))
 

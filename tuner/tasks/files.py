@@ -1,4 +1,4 @@
-"""What is in a file, or in one line why it cannot be used."""
+"""Reads data files, or says in one line why they cannot be used."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _Data = TypeVar("_Data")
 
 
 def read_content(path: Path, data: str, largest: int) -> bytes:
-    """Reads a file whole.
+    """Reads a whole file.
 
     Args:
         path: the file.
-        data: what is expected in it, for the error text.
-        largest: most bytes.
+        data: expected content, for the error message.
+        largest: most bytes that the file may have.
 
     Raises:
-        DataError: if it is not there, not readable, not a file, too large or empty.
+        DataError: if it is missing, unreadable, not a regular file, too large, or empty.
     """
     try:
         status = path.stat()
@@ -42,11 +42,11 @@ def read_content(path: Path, data: str, largest: int) -> bytes:
 
 
 def text_of(content: bytes, encoding: str = "latin-1") -> str:
-    r"""Decodes text. Byte order marks, which editors put in, are no part of it.
+    r"""Decodes text, without the byte order marks that editors add.
 
     Args:
-        content: of a file.
-        encoding: what it has if nothing in it says otherwise; what cannot be decoded is replaced.
+        content: content of a file.
+        encoding: encoding without a UTF-16 byte order mark; what cannot be decoded is replaced.
 
     Example:
         >>> text_of(b"\xef\xbb\xbfone\n"), text_of("one\n".encode("utf-16"))
@@ -58,13 +58,13 @@ def text_of(content: bytes, encoding: str = "latin-1") -> str:
 
 
 def parse(source: str, content: bytes, kind: str, reader: Callable[[str, bytes], _Data]) -> _Data:
-    """Makes data of a file's content by a reader, whose every exception becomes an `InputError`.
+    """Converts a file's content to data; turns every exception of the reader into `InputError`.
 
     Args:
-        source: the file, for the error text.
-        content: what is in it.
-        kind: what it is expected to be, with its article, for example `an .npz`.
-        reader: makes data of source and content.
+        source: the file, for the error message.
+        content: content of the file.
+        kind: expected kind of file with its article, for example `an .npz`.
+        reader: makes data from source and content.
     """
     try:
         with warnings.catch_warnings():

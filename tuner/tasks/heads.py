@@ -1,4 +1,4 @@
-"""What a network's outputs mean: the loss that trains them and the score that judges them."""
+"""The meaning of a network's outputs: the loss for training and the score for evaluation."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from tuner.tasks import ctc
 
 
 class Head(abc.ABC):
-    """Gives logits a meaning: a distribution over targets.
+    """Interprets logits as a distribution over targets.
 
-    Targets are those of one sequence, an array that `check` accepts, logits an array `[time,
-    outputs]`; both have a batch axis before in `loss`.
+    Targets are those of one sequence, an array that `check` accepts; logits are an array `[time,
+    outputs]`; in `loss`, both have a batch axis in front.
     """
 
     @abc.abstractmethod
     def loss(self, targets: Any, logits: Any) -> Any:
-        """Computes negative log-likelihoods with `keras.ops`, of sequences without padding.
+        """Computes negative log-likelihoods with `keras.ops`, for sequences without padding.
 
         Args:
             targets: of any dtype that holds them exactly: `keras.losses.Loss` makes them floats.
             logits: see `Head`.
 
         Returns:
-            Tensor of nats, `(batch, time)` where frames are independent of each other, else
+            Tensor in nats, `(batch, time)` if frames are independent of each other, else
             `(batch,)`.
         """
 
@@ -43,12 +43,12 @@ class Head(abc.ABC):
         """Computes the score from finite float64 logits."""
 
     def size(self, targets: np.ndarray) -> int:
-        """Counts what the metric is a mean over: frames, or for transcriptions characters."""
+        """Counts what the metric is a mean over: frames, or for transcriptions labels."""
         return len(targets)
 
     @abc.abstractmethod
     def check(self, targets: np.ndarray, frames: int, outputs: int) -> None:
-        """Checks targets for an input of so many frames and a network of so many outputs.
+        """Checks targets for an input of `frames` frames and a network of `outputs` outputs.
 
         Raises:
             ValueError: if the head cannot train on them; one line says what was expected.
@@ -59,8 +59,8 @@ class Bernoulli(Head):
     """Independent probabilities p = σ(logit), one for each output.
 
     -log p(y | a) = log(1 + e^a) - y a = max(a, 0) - y a + log(1 + e^-|a|), summed over outputs; the
-    last form overflows for no logit. Targets are float32 `[time, outputs]` of zeros and ones; the
-    metric is the negative log-likelihood, nats a frame.
+    last form never overflows. Targets are float32 `[time, outputs]` of zeros and ones; the metric
+    is the negative log-likelihood in nats per frame.
     """
 
     def loss(self, targets: Any, logits: Any) -> Any:
@@ -70,7 +70,7 @@ class Bernoulli(Head):
         return ops.sum(ops.softplus(logits) - targets * logits, axis=-1)
 
     def _score(self, targets: np.ndarray, logits: np.ndarray) -> float:
-        """Computes the negative log-likelihood of one sequence, nats.
+        """Computes the negative log-likelihood of one sequence, in nats.
 
         Example:
             >>> float(Bernoulli().score(np.array([[1.0, 0.0]]), np.array([[0.0, 0.0]])))
@@ -79,18 +79,18 @@ class Bernoulli(Head):
         return float(np.sum(np.logaddexp(0.0, logits) - targets * logits))
 
     def check(self, targets: np.ndarray, frames: int, outputs: int) -> None:
-        """Checks for float32 zeros and ones."""
+        """Checks that targets are float32 zeros and ones."""
         _check_array(targets, np.float32, (frames, outputs))
         if not np.all((targets == 0) | (targets == 1)):
             raise ValueError("expected targets of 0 and 1")
 
 
 class Softmax(Head):
-    """One class a frame, p = softmax(logits).
+    """One class per frame, p = softmax(logits).
 
     -log p(k | a) = log Σ_j e^{a_j} - a_k. Targets are int32 `[time]`, the classes, from 0 to
-    outputs - 1; the metric is the percentage of frames whose largest logit (the first of equals) is
-    another class's.
+    outputs - 1; the metric is the percentage of frames whose largest logit (the first one, if
+    several are equal) belongs to another class.
     """
 
     def loss(self, targets: Any, logits: Any) -> Any:
@@ -111,7 +111,7 @@ class Softmax(Head):
         return 100.0 * int(np.sum(np.argmax(logits, axis=-1) != targets))
 
     def check(self, targets: np.ndarray, frames: int, outputs: int) -> None:
-        """Checks for one class a frame."""
+        """Checks that there is one class per frame."""
         _check_array(targets, np.int32, (frames,))
         _check_range(targets, outputs)
 
@@ -121,7 +121,7 @@ class CTC(Head):
 
     The last output is the blank; see `tuner.tasks.ctc`. Targets are int32 `[labels]`, at least one,
     from 0 to outputs - 2; the metric is the label error rate in percent: 100 times the edit
-    distance between the targets and the best path, a label.
+    distance between the targets and the best path, divided by the number of labels.
     """
 
     def loss(self, targets: Any, logits: Any) -> Any:
@@ -129,7 +129,7 @@ class CTC(Head):
         return ctc.loss(targets, logits)
 
     def _score(self, targets: np.ndarray, logits: np.ndarray) -> float:
-        """Computes 100 times the edit distance to the best path's labels.
+        """Computes 100 times the edit distance to the labels of the best path.
 
         Example:
             >>> path = np.eye(4)[[0, 0, 3, 0, 2]]  # 0 0 blank 0 2
@@ -159,12 +159,12 @@ def grouped_error(
     """Computes the percentage of wrong frames after classes are merged into coarser ones.
 
     Args:
-        targets: the class of every frame, int32 `[time]` a sequence.
-        decided: the class that the network gives to every frame, likewise.
+        targets: class of every frame, int32 `[time]` per sequence.
+        decided: class that the network decides on for every frame, int32 `[time]` per sequence.
         groups: see `tuner.tasks.task.Task.groups`.
 
     Returns:
-        Percent; NaN if no frame counts.
+        Percentage; NaN if no frame counts.
 
     Example:
         >>> targets, decided = [np.array([0, 1, 2, 3])], [np.array([1, 2, 2, 0])]
@@ -193,4 +193,4 @@ def _check_range(targets: np.ndarray, labels: int) -> None:
 
 
 HEADS: dict[str, Head] = {"bernoulli": Bernoulli(), "softmax": Softmax(), "ctc": CTC()}
-"""The heads by the name that a task gives."""
+"""The heads by the name that tasks use."""

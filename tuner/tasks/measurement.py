@@ -1,4 +1,4 @@
-"""Measures models that have left the study, and maybe changed: `serving.convert.quantization`."""
+"""Measures models outside of the study, perhaps changed ones: `serving.convert.quantization`."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Measurement:
         """Loads the data of a task.
 
         Args:
-            task: as for `find_task`.
-            data: as for `Task.load`.
+            task: see `find_task`.
+            data: see `Task.load`.
 
         Raises:
             InputError: if there is no such task, or the data cannot be used.
@@ -40,7 +40,7 @@ class Measurement:
 
     @property
     def dataset(self) -> Mapping[str, str]:
-        """Which data they are: `name`, `sha256`."""
+        """Identity of the data: `name` and `sha256`."""
         return {"name": self.corpus.dataset.name, "sha256": self.corpus.dataset.sha256}
 
     @property
@@ -50,17 +50,17 @@ class Measurement:
 
     @property
     def test(self) -> Sequence[np.ndarray]:
-        """The test inputs, likewise."""
+        """The test inputs, float32 `[time, features]` each."""
         return self.corpus.test.inputs
 
     def score(self, logits: Sequence[np.ndarray]) -> float:
-        """Computes the metric on the test split, as trials do: a mean over all its frames.
+        """Computes the metric on the test split, as trials do: a mean over the whole split.
 
         Args:
-            logits: of each test sequence, `[time, outputs]`.
+            logits: logits of each test sequence, `[time, outputs]`.
 
         Raises:
-            InputError: if there are other outputs than the task's.
+            InputError: if the model and the task have different numbers of outputs.
         """
         if logits[0].shape[-1] != self.task.outputs:
             raise InputError(

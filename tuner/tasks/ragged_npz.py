@@ -1,4 +1,4 @@
-"""Sequences of different lengths in `.npz` files: one behind the other, and the length of each."""
+"""Sequences of different lengths in `.npz` files: concatenated, with the length of each."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from common.errors import DataError
 from tuner.tasks.sequences import cut
 
 _MOST_SEQUENCES = 2**24
-"""Each is an object: zeros for the lengths of a billion would fit into a small file."""
+"""Each is an object, and a small file could hold the lengths of a billion empty ones."""
 
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-"""What reads the head of an array, by the version of the format."""
+"""Functions that read the header of an array, by the version of the format."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RaggedNpz:
-    """The arrays of a file; each is read, and may turn out to be damaged, when it is asked for.
+    """The arrays of a file; each is read, and may turn out to be damaged, when it is accessed.
 
     Attributes:
-        source: the file, for the error text.
-        arrays: by name.
+        source: the file, for error messages.
+        arrays: arrays by name.
     """
 
     source: str
     arrays: Mapping[str, np.ndarray]
 
     def array(self, name: str, kinds: str, expected: str) -> np.ndarray:
-        """Takes an array.
+        """Returns an array of an expected kind and shape.
 
         Args:
-            name: its name.
-            kinds: the letters of NumPy's `dtype.kind` that it may have.
-            expected: what it should be, with its axes in brackets, numbers for those of known
-                size: `numbers [points, 4]`; a single value without brackets.
+            name: name of the array.
+            kinds: letters of NumPy's `dtype.kind` that are allowed.
+            expected: description with the axes in brackets, as numbers if their size is known:
+                `numbers [points, 4]`; for a single value, without brackets.
 
         Raises:
-            DataError: if it is missing, or of another kind or shape.
+            DataError: if the array is missing, or of another kind or shape.
         """
         if name not in self.arrays:
             names = (present[:40] for present in itertools.islice(self.arrays, 20))
@@ -61,23 +61,23 @@ class RaggedNpz:
         fits = array.dtype.kind in kinds and array.ndim == len(axes)
         sizes = [size for axis, size in zip(axes, array.shape, strict=fits) if axis.isdigit()]
         if not fits or sizes != [int(axis) for axis in axes if axis.isdigit()]:
-            # NumPy counts the bits of texts too.
+            # NumPy's names of string types contain their size.
             kind = array.dtype.name.rstrip("0123456789" if array.dtype.kind in "SU" else "")
             received = f"{kind} {list(array.shape)}"
             raise DataError(self.source, f"{name}: expected {expected}. Received: {received}")
         return array
 
     def sequences(self, name: str, kinds: str, expected: str, lengths: str) -> list[np.ndarray]:
-        """Takes an array and cuts it into sequences, views of it.
+        """Returns an array cut into sequences, which are views of it.
 
         Args:
-            name: as for `array`.
-            kinds: likewise.
-            expected: likewise.
-            lengths: name of the array of their lengths.
+            name: see `array`.
+            kinds: see `array`.
+            expected: see `array`.
+            lengths: name of the array with the lengths of the sequences.
 
         Raises:
-            DataError: see `array`; and if the lengths do not add up to the rows of the array.
+            DataError: as `array` does, and if the lengths do not add up to the array's rows.
         """
         array = self.array(name, kinds, expected)
         counts = self.array(lengths, "iu", "integers [sequences]")
@@ -97,7 +97,7 @@ class RaggedNpz:
 
 
 class _Members(Mapping[str, np.ndarray]):
-    """The arrays in a zip file by name; each is unpacked when it is asked for."""
+    """The arrays in a zip file by name; each is unpacked when it is accessed."""
 
     def __init__(self, source: str, archive: zipfile.ZipFile) -> None:
         self._source, self._archive = source, archive
@@ -127,10 +127,10 @@ class _Members(Mapping[str, np.ndarray]):
         return array
 
     def _obstacle(self, member: zipfile.ZipInfo) -> str:
-        """Says why a member cannot be unpacked; empty if it can. Only its head is unpacked."""
+        """Returns why a member cannot be unpacked, or an empty string; unpacks only its header."""
         if member.flag_bits & 1:
             return "an encrypted one"
-        # The others unpack a piece of a file whole, however large that is.
+        # Other methods unpack a whole part of a file at once, however large it is.
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             return "one that is compressed in another way than NumPy does"
         try:
@@ -142,7 +142,7 @@ class _Members(Mapping[str, np.ndarray]):
             return "a damaged one, or something else"
         if dtype.hasobject:
             return "Python objects"
-        # NumPy would ask for as much memory as the head names.
+        # NumPy would allocate as much memory as the header says.
         return "" if size == member.file_size else "one that is longer or shorter than its shape"
 
 
@@ -150,9 +150,9 @@ def read(source: str, content: bytes, largest: int) -> RaggedNpz:
     """Opens a file.
 
     Args:
-        source: the file, for the error text.
-        content: what is in it.
-        largest: most bytes when unpacked.
+        source: the file, for error messages.
+        content: content of the file.
+        largest: most bytes that it may have when unpacked.
 
     Raises:
         DataError: if it would unpack to more.
@@ -172,11 +172,11 @@ def write(path: Path, arrays: Mapping[str, Any]) -> None:
     """Writes arrays, compressed; `path` never holds half a file.
 
     Args:
-        path: where to, a name that ends in `.npz`; its folder must exist.
-        arrays: by name.
+        path: file to write, whose name ends in `.npz`; its folder must exist.
+        arrays: arrays by name.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: if the file cannot be written.
     """
 
     def fill(temporary: Path) -> None:

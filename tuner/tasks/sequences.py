@@ -1,4 +1,4 @@
-"""Sequences of a task as NumPy arrays, and the padding that turns them into batches."""
+"""Sequences of a task as NumPy arrays, and the padding that makes batches of them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 
 def cut(joined: np.ndarray, lengths: Iterable[int]) -> list[np.ndarray]:
-    """Cuts an array that holds sequences one behind the other.
+    """Cuts an array of concatenated sequences.
 
     Args:
-        joined: array `[time of all, ...]`.
-        lengths: time of each; they add up to that of all.
+        joined: array `[total time, ...]`.
+        lengths: length of each sequence; they add up to the total time.
 
     Returns:
-        The sequences; views of the array.
+        The sequences, as views of the array.
 
     Example:
         >>> [part.tolist() for part in cut(np.arange(3), [1, 2])]
@@ -29,12 +29,12 @@ def cut(joined: np.ndarray, lengths: Iterable[int]) -> list[np.ndarray]:
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Some sequences side by side, padded with zeros at the end.
+    """Several sequences, padded with zeros at the end.
 
     Attributes:
-        indices: which sequences these are, int64 [B].
-        inputs: float32 [B, T, inputs], T the longest of the batch.
-        lengths: int32 [B], frames that count.
+        indices: indices of the sequences, int64 [B].
+        inputs: float32 [B, T, inputs], where T is the longest length in the batch.
+        lengths: int32 [B], number of valid frames.
     """
 
     indices: np.ndarray
@@ -44,11 +44,11 @@ class Batch:
 
 @dataclasses.dataclass(frozen=True)
 class Sequences:
-    """One split of a task: input and target sequences, index by index.
+    """One split of a task: input sequences and their targets, by index.
 
     Attributes:
-        inputs: one float32 array [T, inputs] a sequence.
-        targets: one array a sequence. Head `bernoulli`: float32 [T, outputs] of zeros and ones;
+        inputs: one float32 array [T, inputs] per sequence.
+        targets: one array per sequence. Head `bernoulli`: float32 [T, outputs] of zeros and ones;
             `softmax`: int32 [T], the class of each frame; `ctc`: int32 [L], the labels, L >= 1. See
             `tuner.tasks.heads`.
 
@@ -75,19 +75,19 @@ class Sequences:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Frames of each sequence, int64 [len(self)]."""
+        """Number of frames in each sequence, int64 [len(self)]."""
         return np.array([len(sequence) for sequence in self.inputs], dtype=np.int64)
 
     @property
     def frames(self) -> int:
-        """Frames of all sequences together."""
+        """Number of frames in all sequences together."""
         return int(self.lengths.sum())
 
     def batches(self, size: int = 64) -> Iterator[Batch]:
-        """Yields all sequences in padded batches, sorted by length so that little is padding.
+        """Yields all sequences in padded batches, sorted by length to minimize padding.
 
         Args:
-            size: most sequences a batch holds.
+            size: largest number of sequences in a batch.
         """
         order = np.argsort(self.lengths, kind="stable")
         for start in range(0, len(order), size):

@@ -1,4 +1,4 @@
-"""What a task is: the contract between data and everything that trains on it."""
+"""The interface of tasks, between data and everything that trains on them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tuner.tasks.sequences import Sequences
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """What a task is judged by; it is always minimized.
+    """The metric by which a task is judged; it is always minimized.
 
     Attributes:
         name: for example "NLL".
@@ -32,13 +32,13 @@ class Metric:
 
 @dataclasses.dataclass(frozen=True)
 class DatasetInfo:
-    """Exactly which data this is; printed and stored with every result.
+    """Identity of the data; printed and stored with every result.
 
     Attributes:
         name: what the data may be called.
         sha256: hash of the data's canonical form: equal data have equal hashes, whatever file they
             came in.
-        detail: a sentence: where it came from, how much it is.
+        detail: a sentence about the origin and the amount of the data.
     """
 
     name: str
@@ -51,16 +51,16 @@ class DatasetInfo:
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """A task's data, loaded.
+    """The loaded data of a task.
 
     Attributes:
-        dataset: which data this is.
-        train: sequences to learn from.
-        validation: sequences that choose the epoch and the hyperparameters.
-        test: sequences that only the final score sees.
-        frontend: what made the inputs from raw data, so that exports can take raw data too: a layer
-            of `zoo.frontends` as `keras.saving.serialize_keras_object` writes it. None if the
-            inputs are the raw data.
+        dataset: identity of the data.
+        train: sequences to train on.
+        validation: sequences that select the epoch and the hyperparameters.
+        test: sequences that only the final score uses.
+        frontend: what computed the inputs from raw data, so that exports can also accept raw data:
+            a layer of `zoo.frontends` as serialized by `keras.saving.serialize_keras_object`. None
+            if the inputs are the raw data.
     """
 
     dataset: DatasetInfo
@@ -73,27 +73,27 @@ class Corpus:
 class Task(abc.ABC):
     """A learning problem on sequences.
 
-    A subclass sets the attributes and loads data; it needs no arguments, so that
-    `--task=package.module:TaskClass` can make one. Attributes that depend on the data are set by
-    `load` at the latest.
+    A subclass sets the attributes and loads the data; it needs no arguments, so that
+    `--task=package.module:TaskClass` can instantiate it. Attributes that depend on the data are set
+    by `load` at the latest.
 
     Attributes:
-        name: short name, which folders get too; part of the seeds of a study.
-        inputs: features a frame.
-        outputs: outputs a frame; head `ctc` counts the blank, which is the last.
-        head: what the outputs mean, a name of `tuner.tasks.heads.HEADS`: `bernoulli` independent
-            probabilities, `softmax` one class a frame, `ctc` labels of unknown alignment.
+        name: short name, also used for folders; part of the seeds of a study.
+        inputs: number of features per frame.
+        outputs: number of outputs per frame; for head `ctc` including the blank, which is the last.
+        head: what the outputs mean, a name in `tuner.tasks.heads.HEADS`: `bernoulli` for
+            independent probabilities, `softmax` for one class per frame, `ctc` for labels of
+            unknown alignment.
         bidirectional: whether the network also reads the sequence backward.
-        metric: what is measured.
-        labels: what the outputs are called, for example characters; of head `ctc` without the
-            blank. Empty if they have no names.
-        groups: for head `softmax`, the coarser class that each class belongs to, -1 for a class
-            whose frames do not count; then trials also get the test score of the coarser classes.
-            Empty if there are none.
-        choices: values of `data` that `auto` chooses from by what is at hand; empty if it always
-            gives the same.
-        quick_learning_rates: the range of a quick study, in which few epochs suffice to learn
-            something. The loss is a sum, so longer sequences need lower rates.
+        metric: the metric by which the task is judged.
+        labels: names of the outputs, for example characters; for head `ctc` without the blank.
+            Empty if they have no names.
+        groups: for head `softmax`, the coarser class of each class, -1 if its frames do not count;
+            trials then also get the test score of the coarser classes. Empty if there are none.
+        choices: values of `data` from which `auto` chooses what is available; empty if it always
+            loads the same data.
+        quick_learning_rates: range of learning rates of a quick study, in which few epochs suffice
+            to learn something. The loss is a sum, so longer sequences need lower rates.
     """
 
     name: str
@@ -112,7 +112,7 @@ class Task(abc.ABC):
         """Loads the data.
 
         Args:
-            data: `auto` for the best data at hand that needs no license, or a path.
+            data: `auto` for the best available data that need no license, or a path.
 
         Raises:
             InputError: if the data cannot be used; one line names the file and what is wrong with
@@ -121,14 +121,14 @@ class Task(abc.ABC):
 
 
 def load_begun(task: Task, begun: DatasetInfo) -> Corpus:
-    """Loads the data that a study was begun with, by `auto`, if they are at hand; else what is.
+    """Loads the data that a study began with, by `auto`, if available; else what `auto` loads now.
 
     Args:
-        task: whose data.
-        begun: the study's.
+        task: the task.
+        begun: identity of the data that the study began with.
 
     Raises:
-        InputError: as for `load_corpus`.
+        InputError: as `load_corpus` does.
     """
     corpus = load_corpus(task, "auto")
     if corpus.dataset.sha256 == begun.sha256:
@@ -137,7 +137,7 @@ def load_begun(task: Task, begun: DatasetInfo) -> Corpus:
         try:
             other = load_corpus(task, choice)
         except InputError:
-            # Not at hand here; the study will say which data it wants.
+            # Not available here; the study will say which data it needs.
             continue
         if other.dataset.sha256 == begun.sha256:
             return other
@@ -148,8 +148,8 @@ def load_corpus(task: Task, data: str) -> Corpus:
     """Loads the data of a task and checks that the task's network can be trained on them.
 
     Args:
-        task: whose data.
-        data: as for `Task.load`.
+        task: the task.
+        data: see `Task.load`.
 
     Raises:
         InputError: if the data cannot be used; one line names the split and the sequence, or the
@@ -181,13 +181,13 @@ def load_corpus(task: Task, data: str) -> Corpus:
 
 
 def _is_text(value: Any) -> bool:
-    """Whether a label can be written in UTF-8, as exported models have it."""
+    """Returns whether a label can be encoded in UTF-8, as exported models require."""
     return isinstance(value, str) and value == value.encode("utf-8", "replace").decode()
 
 
 _ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "name": (lambda name: isinstance(name, str) and is_name(name), "one that a folder can have"),
-    # `type` and not `isinstance`: NumPy's cannot be written as JSON, where models describe theirs.
+    # `type`, not `isinstance`: NumPy's numbers cannot be written to the JSON of models.
     "inputs": (lambda count: type(count) is int and count > 0, "an int of at least 1"),
     "outputs": (lambda count: type(count) is int and count > 0, "an int of at least 1"),
     "head": (lambda head: isinstance(head, str) and head in HEADS, f"one of {', '.join(HEADS)}"),
@@ -196,7 +196,7 @@ _ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "labels": (lambda labels: all(map(_is_text, labels)), "strings"),
     "groups": (lambda groups: all(type(group) is int for group in groups), "ints"),
 }
-"""What the attributes of a task must be, and how to say so."""
+"""A check of each attribute of a task, and the expected value in words."""
 
 
 def _check_attributes(task: Task) -> None:
@@ -233,10 +233,10 @@ _TASKS = {
 
 
 def find_task(name: str) -> Task:
-    """Makes the task that a user named.
+    """Instantiates the task that a user named.
 
     Args:
-        name: a task of the project (`music`), or `package.module:TaskClass` for one's own.
+        name: a task of the project (`music`), or `package.module:TaskClass` for a custom one.
 
     Raises:
         InputError: if there is no such task.
@@ -267,5 +267,5 @@ def _make(task_class: type[Task]) -> Task:
     try:
         return task_class()
     except Exception as error:
-        # It is a user's.
+        # The class is the user's.
         raise ValueError(f"making it failed: {type(error).__name__}: {reason(error)}") from error

@@ -21,6 +21,7 @@ from typing import Protocol as Interface
 from common import command_line
 from common.errors import InputError
 from common.machine import cores
+from tuner.training.jax.updates import UPDATES
 from tuner.training.optimizers import OPTIMIZERS
 from zoo import registry
 
@@ -188,6 +189,8 @@ def _cuda_capacity() -> int:
 def _jax_obstacle(problem: Problem, trial: Trial) -> str:
     if importlib.util.find_spec("jax") is None:
         return "JAX is not installed"
+    if problem.protocol.optimizer not in UPDATES:
+        return f"it has no optimizer {problem.protocol.optimizer}"
     if registry.switches(trial.variant) is not None:
         return ""
     # A cell may be bound to another backend, or keep more than weights and states.

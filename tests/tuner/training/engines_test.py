@@ -15,7 +15,7 @@ from tuner.tasks.task import find_task
 from tuner.training import keras_engine
 from tuner.training.engines import ENGINES, choose, count_params
 from tuner.training.native import engine as native
-from tuner.training.optimizers import OPTIMIZERS
+from tuner.training.optimizers import OPTIMIZERS, Optimizer
 from tuner.training.protocol import Protocol, Trial
 from zoo import registry
 
@@ -95,6 +95,15 @@ def test_a_named_engine_that_cannot_train_a_trial_is_one_line(
     with pytest.raises(InputError, match=f"--engine=native: .*{obstacle}") as caught:
         choose("native", asked, trial)
     assert "\n" not in str(caught.value)
+
+
+def test_an_optimizer_of_keras_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Optimizer("adagrad", "Adagrad", lambda trial: keras.optimizers.Adagrad())
+    monkeypatch.setitem(OPTIMIZERS, "adagrad", row)
+    given = problem(Protocol(optimizer="adagrad"))
+    with pytest.raises(InputError, match="--engine=jax: it has no optimizer adagrad"):
+        choose("jax", given, TRIAL)
+    assert choose("auto", given, TRIAL) is ENGINES["keras"]
 
 
 def test_trainers_are_imported_by_name() -> None:

@@ -130,20 +130,16 @@ def _compared(analysis: StudyAnalysis) -> Iterator[Finding]:
         if isinstance(result, InsufficientData)
     }
     if lacking and any(isinstance(one, NotDrawnAtRandom) for one in results):
-        yield Finding(
-            f"{listed(list(lacking))} {'is' if len(lacking) == 1 else 'are'} not compared with V.",
-            f"{text.capitalized(next(iter(lacking.values())))}.",
-            "variants",
-        )
+        are = "is" if len(lacking) == 1 else "are"
+        unable = f"{listed(list(lacking))} {are} not compared with V."
+        yield Finding(unable, f"{text.capitalized(next(iter(lacking.values())))}.", "variants")
     elif lacking:
-        reasons = "; ".join(dict.fromkeys(lacking.values()))
-        few = any(isinstance(one, TooFewTrials) for one in results)
-        needed = f" A best tenth of {FEWEST} trials needs {10 * (FEWEST - 1) + 1} finished trials."
-        yield Finding(
-            f"{listed(list(lacking))} could not be compared with V.",
-            f"{text.capitalized(reasons)}.{needed if few else ''}",
-            "variants",
-        )
+        evidence = f"{text.capitalized('; '.join(dict.fromkeys(lacking.values())))}."
+        if any(isinstance(one, TooFewTrials) for one in results):
+            least = 10 * (FEWEST - 1) + 1
+            evidence += f" A best tenth of {FEWEST} trials needs {least} finished trials."
+        unable = f"{listed(list(lacking))} could not be compared with V."
+        yield Finding(unable, evidence, "variants")
 
 
 def _different(
@@ -240,9 +236,7 @@ def _followed(progress: Progress) -> Finding:
     best, gain = progress.best, progress.last_gain
     half = best[max((len(best) - 1) // 2, 0)]
     if not math.isfinite(best[-1]):
-        return Finding(
-            "Every trial diverged.", f"{counted(progress.proposed, 'proposal')}.", "progress"
-        )
+        return Finding("Every trial diverged.", "No score can be compared.", "progress")
     of_half = f"is {text.significant(half)}" if math.isfinite(half) else "diverged"
     return Finding(
         f"The best validation score of a trial that did not diverge, {text.significant(best[-1])}, "

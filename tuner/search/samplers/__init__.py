@@ -1,4 +1,4 @@
-"""Samplers: how a study chooses the values that it tries, one file and one row each."""
+"""Samplers, which choose the values that a study tries; one file and one row each."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class SearchProblem:
-    """What a sampler searches.
+    """The problem that a sampler searches.
 
     Attributes:
         space: ranges of the hyperparameters.
         seed: the user's seed.
         task: name of the task.
-        variants: codes of the variants, in their order.
-        trials: trials of each variant.
+        variants: codes of the variants, in order.
+        trials: number of trials of each variant.
         lag: see `JointSampler`.
     """
 
@@ -43,12 +43,12 @@ class Sampler(Interface):
     """Proposes the trials of each variant of a study.
 
     A proposal is a function of the search problem, of variant and index, and of the trials that it
-    is shown: never of the number of workers or of the order in which trials end.
+    is shown, never of the number of workers or the order in which trials end.
 
     Attributes:
         lag: a proposal is shown the ended trials of all variants whose index is at most its own
-            minus `lag`, and waits until all of them have ended; None for a sampler that looks at
-            no trials, whose proposals are all made before the first trial begins.
+            minus `lag`, and waits until all of them have ended; None for a sampler that ignores
+            results, whose proposals are all made before the first trial begins.
     """
 
     lag: int | None
@@ -63,24 +63,24 @@ class Sampler(Interface):
 
         Args:
             variant: code of the variant.
-            index: place in the variant's design, from 0; each is asked for once, in order.
-            ended: trials that `lag` lets it see, by index, those of equal index in the order of the
-                variants.
+            index: position in the variant's design, from 0; each is requested once, in order.
+            ended: the ended trials that `lag` lets it see, by index; those of equal index in the
+                order of the variants.
         """
 
 
 class JointSampler(Interface):
-    """Proposes the trials of a study one after the other, and chooses their variants, too.
+    """Proposes the trials of a study one after another, and also chooses their variants.
 
     Attributes:
-        lag: a proposal is shown the trials that were proposed at least `lag` before it, and waits
+        lag: a proposal is shown the trials proposed at least `lag` places before it, and waits
             until all of them have ended.
     """
 
     lag: int
 
     def in_order(self, trials: Sequence[Trial]) -> list[Trial]:
-        """Sorts the trials of all variants as they were proposed.
+        """Sorts the trials of all variants in the order in which they were proposed.
 
         Raises:
             InputError: if they are not the first proposals of this search.
@@ -93,23 +93,23 @@ class JointSampler(Interface):
 
         Args:
             proposed: all trials before it, in order.
-            ended: how those that `lag` lets it see have ended, in the same order.
+            ended: records of those that `lag` lets it see, in the same order.
         """
 
 
 @dataclasses.dataclass(frozen=True)
 class SamplerRow:
-    """One way to choose trials.
+    """A row of `SAMPLERS`: one way to choose trials.
 
     Attributes:
         path: import path of a `Sampler`; or, if `joint`, of a
-            `tuner.search.samplers.domain.Search`, of which a `JointSampler` is made.
-        meaning: for `--help`.
-        options: arguments of the class by name.
-        joint: whether it chooses the variant of a trial, too.
-        packages: distributions on whose version the proposals depend, beside the study's.
-        needs: a package that the project does not install, if the sampler needs one.
-        drawn: how the trials of a variant lie in the space: each drawn at random by itself,
+            `tuner.search.samplers.domain.Search`, from which a `JointSampler` is made.
+        meaning: description for `--help`.
+        options: keyword arguments of the class.
+        joint: whether it also chooses the variant of each trial.
+        packages: distributions whose versions affect the proposals, in addition to the study's.
+        needs: a package that the sampler needs and the project does not install, if any.
+        drawn: how the trials of a variant lie in the space: each drawn independently "at random",
             "evenly", or where earlier results were good, "by results".
         search: import path of a `Search` of the same kind, if `path` names a `Sampler`.
     """
@@ -124,9 +124,12 @@ class SamplerRow:
     search: str = ""
 
 
-def _optuna(meaning: str, sampler: str, needs: str = "", **options: Any) -> SamplerRow:
+def _optuna(
+    meaning: str, sampler: str, *packages: str, needs: str = "", **options: Any
+) -> SamplerRow:
     path = "tuner.search.samplers.optuna:OptunaSearch"
-    return SamplerRow(path, meaning, {"sampler": sampler, **options}, True, ("optuna",), needs)
+    options = {"sampler": sampler, **options}
+    return SamplerRow(path, meaning, options, True, ("optuna", *packages), needs)
 
 
 SAMPLERS = {
@@ -170,11 +173,12 @@ SAMPLERS = {
     ),
     "tpe": _optuna("tree-structured Parzen estimators", "TPESampler", initial=10),
     "gp": _optuna(
-        "a Gaussian process (needs PyTorch)", "GPSampler", needs="torch", initial=10
+        "a Gaussian process (needs PyTorch)", "GPSampler", "torch", needs="torch", initial=10
     ),
     "cmaes": _optuna(
         "CMA-ES, the variant at random",
         "CmaEsSampler",
+        "cmaes",
         stateful=True,
         warn_independent_sampling=False,
     ),
@@ -190,16 +194,16 @@ SAMPLERS = {
 
 
 _PLACES = 20
-"""Bits of a trial's seed that say how many trials were proposed before it."""
+"""Number of bits of a trial's seed that encode how many trials were proposed before it."""
 
 
 def with_place(seed: int, place: int) -> int:
-    """Makes the seed of a trial that a `JointSampler` proposes, of 43 random bits and its place."""
+    """Makes the seed of a `JointSampler`'s trial from 43 random bits and the trial's place."""
     return (seed << _PLACES) + place
 
 
 def place_of(seed: int) -> int:
-    """How many trials of its study were proposed before the one with a seed.
+    """Returns how many trials of a study were proposed before the one with a seed.
 
     Example:
         >>> place_of(with_place(12345, 7))
@@ -209,13 +213,13 @@ def place_of(seed: int) -> int:
 
 
 def require(name: str) -> SamplerRow:
-    """Finds a sampler's row.
+    """Returns a sampler's row.
 
     Args:
-        name: a name of `SAMPLERS`.
+        name: a key of `SAMPLERS`.
 
     Raises:
-        InputError: if it needs a package that is not installed.
+        InputError: if the sampler needs a package that is not installed.
     """
     row = SAMPLERS[name]
     if row.needs and importlib.util.find_spec(row.needs) is None:
@@ -230,11 +234,11 @@ def make(name: str, problem: SearchProblem) -> Sampler | JointSampler:
     """Makes a sampler.
 
     Args:
-        name: a name of `SAMPLERS`.
-        problem: what it searches.
+        name: a key of `SAMPLERS`.
+        problem: the problem that it searches.
 
     Raises:
-        InputError: if it needs a package that is not installed.
+        InputError: if the sampler needs a package that is not installed.
     """
     row = require(name)
     if row.joint:
@@ -246,15 +250,15 @@ def make(name: str, problem: SearchProblem) -> Sampler | JointSampler:
 
 
 def make_search(name: str, domain: Domain, **options: Any) -> Search:
-    """Makes a sampler's search of any domain, for a tuner of KerasTuner or a comparison.
+    """Makes a sampler's search of any domain, for a KerasTuner tuner or a comparison.
 
     Args:
-        name: a name of `SAMPLERS`.
-        domain: what is searched.
-        **options: others than the row's.
+        name: a key of `SAMPLERS`.
+        domain: the domain to search.
+        **options: options that override the row's.
 
     Raises:
-        InputError: if it needs a package that is not installed, or has no search.
+        InputError: if the sampler needs a package that is not installed, or has no search.
     """
     row = require(name)
     path, given = (row.path, row.options) if row.joint else (row.search, {})

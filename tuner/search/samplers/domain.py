@@ -1,4 +1,4 @@
-"""What an adaptive sampler searches: genes, and the random numbers of each proposal."""
+"""The domain that an adaptive sampler searches: genes, and random numbers for each proposal."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ Point = Mapping[str, Value]
 """A value of each gene by name."""
 
 Score = float | None
-"""The score of a trial, less is better; None if it failed or diverged: it counts and never wins."""
+"""A trial's score, lower is better; None if it failed or diverged: it counts but never wins."""
 
 VARIANT = "variant"
-"""The gene of a study of several variants."""
+"""Name of the gene for the variant, in a study of several variants."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Gene:
-    """One dimension that is searched: options, or a range of numbers.
+    """One dimension of a search: options, or a numeric range.
 
     Attributes:
-        name: of the hyperparameter.
-        draw: makes a value of a uniform number of [0, 1).
-        options: the values, if they can be listed; else empty.
-        ordered: whether neighboring options are alike.
-        low: smallest number of a range's quantity.
-        high: its largest.
-        log: whether the quantity is laid out by powers of ten.
-        integer: whether it is a whole number.
-        quantity: makes it of a value.
-        value: makes a value of it.
+        name: name of the hyperparameter.
+        draw: converts a uniform number in [0, 1) to a value.
+        options: the values, if they can be listed; otherwise empty.
+        ordered: whether neighboring options are similar.
+        low: lower end of a range, as a quantity.
+        high: upper end of a range, as a quantity.
+        log: whether the quantity is on a log scale.
+        integer: whether the quantity is an integer.
+        quantity: converts a value to the quantity.
+        value: converts a quantity to the value.
 
     Example:
         >>> from tuner.search.space import PAPER
@@ -67,10 +67,10 @@ class Gene:
 
     @functools.cached_property
     def levels(self) -> tuple[Value, ...]:
-        """The values that a policy chooses from: the options, or some that cover the range.
+        """The values that a policy chooses from: the options, or levels that cover the range.
 
-        Two for each power of ten and both ends, 5 to 9; of a linear range 5; of whole numbers 7, or
-        all if they are fewer.
+        On a log scale two levels per power of ten and one more, 5 to 9 in all; on a linear scale 5;
+        at most 7 integers.
         """
         if self.options:
             return self.options
@@ -90,13 +90,13 @@ class Gene:
 
 @dataclasses.dataclass(frozen=True)
 class Domain:
-    """What a search proposes points of, and where its random numbers come from.
+    """The domain of the points that a search proposes, and the source of its random numbers.
 
     Attributes:
         genes: the dimensions.
-        generator: makes the generator of the proposal with an index.
-        random: the random design's point with an index: searches that begin with random points
-            begin with the same.
+        generator: returns the random generator of the proposal with an index.
+        random: returns the point of the random design with an index; all searches that begin with
+            random points begin with these.
         lag: a proposal sees the trials whose index is at most its own minus `lag`.
     """
 
@@ -112,15 +112,15 @@ class Domain:
 
     @functools.cached_property
     def fixed(self) -> dict[str, Value]:
-        """The values of the others."""
+        """The values of the fixed genes."""
         return {gene.name: gene.levels[0] for gene in self.genes if gene.fixed}
 
 
 class Search(Interface):
-    """Proposes points; a function of the domain, of the points so far and of their scores.
+    """Proposes points, as a function of the domain, the points so far and their scores.
 
-    It may keep what it has computed from a prefix of points and scores, as long as a new one that
-    is shown the same proposes the same.
+    It may cache what it has computed from a prefix of the points and scores, as long as a new
+    instance that is shown the same input proposes the same point.
     """
 
     def __init__(self, domain: Domain) -> None:
@@ -130,8 +130,8 @@ class Search(Interface):
         """Proposes the next point.
 
         Args:
-            points: all that were proposed, by index.
-            scores: of the first of them; of those after, at most `lag` - 1, nothing is known.
+            points: all points proposed so far, by index.
+            scores: scores of the first of them; those of the rest, at most `lag` - 1, are unknown.
         """
 
 
@@ -147,12 +147,12 @@ class RandomSearch:
 
 
 def numbers(point: Point) -> dict[str, int | float]:
-    """The values of a study's hyperparameters, which are numbers."""
+    """Returns the values of a point that are numbers: those of a study's hyperparameters."""
     return {name: value for name, value in point.items() if isinstance(value, int | float)}
 
 
 def of_row(row: Hyperparameter) -> Gene:
-    """Makes the gene of a hyperparameter of a study's space."""
+    """Converts a hyperparameter of a study's space to a gene."""
     if row.scale == "categories":
         options = tuple(range(len(row.categories)))
         return Gene(row.name, row.from_unit, options)

@@ -1,8 +1,8 @@
-"""Aging evolution: the youngest trials compete to be parents, each child differs in one gene.
+"""Aging evolution: the youngest trials compete to be parents; each child differs in one gene.
 
-Real et al. 2019, *Regularized Evolution for Image Classifier Architecture Search*. Against what is
-found in implementations: each proposal has random numbers of its own, the parent is the best of the
-sample itself where trials have failed, and every trial counts, from the first.
+Real et al. 2019, *Regularized Evolution for Image Classifier Architecture Search*. Unlike in
+existing implementations, each proposal has its own random numbers, the parent is the best of the
+sample even where trials have failed, and every trial counts, from the first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from tuner.search.samplers.domain import Domain, Gene, Point, Score, Value
 
 _REDRAWS = 20
-"""How often a child that is no new point is drawn again before it is accepted."""
+"""Number of draws after which a child is accepted even if it is not a new point."""
 
 
 def tournament(
@@ -25,12 +25,12 @@ def tournament(
     The m-th best of N is chosen with probability C(N - m, size - 1) / C(N, size).
 
     Args:
-        scores: of the population, by age, the oldest first.
-        size: trials that compete; all if they are fewer.
-        generator: draws them.
+        scores: scores of the population, oldest first.
+        size: number of trials that compete; all of them if there are fewer.
+        generator: draws the competitors.
 
     Returns:
-        Its place, the older among equals; None if all that compete have failed or diverged.
+        The parent's place, the older among equals; None if all competitors failed or diverged.
 
     Example:
         >>> tournament([3.0, None, 1.0, 1.0], 4, np.random.default_rng(0))
@@ -42,18 +42,18 @@ def tournament(
 
 
 class AgingEvolution:
-    """Proposes a changed copy of a good trial among the last ones.
+    """Proposes a mutated copy of a good recent trial.
 
     The first `population_size` points are those of the random design. Later ones have a parent: the
-    best of `tournament_size` of the last `population_size` trials that may be seen. Failed and
-    diverged trials age like others and never win. One gene is drawn again, evenly over its range;
-    of options another one is taken. A child that has been tried is drawn again, 20 times at most.
+    best of `tournament_size` out of the last `population_size` visible trials. Failed and diverged
+    trials age like others but never win. One gene is redrawn uniformly over its range, or replaced
+    by a different option. A child that was tried before is redrawn, up to 20 draws in all.
 
     Args:
-        domain: what is searched.
-        population_size: trials that can be parents.
-        tournament_size: trials that compete to be the parent: with 1 the search is a random walk,
-            with `population_size` it climbs from the best.
+        domain: the domain to search.
+        population_size: number of trials that can be parents.
+        tournament_size: number of trials that compete to be the parent: with 1, the search is a
+            random walk; with `population_size`, it climbs from the best.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class AgingEvolution:
 
 
 def _other(gene: Gene, old: Value, generator: np.random.Generator) -> Value:
-    """Draws a value of a gene, of options one that is not the old one."""
+    """Draws a value of a gene; if it has options, one other than the old value."""
     others = [option for option in gene.options if option != old]
     if others:
         return others[generator.integers(len(others))]

@@ -1,4 +1,4 @@
-"""Grid search: every combination of a few even values, again and again with other seeds."""
+"""Grid search: every combination of a few evenly spaced values, repeated with other seeds."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tuner.training.protocol import Failure, Trial, TrialRecord
 
 
 class GridSampler:
-    """Visits a grid, even on each hyperparameter's scale; all variants get the same points.
+    """Visits a grid that is even on each hyperparameter's scale; all variants get the same points.
 
-    The hyperparameter that the space has first changes slowest. When all points have been visited
-    the next trials visit them again with other seeds: with 9 trials of a space in which only the
-    learning rate varies, three rates are tried three times each. The trials of a longer study begin
-    with those of a shorter one.
+    The first hyperparameter of the space changes slowest. Once all points have been visited,
+    further trials visit them again with other seeds: with 9 trials in a space in which only the
+    learning rate varies, three rates are tried three times each. A longer study begins with the
+    trials of a shorter one.
 
     Args:
-        problem: what is searched.
-        levels: values of each hyperparameter whose range is more than a point; whole numbers and
-            categories have no more than there are.
+        problem: the problem to search.
+        levels: number of values of each hyperparameter that is not fixed; integers may have fewer,
+            and categories are all visited.
 
     Example:
         >>> from tuner.search.space import PAPER
@@ -49,7 +49,7 @@ class GridSampler:
     def propose(
         self, variant: str, index: int, ended: Sequence[TrialRecord | Failure]
     ) -> Trial:
-        """Takes the next point; see `tuner.search.samplers.Sampler.propose`."""
+        """Proposes the next point; see `tuner.search.samplers.Sampler.propose`."""
         values = dict(zip(self._names, self._points[index % len(self._points)], strict=True))
         return Trial(index, variant, values, seed=int(self._seeds[variant].integers(2**63)))
 

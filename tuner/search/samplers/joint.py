@@ -1,4 +1,4 @@
-"""A study's side of a search: it proposes trials of all variants, and the variant is a gene."""
+"""The adapter of a search to a study: it proposes trials of all variants; the variant is a gene."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tuner.training.protocol import Failure, Trial, TrialRecord
 
 
 class SearchSampler:
-    """Proposes what a search does, one trial after the other; a `JointSampler`.
+    """Proposes the points of a search as trials, one after another; a `JointSampler`.
 
-    The first points of a search are those of the random study with the same seed, variant after
-    variant. A trial's seed says its place among all, so that the order of the proposals can be read
-    of designs, ledgers and tables.
+    A search's random design consists of the points of the random study with the same seed, with the
+    variants taking turns. A trial's seed encodes its place among all trials, so that the order of
+    the proposals can be read from designs, ledgers and tables.
 
     Args:
-        name: of the sampler.
-        problem: what is searched.
-        search: makes the search.
+        name: name of the sampler.
+        problem: the problem to search.
+        search: creates the search of a domain.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class SearchSampler:
     def propose_next(
         self, proposed: Sequence[Trial], ended: Sequence[TrialRecord | Failure]
     ) -> Trial:
-        """Proposes; see `tuner.search.samplers.JointSampler.propose_next`."""
+        """Proposes a trial; see `tuner.search.samplers.JointSampler.propose_next`."""
         points = [self._point(trial.variant, trial.values) for trial in proposed]
         chosen = self._search.propose(points, [score_of(record) for record in ended])
         variant = str(chosen.get(VARIANT, self._problem.variants[0]))
@@ -91,7 +91,7 @@ class SearchSampler:
 
 
 def score_of(record: TrialRecord | Failure) -> Score:
-    """The objective value of a trial: its validation score, None if it failed or diverged."""
+    """Returns a trial's objective value: its validation score, None if it failed or diverged."""
     if isinstance(record, Failure) or record.result.diverged:
         return None
     return record.result.validation.mean

@@ -1,8 +1,8 @@
 """Optuna's samplers behind one adapter: TPE, Gaussian processes, CMA-ES, NSGA-II, Sobol' points.
 
-Each proposal has a sampler object of its own, seeded by the proposal's index, and Optuna's study is
-fed by index: the result of a trial is told once the lag permits, and the trial is running until
-then. A resumed study is fed again from the ledger.
+Each proposal has its own sampler object, seeded by the proposal's index, and Optuna's study is told
+results in order of the index: a trial's result once the lag permits; until then the trial counts as
+running. When a study is resumed, the results are told again from the ledger.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _SOBOL = "QMCSampler"
 
 
 class OptunaSearch:
-    """Proposes what a sampler of Optuna does.
+    """Proposes the points that an Optuna sampler chooses.
 
-    Optuna sees a range as KerasTuner draws it: 1 - momentum on a log scale, for example.
+    Optuna sees ranges on the scales on which KerasTuner draws: 1 - momentum on a log scale, say.
 
     Args:
-        domain: what is searched.
-        sampler: name of a class of `optuna.samplers`.
-        initial: how many points of the random design come first.
-        stateful: whether the sampler keeps something with the trials that it has proposed.
-        **options: of the class.
+        domain: the domain to search.
+        sampler: name of a class in `optuna.samplers`.
+        initial: number of points of the random design that come first.
+        stateful: whether the sampler stores state with the trials that it has proposed.
+        **options: arguments of the class.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class OptunaSearch:
                 self._points[: len(points)] != list(points[: len(self._points)])
                 or self._told != list(scores[: len(self._told)])
             ):
-                # Proposals of another sampler, or a failed trial was retried.
+                # The proposals are from another sampler, or a failed trial was retried.
                 self._begin()
             for index in range(len(self._points), len(points)):
                 self._tell(scores[: max(index - self._domain.lag + 1, 0)])
@@ -89,8 +89,8 @@ class OptunaSearch:
         return point
 
     def _ask(self, index: int, given: Point | None = None) -> Point:
-        """Lets the sampler choose; it may be told what it has chosen before."""
-        # A sequence of Sobol' points has one seed.
+        """Makes the sampler choose a point; `given` is what it chose before, if known."""
+        # All points of a Sobol' sequence share one seed.
         generator = self._domain.generator(0 if self._sampler == _SOBOL else index)
         made = getattr(optuna.samplers, self._sampler)(
             seed=int(generator.integers(2**31)), **self._options
@@ -102,7 +102,7 @@ class OptunaSearch:
         return point
 
     def _add(self, index: int, point: Point) -> None:
-        """Adds a trial with given values, which is running."""
+        """Adds a running trial with given values."""
         if self._stateful:
             self._ask(index, point)
             return
@@ -121,8 +121,8 @@ class OptunaSearch:
             if not finite and self._sampler != _SOBOL:
                 self._study.tell(number, state=TrialState.FAIL)
                 continue
-            # Optuna would forget a failed trial and propose it again: it counts as the worst.
-            # (Sobol' points wait for a trial that did not fail, and depend on no score.)
+            # Optuna would forget a failed trial and propose it again, so it counts as the worst.
+            # (Sobol' points wait for a trial that did not fail, and do not depend on scores.)
             score = self._told[number]
             self._study.tell(number, max(finite, default=0.0) if score is None else score)
 
@@ -131,7 +131,7 @@ class SobolSearch(OptunaSearch):
     """Proposes scrambled Sobol' points.
 
     Args:
-        domain: what is searched.
+        domain: the domain to search.
     """
 
     def __init__(self, domain: Domain) -> None:
@@ -142,10 +142,10 @@ class SobolSampler:
     """Draws a design of scrambled Sobol' points for each variant.
 
     A `tuner.search.samplers.Sampler`.
-    Trials have the seeds of the random design: initial weights and noise are the same.
+    Trials have the seeds of the random design, hence the same initial weights and noise.
 
     Args:
-        problem: what is searched.
+        problem: the problem to search.
     """
 
     lag = None
@@ -160,7 +160,7 @@ class SobolSampler:
                     functools.partial(
                         random_streams.proposal, problem.seed, problem.task, f"qmc {variant}"
                     ),
-                    # It begins with no random points.
+                    # The search does not begin with random points.
                     lambda index: {},
                 )
             )
@@ -178,17 +178,17 @@ class SobolSampler:
 
 
 class _Noting(BaseSampler):
-    """Notes the values that a sampler chooses, and gives Optuna what it would get of a ledger.
+    """Records the values that a sampler chooses, and passes Optuna what a ledger would return.
 
-    1 - (1 - x) is not always x: without this, a study that goes on would differ in a last bit.
+    1 - (1 - x) is not always x: without this, a resumed study could differ in the last bit.
 
     Args:
-        sampler: chooses.
-        genes: what.
-        given: values that it has chosen before, which then count.
+        sampler: the sampler that chooses.
+        genes: the genes whose values are chosen.
+        given: values that it chose before, which are used instead; None for a new choice.
 
     Attributes:
-        values: what was chosen for the trial, by name.
+        values: the values chosen for the trial, by name.
     """
 
     def __init__(
@@ -240,7 +240,7 @@ class _Noting(BaseSampler):
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Lets Optuna say nothing of what it falls back to or finds experimental."""
+    """Silences Optuna's messages about fallbacks and experimental features."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -263,7 +263,7 @@ def _distribution(gene: Gene) -> BaseDistribution:
 
 
 def _encode(gene: Gene, value: Value) -> int | float:
-    """What Optuna knows a value as."""
+    """Returns the number that represents a value in Optuna."""
     if gene.options:
         return gene.options.index(value)
     quantity = min(max(gene.quantity(value), gene.low), gene.high)

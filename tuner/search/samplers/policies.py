@@ -1,4 +1,4 @@
-"""Policies that choose a level of each gene, with exact gradients of what REINFORCE minimizes."""
+"""Policies that choose a level of each gene, with exact gradients of the REINFORCE loss."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ Array = Any
 """An array of float64."""
 
 Actions = Sequence[int | None]
-"""The place of the level chosen for each gene; None for a value that is no level."""
+"""Index of the level chosen for each gene; None for a value that is not a level."""
 
 
 class Policy(Interface):
     """Chooses a level of each gene.
 
     Attributes:
-        parameters: what is learned; float64 arrays that are changed in place.
+        parameters: the trainable parameters; float64 arrays that are updated in place.
     """
 
     parameters: list[Array]
 
     def sample(self, parts: Sequence[float]) -> tuple[int, ...]:
-        """Chooses by inverting the cumulative probabilities.
+        """Chooses levels by inverting the cumulative probabilities.
 
         Args:
-            parts: a uniform number of [0, 1) for each gene.
+            parts: a uniform number in [0, 1) for each gene.
         """
 
     def gradients(self, actions: Actions, advantage: float, entropy: float) -> list[Array]:
-        """Returns the gradient of each parameter of a loss.
+        """Returns the gradient of a loss with respect to each parameter.
 
             loss = -advantage · Σ ln π(action) - entropy · Σ H(π),   sums over the genes
 
         Args:
-            actions: what was chosen.
+            actions: the chosen levels.
             advantage: how much better than expected the outcome was.
             entropy: weight of the policy's entropy.
         """
 
 
 def softmax(logits: Array) -> Array:
-    """Makes probabilities of logits.
+    """Converts logits to probabilities.
 
     Example:
         >>> softmax(np.array([0.2, -0.1, 0.4])).round(6)
@@ -55,22 +55,22 @@ def softmax(logits: Array) -> Array:
 
 
 def entropy_of(probabilities: Array) -> Any:
-    """The entropy of a choice, in nats."""
+    """Returns the entropy of a choice, in nats."""
     return -(probabilities * np.log(probabilities)).sum()
 
 
 def gradient_of_choice(
     probabilities: Array, action: int | None, advantage: float, entropy: float
 ) -> Array:
-    """Differentiates the loss of `Policy.gradients` in the logits of one gene.
+    """Differentiates the loss of `Policy.gradients` with respect to the logits of one gene.
 
         ∂loss/∂logits = advantage · (π - e_action) + entropy · π (ln π + H)
 
     Args:
-        probabilities: π of its levels.
-        action: which was chosen, if any.
-        advantage: see there.
-        entropy: see there.
+        probabilities: π, the probability of each of its levels.
+        action: index of the chosen level, if any.
+        advantage: see `Policy.gradients`.
+        entropy: see `Policy.gradients`.
     """
     uncertainty = entropy_of(probabilities)
     gradient = entropy * probabilities * (np.log(probabilities) + uncertainty)
@@ -86,14 +86,14 @@ def _choose(probabilities: Array, part: float) -> int:
 
 
 class Factored:
-    """Chooses each gene by itself; `logits = cap · tanh(parameter / temperature)`.
+    """Chooses each gene independently; `logits = cap · tanh(parameter / temperature)`.
 
     Args:
         sizes: number of levels of each gene.
         generator: unused; all levels are equally likely at first.
-        temperature: of the logits.
-        cap: the largest logit. Of n levels none gets more than 1 / (1 + (n - 1) exp(-2 cap)): with
-            2.5 and 9 levels .949, with 5 .9996.
+        temperature: temperature of the logits.
+        cap: the largest logit. A level's probability is at most 1 / (1 + (n - 1) exp(-2 cap)) for n
+            levels: .949 with a cap of 2.5 and 9 levels, .9996 with a cap of 5.
 
     Example:
         >>> policy = Factored((2, 9), None, cap=2.5)
@@ -114,17 +114,17 @@ class Factored:
         self._cap = cap
 
     def probabilities(self, gene: int) -> Array:
-        """How likely each level of a gene is."""
+        """Returns the probability of each level of a gene."""
         return softmax(self._cap * np.tanh(self.parameters[gene] / self._temperature))
 
     def sample(self, parts: Sequence[float]) -> tuple[int, ...]:
-        """Chooses; see `Policy.sample`."""
+        """Chooses levels; see `Policy.sample`."""
         return tuple(
             _choose(self.probabilities(gene), part) for gene, part in enumerate(parts)
         )
 
     def gradients(self, actions: Actions, advantage: float, entropy: float) -> list[Array]:
-        """Differentiates; see `Policy.gradients`."""
+        """Differentiates the loss; see `Policy.gradients`."""
         found = []
         for gene, action in enumerate(actions):
             inside = np.tanh(self.parameters[gene] / self._temperature)
@@ -134,18 +134,18 @@ class Factored:
 
 
 class Controller:
-    """Chooses the genes one after the other by an LSTM, GraphNAS' controller (Gao et al. 2019).
+    """Chooses the genes one after another with an LSTM, GraphNAS' controller (Gao et al. 2019).
 
-    Gene g has a head and an embedding of its own:
+    Each gene g has its own head and embedding:
     `logits = cap · tanh((W_g h + b_g) / temperature)`; the chosen level's embedding is the next
-    input, the first is 0. Every parameter is drawn from U(-0.1, 0.1).
+    input; the first input is 0. All parameters are drawn from U(-0.1, 0.1).
 
     Args:
         sizes: number of levels of each gene.
         generator: draws the parameters.
-        temperature: of the logits.
+        temperature: temperature of the logits.
         cap: the largest logit.
-        units: of the LSTM, and size of the embeddings.
+        units: number of units of the LSTM, and size of the embeddings.
     """
 
     def __init__(
@@ -166,13 +166,13 @@ class Controller:
         self._units = units
 
     def _head(self, gene: int) -> tuple[Array, Array, Array]:
-        """Weights, bias and embeddings of a gene."""
+        """Returns the weights, bias and embeddings of a gene."""
         first = 3 + 3 * gene
         weights, bias, embeddings = self.parameters[first : first + 3]
         return weights, bias, embeddings
 
     def _step(self, inputs: Array, output: Array, cell: Array) -> tuple[Array, ...]:
-        """One step of the LSTM: its gates, its cell and its output."""
+        """Computes one step of the LSTM: its gates, its cell state and its output."""
         from_input, from_output, bias = self.parameters[:3]
         sums = np.split(inputs @ from_input + output @ from_output + bias, 4)
         let, keep, show = (1 / (1 + np.exp(-one)) for one in (sums[0], sums[1], sums[3]))
@@ -181,7 +181,7 @@ class Controller:
         return let, keep, block, show, cell, show * np.tanh(cell)
 
     def probabilities(self, actions: Sequence[int]) -> Array:
-        """How likely each level of the gene after those already chosen is."""
+        """Returns the probability of each level of the gene after those already chosen."""
         inputs = output = cell = np.zeros(self._units)
         for gene, action in enumerate((*actions, 0)):
             *_, cell, output = self._step(inputs, output, cell)
@@ -190,7 +190,7 @@ class Controller:
         return softmax(self._cap * np.tanh((output @ weights + bias) / self._temperature))
 
     def sample(self, parts: Sequence[float]) -> tuple[int, ...]:
-        """Chooses; see `Policy.sample`."""
+        """Chooses levels; see `Policy.sample`."""
         actions: tuple[int, ...] = ()
         for part in parts:
             actions += (_choose(self.probabilities(actions), part),)
@@ -199,7 +199,7 @@ class Controller:
     def gradients(self, actions: Actions, advantage: float, entropy: float) -> list[Array]:
         """Differentiates through time; see `Policy.gradients`.
 
-        The entropies are those along the chosen path. A gene without a level has input 0 after it.
+        Entropies are taken along the chosen path. The input after a gene without a level is 0.
         """
         nothing = np.zeros(self._units)
         steps = []
@@ -245,11 +245,11 @@ class Controller:
 
 
 class Adam:
-    """Kingma & Ba 2015, with their constants.
+    """The Adam optimizer (Kingma & Ba 2015), with the paper's constants.
 
     Args:
-        parameters: what is changed, in place.
-        learning_rate: size of a step.
+        parameters: the parameters to update, in place.
+        learning_rate: step size.
     """
 
     def __init__(self, parameters: Sequence[Array], learning_rate: float) -> None:
@@ -260,7 +260,7 @@ class Adam:
         self._squares = [np.zeros_like(parameter) for parameter in parameters]
 
     def step(self, gradients: Sequence[Array]) -> None:
-        """Goes one step against the gradients."""
+        """Takes one step against the gradients."""
         self._steps += 1
         for parameter, gradient, mean, square in zip(
             self._parameters, gradients, self._means, self._squares, strict=True

@@ -1,8 +1,8 @@
-"""Random search, the paper's: every trial is drawn by itself, before the first begins.
+"""The paper's random search: every trial is drawn independently, before the first one begins.
 
 KerasTuner's own random search seeds its draws one by one (`seed`, `seed + 1`, …), so that studies
-with near seeds share most of their trials (with four hyperparameters, seeds 1 and 5 share 59 of
-60). Here each variant of a study draws from one stream of its own, by KerasTuner's formulas.
+with nearby seeds share most of their trials (with four hyperparameters, seeds 1 and 5 share 59 of
+60). Here, each variant of a study draws from its own stream, by KerasTuner's formulas.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from tuner.training.protocol import Failure, Trial, TrialRecord
 
 
 class RandomSampler:
-    """Draws each hyperparameter on its scale; the first trials of a longer study are the same.
+    """Draws each hyperparameter on its scale; a longer study begins with the same trials.
 
     Args:
-        problem: what is searched.
+        problem: the problem to search.
 
     Example:
         >>> from tuner.search.space import PAPER

@@ -1,10 +1,10 @@
 """REINFORCE: a policy that chooses a level of each gene and learns from the scores.
 
 Williams 1992, *Simple statistical gradient-following algorithms for connectionist reinforcement
-learning*; as a search for architectures Zoph & Le 2017, for graph networks GraphNAS (Gao et al.
-2019, https://arxiv.org/abs/1904.09981). GraphNAS' code divides advantages by the largest of the
-last ten, which rewards bad trials where all ten are negative; here they are divided by a standard
-deviation, and the baseline is the one before the trial.
+learning*; for architecture search Zoph & Le 2017, for graph networks GraphNAS (Gao et al. 2019,
+https://arxiv.org/abs/1904.09981). GraphNAS' code divides advantages by the largest of the last ten,
+which rewards bad trials if all ten are negative; here they are divided by a standard deviation, and
+the baseline is the one before the trial.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ POLICIES = {"factored": policies.Factored, "lstm": policies.Controller}
 """The policies by name."""
 
 WARM_UP = 20
-"""Trials that the first policy proposes, and whose scores set the scale of the rewards."""
+"""Number of trials that the initial policy proposes; their scores set the scale of the rewards."""
 
 _LARGEST = 2.0
-"""Rewards are cut off there: a loss has no upper end."""
+"""Rewards are clipped at ± this value, since a loss has no upper bound."""
 
 
 class Rewards:
-    """Makes advantages of scores.
+    """Converts scores to advantages.
 
-    With median and interquartile range of the first `WARM_UP` scores,
+    With the median and the interquartile range of the first `WARM_UP` scores,
 
-        r = -(score - median) / IQR, cut off at ± 2;   A = (r - b) / s;   then b ← β b + (1 - β) r
+        r = -(score - median) / IQR, clipped at ± 2;   A = (r - b) / s;   then b ← β b + (1 - β) r
 
     s is the standard deviation of all rewards so far. A trial that failed or diverged gets -2.
 
     Args:
         first: the first scores.
-        decay: β of the baseline b, which begins with 0, the median's reward.
+        decay: β of the baseline b, which starts at 0, the reward of the median.
     """
 
     def __init__(self, first: Sequence[Score], decay: float) -> None:
@@ -52,13 +52,13 @@ class Rewards:
         self._count, self._mean, self._squares = 0, 0.0, 0.0
 
     def reward(self, score: Score) -> float:
-        """The reward of a score."""
+        """Returns the reward for a score."""
         if score is None:
             return -_LARGEST
         return min(max((self._median - score) / self._range, -_LARGEST), _LARGEST)
 
     def advantage(self, score: Score) -> float:
-        """The advantage of the next trial."""
+        """Returns the advantage of the next trial and updates the baseline."""
         reward = self.reward(score)
         self._count += 1
         before = reward - self._mean
@@ -70,17 +70,17 @@ class Rewards:
 
 
 class Reinforce:
-    """Proposes what its policy draws, and takes a step for each trial in the order of the index.
+    """Proposes points drawn by its policy, which takes one step per trial in order of the index.
 
     The state is a function of the scores: a resumed study replays the steps.
 
     Args:
-        domain: what is searched; a range by its levels.
-        policy: "factored", a choice for each gene by itself, or "lstm", GraphNAS' controller.
-        learning_rate: of Adam.
+        domain: the domain to search; ranges are searched on their levels.
+        policy: "factored", an independent choice for each gene, or "lstm", GraphNAS' controller.
+        learning_rate: learning rate of Adam.
         entropy: weight of the policy's entropy.
-        baseline_decay: of the moving average of the rewards.
-        temperature: divides what goes into the tanh of the logits.
+        baseline_decay: decay of the moving average of the rewards.
+        temperature: divides the argument of the tanh in the logits.
         tanh_c: the largest logit.
     """
 
@@ -126,7 +126,7 @@ class Reinforce:
 
     def _learn(self, points: Sequence[Point], scores: Sequence[Score]) -> None:
         if self._learned != list(scores[: len(self._learned)]):
-            # A failed trial has been tried again.
+            # A failed trial has been retried.
             self._begin()
         if len(scores) < WARM_UP:
             return

@@ -1,1 +1,1 @@
-"""Tasks to copy from: complete, small, on data that every Python has."""
+"""Complete, small example tasks to copy from, on data that every Python installation has."""

@@ -1,8 +1,8 @@
-"""An example of a task of one's own: the next character of the help texts that come with Python.
+"""An example of a custom task: predicting the next character of Python's help texts.
 
     python -m tuner.run --task=tuner.tasks.examples.python_help:PythonHelp --preset=quick
 
-trains on it and writes a report. docs/your_own_task.md goes through this file.
+trains on it and writes a report; see docs/your_own_task.md.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from tuner.tasks.task import Corpus, DatasetInfo, Metric, Task
 
 ALPHABET = "\n " + string.ascii_letters + string.digits + string.punctuation
 
-# Paragraphs of running text; most of what is shorter are headings, of what is longer tables.
+# Lengths of paragraphs: most shorter ones are headings, most longer ones are tables.
 _SHORTEST, _LONGEST = 100, 600
 
 
 class PythonHelp(Task):
     """Predicts each character of a paragraph of `help()` from those before it.
 
-    A frame is one character, as one number out of `len(ALPHABET)`; the target is the next one.
+    A frame is one character, one-hot over `len(ALPHABET)` entries; the target is the next one.
     """
 
     name = "python_help"
@@ -38,10 +38,10 @@ class PythonHelp(Task):
     labels = tuple(ALPHABET)
 
     def load(self, data: str) -> Corpus:
-        """Takes the texts of the module `pydoc_data.topics`.
+        """Loads the texts of the module `pydoc_data.topics`.
 
         Args:
-            data: `auto`.
+            data: must be `auto`.
         """
         if data != "auto":
             raise InputError(f"--data: expected auto, the only data there is. Received: {data!r}")
@@ -68,7 +68,7 @@ class PythonHelp(Task):
 
 
 def paragraphs(text: str) -> list[str]:
-    """Cuts a text at its empty lines and keeps what is long enough and plain ASCII."""
+    """Splits a text at its empty lines, and keeps paragraphs of suitable length in plain ASCII."""
     candidates = (part.strip() for part in text.split("\n\n"))
     return [
         part

@@ -1,4 +1,4 @@
-"""Reads IAM-OnDB as people have it, unpacked or in its archives."""
+"""Reads IAM-OnDB, unpacked or in its archives."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from tuner.tasks.handwriting.lines import Collector, Lines
 NAME = "IAM-OnDB"
 
 COUNTS = (5355, 2956, 3859)
-"""Lines that the paper trains, validates and tests with."""
+"""Lines in the training, validation and test sets of the paper."""
 
 LARGEST_MEMBER = 2**24
-"""Bytes of one stroke file, transcription or list; real ones are below a megabyte."""
+"""Most bytes of a stroke file, transcription or list; real ones are below a megabyte."""
 
 LARGEST_UNPACKED = 2**31
-"""Bytes of one archive when unpacked; all stroke files together are about half a gigabyte."""
+"""Most bytes of an unpacked archive; all stroke files together are about half a gigabyte."""
 
 MOST_MEMBERS = 100_000
-"""Files and folders of one archive; real ones have some 15,000."""
+"""Most files and folders in an archive; real ones have about 15,000."""
 
 SETS = ("trainset.txt", "testset_v.txt", "testset_t.txt", "testset_f.txt")
 """The lists of boards of the task IAM-OnDB-t1."""
@@ -39,7 +39,7 @@ ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")
 
 _SPLITS = dict(zip(SETS, ("train", "validation", "validation", "test"), strict=True))
 
-# Eleven percent signs for which there is no ink; the paper leaves the board out.
+# Its text has eleven percent signs without ink; the paper leaves the board out.
 _BAD_BOARD = "a08-551z"
 
 _Strokes = list[np.ndarray]
@@ -48,28 +48,27 @@ _STROKE_FILE = re.compile(r"(?P<board>.+)-(?P<number>\d+)\.xml")
 
 
 def read_iam(folder: Path) -> tuple[Lines, str]:
-    """Reads the lines of the boards that the four lists name.
+    """Reads the lines of the boards that are named in the four lists.
 
-    The sets v and t validate together, f tests. A line whose files are missing or damaged, or that
-    cannot be learned from, is counted in `Lines.skipped`; so is a board with empty lines between
-    its texts, if the numbers of its ink do not say whether they count. Board z01-000z, which has
-    ink but no text, is in none of the lists.
+    The sets v and t are for validation, f is for testing. A line whose files are missing or
+    damaged, or that cannot be learned from, is counted in `Lines.skipped`. So is a board with empty
+    lines between its texts, if the numbers of its stroke files do not tell whether they count.
+    Board z01-000z, which has ink but no text, is in none of the lists.
 
     Source: Liwicki and Bunke, *IAM-OnDB: an on-line English sentence database acquired from
         handwritten text on a whiteboard* (ICDAR 2005); Greff et al. (2015), section IV.A.
 
     Args:
-        folder: holds `lineStrokes` and `ascii`, each as such, in `lineStrokes-all` and `ascii-all`,
+        folder: contains `lineStrokes` and `ascii`, as such, in `lineStrokes-all` and `ascii-all`,
             or as the archives `lineStrokes-all.tar.gz` and `ascii-all.tar.gz`; and the four lists,
-            in the folder itself, in one of its folders, or in `task1.tar.gz`.
+            in the folder itself, in a subfolder, or in `task1.tar.gz`.
 
     Returns:
-        The lines, and what they may be called: `IAM-OnDB` only if there are as many as in the
-        paper.
+        The lines and the name of the data, `IAM-OnDB` only if there are as many as in the paper.
 
     Raises:
-        InputError: if a part is missing, a list is not as it should be, an archive is damaged, or a
-            stroke file attacks its reader.
+        InputError: if a part is missing, a list is malformed, an archive is damaged, or a stroke
+            file is an attack on its reader.
     """
     strokes_part, texts_part, sets_part = find_parts(folder)
     log(f"Reading IAM-OnDB from {folder}; about a minute ...")
@@ -110,14 +109,14 @@ def _read_texts(part: Path, boards: Collection[str]) -> dict[str, list[str]]:
     texts = {}
     for name, content in files_in(part, wanted):
         written = text_of(content).partition("CSR:")[2].strip()
-        # Not `splitlines`: what else it takes for the end of a line would shift all after it.
+        # Not `splitlines`: what else it takes for a line break would shift all lines after it.
         lines = re.split(r"\r\n|\r|\n", written)
         texts[name.removesuffix(".txt")] = [line.strip() for line in lines] if written else []
     return texts
 
 
 def _read_strokes(part: Path, boards: Collection[str]) -> dict[str, dict[int, _Strokes | None]]:
-    """Reads the strokes of each board's lines by their number from 1; None for a damaged file."""
+    """Reads the strokes of each board's lines, by number from 1; None for a damaged file."""
 
     def wanted(name: str) -> bool:
         match = _STROKE_FILE.fullmatch(name)
@@ -141,7 +140,7 @@ def _add_board(
     if not texts and not strokes:
         collector.skipped["boards without files"] += 1
     if "" in texts:
-        # Only the number of the last ink says whether an empty line counts.
+        # Only the number of the last stroke file tells whether empty lines count.
         most, written = max(strokes, default=0), [text for text in texts if text]
         if most == len(written):
             texts = written
@@ -206,11 +205,11 @@ def _find_sets(folder: Path) -> Path | None:
 
 
 def files_in(part: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Yields names, without their folders, and contents of wanted files; writes nothing anywhere.
+    """Yields names, without folders, and contents of wanted files; writes nothing to disk.
 
     Args:
         part: a folder or an archive.
-        wanted: says from a file's name whether to read it.
+        wanted: returns whether to read the file of a given name.
 
     Raises:
         DataError: if a file or the archive is damaged, unreadable, or larger than any real one.
@@ -233,7 +232,7 @@ def _files_in_folder(folder: Path, wanted: Callable[[str], bool]) -> Iterator[tu
 
 
 class _Bounded:
-    """A stream that ends in an error where no real one goes on: gzip packs a thousand to one."""
+    """A stream that fails beyond the size of any real one: gzip can pack a thousand to one."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -256,7 +255,7 @@ def _files_in_archive(path: Path, wanted: Callable[[str], bool]) -> Iterator[tup
             bounded: Any = _Bounded(stream)
             with tarfile.open(fileobj=bounded, mode="r|") as archive:
                 yield from _members(archive, wanted)
-            # Behind the last block of tar is the checksum of gzip.
+            # The checksum of gzip comes after the last block of tar.
             while bounded.read(2**16):
                 pass
     except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error) as error:

@@ -1,4 +1,4 @@
-"""Lines of handwriting: the trajectory of the pen and the text that it wrote."""
+"""Lines of handwriting: the trajectory of the pen, and the text that was written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tuner.tasks.ctc import frames_needed
 ALPHABET = tuple(
     " abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!\"#&'()*+,-./[]:;?"
 )
-"""The 81 characters that occur in IAM-OnDB; a character's label is its place here."""
+"""The 81 characters that occur in IAM-OnDB; a character's label is its index here."""
 
 _LABELS = {character: label for label, character in enumerate(ALPHABET)}
 
@@ -27,11 +27,11 @@ SPLITS = ("train", "validation", "test")
 LARGEST_UNPACKED = 2**30
 
 KEEP_EVERY = 2
-"""Points to one frame: the paper keeps every second."""
+"""Points per frame: the paper keeps every second one."""
 
 
 def encode(text: str) -> np.ndarray:
-    """Turns text of the alphabet into labels, int32 `[characters]`.
+    """Converts text in the alphabet to labels, int32 `[characters]`.
 
     Example:
         >>> encode("a B")
@@ -45,9 +45,9 @@ class Line:
     """One line of handwriting.
 
     Attributes:
-        points: float32 `[points, 4]`: x, y (downwards) from the first point on, seconds since the
-            first point, and 1 on a stroke's last point, else 0.
-        text: what it says, of characters of `ALPHABET`.
+        points: float32 `[points, 4]`: x, y (downward) relative to the first point, seconds since
+            the first point, and 1 on a stroke's last point, else 0.
+        text: transcription, in characters of `ALPHABET`.
     """
 
     points: np.ndarray
@@ -55,16 +55,16 @@ class Line:
 
 
 def line_of(strokes: Sequence[np.ndarray], text: str) -> Line:
-    """Makes a line of what was read, if it can be learned from.
+    """Makes a line from recorded strokes, if it can be learned from.
 
     Args:
-        strokes: one array `[points, 3]` a stroke: x, y, seconds; empty ones are left out.
-        text: the transcription; white space around it does not count.
+        strokes: one array `[points, 3]` per stroke: x, y, seconds; empty ones are ignored.
+        text: transcription; surrounding white space is ignored.
 
     Raises:
-        RecordingError: if there is no ink or no text, if a number is not finite or absurdly large,
-            if a character is not in the alphabet, or if the text is too long for CTC: each
-            character needs a frame, and a second one after its like.
+        RecordingError: if there is no ink or no text, a number is not finite or absurdly large, a
+            character is not in the alphabet, or the text is too long for CTC, which needs a frame
+            per character and one more between equal neighbors.
 
     Example:
         >>> line = line_of([np.array([[900, 1200, 5.0], [903, 1204, 5.01]])], "i")
@@ -91,13 +91,13 @@ def line_of(strokes: Sequence[np.ndarray], text: str) -> Line:
 
 @dataclasses.dataclass(frozen=True)
 class Lines:
-    """All lines of a data set.
+    """All lines of a dataset.
 
     Attributes:
-        train: lines to learn from.
-        validation: lines that choose epoch and hyperparameters.
-        test: lines that only the final score sees.
-        skipped: how many lines were left out, by reason.
+        train: lines to train on.
+        validation: lines that select the epoch and the hyperparameters.
+        test: lines that only the final score uses.
+        skipped: number of lines that were left out, by reason.
     """
 
     train: tuple[Line, ...]
@@ -107,12 +107,12 @@ class Lines:
 
     @property
     def splits(self) -> dict[str, tuple[Line, ...]]:
-        """The lines by the name of their split."""
+        """The lines by split."""
         return {name: getattr(self, name) for name in SPLITS}
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """Lines to train, validate and test with."""
+        """Number of lines in the training, validation and test sets."""
         return len(self.train), len(self.validation), len(self.test)
 
     def sha256(self) -> str:
@@ -134,25 +134,25 @@ class Collector:
         self.skipped: collections.Counter[str] = collections.Counter()
 
     def add(self, split: str, strokes: Sequence[np.ndarray], text: str) -> None:
-        """Adds a line, or counts why not; see `line_of`."""
+        """Adds a line, or counts why it cannot be used; see `line_of`."""
         try:
             self._lines[split].append(line_of(strokes, text))
         except RecordingError as error:
             self.skipped[error.kind] += 1
 
     def lines(self) -> Lines:
-        """Returns what was gathered."""
+        """Returns the lines that were gathered."""
         return Lines(
             **{split: tuple(lines) for split, lines in self._lines.items()}, skipped=self.skipped
         )
 
 
 def read_npz(source: str, content: bytes) -> Lines:
-    """Reads lines from `.npz`, as `tuner.tasks.files.parse` wants it.
+    """Reads lines from `.npz`; a reader for `tuner.tasks.files.parse`.
 
-    For each of `train`, `validation`, `test` it holds three arrays: `<split>_points`, numbers
-    `[points, 4]` of x, y (downwards), seconds and 1 on a stroke's last point, else 0, all its lines
-    one after the other; `<split>_lengths`, integers `[lines]`, the points of each line;
+    There are three arrays for each of `train`, `validation`, `test`: `<split>_points`, numbers
+    `[points, 4]` of x, y (downward), seconds, and 1 on a stroke's last point, else 0, with all
+    lines concatenated; `<split>_lengths`, integers `[lines]`, the number of points in each line;
     `<split>_texts`, strings `[lines]`.
     """
     archive = ragged_npz.read(source, content, LARGEST_UNPACKED)
@@ -167,14 +167,14 @@ def read_npz(source: str, content: bytes) -> Lines:
                 f"{lengths}: expected {len(texts):,} lengths, one a text. Received: {len(lines):,}",
             )
         for points, text in zip(lines, texts, strict=True):
-            # What follows the last pen-up is a stroke too.
+            # Points after the last pen-up are a stroke, too.
             strokes = np.split(points[:, :3], np.flatnonzero(points[:, 3]) + 1)
             collector.add(split, strokes, text)
     return collector.lines()
 
 
 def write_npz(path: Path, lines: Lines) -> None:
-    """Writes lines, some of each split, as `read_npz` reads them; see `ragged_npz.write`."""
+    """Writes lines, some in each split, as `read_npz` reads them; see `ragged_npz.write`."""
     arrays: dict[str, np.ndarray] = {}
     for split, members in lines.splits.items():
         arrays[f"{split}_points"] = np.concatenate([line.points for line in members])

@@ -1,4 +1,4 @@
-"""Turns what a person gave as `--data` into lines of handwriting with a name."""
+"""Turns the value of `--data` into lines of handwriting with a name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tuner.tasks.task import DatasetInfo
 SYNTHETIC = "synthetic handwriting (Hershey fonts)"
 
 SYNTHETIC_SHA256 = "9ca7eeb12c20ee83b38219587f5050e741f9c7efecd401b1db1661ec4a7365c6"
-"""The synthetic lines wherever they lie."""
+"""Hash of the synthetic lines, wherever they are stored."""
 
 SYNTHETIC_FILE = "handwriting_synthetic.npz"
 
@@ -29,15 +29,15 @@ def find(data: str) -> tuple[Lines, DatasetInfo]:
 
     Args:
         data: one of
-            `auto` or `synthetic`: synthetic lines, out of the cache or built;
-            `uji`: lines composed of the letters of UJI Pen Characters v2, out of the cache or
+            `auto` or `synthetic`: synthetic lines, from the cache or newly built;
+            `uji`: lines composed of the letters of UJI Pen Characters v2, from the cache or
             downloaded;
-            a path: a folder with IAM-OnDB, unpacked or as its archives; `ujipenchars2.txt` or the
-            `.zip` around it; or a file `.npz`, see `lines.read_npz`.
+            a path: a folder with IAM-OnDB, unpacked or in its archives; `ujipenchars2.txt` or the
+            `.zip` file around it; or a `.npz` file, see `lines.read_npz`.
 
     Returns:
-        The lines, and what they are. Name and hash of the synthetic lines are the same however they
-        were found.
+        The lines, and their description. Name and hash of the synthetic lines are the same wherever
+        they were found.
 
     Raises:
         InputError: if there is nothing usable.
@@ -61,12 +61,12 @@ def find(data: str) -> tuple[Lines, DatasetInfo]:
                 f"--data=uji: expected to fetch {uji.PUBLISHED.address}. Received: {error}; "
                 "give your own copy with --data=PATH, or use --data=synthetic"
             ) from error
-    # The functions of os.path, other than those of Path, take any text without an error.
+    # Unlike those of Path, the functions of os.path accept any text without an error.
     return _path(Path(os.path.expanduser(data)))
 
 
 def _path(path: Path) -> tuple[Lines, DatasetInfo]:
-    """Finds the data at a path by its kind."""
+    """Loads the data at a path according to its kind."""
     name = path.name.lower()
     if os.path.isdir(path):
         return _uji(path / uji.FILE) if (path / uji.FILE).is_file() else _iam(path)
@@ -117,7 +117,7 @@ def _read_synthetic(path: Path) -> Lines | None:
 
 
 def _dataset(name: str, lines: Lines, source: str | Path, origin: str) -> DatasetInfo:
-    """Names the data, and says on standard error what was left out."""
+    """Describes the data, and reports on standard error what was left out."""
     skipped = counted(lines.skipped)
     if skipped:
         log(f"{source}: left out: {skipped}")

@@ -1,8 +1,8 @@
-"""Synthetic handwriting: Hershey's fonts in the hands of writers that do not exist.
+"""Synthetic handwriting: Hershey's fonts, written by simulated writers.
 
-Hershey's fonts are letters as lines of a pen, digitized at the U.S. Bureau of Standards.
+Hershey's fonts represent letters as pen strokes, digitized at the U.S. Bureau of Standards.
 
-Source: Hershey, Calligraphy for Computers (1967), by way of the package Hershey-Fonts.
+Source: Hershey, Calligraphy for Computers (1967), from the package Hershey-Fonts.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from common.errors import InputError, install
 from tuner.tasks.handwriting.lines import ALPHABET, Collector, Lines
 
 WRITERS = {"train": 90, "validation": 10, "test": 15}
-"""Writers of each split; the splits share none."""
+"""Number of writers in each split; no writer is in two splits."""
 
 LINES_A_WRITER = 10
 
 COUNTS = (900, 100, 150)
-"""Lines to train, validate and test with."""
+"""Number of lines in the training, validation and test sets."""
 
 FONTS = ("futural", "rowmans", "scripts", "cursive", "scriptc")
-"""Those that look like handwriting: two of print, three of script."""
+"""Fonts that look like handwriting: two of print, three of script."""
 
-# Part of every seed: another recipe gets another number.
+# Part of every seed; a changed recipe gets a new number.
 _RECIPE = 1
 
 # Common English words; every letter of the alphabet begins some.
@@ -45,7 +45,7 @@ _UNBENT = np.eye(2)
 
 
 def build() -> Lines:
-    """Writes all lines, always the same; needs the package Hershey-Fonts."""
+    """Writes all lines, which are always the same; needs the package Hershey-Fonts."""
     fonts = load_fonts()
     collector = Collector()
     split_of = [split for split, writers in WRITERS.items() for _ in range(writers)]
@@ -62,7 +62,7 @@ def build() -> Lines:
 class Glyph:
     """One character of a font: its strokes, and the distance to the next character.
 
-    A stroke is a float64 array `[points, 2]`: x from the left edge, y downwards.
+    A stroke is a float64 array `[points, 2]`: x from the left edge, y downward.
     """
 
     strokes: tuple[np.ndarray, ...]
@@ -95,11 +95,11 @@ def _glyph(glyph: object) -> Glyph:
 
 
 def draw_text(generator: np.random.Generator, characters: Collection[str]) -> str:
-    """Draws what a line says: a few words with capitals, numbers and punctuation.
+    """Draws the text of a line: a few words with capitals, numbers and punctuation.
 
     Args:
-        generator: where the chance comes from.
-        characters: what may occur besides the space; ValueError if that makes no word.
+        generator: source of randomness.
+        characters: allowed characters besides the space; ValueError if they make no word.
     """
     allowed = frozenset(characters)
     words = _words_of(allowed)
@@ -124,7 +124,7 @@ def _words_of(characters: frozenset[str]) -> tuple[str, ...]:
 
 
 def _number(generator: np.random.Generator) -> str:
-    """Draws a number of up to four digits, some of them after a sign or a capital."""
+    """Draws a number of up to four digits, often after a sign or a capital."""
     number = str(generator.integers(10 ** int(generator.integers(1, 5))))
     chance = generator.random()
     if chance < 0.2:
@@ -133,7 +133,7 @@ def _number(generator: np.random.Generator) -> str:
 
 
 def _decorated(word: str, generator: np.random.Generator) -> str:
-    """Gives a word, by chance, a capital, brackets, a second half or punctuation."""
+    """Adds to a word, at random, capitals, a second half, an ending, brackets or punctuation."""
     chance = generator.random(5)
     if chance[0] < 0.1:
         word = word.upper()
@@ -154,18 +154,18 @@ def _decorated(word: str, generator: np.random.Generator) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Writer:
-    """What the lines of one writer have in common; lengths in units of the font, 21 a capital.
+    """What the lines of one writer have in common; lengths in units of the font, 21 per capital.
 
     Attributes:
-        font: of `FONTS`.
-        slant: shift to the right for each unit upwards.
-        size: how large the writing is, in units of the whiteboard for one of the font.
+        font: name in `FONTS`.
+        slant: shift to the right per unit upward.
+        size: units of the whiteboard per unit of the font.
         aspect: width over height.
-        speed: way of the pen between two points.
+        speed: distance that the pen moves between two points.
         gap: space between characters.
-        jitter: how much the pen trembles.
-        wobble: how much letters leave the baseline.
-        slope: of the baseline.
+        jitter: amount by which the pen trembles.
+        wobble: amount by which letters deviate from the baseline.
+        slope: slope of the baseline.
     """
 
     font: str
@@ -202,12 +202,12 @@ def write(
 ) -> list[np.ndarray]:
     """Writes a line.
 
-    Every letter is bent a little, no two alike. The pen slows down at both ends of a stroke and
-    leaves a point every 10 to 20 ms, rounded to whole units of the board and hundredths of a
-    second, as IAM-OnDB has them.
+    Every letter is distorted a little, in its own way. The pen slows down at both ends of a stroke
+    and leaves a point every 10 to 20 ms, rounded to whole units of the board and hundredths of a
+    second, as in IAM-OnDB.
 
     Returns:
-        One array `[points, 3]` a stroke: x, y (downwards), seconds.
+        One array `[points, 3]` per stroke: x, y (downward), seconds.
     """
     glyphs = fonts[writer.font]
     scale = np.array([writer.size * writer.aspect, writer.size])
@@ -234,8 +234,8 @@ def write(
 
 
 def _drawn(shape: np.ndarray, writer: Writer, generator: np.random.Generator) -> np.ndarray:
-    """Draws the way of the pen along a stroke, `[points, 2]`."""
-    # Tens of thousands of small arrays: written out, sums and differences take half the time.
+    """Computes the path of the pen along a stroke, `[points, 2]`."""
+    # For tens of thousands of small arrays, explicit sums and differences take half the time.
     apart = shape[1:] - shape[:-1]
     apart *= apart
     arc = np.zeros(len(shape))
@@ -253,7 +253,7 @@ def _drawn(shape: np.ndarray, writer: Writer, generator: np.random.Generator) ->
 
 @functools.cache
 def _pace(count: int) -> np.ndarray:
-    """How far along a stroke, from 0 to 1, its points are: closer to each other at both ends."""
+    """Returns how far along a stroke, from 0 to 1, its points are; they are denser at both ends."""
     even = np.arange(count) / (count - 1)
     pace: np.ndarray = 0.65 * even + 0.35 * (0.5 - 0.5 * np.cos(np.pi * even))
     return pace

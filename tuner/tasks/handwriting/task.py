@@ -14,17 +14,17 @@ EXTRACTION = Extraction("PenStrokes", {"keep_every": KEEP_EVERY})
 
 
 class HandwritingTask(Task):
-    """Transcribes lines of handwriting from the trajectory of the pen, as the paper does.
+    """Transcribes lines of handwriting from the trajectory of the pen, as in the paper.
 
-    A frame is every second point of the pen (`zoo.frontends.PenStrokes`): the way since the frame
-    before, the time since the stroke's start, and whether the pen leaves the board; each of the
-    four, the pen-up flag too, with zero mean and unit variance over the training set. The network
-    reads a line in both directions and gives 81 characters and the blank of CTC. The metric is the
-    character error rate of best-path decoding: 100 times the sum of edit distances, divided by the
-    sum of lengths.
+    A frame is every second point of the pen (`zoo.frontends.PenStrokes`): the displacement since
+    the previous frame, the time since the stroke's start, and whether the pen leaves the board;
+    each of the four, including the pen-up flag, has zero mean and unit variance over the training
+    set. The network reads a line in both directions, and has outputs for 81 characters and the
+    blank of CTC. The metric is the character error rate of best-path decoding: 100 times the sum of
+    edit distances, divided by the sum of lengths.
 
-    Nothing else is done to the trajectories, as in the paper. IAM-OnDB has some points far away
-    from their neighbors, errors of its sensor; they stay in.
+    The trajectories are not processed further, as in the paper. Some points of IAM-OnDB are far
+    away from their neighbors, due to sensor errors; they are kept.
 
     Source: Greff et al. (2015), sections IV.A and IV.B; Liwicki and Bunke, *IAM-OnDB* (2005).
 
@@ -46,8 +46,8 @@ class HandwritingTask(Task):
         """Loads lines of handwriting.
 
         Lines that cannot be used (without ink or text, with characters outside the alphabet, with
-        numbers that are not finite, with more text than ink) are left out; how many and why stands
-        in `Corpus.dataset` and on standard error.
+        numbers that are not finite, with more text than ink) are left out; `Corpus.dataset` and
+        standard error say how many and why.
 
         Args:
             data: see `sources.find`.

@@ -1,4 +1,4 @@
-"""UJI Pen Characters v2: real hands, letter by letter, composed into lines."""
+"""UJI Pen Characters v2: letters of real writers, composed into lines."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ PUBLISHED = RemoteFile(
 FILE = "ujipenchars2.txt"
 
 LARGEST_FILE = 2**26
-"""Bytes of the text; the real one has some 13 million."""
+"""Most bytes of the text; the real one has about 13 million."""
 
 LINES_A_WRITER = 20
 
-# One tenth of the writers of the training set choose the epoch.
+# One tenth of the writers of the training set are for validation.
 _VALIDATION = 10
 
 _HEADER = re.compile(
     r"WORD (?P<character>\S) (?P<set>trn|tst)_(?P<writer>(?P<place>\w+?)_W\d+)-\d+"
 )
 
-# Tablets are some ten thousand units wide.
+# Tablets are about ten thousand units wide.
 _LARGEST = 1e6
 
-# The tablet at Valencia had the finer grid.
+# The tablet in Valencia had the finer grid.
 _UNITS = {"UPV": 1.52}
 
-# Where a character stands in units of the height of an x above the baseline, as (place, height):
-# the part of it at this height is its top 0, its middle 0.5 or its bottom 1. Others stand on it.
+# Vertical position of characters, as (place, height): the place within the character (top 0, middle
+# 0.5, bottom 1) that is at this height above the baseline, in x-heights. Others stand on it.
 _STANDING = {
     **dict.fromkeys("gpqy", (0.0, 1.0)),
     **dict.fromkeys("\"'", (0.0, 2.0)),
@@ -63,16 +63,16 @@ _Hand = dict[str, list[_Letter]]
 
 
 def read_uji(source: str, content: bytes) -> Lines:
-    """Reads the letters and composes lines of them, always the same of the same letters.
+    """Reads the letters and composes lines of them; the same letters always give the same lines.
 
-    The lines of a writer are made of the letters of this writer only. The writers of the test set
-    are the data's own; the last tenth of the others validates. Letters stand on a baseline by their
-    kind, because the data have each alone; times are made up: 10 ms a point, 150 ms a pause.
-    Damaged letters are counted in `Lines.skipped`.
+    The lines of a writer consist of this writer's letters only. The writers of the test set are
+    those of the data; the last tenth of the others is for validation. Letters are placed on a
+    baseline by character, since each was recorded alone; times are made up: 10 ms per point, 150 ms
+    per pause. Damaged letters are counted in `Lines.skipped`.
 
     Args:
-        source: the file, for the error text.
-        content: `ujipenchars2.txt` or the `.zip` around it; DataError for others.
+        source: the file, for the error message.
+        content: `ujipenchars2.txt` or the `.zip` file around it; DataError for anything else.
     """
     collector = Collector()
     hands = _read_letters(_text(source, content), collector)
@@ -149,12 +149,12 @@ def _strokes(entry: str, unit: float) -> _Letter:
 def compose(
     hand: Mapping[str, list[_Letter]], text: str, generator: np.random.Generator
 ) -> list[np.ndarray]:
-    """Composes a line of letters, one array `[points, 3]` a stroke: x, y (downwards), seconds.
+    """Composes a line of letters: an array `[points, 3]` per stroke of x, y (downward), seconds.
 
     Args:
-        hand: one writer's letters by character; a letter is one array `[points, 2]` a stroke.
-        text: what to write, of these characters and spaces.
-        generator: draws which of a character's letters is taken, and the spaces.
+        hand: one writer's letters by character; a letter is one array `[points, 2]` per stroke.
+        text: text to write, in these characters and spaces.
+        generator: chooses among the letters of a character, and the widths of spaces.
     """
     unit = _height_of_x(hand)
     line, x, clock = [], 0.0, 0.0
@@ -177,7 +177,7 @@ def compose(
 
 
 def _height_of_x(hand: Mapping[str, list[_Letter]]) -> float:
-    """Measures the letters that are as high as an x, at least 1."""
+    """Measures the median height of the letters that are as high as an x; at least 1."""
     letters = (letter for character in "acemnorsuvwxz" for letter in hand.get(character, []))
     heights = [np.ptp(np.concatenate(letter)[:, 1]) for letter in letters]
     return max(1.0, float(np.median(heights))) if heights else 1.0

@@ -1,4 +1,4 @@
-"""Recognizes published data by what is in it, so that a result never carries a wrong name."""
+"""Recognizes published data by their content, so that a result never carries a wrong name."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tuner.tasks.task import DatasetInfo
 
 @dataclasses.dataclass(frozen=True)
 class KnownDataset:
-    """Data that have a name.
+    """A published dataset.
 
     Attributes:
-        name: what they may be called.
+        name: name of the dataset.
         counts: see `PianoRolls.counts`.
         sha256: see `PianoRolls.sha256`.
-        note: what a reader of a result should know about them.
+        note: what a reader of a result should know about the dataset.
     """
 
     name: str
@@ -37,7 +37,7 @@ NOTTINGHAM = KnownDataset(
     sha256="cf213f20d0ff9480d8c80f77730b5176647bd63f47cd2a0f46bb4c1b2ac26e4f",
     note="the splits of Boulanger-Lewandowski et al. (2012)",
 )
-# The numbers of the note are sums over the columns of jsb_music21_map.csv.
+# The numbers in the note are sums over the columns of jsb_music21_map.csv.
 JSB_MUSIC21 = KnownDataset(
     name="JSB Chorales, music21 edition (374 of 382)",
     counts=((224, 13_445), (73, 4_361), (77, 4_725)),
@@ -51,12 +51,12 @@ KNOWN_DATASETS = (JSB_CHORALES, NOTTINGHAM, JSB_MUSIC21)
 
 
 def recognize(rolls: PianoRolls, neutral_name: str, origin: str) -> DatasetInfo:
-    """Says what data are: known ones by their notes, whatever file they came in.
+    """Identifies data: known data by their notes, whatever file they came in.
 
     Args:
         rolls: the data.
-        neutral_name: their name if they are not known.
-        origin: where they came from, words that end the sentence.
+        neutral_name: name of the data if they are not known.
+        origin: where the data came from; the end of the description.
     """
     sequences = " + ".join(f"{count:,}" for count, _ in rolls.counts)
     frames = " + ".join(f"{count:,}" for _, count in rolls.counts)

@@ -1,4 +1,4 @@
-"""The kinds of files that piano rolls come in, by their suffix."""
+"""File formats of piano rolls, by suffix."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ PUBLISHED_MAT = {
     "Nottingham.mat": "d154f7ca2e90799dc1dc011d8fc048f2fc6ef3f7c69d974b9cf27a471634fbea",
     "Piano_midi.mat": "990a8a71d5764a7eaa3e78d9e5023d1470380fe2db3a1448265a97a24c8b1c34",
 }
-"""The SHA-256 of the published MATLAB files. Others are refused: `scipy.io.loadmat` trusts what a
-file says about itself, so that one changed byte can end the process."""
+"""SHA-256 of the published MATLAB files. Others are refused: `scipy.io.loadmat` trusts what a file
+says about itself, so that one changed byte can end the process."""
 
 _CONVERT = "convert it to .npz or .json"
 
@@ -37,11 +37,11 @@ def read_file(path: Path) -> PianoRolls:
     """Reads piano rolls.
 
     Args:
-        path: a file whose suffix says its kind: `.mat`, `.pickle`, `.pkl`, `.json`, `.npz`; at most
-            256 MiB.
+        path: a file whose suffix determines its format: `.mat`, `.pickle`, `.pkl`, `.json`, `.npz`;
+            at most 256 MiB.
 
     Raises:
-        DataError: if it cannot be used: not there, not readable, empty, damaged, or of other
+        DataError: if the file cannot be used: missing, unreadable, empty, damaged, or of other
             content.
     """
     if path.suffix.lower() not in _READERS:
@@ -54,7 +54,7 @@ def read_file(path: Path) -> PianoRolls:
 
 
 def parse(source: str, content: bytes) -> PianoRolls:
-    """Makes piano rolls of a file's content; see `read_file`."""
+    """Converts a file's content to piano rolls; see `read_file`."""
     kind, reader = _READERS[Path(source).suffix.lower()]
     return files.parse(source, content, kind, reader)
 
@@ -65,7 +65,7 @@ def _read_json(source: str, content: bytes) -> PianoRolls:
 
 
 def _read_npz(source: str, content: bytes) -> PianoRolls:
-    """Reads what `write_npz` writes."""
+    """Reads the format of `write_npz`."""
     archive = ragged_npz.read(source, content, LARGEST_UNPACKED)
     return from_arrays(
         source,
@@ -79,9 +79,9 @@ def _read_npz(source: str, content: bytes) -> PianoRolls:
 def write_npz(path: Path, rolls: PianoRolls) -> None:
     """Writes piano rolls as `.npz`; see `ragged_npz.write`.
 
-    For each of `train`, `valid`, `test` there is an array of that name, uint8 [frames, 88], all its
-    sequences one after the other, and an array `<name>_lengths`, integer [sequences], the frames of
-    each.
+    For each of `train`, `valid`, `test` there is an array of that name, uint8 [frames, 88], with
+    all its sequences concatenated, and an array `<name>_lengths`, integer [sequences], the number
+    of frames in each.
     """
     arrays: dict[str, np.ndarray] = {}
     for name, split in rolls.splits.items():
@@ -107,26 +107,26 @@ def _read_matlab(source: str, content: bytes) -> PianoRolls:
 def _read_pickle(source: str, content: bytes) -> PianoRolls:
     """Reads nested lists, see `from_pitch_lists`, whose numbers may be NumPy's.
 
-    As Boulanger-Lewandowski et al. (2012) published them. A pickle is a program: any name in it
-    but those of NumPy numbers is refused before it is imported.
+    This is the format published by Boulanger-Lewandowski et al. (2012). A pickle is a program: any
+    name in it, except those of NumPy numbers, is refused before it is imported.
     """
     for opcode, argument, _ in pickletools.genops(content):
-        # The unpickler reserves memory for the largest memo number that a file names, so that a
-        # single changed byte could ask for many gigabytes.
+        # The unpickler reserves memory for the largest memo number in a file, so that a single
+        # changed byte could request many gigabytes.
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(content):
             raise ValueError(f"memo number {argument} in a file of {len(content)} bytes")
     return from_pitch_lists(source, _Unpickler(source, content).load())
 
 
 class _StandIn:
-    """Stands in for a constructor of NumPy, which should not see unchecked input."""
+    """Stand-in for a constructor of NumPy, which should not see unchecked input."""
 
     def __setstate__(self, state: Any) -> None:
         raise pickle.UnpicklingError("a constructor has no state")
 
 
 class _Dtype(_StandIn):
-    """Stands in for `numpy.dtype`: a type of numbers and, by its state, a byte order."""
+    """Stand-in for `numpy.dtype`: a type of numbers and, by its state, a byte order."""
 
     def __init__(self, name: str, *_: Any) -> None:
         if not re.fullmatch("[iu][1248]|f[248]", name):
@@ -140,17 +140,17 @@ class _Dtype(_StandIn):
 
 
 class _Bytes(_StandIn):
-    """Stands in for `_codecs.encode`, by which Python 3 writes bytes for Python 2."""
+    """Stand-in for `_codecs.encode`, with which Python 3 writes bytes for Python 2."""
 
     def __new__(cls, text: str, _: str) -> bytes:  # type: ignore[misc]
         return text.encode("latin1")
 
 
 class _Number(_StandIn):
-    """Stands in for NumPy's constructor of a number."""
+    """Stand-in for NumPy's constructor of a number."""
 
     def __new__(cls, dtype: _Dtype, raw: Any) -> int | float:  # type: ignore[misc]
-        # Python 2 wrote bytes as `str`, which arrives here as text decoded by latin1.
+        # Python 2 wrote bytes as `str`, which arrives here as text decoded as latin1.
         content = raw.encode("latin1") if isinstance(raw, str) else raw
         (number,) = np.frombuffer(content, dtype.numpy).tolist()
         return number  # type: ignore[no-any-return]

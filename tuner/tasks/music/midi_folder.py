@@ -1,4 +1,4 @@
-"""A folder of the user's own MIDI files as a corpus with splits."""
+"""The user's own folder of MIDI files as a corpus with splits."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LARGEST_FILE = 2**24
 
 @dataclasses.dataclass(frozen=True)
 class MidiFolder:
-    """What became of a folder.
+    """The result of reading a folder.
 
     Attributes:
-        rolls: the three splits; None if fewer than 3 files could be used.
-        used: files that could be used.
-        skipped: files that could not, and why.
-        odd: of files that could be used, what their rolls lack or had to guess, see `Piece.odd`.
+        rolls: the three splits; None if there are fewer than 3 usable files.
+        used: number of usable files.
+        skipped: unusable files, and why they are unusable.
+        odd: for usable files, what their rolls lack or had to guess, see `Piece.odd`.
     """
 
     rolls: PianoRolls | None
@@ -34,17 +34,17 @@ class MidiFolder:
 
 
 def read_folder(folder: Path) -> MidiFolder:
-    """Reads every MIDI file (`SUFFIXES`) in a folder and the folders in it.
+    """Reads every MIDI file (`SUFFIXES`) in a folder and its subfolders.
 
-    The files are ranked by the SHA-256 of their content; the first three fifths are train, the next
+    The files are sorted by the SHA-256 of their content; the first three fifths are train, the next
     fifth is valid, the last is test. So the splits depend on the files' content alone, not on their
-    names or places. Of files with the same content one is used.
+    names or places. Of files with the same content, one is used.
 
     Args:
         folder: where to look; links to folders are not followed.
 
     Raises:
-        DataError: if it cannot be listed.
+        DataError: if the folder cannot be listed.
     """
     skipped: dict[Path, str] = {}
     pieces: dict[str, Piece] = {}

@@ -1,9 +1,9 @@
 """Rebuilds the JSB Chorales from the Bach scores that come with music21, without a download.
 
-`jsb_music21_map.csv` says for 374 of the 382 chorales which score it is, the transposition, and
-which quarter notes of the score are its frames. It holds no notes. The result is close to the
-published data and not equal to it (`datasets.JSB_MUSIC21`): the published data holds some last
-chords longer and writes some repeats out, and music21 has corrected notes since.
+For 374 of the 382 chorales, `jsb_music21_map.csv` lists the score, the transposition, and the
+quarter notes of the score that are its frames. It contains no notes. The result is close but not
+equal to the published data (`datasets.JSB_MUSIC21`), which hold some last chords longer and write
+some repeats out; and music21 has corrected notes since.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ COLUMNS_A_QUARTER = 4
 
 _VOICES = ("Soprano", "Alto", "Tenor", "Bass")
 _SEGMENT = re.compile(r"(\d+)\+(\d+)(?:h(\d+))?")
-# Offsets such as thirds of a quarter are floating point: a note that starts on a column is not
-# after it.
+# Offsets such as thirds of a quarter note are rounded: a note that starts on a column must not
+# seem to start after it.
 _ROUNDING = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """A stretch of a score: its first quarter note, how many, and how often the last is repeated.
+    """A stretch of a score: its first quarter note, its length, and repeats of its last one.
 
-    Quarter notes count from 0, the start of the first bar, complete or not.
+    Quarter notes are counted from 0, the start of the first bar, whether complete or not.
     """
 
     start: int
@@ -47,15 +47,15 @@ class Segment:
 
 @dataclasses.dataclass(frozen=True)
 class MapRow:
-    """How the chorale at a place of the published data is made of a score.
+    """How a chorale in the published data is made from a score.
 
     Attributes:
         split: `train`, `valid` or `test`.
-        index: place in that split, from 0.
+        index: index in that split, from 0.
         score: path inside music21's corpus; empty if no score was found.
-        semitones: what to add to every pitch.
-        published_frames: frames of the published chorale.
-        identical_frames: how many of them this recipe gives exactly, with music21 10.5.1.
+        semitones: semitones to add to every pitch.
+        published_frames: number of frames in the published chorale.
+        identical_frames: number of frames that this recipe reproduces exactly (music21 10.5.1).
         segments: the stretches of the score, in order.
     """
 
@@ -96,7 +96,7 @@ def read_map() -> tuple[MapRow, ...]:
 
 
 def corpus_folder() -> Path:
-    """Finds the scores of the installed music21.
+    """Returns the folder of the scores in the installed music21.
 
     Raises:
         InputError: if music21 is not installed.
@@ -116,15 +116,15 @@ def build(rows: Iterable[MapRow], corpus: Path) -> dict[str, list[Roll]]:
     """Builds the chorales of some rows of the map; a score takes about 0.1 s.
 
     Args:
-        rows: which; rows without a score are left out.
-        corpus: the folder of `corpus_folder`.
+        rows: rows of the map; those without a score are left out.
+        corpus: folder from `corpus_folder`.
 
     Returns:
-        For each split its rolls, uint8 [frames, 88], in the order of the rows.
+        The rolls of each split, uint8 [frames, 88], in the order of the rows.
 
     Raises:
-        InputError: if a score is missing or shorter than the map says, as in another version of
-            music21.
+        InputError: if a score is missing or shorter than the map says, which can happen with
+            another version of music21.
     """
     splits: dict[str, list[Roll]] = {name: [] for name in SPLITS}
     grids: dict[str, npt.NDArray[np.int16]] = {}
@@ -138,7 +138,7 @@ def build(rows: Iterable[MapRow], corpus: Path) -> dict[str, list[Roll]]:
 
 
 def build_edition() -> PianoRolls:
-    """Builds all 374 chorales, 22,531 frames; 40 to 60 s on one core.
+    """Builds all 374 chorales, 22,531 frames; takes 40 to 60 s on one core.
 
     Raises:
         InputError: if music21 is not installed or its scores are not those of the map.
@@ -148,11 +148,11 @@ def build_edition() -> PianoRolls:
 
 
 def _score_grid(path: Path) -> npt.NDArray[np.int16]:
-    """Samples the pitch of each voice four times a quarter, [voices, columns], 0 in silence."""
+    """Samples the pitch of each voice four times per quarter, [voices, columns], 0 for silence."""
     from music21 import converter
 
     try:
-        # Without the cache of music21, which lies in a folder that all users share.
+        # Without music21's cache, which is in a folder that all users share.
         score = converter.parse(path, forceSource=True, storePickle=False)
         return _sample(_voices(list(score.parts)))
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Piano rolls in memory: the form that every music file is turned into, and its hash."""
+"""Piano rolls in memory: the form to which every music file is converted, and its hash."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from common.media.midi import FEWEST_FRAMES, HIGHEST_PITCH, LOWEST_PITCH, PITCHE
 
 SPLITS = ("train", "valid", "test")
 
-# MuseData, the largest set of the kind, has 392,296 frames. A small file can name one list a
-# million times.
+# MuseData, the largest dataset of this kind, has 392,296 frames. A small file can refer to one list
+# a million times.
 _MOST_FRAMES = 5_000_000
 _MOST_PITCHES_A_FRAME = 1_000
 
@@ -32,9 +32,9 @@ class PianoRolls:
     frame (in the JSB Chorales, a quarter note).
 
     Attributes:
-        train: rolls to learn from.
-        valid: rolls that choose the epoch and the hyperparameters.
-        test: rolls that only the final score sees.
+        train: rolls to train on.
+        valid: rolls that select the epoch and the hyperparameters.
+        test: rolls that only the final score uses.
 
     Example:
         >>> roll = np.zeros((2, 88), np.uint8)
@@ -55,7 +55,7 @@ class PianoRolls:
 
     @property
     def counts(self) -> tuple[tuple[int, int], ...]:
-        """Sequences and frames of each split, in the order `train`, `valid`, `test`."""
+        """Numbers of sequences and frames in each split, in the order `train`, `valid`, `test`."""
         return tuple(
             (len(split), sum(len(roll) for roll in split)) for split in self.splits.values()
         )
@@ -63,9 +63,9 @@ class PianoRolls:
     def canonical_form(self) -> Iterator[bytes]:
         """Yields the data as JSON text, piece by piece.
 
-        Keys in the order `train`, `valid`, `test`; a split is a list of sequences, a sequence a
-        list of frames, a frame the sorted list of its MIDI pitches; no spaces. The joined text
-        depends only on the notes, not on the kind of file that they came in.
+        Keys are in the order `train`, `valid`, `test`; a split is a list of sequences, a sequence a
+        list of frames, a frame the sorted list of its MIDI pitches; there are no spaces. The joined
+        text depends only on the notes, not on the format of the file that they came in.
         """
         texts: dict[bytes, str] = {}
         opening = "{"
@@ -79,7 +79,7 @@ class PianoRolls:
         yield b"}"
 
     def sha256(self) -> str:
-        """The SHA-256 of the canonical form, 64 hexadecimal digits."""
+        """Returns the SHA-256 of the canonical form, 64 hexadecimal digits."""
         digest = hashlib.sha256()
         for piece in self.canonical_form():
             digest.update(piece)
@@ -87,7 +87,7 @@ class PianoRolls:
 
 
 def _frame_text(frame: Roll, texts: dict[bytes, str]) -> str:
-    # The same chords come again and again: a frame's text is made once.
+    # The same chords occur again and again, so the text of a frame is made only once.
     key = frame.tobytes()
     if key not in texts:
         texts[key] = f"[{','.join(str(LOWEST_PITCH + column) for column in np.flatnonzero(frame))}]"
@@ -98,12 +98,12 @@ def from_arrays(source: str, splits: Mapping[str, Sequence[npt.NDArray[Any]]]) -
     """Checks arrays and makes piano rolls of them.
 
     Args:
-        source: the file or folder, for the error text.
-        splits: for each of `train`, `valid`, `test` its arrays [T, 88] of zeros and ones; boolean,
+        source: the file or folder, for the error message.
+        splits: for each of `train`, `valid`, `test` its arrays [T, 88] of zeros and ones; Boolean,
             integer or floating point.
 
     Raises:
-        DataError: if a split is empty, or an array has another shape or another value; the line
+        DataError: if a split is empty, or an array has another shape or another value; the message
             names the split, the sequence and the frame, counted from 0.
     """
     checked = {}
@@ -141,17 +141,17 @@ def _checked(source: str, where: str, array: npt.NDArray[Any]) -> Roll:
 
 
 def from_pitch_lists(source: str, content: Any) -> PianoRolls:
-    """Makes piano rolls of nested lists.
+    """Makes piano rolls from nested lists.
 
     Args:
-        source: the file, for the error text.
+        source: the file, for the error message.
         content: a dictionary with `train`, `valid` and `test`; a split is a list (or tuple) of
-            sequences, a sequence of frames, a frame a list, tuple or set of MIDI pitches, whole
-            numbers 21..108, also as floats. A pitch may come twice in a frame (two voices on one
-            note); a voice that rests is missing, or -1, 0, NaN or None. Other keys are ignored.
+            sequences, a sequence of frames, a frame a list, tuple or set of MIDI pitches: integers
+            21..108, also as floats. A pitch may occur twice in a frame (two voices on one note); a
+            resting voice is missing, or -1, 0, NaN or None. Other keys are ignored.
 
     Raises:
-        DataError: if a part of it is something else; see `from_arrays`.
+        DataError: if a part of it has another form; see `from_arrays`.
 
     Example:
         >>> split = [[[60, 64], [62.0, -1]]]
@@ -203,18 +203,18 @@ def _roll(source: str, where: str, frames: Sequence[Any]) -> Roll:
 
 
 def _rests(value: Any) -> bool:
-    """Whether this is what people write where a voice has no note."""
+    """Returns whether a value stands for a voice without a note."""
     return value is None or (type(value) in (int, float) and (value != value or value in (-1, 0)))
 
 
 def _pitch(source: str, place: str, value: Any) -> int:
-    """Reads a pitch that may be a float without a fraction."""
+    """Reads a pitch, which may be a float without a fraction."""
     number = int(value) if type(value) is float and value.is_integer() else value
     if type(number) is int and LOWEST_PITCH <= number <= HIGHEST_PITCH:
         return number
     received = type(value).__name__
     if type(value) in (int, float):
-        # An integer of a file may have more digits than Python agrees to print.
+        # An integer in a file may have more digits than Python is willing to print.
         received = f"{value:.6g}" if abs(value) < 10**9 else "a huge number"
     raise DataError(
         source,

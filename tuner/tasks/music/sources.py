@@ -1,4 +1,4 @@
-"""Turns what a person gave as `--data` into piano rolls with a name."""
+"""Turns the value of `--data` into piano rolls with a name."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def find(data: str) -> tuple[PianoRolls, DatasetInfo]:
 
     Args:
         data: one of
-            `canonical`: the published JSB Chorales, out of the cache or downloaded;
-            `music21`: their music21 edition, out of the cache or built;
-            `auto`: `canonical` if it is there within seconds, else `music21`; a study goes on with
-            the data it began with, whatever is there later;
+            `canonical`: the published JSB Chorales, from the cache or downloaded;
+            `music21`: their music21 edition, from the cache or newly built;
+            `auto`: `canonical` if available within seconds, else `music21`; a study resumes with
+            the data that it began with, whatever is available later;
             a path: a file `.mat`, `.pickle`, `.pkl`, `.json`, `.npz`, or a folder of MIDI files.
 
     Returns:
-        The rolls, and what they are. Name and hash of known data are the same however they were
-        found.
+        The rolls, and their description. Name and hash of known data are the same wherever they
+        were found.
 
     Raises:
         InputError: if there is nothing usable.
@@ -67,7 +67,7 @@ def find(data: str) -> tuple[PianoRolls, DatasetInfo]:
         return _music21("")
     if not data:
         raise InputError("--data: expected auto, canonical, music21 or a path. Received: nothing")
-    # The functions of os.path, other than those of Path, take any text without an error.
+    # Unlike those of Path, the functions of os.path accept any text without an error.
     path = Path(os.path.expanduser(data))
     return _folder(path) if os.path.isdir(path) else _file(path)
 
@@ -89,10 +89,10 @@ def _music21(note: str) -> tuple[PianoRolls, DatasetInfo]:
 
 
 def music21_file() -> tuple[PianoRolls, str]:
-    """The music21 edition of the JSB Chorales; see `cache.read_or_build`.
+    """Reads or builds the music21 edition of the JSB Chorales; see `cache.read_or_build`.
 
     Raises:
-        InputError: if it has to be built and music21 is not installed or not as expected.
+        InputError: if it has to be built, and music21 is not installed or its scores are others.
     """
     def read(path: Path) -> PianoRolls | None:
         try:
@@ -101,7 +101,7 @@ def music21_file() -> tuple[PianoRolls, str]:
                 return rolls
         except DataError:
             pass
-        # Before anything is promised.
+        # Fails before a message announces the build.
         music21_chorales.corpus_folder()
         return None
 

@@ -11,11 +11,11 @@ from tuner.tasks.task import Corpus, Metric, Task
 
 
 class MusicTask(Task):
-    """Predicts polyphonic music frame by frame, as the paper does with the JSB Chorales.
+    """Predicts polyphonic music frame by frame, as the paper does for the JSB Chorales.
 
-    From the frames x_1 .. x_t of a piano roll the network gives a probability for each of the 88
-    keys to sound in frame x_{t+1}. The metric is the negative log-likelihood, summed over the keys,
-    averaged over the frames.
+    From the frames x_1 .. x_t of a piano roll, the network predicts for each of the 88 keys the
+    probability that it sounds in frame x_{t+1}. The metric is the negative log-likelihood, summed
+    over the keys and averaged over the frames.
 
     Source: Greff et al. (2015), section IV.A; data of Boulanger-Lewandowski, Bengio and Vincent
         (2012).
@@ -40,8 +40,8 @@ class MusicTask(Task):
             data: see `sources.find`.
 
         Returns:
-            For a roll of T frames inputs x_1 .. x_{T-1} and targets x_2 .. x_T, float32 [T - 1, 88]
-            of zeros and ones. The two are views of one array: do not write to them.
+            For a roll of T frames, inputs x_1 .. x_{T-1} and targets x_2 .. x_T, float32
+            [T - 1, 88] of zeros and ones. Both are views of one array: do not write to them.
         """
         rolls, dataset = sources.find(data)
         return Corpus(

@@ -36,20 +36,20 @@ EXTRACTION = Extraction(
         "delta_window": 2,
     },
 )
-"""The paper's features, where it states them."""
+"""The paper's features, as far as it specifies them."""
 
 FEATURES = 39
-"""Twelve coefficients and the energy, their deltas and accelerations."""
+"""Twelve coefficients and the energy, with their deltas and accelerations."""
 
 Features = npt.NDArray[np.float32]
 
 
 def of(samples: Sequence[Samples], sha256: str) -> list[Features]:
-    """Features of utterances, float32 `[frames, 39]` of each, not normalized; views of one array.
+    """Computes features of utterances, `[frames, 39]` each; not normalized; views of one array.
 
     Args:
-        samples: int16 `[samples]` of each, one frame at least.
-        sha256: hash of all of them, by which their features are cached.
+        samples: int16 `[samples]` of each utterance, at least one frame.
+        sha256: hash of all samples, by which their features are cached.
     """
     lengths = [frames_of(len(utterance)) for utterance in samples]
     key = hashlib.sha256(json.dumps([sha256, dataclasses.asdict(EXTRACTION)]).encode()).hexdigest()
@@ -65,7 +65,7 @@ def of(samples: Sequence[Samples], sha256: str) -> list[Features]:
 
 
 def _read(path: Path, frames: int) -> Features | None:
-    """Reads cached features; None if they are not there or damaged."""
+    """Reads cached features; None if they are missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             features: Features = arrays["features"]

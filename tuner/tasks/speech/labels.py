@@ -1,4 +1,4 @@
-"""Files `.PHN`: which phone is spoken from which sample to which."""
+"""`.PHN` files: which phone is spoken from which sample to which."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tuner.tasks.files import text_of
 from tuner.tasks.speech.phones import INDEX, PHONES, SILENCE
 
 FRAME_LENGTH, FRAME_STEP = 400, 160
-"""Samples of a frame and from a frame to the next: 25 ms every 10 ms."""
+"""Samples per frame, and from one frame to the next: 25 ms every 10 ms."""
 
 _BLOCK = math.gcd(FRAME_LENGTH, FRAME_STEP)
 
 _MOST_OVERLAP = 16
-"""Samples, 1 ms."""
+"""Longest overlap of labels that is mended, in samples: 1 ms."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """A phone in time, from its first sample to the one after its last; one of `phones.PHONES`."""
+    """A phone of `phones.PHONES`, from its first sample to the one after its last."""
 
     start: int
     end: int
@@ -34,11 +34,11 @@ class Segment:
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """What a file says.
+    """Content of a label file.
 
     Attributes:
-        segments: in order and without overlap; gaps are possible.
-        mended: labels that were left out or cut, by what was odd about them.
+        segments: in order and without overlap; there may be gaps.
+        mended: number of labels that were left out or cut, by what was wrong with them.
     """
 
     segments: tuple[Segment, ...]
@@ -48,15 +48,15 @@ class Labels:
 def read(path: str | Path) -> Labels:
     """Reads a file of lines `start end phone`, in samples at 16 kHz.
 
-    A label that is empty in time is left out. One that begins up to a millisecond before the one
-    before it ends, as rounding leaves it, begins where that ends.
+    A label of no duration is left out. A label that begins up to a millisecond before the end of
+    the previous one, as an effect of rounding, begins at that end instead.
 
     Args:
-        path: the file; empty lines, byte order marks and the case of phones do not matter.
+        path: the file; empty lines, byte order marks and the case of phones are ignored.
 
     Raises:
-        RecordingError: if there is no label, or a line is not of this form, has an unknown phone,
-            ends before it begins or overlaps the line before it by more.
+        RecordingError: if there are no labels, or a line has another form or an unknown phone, ends
+            before it begins, or overlaps the previous line by more than that.
         OSError: if it cannot be read.
     """
     segments: list[Segment] = []
@@ -107,13 +107,13 @@ def _segment(number: int, words: list[str]) -> Segment:
 
 
 def write(path: Path, segments: Iterable[Segment]) -> None:
-    """Writes the segments of an utterance into a folder that is still being built."""
+    """Writes the segments of an utterance to a folder that is still being built."""
     lines = (f"{segment.start} {segment.end} {segment.phone}\n" for segment in segments)
     path.write_text("".join(lines), "ascii")
 
 
 def frames_of(samples: int) -> int:
-    """The number of whole frames in so many samples.
+    """Returns the number of whole frames in a number of samples.
 
     Example:
         >>> frames_of(399), frames_of(400), frames_of(560)
@@ -123,14 +123,14 @@ def frames_of(samples: int) -> int:
 
 
 def per_frame(segments: Sequence[Segment], frames: int) -> np.ndarray:
-    """Labels frames: the phone of most of a frame's samples, of equals the first of `PHONES`.
+    """Labels each frame with the phone of most of its samples; of equals, the first in `PHONES`.
 
     Args:
-        segments: in the order of time; samples without label are silence.
-        frames: how many frames there are.
+        segments: segments in temporal order; samples without a label are silence.
+        frames: number of frames.
 
     Returns:
-        int32 `[frames]`, places in `PHONES`.
+        Array of int32, `[frames]`: indices in `PHONES`.
 
     Example:
         >>> half = [Segment(0, 200, "iy"), Segment(200, 500, "aa"), Segment(500, 900, "s")]
@@ -138,8 +138,8 @@ def per_frame(segments: Sequence[Segment], frames: int) -> np.ndarray:
         ['aa', 'aa', 's', 's']
     """
     blocks = (FRAME_LENGTH + FRAME_STEP * (frames - 1)) // _BLOCK
-    # Frames overlap: samples are counted in the blocks that frames are made of. Cut where a block
-    # or a segment begins or ends, time falls into pieces of one block and one phone.
+    # Frames overlap, so samples are counted in the blocks that make up frames. Cut where blocks and
+    # segments begin or end, time falls into pieces with one block and one phone each.
     starts = np.array([segment.start for segment in segments])
     ends = np.array([segment.end for segment in segments])
     phones = np.array([INDEX[segment.phone] for segment in segments])

@@ -1,7 +1,7 @@
 """The 61 phones of TIMIT, and the 48 and 39 classes that they are folded into.
 
 Source: Lee and Hon, "Speaker-independent phone recognition using hidden Markov models" (1989), as
-`phones.60-48-39.map` of Kaldi has it.
+in Kaldi's `phones.60-48-39.map`.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ zh zh sh
 _ROWS = tuple(tuple(row.split()) for row in _FOLDING.split(","))
 
 PHONES: tuple[str, ...] = tuple(row[0] for row in _ROWS)
-"""The phones in alphabetical order; a phone's class is its place here."""
+"""The phones in alphabetical order; a phone's class is its index here."""
 
 SILENCE = "h#"
-"""What stands before the first and after the last phone of a sentence."""
+"""The silence before the first and after the last phone of a sentence."""
 
 INDEX: dict[str, int] = {phone: index for index, phone in enumerate(PHONES)}
 """The class of each phone."""
 
 FOLDED_48: dict[str, str] = {phone: folded for phone, folded, _ in _ROWS if folded != "-"}
-"""Phone to the class that models are trained on in other work; `q` has none."""
+"""Maps a phone to the class that other work trains models on; `q` has none."""
 
 FOLDED_39: dict[str, str] = {phone: folded for phone, _, folded in _ROWS if folded != "-"}
-"""Phone to the class that other work is scored on; `q` has none."""
+"""Maps a phone to the class that other work scores; `q` has none."""
 
 CLASSES_39: tuple[str, ...] = tuple(sorted(set(FOLDED_39.values())))
 """The 39 classes in alphabetical order."""
@@ -38,4 +38,4 @@ CLASSES_39: tuple[str, ...] = tuple(sorted(set(FOLDED_39.values())))
 GROUPS: tuple[int, ...] = tuple(
     CLASSES_39.index(FOLDED_39[phone]) if phone in FOLDED_39 else -1 for phone in PHONES
 )
-"""For each phone the index of its class in `CLASSES_39`, -1 for `q`."""
+"""For each phone the index of its class in `CLASSES_39`; -1 for `q`."""

@@ -16,18 +16,17 @@ from tuner.tasks.speech.timit import SPLITS, Tree
 from tuner.tasks.speech.utterances import Speech
 from tuner.tasks.task import Corpus, DatasetInfo, Metric, Task
 
-# There is no way to know whether it is TIMIT's.
+# Of an incomplete copy, it cannot be known whether it is TIMIT's.
 _INCOMPLETE = "speech in TIMIT's layout, incomplete"
 
 
 class SpeechTask(Task):
-    """Classifies each frame of speech as one of TIMIT's 61 phones, as the paper does.
+    """Classifies each frame of speech as one of TIMIT's 61 phones, as in the paper.
 
     A frame is 25 ms of audio, one every 10 ms: 12 mel-frequency cepstral coefficients and the log
-    energy with their deltas and accelerations (`zoo.frontends.MFCC`), each with zero mean and unit
-    variance over the training set. Its label is the phone that most of its samples belong to. The
-    metric is the percentage of frames with a wrong phone; the 39 classes that other work counts are
-    `groups`.
+    energy, with their deltas and accelerations (`zoo.frontends.MFCC`), each with zero mean and unit
+    variance over the training set. Its label is the phone of most of its samples. The metric is the
+    percentage of frames with a wrong phone; the 39 classes that other work scores are in `groups`.
 
     Source: Greff et al. (2015), sections IV.A and IV.B; Garofolo et al., *TIMIT Acoustic-Phonetic
         Continuous Speech Corpus*, LDC93S1 (1993).
@@ -51,12 +50,12 @@ class SpeechTask(Task):
         """Loads speech.
 
         Utterances that cannot be used (truncated audio, labels past its end, an unknown phone and
-        so on) are left out; how many and why stands in `Corpus.dataset` and on standard error. A
-        copy of TIMIT that is not complete can be used too, but is not called TIMIT.
+        so on) are left out; `Corpus.dataset` and standard error say how many and why. An incomplete
+        copy of TIMIT can be used, too, but is not called TIMIT.
 
         Args:
-            data: `auto` or `synthetic` for the synthetic corpus, which is built at first use; or
-                the path of TIMIT, of NLTK's sample of it, or of speech in TIMIT's layout, see
+            data: `auto` or `synthetic` for the synthetic corpus, which is built on first use; or
+                the path of TIMIT, of NLTK's sample of it, or of speech in TIMIT's layout; see
                 `timit.find`.
 
         Returns:
@@ -83,14 +82,14 @@ def _folder(data: str) -> Path:
     if not data:
         raise InputError("--data: expected auto, synthetic or a path. Received: nothing")
     path = os.path.expanduser(data)
-    # The functions of os.path, other than those of Path, take any text without an error.
+    # Unlike those of Path, the functions of os.path accept any text without an error.
     if not os.path.isdir(path):
         raise DataError(data, "expected auto, synthetic or the folder of a corpus. Received: none")
     return Path(path)
 
 
 def _dataset(folder: Path, tree: Tree, speech: Speech) -> DatasetInfo:
-    """Names the data, and says on standard error what is missing and what was left out."""
+    """Describes the data, and reports on standard error what is missing or was left out."""
     counts = {split: len(speech.splits[split]) for split in SPLITS}
     if tree.missing:
         log(f"{folder}: expected all of {tree.name}. Received: {tree.missing}")

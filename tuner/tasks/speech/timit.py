@@ -1,6 +1,6 @@
-"""Finds the utterances of TIMIT, of NLTK's sample of it, and of speech that is laid out like it.
+"""Finds the utterances of TIMIT, of NLTK's sample of it, and of speech with the same layout.
 
-Source of the speakers of validation and test: Kaldi, egs/timit/s5/conf, dev_spk.list and
+Source of the validation and test speakers: Kaldi, egs/timit/s5/conf, dev_spk.list and
 test_spk.list. The test speakers are TIMIT's own core test set.
 """
 
@@ -19,9 +19,9 @@ from tuner.tasks.files import text_of
 SPLITS = ("train", "validation", "test")
 
 EXPECTED = {"train": 3_696, "validation": 400, "test": 192}
-"""Utterances of the paper's three splits of TIMIT."""
+"""Numbers of utterances in the paper's three splits of TIMIT."""
 EXPECTED_SAMPLE = {"train": 96, "validation": 16, "test": 16}
-"""Utterances of NLTK's sample, split by `split_sample`."""
+"""Numbers of utterances in NLTK's sample, as split by `split_sample`."""
 
 OWN_LISTS = {"validation": "dev_spk.list", "test": "test_spk.list"}
 OWN_EDITION = "edition.txt"
@@ -34,7 +34,7 @@ VALIDATION = frozenset(
     fmml0 mrws1
     """.split()
 )
-"""The 50 speakers of TIMIT's folder TEST that choose the epoch and the hyperparameters."""
+"""The 50 speakers in TIMIT's folder TEST that select the epoch and the hyperparameters."""
 
 TEST = frozenset(
     """
@@ -44,16 +44,16 @@ TEST = frozenset(
 )
 """The 24 speakers of the core test set."""
 
-# Of a sample without splits.
+# How `split_sample` counts speakers.
 _EVERY, _VALIDATION_PLACE, _TEST_PLACE = 8, 2, 5
 
 _DIALECT = re.compile(r"dr[1-8]")
 _SAMPLE_SPEAKER = re.compile(r"dr[1-8]-[fm][a-z]{3}\d")
-# The two sentences SA1 and SA2, which everybody reads, are left out, as always.
+# The two sentences SA1 and SA2, which everybody reads, are left out, as usual.
 _UTTERANCE = re.compile(r"s[ix]\d+")
 _NO_AUDIO = ("phn", "txt", "wrd")
 _UTTERANCES_A_SPEAKER = 8
-# The root of a copy lies in the folder that people name or a few folders below.
+# Folders to search: the root of a copy may be a few levels below the folder that was given.
 _MOST_FOLDERS = 1_000
 
 
@@ -62,10 +62,10 @@ class Recording:
     """The files of an utterance.
 
     Attributes:
-        speaker: lower case, for example `fcjf0`.
-        name: lower case, for example `si1027`.
-        audio: its audio, copies of the same thing; the first that can be read counts.
-        labels: its `.PHN` file.
+        speaker: in lower case, for example `fcjf0`.
+        name: in lower case, for example `si1027`.
+        audio: audio files, copies of the same thing; the first readable one is used.
+        labels: `.PHN` files, of which the first one is used.
     """
 
     speaker: str
@@ -76,13 +76,13 @@ class Recording:
 
 @dataclasses.dataclass(frozen=True)
 class Tree:
-    """What there is to read.
+    """The recordings of a corpus.
 
     Attributes:
-        name: what the data may be called if it is complete.
-        detail: what a reader of a result should know about it.
-        splits: the recordings of train, validation and test, by speaker and name.
-        expected: how many there should be; None if that is unknown.
+        name: name of the data if they are complete.
+        detail: what a reader of a result should know about the data.
+        splits: recordings of train, validation and test, sorted by speaker and name.
+        expected: number of recordings that each split should have; None if that is unknown.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Tree:
 
     @property
     def missing(self) -> str:
-        """Says what is missing or too much, in a few words; empty if the tree is complete."""
+        """What is missing or superfluous, in a few words; empty if the tree is complete."""
         counts = {split: len(recordings) for split, recordings in self.splits.items()}
         if self.expected is None or counts == self.expected:
             return ""
@@ -104,7 +104,7 @@ class Tree:
         return f"{', '.join(shortages)} utterances{self._speakers()}"
 
     def _speakers(self) -> str:
-        """Names speakers of the lists that are not there, and those without all sentences."""
+        """Names listed speakers that are missing, and speakers without all their sentences."""
         per_speaker = collections.Counter(
             recording.speaker for recordings in self.splits.values() for recording in recordings
         )
@@ -122,21 +122,21 @@ class Tree:
 def find(folder: Path) -> Tree:
     """Finds the utterances in a folder.
 
-    Three layouts are known, in any mixture of upper and lower case, the root in the folder itself
-    or in one below it (`TIMIT`, `data/TIMIT`):
+    Three layouts are supported, in any mixture of upper and lower case, with the root in the folder
+    itself or in one below it (`TIMIT`, `data/TIMIT`):
 
-    - TIMIT: `TRAIN/DR1/FCJF0/SI1027.WAV` and `.PHN`. Folder `TRAIN` is for training, of `TEST` 50
-      speakers are for `VALIDATION` and 24 for the `TEST`; its others are not used.
-    - The same with the files `dev_spk.list` and `test_spk.list` in the root, one speaker a line:
-      these speakers of `TEST` instead. A file `edition.txt` may name the data in its first line and
-      describe it in its second.
+    - TIMIT: `TRAIN/DR1/FCJF0/SI1027.WAV` and `.PHN`. Folder `TRAIN` is for training; in `TEST`, the
+      50 speakers in `VALIDATION` are for validation and the 24 in `TEST` for testing.
+    - The same with the files `dev_spk.list` and `test_spk.list` in the root, one speaker per line,
+      which replace these speakers of `TEST`. A file `edition.txt` may name the data in its first
+      line and describe them in its second.
     - NLTK's sample: `dr1-fvmh0/si836.wav` and `.phn`, split by `split_sample`.
 
-    Any file but `.PHN`, `.TXT` and `.WRD` is audio; an utterance with several, such as `SX1.WAV`
-    and `SX1.WAV.wav`, counts once.
+    All files except `.PHN`, `.TXT` and `.WRD` are audio; an utterance with several, such as
+    `SX1.WAV` and `SX1.WAV.wav`, counts once.
 
     Raises:
-        InputError: if there is no such layout, or a split is empty; the line says what is missing.
+        InputError: if no layout is found, or a split is empty; the message says what is missing.
     """
     root = _find_root(folder)
     try:
@@ -180,7 +180,7 @@ def _find_root(folder: Path) -> Path:
 
 
 def _folders(folder: Path) -> list[tuple[str, Path]]:
-    """Names in lower case and paths of the folders in a folder."""
+    """Returns the lowercase names and the paths of the folders in a folder."""
     with os.scandir(folder) as entries:
         return sorted((entry.name.lower(), Path(entry.path)) for entry in entries if entry.is_dir())
 
@@ -219,7 +219,7 @@ def _speakers(part: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _own_lists(root: Path) -> dict[str, frozenset[str]] | None:
-    """Reads the lists of speakers in the root; None if there are none."""
+    """Reads the lists of speakers in the root; returns None if there are none."""
     paths = {split: root / name for split, name in OWN_LISTS.items()}
     if not any(path.exists() for path in paths.values()):
         return None
@@ -238,7 +238,7 @@ def _own_lists(root: Path) -> dict[str, frozenset[str]] | None:
 
 
 def _own_edition(root: Path) -> tuple[str, str]:
-    """Name and detail of data with lists of its own."""
+    """Returns the name and detail of data with their own lists."""
     try:
         lines = text_of((root / OWN_EDITION).read_bytes(), "utf-8").splitlines()
     except OSError:
@@ -259,10 +259,10 @@ def _sample(folders: list[tuple[str, Path]]) -> Tree:
 
 
 def split_sample(speakers: Iterable[str]) -> dict[str, str]:
-    """Splits the speakers, names of folders such as `dr1-fvmh0`, of a sample without splits.
+    """Splits the speakers (folder names such as `dr1-fvmh0`) of a sample without splits.
 
     The women and the men, each in the order of their folders' names, are counted in rounds of
-    eight: the third of a round is for validation, the sixth for the test, all others for training.
+    eight: the third of a round is for validation, the sixth for testing, all others for training.
 
     Example:
         >>> split_sample(f"dr1-fab{letter}0" for letter in "cdefgh")["dr1-fabe0"]
@@ -286,7 +286,7 @@ def _recordings(speaker: str, folder: Path) -> Iterator[Recording]:
             if _UTTERANCE.fullmatch(name):
                 files.setdefault(name, []).append((suffix, Path(entry.path)))
     for name, found in sorted(files.items()):
-        # The shortest name is the original, others such as SX1.WAV.wav were made of it.
+        # The shortest name is the original; others such as SX1.WAV.wav were made from it.
         found.sort(key=lambda file: (len(file[0]), file))
         yield Recording(
             speaker,
@@ -297,7 +297,7 @@ def _recordings(speaker: str, folder: Path) -> Iterator[Recording]:
 
 
 def _merged(found: Mapping[str, list[Recording]]) -> dict[str, tuple[Recording, ...]]:
-    """Sorts the recordings, and makes one of two that are the same utterance."""
+    """Sorts the recordings, and merges those of the same utterance."""
     merged = {}
     for split, recordings in found.items():
         unique: dict[tuple[str, str], Recording] = {}

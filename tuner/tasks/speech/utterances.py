@@ -1,4 +1,4 @@
-"""Utterances out of files: samples and labels that fit each other, or the reason why not."""
+"""Reads utterances: samples and labels that match, or the reason why they cannot be used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tuner.tasks.speech.labels import FRAME_LENGTH, Labels, Segment, frames_of
 from tuner.tasks.speech.timit import Recording, Tree
 
 _MOST_BEYOND = 1_600
-"""Samples, 0.1 s: so much further than the audio labels may go; they are cut."""
+"""Samples, 0.1 s, by which labels may extend beyond the audio; they are then cut."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Utterance:
     """Audio and its labels, both cut to the shorter of the two.
 
     Attributes:
-        speaker: lower case.
-        name: lower case.
-        samples: int16 `[samples]` at 16 kHz, one frame at least.
-        segments: in the order of time.
+        speaker: in lower case.
+        name: in lower case.
+        samples: int16 `[samples]` at 16 kHz, at least one frame.
+        segments: in temporal order.
         mended: see `Labels`.
     """
 
@@ -38,18 +38,18 @@ class Utterance:
 
     @property
     def frames(self) -> int:
-        """Number of its frames."""
+        """Number of frames."""
         return frames_of(len(self.samples))
 
 
 @dataclasses.dataclass(frozen=True)
 class Speech:
-    """What could be read.
+    """The utterances that could be read.
 
     Attributes:
-        splits: the utterances of train, validation and test.
-        skipped: how many utterances were left out, by kind of mistake.
-        examples: for each kind of mistake the first, in full.
+        splits: utterances of train, validation and test.
+        skipped: number of utterances that were left out, by kind of error.
+        examples: the first error of each kind, in full.
     """
 
     splits: Mapping[str, tuple[Utterance, ...]]
@@ -58,7 +58,7 @@ class Speech:
 
     @property
     def mended(self) -> Mapping[str, int]:
-        """Labels of all utterances that were left out or cut, see `Labels`."""
+        """Number of labels that were left out or cut in all utterances, see `Labels`."""
         mended: collections.Counter[str] = collections.Counter()
         for utterance in self.utterances:
             mended.update(utterance.mended)
@@ -70,7 +70,7 @@ class Speech:
         return tuple(utterance for split in self.splits.values() for utterance in split)
 
     def sha256(self) -> str:
-        """Hash of splits, speakers, names, samples and labels, whatever files they came in."""
+        """Hashes splits, speakers, names, samples and labels, whatever files they came in."""
         digest = hashlib.sha256()
         for split, utterances in self.splits.items():
             for utterance in utterances:
@@ -85,7 +85,7 @@ class Speech:
 
 
 def read_all(tree: Tree) -> Speech:
-    """Reads the utterances of a tree; those that cannot be used are left out and counted."""
+    """Reads the utterances of a tree; unusable ones are left out and counted."""
     splits = {}
     skipped: collections.Counter[str] = collections.Counter()
     examples: dict[str, str] = {}
@@ -108,9 +108,9 @@ def read(recording: Recording) -> Utterance:
     Audio and labels are both cut to the shorter of the two.
 
     Raises:
-        RecordingError: if a file is missing or damaged, the labels go on for 0.1 s after the audio,
-            or there is not one frame.
-        InputError: if a package that is needed to read the audio is not installed.
+        RecordingError: if a file is missing or damaged, the labels extend more than 0.1 s beyond
+            the audio, or there is not one frame.
+        InputError: if a package for reading the audio is not installed.
     """
     samples, read_labels = _read_audio(recording), _read_labels(recording)
     end = read_labels.segments[-1].end
@@ -131,7 +131,7 @@ def read(recording: Recording) -> Utterance:
 
 
 def _read_audio(recording: Recording) -> Samples:
-    """Reads the first of the copies that is not damaged."""
+    """Reads the first copy that is not damaged."""
     problem = RecordingError("no audio", "expected a file beside the labels. Received: none")
     missing_package: InputError | None = None
     for number, path in enumerate(recording.audio):

@@ -1,1 +1,1 @@
-"""A speech corpus in TIMIT's layout that eSpeak NG speaks."""
+"""A speech corpus in TIMIT's layout, spoken by eSpeak NG."""

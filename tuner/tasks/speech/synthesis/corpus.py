@@ -1,4 +1,4 @@
-"""The synthetic corpus, built when it is first needed, and what it says of itself."""
+"""The synthetic corpus, built when it is first needed, and its manifest."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tuner.tasks.speech.synthesis.voices import ACCENTS, voices
 from tuner.tasks.speech.timit import OWN_EDITION, OWN_LISTS, SPLITS
 
 NAME = "synthetic speech"
-"""What results that were made with it say."""
+"""Name of the data in results."""
 
 _FOLDER = "synthetic_speech"
 
 _UTTERANCE_BYTES = 150_000
-"""More than an utterance takes on a disk on average."""
+"""More than the average size of an utterance on disk."""
 
 MANIFEST = "manifest.json"
 
@@ -35,14 +35,14 @@ ABSENT = ("ax-h", "em", "eng", "epi", "hv", "nx", "ux")
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What a corpus is made of.
+    """Parameters of a corpus.
 
     Attributes:
-        train: speakers to learn from.
-        validation: speakers that choose the epoch and the hyperparameters.
-        test: speakers that only the final score hears.
-        utterances: sentences of each speaker.
-        edition: counts the changes of text, voices, sound and labels.
+        train: number of speakers to train on.
+        validation: number of speakers that select the epoch and the hyperparameters.
+        test: number of speakers that only the final score uses.
+        utterances: number of sentences per speaker.
+        edition: incremented when the text, voices, sound or labels change.
     """
 
     train: int = 100
@@ -53,7 +53,7 @@ class Recipe:
 
     @property
     def speakers(self) -> int:
-        """How many speakers there are in all."""
+        """Total number of speakers."""
         return self.train + self.validation + self.test
 
     @property
@@ -80,20 +80,20 @@ RECIPE = Recipe()
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What a corpus was made of, by which eSpeak NG, and the hash of its other files."""
+    """The recipe of a corpus, its version of eSpeak NG, and the hash of its other files."""
 
     recipe: Recipe
     espeak: str
     sha256: str
 
     def write(self, folder: Path) -> None:
-        """Writes it into a folder that is still being built."""
+        """Writes the manifest to a folder that is still being built."""
         text = json.dumps(dataclasses.asdict(self), indent=2)
         (folder / MANIFEST).write_text(f"{text}\n", "utf-8")
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Reads the manifest of a corpus; OSError if there is none, ValueError if it is damaged."""
+    """Reads a corpus's manifest; raises OSError if there is none, ValueError if it is damaged."""
     content = json.loads((folder / MANIFEST).read_text("utf-8"))
     try:
         return Manifest(**{**content, "recipe": Recipe(**content["recipe"])})
@@ -102,7 +102,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def digest(folder: Path) -> str:
-    """Hashes the names and contents of all files but the manifest, SHA-256."""
+    """Computes the SHA-256 of the names and contents of all files except the manifest."""
     total = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
@@ -113,18 +113,18 @@ def digest(folder: Path) -> str:
 
 
 def corpus_folder(recipe: Recipe = RECIPE) -> Path:
-    """Finds the synthetic corpus, and builds it if it is not in the cache or damaged there.
+    """Finds the synthetic corpus, or builds it if it is missing or damaged in the cache.
 
-    A corpus in the cache is used whatever eSpeak NG is installed now, if any: its manifest says
-    which one spoke it.
+    A cached corpus is used whatever version of eSpeak NG is installed now, if any: its manifest
+    says which version spoke it.
 
     Returns:
-        A folder that `timit.find` reads: TIMIT's layout, `SX` sentences only, with lists of the
-        speakers of validation and test, a name for the data, and a manifest.
+        A folder that `timit.find` reads: in TIMIT's layout, with `SX` sentences only, lists of the
+        validation and test speakers, a name for the data, and a manifest.
 
     Raises:
-        InputError: if it has to be built and eSpeak NG is not installed or is not as expected, or
-            if the cache folder cannot be written.
+        InputError: if it has to be built, and eSpeak NG is not installed or not as expected; or if
+            the cache folder cannot be written.
     """
     import filelock
 
@@ -188,7 +188,7 @@ def _record(folder: Path, recipe: Recipe) -> None:
 
 
 def _hold(sessions: list[Session]) -> str:
-    """Lets a process record; returns eSpeak NG's version."""
+    """Runs the recording process; returns eSpeak NG's version."""
     done = subprocess.run(
         [sys.executable, "-m", recording.__name__],
         input=recording.plan(sessions, machine.cores()),

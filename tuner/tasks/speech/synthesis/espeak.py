@@ -1,7 +1,7 @@
-"""eSpeak NG, which speaks a text and says when each phoneme begins.
+"""eSpeak NG, which speaks a text and reports when each phoneme begins.
 
 Source: `espeak-ng/speak_lib.h` of https://github.com/espeak-ng/espeak-ng (GPL-3: called, not
-carried).
+included).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _Callback = ctypes.CFUNCTYPE(
 
 @dataclasses.dataclass(frozen=True)
 class Mark:
-    """The first sample of a phoneme, and what eSpeak NG calls it, with marks of stress."""
+    """The first sample of a phoneme, and eSpeak NG's name for it, including stress marks."""
 
     sample: int
     mnemonic: str
@@ -68,7 +68,7 @@ class Speech:
 
     Attributes:
         samples: int16 `[samples]` at `SAMPLE_RATE`.
-        marks: the phonemes in the order of time; the first may begin later than the audio.
+        marks: the phonemes in temporal order; the first one may begin later than the audio.
     """
 
     samples: npt.NDArray[np.int16]
@@ -79,8 +79,8 @@ class Espeak:
     """The library, loaded into this process.
 
     eSpeak NG works for one thread at a time, and what it speaks depends on what it spoke before:
-    equal speech needs a process of its own. That process works in the folder of eSpeak NG's data
-    from then on, because the library cuts a path off after 160 characters.
+    reproducible speech needs a separate process. Its working directory becomes the one that has
+    eSpeak NG's data, because the library cuts paths off after 160 characters.
 
     Attributes:
         version: version of the library.
@@ -106,7 +106,7 @@ class Espeak:
                 "Received: none that it could read"
             )
         # The library has just seeded the noise of breathy voices with the time of day; older
-        # versions take it from the C library.
+        # versions use the random numbers of the C library.
         getattr(self._library, "espeak_ng_SetRandSeed", ctypes.CDLL(None).srand)(
             ctypes.c_long(1)
         )
@@ -115,7 +115,7 @@ class Espeak:
         self.variants = Path((path.value or b"").decode(), "voices", "!v")
         self._chunks: list[npt.NDArray[np.int16]] = []
         self._marks: list[Mark] = []
-        # The library keeps only the address.
+        # The library keeps only the callback's address.
         self._callback = _Callback(self._take)
         self._library.espeak_SetSynthCallback(self._callback)
 
@@ -136,7 +136,7 @@ class Espeak:
         Raises:
             InputError: if this version has no such voice.
         """
-        # An unknown variant would be spoken as if none had been asked for.
+        # An unknown variant would be ignored without an error.
         known = (self.variants / voice.variant).is_file()
         name = f"{voice.accent}+{voice.variant}"
         if not known or self._library.espeak_SetVoiceByName(name.encode()) != 0:

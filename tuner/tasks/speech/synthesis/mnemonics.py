@@ -1,8 +1,8 @@
-"""From the phonemes of eSpeak NG to the phones of TIMIT.
+"""Maps the phonemes of eSpeak NG to the phones of TIMIT.
 
-What a mnemonic stands for depends on the accent: only General American speaks the r of "car" within
-its vowel - there the third formant falls below 1,900 Hz, in no other accent -, Scottish speaks it
-as a phoneme of its own, and the others leave it out.
+What a mnemonic stands for depends on the accent: only General American pronounces the r of "car"
+within its vowel - there the third formant falls below 1,900 Hz, in no other accent -, Scottish
+pronounces it as a separate phoneme, and the others leave it out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 GENERAL_AMERICAN, SCOTTISH, CARIBBEAN = "en-us", "en-gb-scotland", "en-029"
 
 GLIDE = ";"
-"""A short [j] between a vowel and the next, which TIMIT counts to the vowel before it."""
+"""A short [j] between two vowels, which TIMIT counts as part of the first one."""
 
 # Phones < mnemonics that stand for them | ...; two phones share the time of one mnemonic.
 _EVERYWHERE = """
@@ -56,11 +56,11 @@ _TABLES = {
 
 
 class Unmapped(Exception):
-    """A mnemonic for which no phone is known."""
+    """A mnemonic without a known phone."""
 
 
 def plain(mnemonic: str) -> str:
-    """Strips the marks of stress and length from a mnemonic; "" is silence.
+    """Strips the marks of stress and length from a mnemonic; returns "" for silence.
 
     Example:
         >>> plain("'eI"), plain(",E"), plain("_:")
@@ -72,10 +72,10 @@ def plain(mnemonic: str) -> str:
 
 
 def phones(mnemonic: str, accent: str) -> tuple[str, ...]:
-    """Says which phones of TIMIT a plain mnemonic, no silence, stands for in an accent.
+    """Returns the TIMIT phones of a plain mnemonic, other than silence, in an accent.
 
     Returns:
-        One phone, or two of which the second is the end of a diphthong.
+        One phone, or two, of which the second is the end of a diphthong.
 
     Raises:
         Unmapped: if the mnemonic is unknown.

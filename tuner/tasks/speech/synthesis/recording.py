@@ -1,9 +1,9 @@
 """The process that records a corpus: `python -m tuner.tasks.speech.synthesis.recording`.
 
-It takes a plan on standard input and ends when it is done or when its parent has ended. Every
-speaker is recorded in a copy of this process, made before eSpeak NG has spoken: what it speaks
+It reads a plan from standard input, and ends when it is done or when its parent has ended. Every
+speaker is recorded in a fork of this process, made before eSpeak NG has spoken: what it speaks
 depends on what it spoke before, and so a speaker sounds the same regardless of which others are
-recorded, in which order, on how many cores.
+recorded, in which order, and on how many cores.
 """
 
 from __future__ import annotations
@@ -43,28 +43,28 @@ _UP, _DOWN = audio.SAMPLE_RATE // _COMMON_RATE, espeak.SAMPLE_RATE // _COMMON_RA
 _PEAK = (3_000, 9_000)
 _NOISE_STD = (4, 20)
 _SILENCE_SECONDS = (0.05, 0.25)
-"""Ranges of what differs between recordings; the silence is that before and that after."""
+"""Ranges of what varies between recordings; the silence is before and after the speech."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """What is said: text, int16 `[samples]` at 16 kHz, and the segments that tile them."""
+    """A recording: its text, int16 `[samples]` at 16 kHz, and the segments that tile them."""
 
     text: str
     samples: npt.NDArray[np.int16]
     segments: tuple[Segment, ...]
 
     def write(self, folder: Path, name: str) -> None:
-        """Writes audio, labels and text as TIMIT has them."""
+        """Writes audio, labels and text in TIMIT's formats."""
         audio.write_sphere(folder / f"{name}.WAV", self.samples)
         labels.write(folder / f"{name}.PHN", self.segments)
         (folder / f"{name}.TXT").write_text(f"0 {len(self.samples)} {self.text}\n", "ascii")
 
 
 def record(engine: Espeak, voice: Voice, text: str) -> Recording:
-    """Lets a voice speak a text, with silence around it and noise over it.
+    """Records a text spoken by a voice, with silence around it and noise over it.
 
-    Raises what `espeak.Espeak.speak` and `segments.segments` do.
+    Raises the exceptions of `espeak.Espeak.speak` and `segments.segments`.
     """
     speech = engine.speak(voice, text)
     spoken = segments(speech, voice.accent)
@@ -82,7 +82,7 @@ def record(engine: Espeak, voice: Voice, text: str) -> Recording:
 
 
 def _placed(spoken: tuple[Segment, ...], before: int, length: int) -> tuple[Segment, ...]:
-    """Brings segments to 16 kHz and behind the silence before, which becomes `h#` with them."""
+    """Converts segments to 16 kHz and places them after the leading silence, labeled `h#`."""
     bounds = [before + round(segment.start * _UP / _DOWN) for segment in spoken]
     phones = [segment.phone for segment in spoken]
     if phones[0] == SILENCE:
@@ -101,7 +101,7 @@ def _placed(spoken: tuple[Segment, ...], before: int, length: int) -> tuple[Segm
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-    """What one speaker says: sentences by the names of their files, into an absolute folder."""
+    """What one speaker says: sentences by the names of their files, and an absolute folder."""
 
     folder: str
     voice: Voice
@@ -109,7 +109,7 @@ class Session:
 
 
 def plan(sessions: list[Session], processes: int) -> str:
-    """Writes down for this process what to record, so many speakers at once."""
+    """Serializes for this process what to record, and with how many speakers at once."""
     fields = [dataclasses.asdict(session) for session in sessions]
     return json.dumps({"processes": processes, "sessions": fields})
 
@@ -119,7 +119,7 @@ def _session(fields: Mapping[str, Any]) -> Session:
 
 
 def _hold(engine: Espeak, session: Session) -> int:
-    """Records one speaker; the exit status of the process that does it."""
+    """Records one speaker; returns the exit status of its process."""
     try:
         for name, text in session.texts.items():
             record(engine, session.voice, text).write(Path(session.folder), name)
@@ -139,7 +139,7 @@ def _wait() -> int:
 
 
 def main() -> int:
-    """Records what standard input says and prints eSpeak NG's version."""
+    """Records the plan from standard input, and prints eSpeak NG's version."""
     parent = os.getppid()
     wanted = json.load(sys.stdin)
     try:

@@ -1,8 +1,8 @@
-"""From a spoken text to TIMIT's segments: where each phone begins and ends.
+"""Converts a spoken text to TIMIT's segments: where each phone begins and ends.
 
-eSpeak NG marks a stop where its burst begins, and counts the silence before it - the closure - to
-the phoneme before; the closure of a voiced stop lies within the stop. TIMIT has closure and burst
-as segments of their own, so both are found in the sound.
+eSpeak NG marks a stop where its burst begins, and counts the silence before it - the closure - as
+part of the previous phoneme; the closure of a voiced stop lies within the stop. In TIMIT, closure
+and burst are separate segments, so both are located in the sound.
 """
 
 from __future__ import annotations
@@ -27,38 +27,38 @@ CLOSURES = {
 """The closure of each stop and affricate."""
 
 _FIRST_SHARE = 0.65
-"""How much of a diphthong's time its first phone has."""
+"""Share of its first phone in the time of a diphthong."""
 
 _PIECE = 66
-"""Samples of one value of a sound's level, 3 ms."""
+"""Samples per value of a sound's level, 3 ms."""
 
 _PITCH_PERIOD = 5
-"""Pieces: closing gaps of fewer bridges the quiet between two pulses of the lowest voice."""
+"""Pieces: closing gaps of fewer bridges the quiet between two pulses of the deepest voice."""
 
 _QUIET = 2.0
-"""Nepers by which a closure is below the phoneme before it."""
+"""How far, in nepers, a closure is below the phoneme before it."""
 
 _RISE = 1.0
-"""Nepers by which a burst is at least above its closure."""
+"""How far, in nepers, a burst is at least above its closure."""
 
 _SHORTEST_CLOSURE, _LATEST_MARK = 3, 3
-"""Pieces: what is shorter is no closure; marks come up to this late after the burst begins."""
+"""Pieces: the shortest closure, and how late after the beginning of the burst a mark may be."""
 
 _BURST_HERTZ = 2_500
-"""The voice of a closed mouth has nothing above; bursts have."""
+"""With a closed mouth, a voice has no energy above this frequency; bursts do."""
 
 _HIGH_PASS = signal.butter(4, _BURST_HERTZ, "highpass", fs=SAMPLE_RATE, output="sos")
 
 
 @dataclasses.dataclass
 class _Span:
-    """What eSpeak NG marks as one phoneme, in samples.
+    """A phoneme as marked by eSpeak NG, in samples.
 
     Attributes:
-        start: its first sample.
-        end: the sample after its last.
-        phones: what it stands for; none is silence.
-        burst: where the burst begins, as a sample; None if there is no closure.
+        start: first sample.
+        end: sample after the last one.
+        phones: phones that it stands for; empty for silence.
+        burst: sample at which the burst begins; None if there is no closure.
     """
 
     start: int
@@ -71,11 +71,11 @@ def segments(speech: Speech, accent: str) -> tuple[Segment, ...]:
     """Finds the segments of a text that was spoken in an accent.
 
     Returns:
-        Segments in samples at `SAMPLE_RATE` that tile the audio; silence is `h#` at its ends and
-        `pau` between.
+        Segments that tile the audio, in samples at `SAMPLE_RATE`; silence is `h#` at the ends and
+        `pau` in between.
 
     Raises:
-        mnemonics.Unmapped: if it holds a phoneme for which no phone is known.
+        mnemonics.Unmapped: if a phoneme has no known phone.
     """
     spans = _spans(speech, accent)
     sound = speech.samples.astype(np.float64)
@@ -122,7 +122,7 @@ def _level(sound: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _take_silence(before: _Span, stop: _Span, level: npt.NDArray[np.float64]) -> None:
-    """Gives the silence at the end of a span to the stop after it."""
+    """Moves the silence at the end of a span to the stop after it."""
     sounding = before.start if before.burst is None else before.burst
     first, last = sounding // _PIECE, stop.start // _PIECE
     if last - first < 2 * _SHORTEST_CLOSURE:
@@ -140,7 +140,7 @@ def _take_silence(before: _Span, stop: _Span, level: npt.NDArray[np.float64]) ->
 
 
 def _burst(stop: _Span, high_level: npt.NDArray[np.float64]) -> int | None:
-    """Finds the burst of a stop whose closure is voiced: the high frequencies come back."""
+    """Finds the burst of a stop with a voiced closure: the high frequencies return."""
     first = -(-stop.start // _PIECE)
     levels = high_level[first : stop.end // _PIECE]
     if len(levels) < 2 * _SHORTEST_CLOSURE:

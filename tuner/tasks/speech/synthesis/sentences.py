@@ -1,7 +1,7 @@
-"""What is said: everyday sentences that no two speakers share.
+"""The texts to speak: everyday sentences that no two speakers share.
 
-They are made of templates and word lists, so that the project may carry them, and hold every sound
-of English often.
+They are made from templates and word lists, so that the project may distribute them, and contain
+every sound of English often.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 _FOLDER = importlib.resources.files("tuner.tasks.speech.synthesis")
 _SENTENCES = tuple((_FOLDER / "templates.txt").read_text("utf-8").splitlines())
-# Sections of `[name]` and entries between bars; lines end anywhere.
+# Sections begin with `[name]`; entries are separated by bars, and lines may end anywhere.
 _LISTS = {
     name: tuple(entries.replace("\n", "").split("|"))
     for name, entries in re.findall(
@@ -27,10 +27,10 @@ _BEFORE_VOWEL = re.compile(r"\ba(?= [aeiou])(?! us)")
 
 
 def sentences(seed: str) -> Iterator[str]:
-    """Makes sentences without end, no two of them alike.
+    """Generates sentences without end, no two of them alike.
 
     Args:
-        seed: other seeds make others.
+        seed: different seeds give different sentences.
 
     Example:
         >>> next(sentences("example"))
@@ -50,6 +50,6 @@ def sentences(seed: str) -> Iterator[str]:
 
 
 def vocabulary() -> tuple[str, ...]:
-    """Lists every word and phrase that a sentence can be made of."""
+    """Returns every word and phrase that a sentence can be made of."""
     frames = (_SLOT.sub(" ", sentence) for sentence in _SENTENCES)
     return (*itertools.chain.from_iterable(_LISTS.values()), *(" ".join(f.split()) for f in frames))

@@ -1,8 +1,8 @@
-"""Who speaks: voices of eSpeak NG, their accents, and which split hears them.
+"""The speakers: voices of eSpeak NG, their accents, and which split uses them.
 
-No voice of one split speaks in another, in whatever accent, nor does one that sounds almost like
-it: a model is tested on timbres that it has never heard. Left out are robots and whispers, and
-voices with so much echo that a stop's closure is not silent.
+No voice is in two splits, in whatever accent, nor is one that sounds almost like it: a model is
+tested on timbres that it has never heard. Robots and whispers are left out, and so are voices with
+so much echo that a stop's closure is not silent.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ class Voice:
 
     Attributes:
         variant: the timbre, a variant of eSpeak NG.
-        accent: eSpeak NG's name of the accent.
+        accent: eSpeak NG's name for the accent.
         sex: "f" or "m".
         rate: words per minute.
-        pitch: 0 to 99, 50 is the variant's own.
-        pitch_range: 0 to 99, 50 is the variant's own.
+        pitch: 0 to 99; 50 is the variant's own.
+        pitch_range: 0 to 99; 50 is the variant's own.
     """
 
     variant: str
@@ -71,19 +71,19 @@ class Voice:
 
     @property
     def name(self) -> str:
-        """A name as TIMIT has them: sex, three initials - here variant and accent -, a digit."""
+        """A name in TIMIT's style: sex, three initials - here variant and accent -, a digit."""
         first, second = divmod(_INITIALS.index(self.variant), 26)
         letters = (first, second, ACCENTS.index(self.accent))
         return self.sex + "".join(chr(ord("a") + letter) for letter in letters) + "0"
 
     @property
     def region(self) -> str:
-        """The folder of its accent, as TIMIT has one for each dialect region."""
+        """The folder of the accent; TIMIT has one for each dialect region."""
         return f"DR{ACCENTS.index(self.accent) + 1}"
 
 
 def voices(split: str, count: int) -> tuple[Voice, ...]:
-    """Lists the first speakers of a split; more of them than variants share those in other accents.
+    """Returns the first speakers of a split; if variants run out, they return in other accents.
 
     Example:
         >>> [voice.name for voice in voices("test", 3)]
@@ -104,7 +104,7 @@ def _of_one_sex(sex: str, names: str) -> Iterator[Voice]:
     variants = names.split()
     for index in itertools.count():
         turn, place = divmod(index, len(variants))
-        # Each turn meets every variant with another accent.
+        # Each round combines every variant with another accent.
         accent = ACCENTS[(index + 3 * turn) % len(ACCENTS)]
         numbers = random.Random(f"{variants[place]} {accent}")
         yield Voice(

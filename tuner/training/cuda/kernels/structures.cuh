@@ -105,5 +105,5 @@ struct Trial {
 
 #ifdef TRIAL_BYTES
 static_assert(sizeof(Trial) == TRIAL_BYTES && sizeof(Problem) == PROBLEM_BYTES && sizeof(Control) == CONTROL_BYTES,
-              "memory.py describes other structures");
+              "structures.py describes other structures");
 #endif
