@@ -15,7 +15,7 @@ from benchmarks.trial_throughput import engine
 from zoo.registry import switches
 
 _CELLS = flags.DEFINE_list("cells", ["V", "FGR", "keras.layers:GRUCell"], "Cells to measure.")
-# For each engine the sequences that it is timed on; how long a pass of it lasts at least.
+# For each engine, the sequences it is timed on; the second argument is seconds per pass.
 _ENGINES = {
     "native": ("corpus", engine("native", 0.4)),
     "jax": ("corpus", engine("jax", 0.4)),
@@ -24,7 +24,7 @@ _ENGINES = {
 
 
 def tables(bench: Runner) -> Iterator[tuple[str, list[Row]]]:
-    """Measures."""
+    """Yields the measured rows, with the name of their table."""
     files = bench.work_files()
     scales = {
         name: 1e3 * files.mean_length / files.frames(work) for name, (work, _) in _ENGINES.items()

@@ -28,7 +28,7 @@ _LENGTHS, _LENGTHS_UNITS, _LENGTHS_FRAMES = (375, 750, 1500), 64, 15_000
 
 
 def _few(corpus: Corpus) -> Corpus:
-    """The first sequences of a corpus, an epoch of the slow engine being long."""
+    """Selects the first sequences of a corpus, because an epoch of the slow engine is long."""
     splits = {}
     for name, count in _SEQUENCES.items():
         split = getattr(corpus, name)
@@ -37,7 +37,7 @@ def _few(corpus: Corpus) -> Corpus:
 
 
 def _made_up(task: Task, frames: int) -> Corpus:
-    """Sequences of one length without meaning; a label of `ctc` for ten frames."""
+    """Generates random sequences of one length; for `ctc`, with one label per ten frames."""
     random = np.random.default_rng(1)
     labels = frames // 10 if task.head == "ctc" else frames
 
@@ -51,14 +51,14 @@ def _made_up(task: Task, frames: int) -> Corpus:
 
 
 def _rows(bench: Runner, corpus: Corpus, task: str, units: int, **labels: Any) -> Iterator[Row]:
-    """Measures a corpus with one size."""
+    """Measures a corpus at one size."""
     path = bench.folder / f"{task}-{len(corpus.train)}"
     with path.open("wb") as file:
         corpus_file.save(corpus, file)
     labels |= {"task": task, "data": corpus.dataset.name}
     work = {"path": str(path), "task": task, "variant": "V", "units": units}
     cases = [Case({**labels, "engine": name}, engine(name), work) for name in ("native", "keras")]
-    # Processes of their own for every line: the table has the most memory of each.
+    # Separate processes for every row, because the table has the peak memory of each.
     with Runner() as own:
         measured = own.measure(cases, warm_up=False)
     runner.check_losses(measured)
@@ -76,7 +76,7 @@ def _rows(bench: Runner, corpus: Corpus, task: str, units: int, **labels: Any) -
 
 
 def tables(bench: Runner) -> Iterator[tuple[str, list[Row]]]:
-    """Measures."""
+    """Yields the measured rows, with the names of their tables."""
     flags.set_default(runner.UNITS, ["32", "100"])
     for name in _TASKS:
         few = _few(bench.corpus(name))

@@ -25,7 +25,7 @@ _TRIALS = flags.DEFINE_integer("trials", 200, "Trials of the one process.", lowe
 
 
 def _start(code: str, path: str, cache: str) -> Row:
-    """Times a process from its start."""
+    """Times a process from its start to the end of its first trial."""
     started = time.perf_counter()
     environment = {"NUMBA_CACHE_DIR": cache}
     with Remote(engine("").target, environment=environment, engine="native") as remote:
@@ -41,7 +41,7 @@ def _start(code: str, path: str, cache: str) -> Row:
 
 
 def _cases(path: str, count: int) -> list[Case]:
-    """The first trials of each variant, the variants in turn."""
+    """Returns the first trials of each variant, with the variants in turn."""
     each = -(-count // len(VARIANTS))
     sampler = RandomSampler(SearchProblem(PAPER, 1, "music", tuple(VARIANTS), each))
     trials = [sampler.propose(code, place, ()) for place in range(each) for code in VARIANTS]
@@ -54,7 +54,7 @@ def _cases(path: str, count: int) -> list[Case]:
 
 
 def tables(bench: Runner) -> Iterator[tuple[str, list[Row]]]:
-    """Measures."""
+    """Yields the measured rows, with the names of their tables."""
     files = bench.work_files()
     small, cache = files.path("check", "V", 32), str(bench.folder)
     yield "start", [_start(code, small, cache) for code in ("compiled", "cached", "cached")]

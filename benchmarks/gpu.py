@@ -55,7 +55,7 @@ MakeTrainer = Callable[[Problem], Trainer]
 
 
 def row(part: str, what: str, **numbers: Any) -> Row:
-    """A line of the results; what does not apply stays empty."""
+    """Makes a row of the results; columns that do not apply stay empty."""
     rounded = {name: round(n, 3) if isinstance(n, float) else n for name, n in numbers.items()}
     return {"part": part, "what": what} | dict.fromkeys(_COLUMNS, "") | rounded
 
@@ -71,7 +71,7 @@ def _limited(problem: Problem, epochs: int) -> Problem:
 
 
 def _train(trainer: Trainer, trials: Sequence[Trial]) -> tuple[float, int]:
-    """Trains trials to their ends; returns seconds and epochs."""
+    """Trains trials to completion; returns seconds and epochs."""
     start = time.perf_counter()
     epochs = sum(trial.result.curve[-1].epoch for trial in trainer.train(trials))
     return time.perf_counter() - start, epochs
@@ -80,9 +80,9 @@ def _train(trainer: Trainer, trials: Sequence[Trial]) -> tuple[float, int]:
 def measure(
     make: MakeTrainer, problem: Problem, trials: Sequence[Trial], epochs: int
 ) -> dict[str, float]:
-    """Measures epochs of equal trials, validation included; microseconds a sequence and trial.
+    """Measures epochs of equal trials, with validation, in microseconds per sequence and trial.
 
-    The time of one epoch is taken off: it brings the trials to the device, and tests them.
+    The time of a run of one epoch is subtracted: it includes transfer to the device, and testing.
     """
     # The first run may compile.
     _train(make(_limited(problem, 1)), trials[:1])
@@ -93,7 +93,7 @@ def measure(
 
 
 def filling(backend: Backend, problem: Problem, variant: str, units: int) -> int:
-    """How many trials of a size the device trains at a time."""
+    """Returns how many trials of a size the device trains at a time."""
     gate_recurrence = get_variant(variant).gate_recurrence
     layout = backend.layout(units, gate_recurrence)
     while not backend.ready(layout):
@@ -105,7 +105,7 @@ def filling(backend: Backend, problem: Problem, variant: str, units: int) -> int
 def figures(
     backend: Backend, make: MakeTrainer, native: MakeTrainer, problem: Problem, units: Sequence[int]
 ) -> Iterator[Row]:
-    """The device full of trials of one size, and the native engine on one core."""
+    """Measures the device full of trials of one size, and the native engine on one core."""
     for variant, size in itertools.product(("V", "FGR"), units):
         count = filling(backend, problem, variant, size)
         for what, trainers, trials, epochs in (
@@ -119,7 +119,7 @@ def figures(
 def phases(
     backend: Backend, make: MakeTrainer, problem: Problem, units: Sequence[int]
 ) -> Iterator[Row]:
-    """Cycles a sequence by part, as the first thread of a trial sees them."""
+    """Measures cycles per sequence by part of the work, in the first thread of a trial."""
     corpus, epochs = problem.corpus, 2
     trained = epochs * len(corpus.train)
     visited = trained + (1 + epochs) * len(corpus.validation) + len(corpus.test)
@@ -134,7 +134,7 @@ def phases(
 
 
 def design(make: MakeTrainer, problem: Problem, space: Space, count: int) -> Iterator[Row]:
-    """The first trials of V's design, to their ends."""
+    """Trains the first trials of V's design to completion."""
     sampler = RandomSampler(SearchProblem(space, 1, problem.task.name, ("V",), count))
     trials = [sampler.propose("V", index, ()) for index in range(count)]
     seconds, epochs = _train(make(problem), trials)
@@ -144,7 +144,7 @@ def design(make: MakeTrainer, problem: Problem, space: Space, count: int) -> Ite
 
 
 def peers(folder: Path, problem: Problem, units: Sequence[int]) -> Iterator[Row]:
-    """JAX and PyTorch on the GPU, in processes of their own."""
+    """Measures JAX and PyTorch on the GPU, each in its own process."""
     files = WorkFiles(folder, problem.corpus.train)
     gpu = {"python": flags.FLAGS.peers_python, "environment": _ON_THE_GPU}
     jax = {"target": "benchmarks.peers.jax_trial:JaxTrial", "trials": 200, "draw_on_device": True}
@@ -169,7 +169,7 @@ def peers(folder: Path, problem: Problem, units: Sequence[int]) -> Iterator[Row]
 
 
 def study() -> Iterator[Row]:
-    """The whole study as a user runs it."""
+    """Runs the whole study as a user does."""
     asked = flags.FLAGS
     command = ["tuner.run", "--task=music", "--variants=all", f"--trials={asked.trials}"]
     command += [f"--data={asked.data}", f"--study_dir={asked.study_dir}", "--engine=cuda"]
@@ -179,10 +179,10 @@ def study() -> Iterator[Row]:
 
 
 def tables(bench: Runner) -> Iterator[tuple[str, list[Row]]]:
-    """Measures."""
+    """Yields the measured rows, with the name of their table."""
     if obstacle := device.obstacle():
         raise InputError(f"no GPU to measure: {obstacle}")
-    # Only now: it needs the packages of the extra [cuda].
+    # Imported late: it needs the packages of the extra [cuda].
     from tuner.training.cuda.device_backend import take_device
 
     flags.set_default(runner.UNITS, ["20", "32", "64", "96", "128", "160", "200"])
@@ -204,12 +204,12 @@ def tables(bench: Runner) -> Iterator[tuple[str, list[Row]]]:
     }
     for name in asked.parts:
         for found in parts[name]():
-            # An early end keeps what there is.
+            # An early end keeps the rows so far.
             yield "gpu", [{**found, "device": device.devices()[0].name}]
 
 
 def define_flags() -> None:
-    """Defines the flags; not at import, since other modules have some of the same names."""
+    """Defines the flags; not at import, because other modules define some of the same names."""
     parts = ["figures", "phases", "design", "peers", "study"]
     flags.DEFINE_list("parts", parts, "Which parts.")
     flags.DEFINE_integer("trials", 200, "Trials of a design.", lower_bound=1)

@@ -35,7 +35,7 @@ def _compared(layer: str, variant: str, compiled: str) -> bool:
 
 
 def tables(bench: Runner) -> Iterator[tuple[str, list[Row]]]:
-    """Measures."""
+    """Yields the measured rows, with the name of their table."""
     for shape, compiled, variant in product(_SHAPES.value, ("plain", "jit"), _VARIANTS.value):
         work = {"shape": [int(size) for size in shape.split("x")], "inputs": 88}
         how = {"variant": variant, "compiled": compiled}

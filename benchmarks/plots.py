@@ -1,4 +1,4 @@
-"""The plots of the docs as SVG."""
+"""Plots for the docs, as SVG."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from matplotlib.ticker import NullLocator, StrMethodFormatter
 from benchmarks.targets import NATIVE
 
 COLORS = ("#000000", "#e69f00", "#56b4e9", "#009e73", "#c9b500", "#0072b2", "#d55e00", "#cc79a7")
-"""Okabe and Ito's, which color-blind readers tell apart."""
+"""Okabe and Ito's palette, which color-blind readers can distinguish."""
 
 Rows = Sequence[Mapping[str, str]]
 
 
 def svg(figure: matplotlib.figure.Figure) -> str:
-    """Writes a figure; equal ones are equal texts."""
+    """Renders a figure as SVG; equal figures yield equal text."""
     text = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "benchmarks"}):
         figure.savefig(text, format="svg", metadata={"Date": None})
@@ -27,14 +27,14 @@ def svg(figure: matplotlib.figure.Figure) -> str:
 
 
 def logarithmic(axes: Axes) -> None:
-    """Makes both axes so."""
+    """Makes both axes logarithmic."""
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def best_of_jax(rows: Rows) -> dict[str, Mapping[str, str]]:
-    """Finds JAX' fastest K by units."""
+    """Finds JAX's fastest K by units."""
     best: dict[str, Mapping[str, str]] = {}
     for row in rows:
         if row["implementation"].startswith("JAX"):
@@ -45,7 +45,7 @@ def best_of_jax(rows: Rows) -> dict[str, Mapping[str, str]]:
 
 
 def trial_throughput(rows: Rows) -> str:
-    """Draws milliseconds a sequence by units, a line for each implementation."""
+    """Plots milliseconds per sequence by units, with one line per implementation."""
     best = best_of_jax(rows)
     lines: dict[str, list[tuple[int, float]]] = {}
     for row in rows:

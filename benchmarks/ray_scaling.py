@@ -35,7 +35,7 @@ _A_NODE = 64
 
 
 class _Queue:
-    """A trial to start with for every worker, and then those that count."""
+    """Queue of one trial for every worker to start with, and then those that count."""
 
     def __init__(self, engine: Engine, workers: int, folder: Path, task: str) -> None:
         generator = random.Random(workers)
@@ -47,12 +47,12 @@ class _Queue:
             self._left.append(Assignment(trial, engine, folder / f"{number}.npz", task))
 
     def take(self, accept: Accept) -> Assignment | None:
-        """Takes the next trial."""
+        """Removes and returns the next trial, if there is one and it is accepted."""
         return self._left.pop(0) if self._left and accept(self._left[0]) else None
 
     @property
     def exhausted(self) -> bool:
-        """Whether none is left."""
+        """Whether no trial is left."""
         return not self._left
 
 
@@ -91,7 +91,7 @@ def _measure(pool: Pool, engine: Engine, workers: int, name: str) -> Row:
 
 
 def tables(bench: Runner) -> Iterator[tuple[str, list[Row]]]:
-    """Measures."""
+    """Yields the measured rows, with the name of their table."""
     from ray.cluster_utils import Cluster
 
     from tuner.parallel.ray_pool import RayPool

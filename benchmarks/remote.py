@@ -1,8 +1,8 @@
-"""Objects in processes of their own: how peers are measured side by side.
+"""Objects in separate processes, to measure peers side by side.
 
-PyTorch and TensorFlow disturb each other in one process, and a library that takes a second thread
-is no longer compared alike. So every peer is an object in a process of its own (`execnet`), which
-is told to use one thread and, where the system can do that, kept on one core.
+PyTorch and TensorFlow interfere with each other in one process, and a library that uses a second
+thread is not compared fairly. So every peer is an object in its own process (`execnet`), which is
+told to use one thread and, where the system supports it, pinned to one core.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ _COUNTS = "OMP_NUM OPENBLAS_NUM MKL_NUM NUMBA_NUM TF_NUM_INTRAOP TF_NUM_INTEROP"
 ONE_THREAD = {
     **{f"{name}_THREADS": "1" for name in _COUNTS},
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-    # Everything is measured on the CPU, silently.
+    # Everything is measured on the CPU, without messages.
     "CUDA_VISIBLE_DEVICES": "-1",
     "JAX_PLATFORMS": "cpu",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
-"""Environment variables with which libraries take one thread."""
+"""Environment variables that limit libraries to one thread."""
 
 _PATIENCE = 30.0
 
 
 class Missing(Exception):
-    """A library that the object needs cannot be imported; the text says which."""
+    """A library that the object needs cannot be imported; the message says which."""
 
 
 class RemoteError(Exception):
-    """The object raised an exception; the text is its traceback."""
+    """The object raised an exception; the message is its traceback."""
 
 
 def cores() -> list[int]:
-    """The cores that this process may use, the last first: the first gets most interrupts."""
+    """Returns the cores that this process may use, last first: the first gets most interrupts."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0), reverse=True)
     return list(range(os.cpu_count() or 1))
 
 
 class Remote(contextlib.AbstractContextManager["Remote"]):
-    """An object in a process of its own.
+    """An object in its own process.
 
-    Arguments and results of its methods are numbers, texts, lists and dictionaries.
+    Arguments and results of its methods are numbers, strings, lists and dictionaries.
     """
 
     def __init__(
@@ -63,17 +63,17 @@ class Remote(contextlib.AbstractContextManager["Remote"]):
         environment: Mapping[str, str] | None = None,
         **arguments: Any,
     ) -> None:
-        """Starts the process; the object is made in it before its first call.
+        """Starts the process, which creates the object before its first call.
 
         Args:
             target: `module:Class`.
-            python: the interpreter.
-            on: the cores that the process may use; the default is the last alone.
+            python: the Python interpreter.
+            on: the cores that the process may use; by default only the last one.
             environment: further environment variables.
-            **arguments: of the constructor.
+            **arguments: arguments of the constructor.
         """
         self._target, self._waiting = target, 1
-        # What libraries print at their start is only of interest when they fail.
+        # What libraries print at start-up is only of interest if they fail.
         self._messages = tempfile.NamedTemporaryFile("r+")
         self._group = execnet.Group()
         gateway = self._group.makegateway(f"popen//python={python}//chdir={ROOT}")
@@ -83,12 +83,12 @@ class Remote(contextlib.AbstractContextManager["Remote"]):
         self._channel.send((target, arguments, variables, where, self._messages.name))
 
     def start(self, method: str, **arguments: Any) -> None:
-        """Asks for a method's result; `result` waits for it."""
+        """Starts a method; `result` waits for its result."""
         self._channel.send((method, arguments))
         self._waiting += 1
 
     def result(self) -> Any:
-        """Waits for the result of the method started last.
+        """Waits for the result of the last method started.
 
         Raises:
             Missing: if the object needs a library that cannot be imported.

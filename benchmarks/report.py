@@ -30,7 +30,7 @@ Render = Callable[[Results], str]
 
 
 def read(*folders: Path) -> tuple[dict[str, list[dict[str, str]]], dict[str, str]]:
-    """Reads all results: their rows, and machine and versions, by name of the file."""
+    """Reads all results: their rows, and machine and versions, by file name."""
     paths = [path for folder in folders for path in sorted(folder.glob("*.csv"))]
     found = {path.stem: table.read(path) for path in paths if path.read_bytes()[:2] == b"# "}
     rows = {name: rows for name, (_, rows) in found.items()}
@@ -38,14 +38,14 @@ def read(*folders: Path) -> tuple[dict[str, list[dict[str, str]]], dict[str, str
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Writes a table."""
+    """Formats a table as Markdown."""
     first = " | ".join(header)
     rule = "|---" * (first.count("|") + 1) + "|\n"
     return f"| {first} |\n{rule}" + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def spread(row: Line, name: str, form: str = "{}", scale: float = 1) -> str:
-    """A number, with the least and the most of its repeats if the row has them."""
+    """Formats a number, with the minimum and maximum of its repeats if the row has them."""
     if not row[name]:
         return ""
     numbers = [row[key] for key in (name, f"{name}_min", f"{name}_max") if row.get(key)]
@@ -57,7 +57,7 @@ def spread(row: Line, name: str, form: str = "{}", scale: float = 1) -> str:
 
 
 def as_it_is(name: str, leave_out: str = "", every: int = 1) -> Render:
-    """Makes a table of all columns of some results, or of every n-th row."""
+    """Makes a table of all columns of some results, with all rows or every n-th."""
 
     def render(results: Results) -> str:
         rows = results[name]
@@ -72,10 +72,10 @@ def as_it_is(name: str, leave_out: str = "", every: int = 1) -> Render:
 def grid(
     rows: Callable[[Results], Iterable[Line]], head: str, line: str, column: str, cell: Cell
 ) -> Render:
-    """Makes a table with the lines and columns that rows say, in their order.
+    """Makes a table with lines and columns given by rows, in their order.
 
-    Line (such as `{task} | {units}`) and column are forms of a row; of several rows in a place the
-    cells stand there with ` / ` between.
+    `line` (such as `{task} | {units}`) and `column` are format strings for a row; the cells of
+    several rows in the same place are joined by ` / `.
     """
 
     def render(results: Results) -> str:
@@ -94,7 +94,7 @@ def grid(
 
 
 def _machine(facts: Mapping[str, str]) -> str:
-    """Names machine and versions, with the results that are true for them."""
+    """Lists machines and versions, with the results measured on them."""
     places: dict[str, list[str]] = {}
     for name, fact in facts.items():
         places.setdefault(fact, []).append(f"`{name}.csv`")
@@ -118,7 +118,7 @@ def _targets(results: Results) -> str:
 
 
 def _by_units(name: str, form: str, scale: float = 1, skip: str = "") -> Render:
-    """Makes a table of implementations by units; of JAX only the fastest K."""
+    """Makes a table of implementations by units; for JAX, only the fastest K."""
 
     def rows(results: Results) -> Iterable[Line]:
         best = best_of_jax(results["trial_throughput"])
@@ -140,7 +140,7 @@ def _shares(results: Results) -> str:
 
 
 def _served(signature: str, cell: Cell) -> Render:
-    """Makes a table of servers by requests under way."""
+    """Makes a table of servers by number of concurrent requests."""
     return grid(
         lambda results: (row for row in results["serving"] if row["signature"] == signature),
         *("", "{server}", "{concurrency} under way", cell),
@@ -179,11 +179,11 @@ def _guided_es(results: Results) -> Iterable[Line]:
 
 
 def _ends(results: Results) -> Iterable[Line]:
-    """The last row of each curve."""
+    """Returns the last row of each curve."""
     return {(row["arm"], row["seed"]): row for row in results["guided_recurrent"]}.values()
 
 
-# What is the same for all kernels, or follows from what stands beside it.
+# Columns that are the same for all kernels, or follow from other columns.
 _UNIFORM = """kernel gradient_instructions gradient_multiply_adds gradient_shared_loads
 gradient_shuffles forward_shared_loads backward_shared_loads"""
 
@@ -224,11 +224,11 @@ TABLES: dict[str, Render] = {
         lambda row: spread(row, "cosine", "{:.3f}"),
     ),
 }
-"""What can stand in a page, by name; and `machine`."""
+"""Tables that a page can contain, by name, in addition to `machine`."""
 
 
 def render(page: str, results: Results, facts: Mapping[str, str]) -> str:
-    """Fills the tables of a page; see `read`."""
+    """Fills in the tables of a page; see `read`."""
 
     def fill(match: re.Match[str]) -> str:
         try:

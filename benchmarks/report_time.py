@@ -26,7 +26,7 @@ _PACKAGES = ("matplotlib", "numpy", "optuna", "pandas", "pyarrow", "scikit-learn
 
 
 def _run(arguments: list[str]) -> Row:
-    """Runs the command; returns times by the clock and of processors, and the peak of memory."""
+    """Runs the command; returns wall-clock time, processor time and peak memory."""
     started = time.perf_counter()
     command = [sys.executable, "-m", "tuner.report", *arguments]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -40,8 +40,8 @@ def _run(arguments: list[str]) -> Row:
 
 
 def tables(bench: Runner) -> Iterator[tuple[str, list[Row]]]:
-    """Measures."""
-    # No library of this room: the tests stand on it.
+    """Yields the measured rows, with the name of their table."""
+    # Not a library of this package: it belongs to the tests.
     made_up = importlib.import_module("tests.tuner.analysis.made_up")
     for size in map(int, _SIZES.value):
         directory = made_up.write(bench.folder / f"music-{size}", size)

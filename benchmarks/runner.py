@@ -37,15 +37,15 @@ ONLY = flags.DEFINE_list(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Peer:
-    """Who does work, in a process of its own; see `benchmarks.peers` and `Remote`.
+    """A worker in its own process; see `benchmarks.peers` and `Remote`.
 
     Attributes:
         target: `module:Class`.
         options: arguments of the constructor.
         library: module that it needs, which may be in another environment.
-        environment: variables of the process.
-        cores: how many it may use.
-        processes: how many of it work at the same time, on as many cores.
+        environment: environment variables of the process.
+        cores: number of cores it may use.
+        processes: number of processes that work at the same time, on as many cores.
     """
 
     target: str
@@ -58,9 +58,9 @@ class Peer:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Case:
-    """A line of a table before it is measured: its first columns, who works, and at what.
+    """A row of a table before it is measured: its first columns, the peer, and its work.
 
-    `work` are arguments of the peer's `prepare`.
+    `work` holds the arguments of the peer's `prepare`.
     """
 
     labels: Mapping[str, Any]
@@ -70,7 +70,7 @@ class Case:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Measured:
-    """A line of a table: what `run` returned, for each repeat, the mean of all processes."""
+    """A measured row of a table: the results of `run` in each repeat, averaged over processes."""
 
     case: Case
     runs: Sequence[Mapping[str, float]]
@@ -81,11 +81,11 @@ class Measured:
         return self.case.labels
 
     def median(self, key: str = "seconds") -> float:
-        """The median of a number."""
+        """Returns the median of a number over the repeats."""
         return statistics.median(run[key] for run in self.runs)
 
     def spread(self, key: str, name: str = "", scale: float = 1.0, digits: int = 4) -> Row:
-        """The columns of a number: median, and where there are repeats the least and the most."""
+        """Returns the columns of a number: median and, if repeated, minimum and maximum."""
         name, numbers = name or key, [scale * run[key] for run in self.runs]
         found = {name: statistics.median(numbers)}
         if len(numbers) > 1:
@@ -104,7 +104,7 @@ class Runner(contextlib.ExitStack):
         return self
 
     def corpus(self, task: str = "music") -> Corpus:
-        """Loads a task's data and says which they are."""
+        """Loads a task's data and prints a description of it."""
         command_line.start_tensorflow()
         corpus = find_task(task).load(DATA.value if task == "music" else "auto")
         print(f"data: {corpus.dataset}", flush=True)
@@ -125,8 +125,8 @@ class Runner(contextlib.ExitStack):
         """Measures cases in turns; those whose library is missing are left out.
 
         Args:
-            cases: those of a peer one after the other.
-            repeats: how often, if not `--repeats`.
+            cases: the cases, with those of the same peer next to each other.
+            repeats: number of repeats; default: `--repeats`.
             warm_up: whether a run that does not count comes first.
             one_at_a_time: whether a peer ends before the next one starts, in every repeat.
         """
@@ -180,16 +180,16 @@ def _name(case: Case) -> str:
 
 
 def chosen(cases: Iterable[Case]) -> list[Case]:
-    """Leaves out what `--only` does."""
+    """Selects the cases that match `--only`."""
     parts = ONLY.value or [""]
     return [case for case in cases if any(part in _name(case) for part in parts)]
 
 
 def check_losses(measured: Sequence[Measured], tolerance: float = 1e-3) -> None:
-    """Makes sure that all did the same work: that their losses are the first one's.
+    """Checks that all did the same work: that their losses equal the first one's.
 
     Raises:
-        RuntimeError: if not.
+        RuntimeError: if a loss differs.
     """
     expected = measured[0].median("loss")
     for one in measured:
@@ -203,7 +203,7 @@ def run(
     tables: Callable[[Runner], Iterable[tuple[str, Sequence[Row]]]],
     packages: Sequence[str] = table.PACKAGES,
 ) -> None:
-    """Runs a benchmark as a command: tables by name, written each time so far as there are some."""
+    """Runs a benchmark as a command, and saves each table again whenever it gets more rows."""
 
     def main() -> int:
         found: dict[str, list[Row]] = {}
@@ -217,6 +217,6 @@ def run(
         return 0
 
     for flag in (DATA, UNITS, REPEATS, SAVE, ONLY):
-        # What --help shows.
+        # Flags that --help shows.
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
     command_line.run(main)

@@ -29,7 +29,7 @@ def _variants(bench: Runner, files: WorkFiles) -> Iterator[Row]:
             labels = {"variant": variant, "units": units}
             work = {"path": files.path("corpus", variant, units)}
             pair = [Case(labels, _ALONE, work), Case(labels, _BOTH, work)]
-            # The others are compared with V.
+            # The other variants are compared with V.
             if variant == "V" or runner.chosen(pair):
                 cases += pair
     product, *measured = bench.measure(cases)
@@ -60,7 +60,7 @@ def _lengths(bench: Runner, files: WorkFiles, units: int = 64) -> Iterator[Row]:
         length = round(times * files.mean_length, 1)
         work = {"path": files.path("corpus", "V", units, longer=times)}
         cases.append(Case({"variant": "V", "units": units, "mean_length": length}, _ALONE, work))
-    # All or none, for they are compared with the first.
+    # All or none, because they are compared with the first.
     measured = bench.measure(cases) if runner.chosen(cases) else []
     for one in measured:
         yield {
@@ -71,7 +71,7 @@ def _lengths(bench: Runner, files: WorkFiles, units: int = 64) -> Iterator[Row]:
 
 
 def tables(bench: Runner) -> Iterator[tuple[str, list[Row]]]:
-    """Measures."""
+    """Yields the measured rows, with the names of their tables."""
     files = bench.work_files()
     yield "scaling", list(_variants(bench, files))
     yield "lengths", list(_lengths(bench, files))

@@ -1,4 +1,4 @@
-"""The model that is served: the music task's network with random weights, and its right answers."""
+"""The served model: the music task's network with random weights, and its correct responses."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from benchmarks.peers.cases import Case
 from benchmarks.table import ROOT
 
 FEATURES = 88
-"""Pitches of a frame, which are the outputs as well."""
+"""Pitches per frame, for both inputs and outputs."""
 
 
 def make_network(variant: str, units: int, seed: int = 1) -> keras.Model:
-    """Makes the network of music with random weights, biases and peepholes too."""
+    """Makes the music task's network with random weights, including biases and peepholes."""
     keras.utils.set_random_seed(seed)
     network = zoo.networks.network(zoo.make_cell(variant, units=units), FEATURES, FEATURES)
     generator = np.random.default_rng(seed)
@@ -31,7 +31,7 @@ def make_network(variant: str, units: int, seed: int = 1) -> keras.Model:
 
 
 def make_study(folder: Path, variants: Sequence[str], units: int) -> None:
-    """Writes what `serving.export` reads of a study: a network and its card for each variant."""
+    """Writes what `serving.export` reads from a study: a network and its card per variant."""
     for code in variants:
         place = folder / "best" / code
         place.mkdir(parents=True)
@@ -41,10 +41,10 @@ def make_study(folder: Path, variants: Sequence[str], units: int) -> None:
 
 
 def make_cases(network: keras.Model, frames: Sequence[int]) -> dict[str, list[Case]]:
-    """Draws requests of one row, sequences of some lengths, and lets Keras answer them.
+    """Draws single-row requests, with sequences of these lengths, and computes Keras' responses.
 
-    `serving_default` is a sequence to the logits of every frame, `step` a frame and states to
-    logits and states.
+    `serving_default` maps a sequence to the logits of every frame; `step` maps a frame and states
+    to logits and states.
     """
     cell = network.get_layer(zoo.networks.RECURRENT).cell
     output = network.get_layer(zoo.networks.LOGITS)
@@ -52,7 +52,7 @@ def make_cases(network: keras.Model, frames: Sequence[int]) -> dict[str, list[Ca
     generator = np.random.default_rng(2)
     found: dict[str, list[Case]] = {"serving_default": [], "step": []}
     for length in frames:
-        # As in a piano roll, some four notes at a time.
+        # As in a piano roll, about four notes at a time.
         roll = (generator.random((1, length, FEATURES)) < 4 / FEATURES).astype(np.float32)
         inputs = {"sequence": roll, "lengths": np.array([length], np.int32)}
         logits = keras.ops.convert_to_numpy(network(roll))
@@ -70,7 +70,7 @@ def make_cases(network: keras.Model, frames: Sequence[int]) -> dict[str, list[Ca
 
 
 def export(study: Path, variant: str, *target: str) -> None:
-    """Exports a variant with the command that a person types."""
+    """Exports a variant with the command that users run."""
     command = ["serving.export", f"--study_dir={study}", f"--variant={variant}", *target]
     subprocess.run(
         [sys.executable, "-m", *command], check=True, cwd=ROOT, stdout=subprocess.DEVNULL

@@ -36,7 +36,7 @@ _VARIANTS = flags.DEFINE_list(
     "variants", list(VARIANTS), "Variants whose exports are timed; the first one is served."
 )
 REAL, IMAGE = "TensorFlow Serving", "TF_SERVING_IMAGE"
-"""The server that ours stands in for, and the variable that names an image with it."""
+"""The server that ours stands in for, and the environment variable that names its image."""
 
 _CORES, _CASES, _PROGRAM = 2, 8, "tensorflow_model_server"
 _PACKAGES = (
@@ -52,7 +52,7 @@ max_enqueued_batches { value: 100 }
 
 
 def _export(folder: Path) -> Iterator[Row]:
-    """Exports the models, timed."""
+    """Exports the models, and times each export."""
     from benchmarks import served_model
 
     served_model.make_study(folder / "study", _VARIANTS.value, _SIZE.value)
@@ -64,7 +64,7 @@ def _export(folder: Path) -> Iterator[Row]:
 
 
 def tensorflow_serving(base_path: Path) -> list[str]:
-    """Starts TensorFlow Serving: the image `TF_SERVING_IMAGE`, or its program; empty without."""
+    """Returns the command of TensorFlow Serving, by image or program; empty without either."""
     image, where, start = os.environ.get(IMAGE), base_path, [_PROGRAM]
     if image:
         where = Path("/models/music")
@@ -77,7 +77,7 @@ def tensorflow_serving(base_path: Path) -> list[str]:
 
 
 def _peers(folder: Path) -> dict[str, Peer]:
-    """Everybody who answers, by name in the order of the table."""
+    """Returns all servers and in-process peers by name, in the order of the table."""
     from benchmarks import served_model
 
     variant = _VARIANTS.value[0]
@@ -136,7 +136,7 @@ def rows(measured: list[Measured]) -> Iterator[Row]:
 
 
 def tables(bench: Runner) -> Iterator[tuple[str, list[Row]]]:
-    """Measures."""
+    """Yields the measured rows, with the names of their tables."""
     command_line.start_tensorflow()
     yield "serving_start", list(_export(bench.folder))
     cases = []

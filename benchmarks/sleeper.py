@@ -1,7 +1,7 @@
-"""An engine whose trials sleep: what a trial takes beyond its training is the pool's.
+"""An engine whose trials sleep, to measure the overhead of the pool per trial.
 
-A trial sleeps for `learning_rate` seconds; of index 0 until the file exists that the environment
-names. `Metrics.seconds` is how long the worker waited for the trial.
+A trial sleeps for `learning_rate` seconds; one with index 0 first waits until the file named by the
+environment exists. `Metrics.seconds` is how long the worker waited for the trial.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ GATE = "SLEEPER_GATE"
 
 
 class Trainer:
-    """Has the interface of an engine's trainer."""
+    """A stand-in with the interface of an engine's trainer."""
 
     def __init__(self, problem: Problem) -> None:
         self._weights = tuple(np.zeros(size, np.float32) for size in ((88, 240), (60, 240)))
 
     def train(self, trials: Iterable[Trial], **options: Any) -> Iterator[TrialResult]:
-        """Sleeps."""
+        """Sleeps instead of training."""
         clock = time.monotonic()
         for trial in trials:
             waited = time.monotonic() - clock

@@ -44,7 +44,7 @@ _SAMPLE_SECONDS = 2.0
 
 
 def epochs_of(entry: TrialRecord) -> int:
-    """Counts the epochs that a trial was trained for, one that diverged included."""
+    """Counts the epochs that a trial was trained for, including one that diverged."""
     return entry.result.curve[-1].epoch + entry.result.diverged
 
 
@@ -60,13 +60,13 @@ def _features(trial: Trial) -> tuple[float, float, float]:
 
 
 class CostModel:
-    """What a trial costs, fitted to trials that were run.
+    """Model of a trial's training time, fitted to trials that were run.
 
         seconds = epochs × (a + b G H + c weights)
 
-    for G gates and H units: a for the loop over frames, b for what is computed element by element,
-    c for the matrix products. How many epochs a trial takes is decided above all by its learning
-    rate: the smallest never stop improving.
+    for G gates and H units: a for the loop over frames, b for elementwise operations, c for the
+    matrix products. The number of epochs depends mostly on the learning rate: with the smallest,
+    trials never stop improving.
 
     Attributes:
         coefficients: a, b and c in seconds.
@@ -74,7 +74,7 @@ class CostModel:
     """
 
     def __init__(self, entries: Sequence[TrialRecord]) -> None:
-        """Fits non-negative coefficients by relative errors, so that small trials count as much."""
+        """Fits nonnegative coefficients to relative errors, so that small trials count equally."""
         features = np.array([_features(entry.trial) for entry in entries])
         seconds = np.array([entry.result.seconds / epochs_of(entry) for entry in entries])
         scale = features.max(axis=0)
@@ -97,7 +97,7 @@ class CostModel:
 
 
 def _finished(directory: Path) -> int:
-    """Counts the lines of the ledgers."""
+    """Counts the finished trials, one per line of the ledgers."""
     ledgers = (directory / "trials").glob("*.jsonl")
     return sum(path.read_bytes().count(b"\n") for path in ledgers)
 
@@ -119,7 +119,7 @@ def _sample(process: psutil.Process) -> Iterator[Row]:
 
 
 def _watch(directory: Path) -> list[Row]:
-    """Runs the study; returns `elapsed` seconds, `finished` trials and memory, again and again."""
+    """Runs the study; returns samples of `elapsed` seconds, `finished` trials and memory."""
     asked = {"data": runner.DATA, "trials": _TRIALS, "max_epochs": _MAX_EPOCHS}
     asked |= {"workers": _WORKERS, "engine": _ENGINE}
     command = [sys.executable, "-m", "tuner.run", "--task=music", "--preset=paper"]
@@ -137,7 +137,7 @@ def _watch(directory: Path) -> list[Row]:
 
 
 def _summary(entries: Sequence[TrialRecord], samples: Sequence[Row]) -> Row:
-    """Says what was measured and what follows for the whole study."""
+    """Summarizes the measurements, and extrapolates them to the whole study."""
     preset = PRESETS["paper"]
     problem = SearchProblem(preset.space, 1, "music", tuple(VARIANTS), preset.trials)
     sampler, places = RandomSampler(problem), range(preset.trials)
@@ -146,7 +146,7 @@ def _summary(entries: Sequence[TrialRecord], samples: Sequence[Row]) -> Row:
     epochs = [epochs_of(entry) for entry in entries]
     last = samples[-1]["finished"]
     wall = min(sample["elapsed"] for sample in samples if sample["finished"] == last)
-    # What a second of the clock gets done, of seconds that workers count.
+    # Seconds of work, as counted by workers, per second of wall-clock time.
     speed = sum(entry.result.seconds for entry in entries) / wall
     epoch = sum(map(model.epoch_seconds, trials))
     workers = [sample for sample in samples if sample["process"] == "worker"]
@@ -183,7 +183,7 @@ def _trial_row(entry: TrialRecord) -> Row:
 
 
 def tables(bench: Runner) -> Iterator[tuple[str, list[Row]]]:
-    """Measures."""
+    """Yields the measured rows, with the names of their tables."""
     directory = Path(_STUDY_DIR.value or bench.folder / "study").absolute()
     samples = _watch(directory)
     ledgers = (Ledger(directory / "trials" / f"{code}.jsonl") for code in VARIANTS)

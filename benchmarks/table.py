@@ -1,4 +1,4 @@
-"""Results as CSV files: two comment lines with machine and versions, then a line a measurement."""
+"""Results as CSV files: two comment lines with machine and versions, then a table of rows."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from common import files, machine
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-"""Where measured times are."""
+"""Folder of measured times."""
 
 STUDIES = ROOT / "docs" / "studies"
-"""Where findings are."""
+"""Folder of findings."""
 
 PACKAGES = ("tensorflow", "keras", "keras-tuner", "numpy", "numba", "jax", "torch")
-"""What takes part in training."""
+"""Packages that take part in training."""
 
 Row = dict[str, Any]
 
 
 def interpreter(library: str) -> str:
-    """The Python that has a library: this one, or that of `make bench-ray` or `bench-peers`."""
+    """Returns the Python with a library: this one, or that of `make bench-ray` or `bench-peers`."""
     python = ROOT / (".venv-ray" if library == "ray" else ".venv-bench") / "bin" / "python"
     if importlib.util.find_spec(library) is None and python.exists():
         return str(python)
@@ -60,9 +60,9 @@ def save(
     packages: Sequence[str] = PACKAGES,
     folder: Path = RESULTS,
 ) -> Path:
-    """Writes rows, all with the same keys, to `<folder>/<name>.csv`, and returns it.
+    """Writes rows, all with the same keys, to `<folder>/<name>.csv`, and returns the path.
 
-    The versions are those of the packages, so far as they are installed.
+    The versions are those of the packages that are installed.
     """
     found = {"python": platform.python_version(), **{each: _version(each) for each in packages}}
     versions = ", ".join(f"{each} {version}" for each, version in found.items() if version)
@@ -78,7 +78,7 @@ def save(
 
 
 def read(path: Path) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """Reads a file of `save`: `machine` and `versions`, and the rows as they are written."""
+    """Reads a file written by `save`: `machine` and `versions`, and the rows as strings."""
     with path.open(encoding="utf-8", newline="") as file:
         facts = dict(next(file)[2:].rstrip("\n").split(": ", 1) for _ in range(2))
         return facts, list(csv.DictReader(file))

@@ -1,4 +1,4 @@
-"""What the project wants to reach, beside what was measured."""
+"""Performance targets of the project, and how they are computed from measurements."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Any
 import pandas as pd
 
 NATIVE = "native engine"
-"""Name of what trains a trial fastest here."""
+"""Name of the engine that trains a trial fastest."""
 
 SERVER = "development server"
-"""Name of what serves."""
+"""Name of the server."""
 
 Results = Mapping[str, Sequence[Mapping[str, str]]]
 """The rows of every file, by name."""
 
 
 Frames = Callable[..., pd.DataFrame]
-"""`frames` of some results."""
+"""The function `frames`, bound to some results."""
 
 Measure = Callable[[Frames], float]
 
 
 def frames(results: Results, name: str, /, **wanted: Any) -> pd.DataFrame:
-    """A table's rows, as numbers, with the wanted values, or texts that begin with `TEXT*`."""
+    """Selects a table's rows by values, or by prefix with `TEXT*`; columns become numbers."""
     frame = pd.DataFrame(results[name]).replace("", None)
     for column in frame:
         numbers = pd.to_numeric(frame[column], errors="coerce")
-        # Of a ratio that not all lines have, too.
+        # Also for a ratio that not all rows have.
         if numbers.notna().equals(frame[column].notna()):
             frame[column] = numbers
     for column, value in wanted.items():
@@ -42,10 +42,10 @@ def frames(results: Results, name: str, /, **wanted: Any) -> pd.DataFrame:
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A ratio or an amount that shall be reached; an aim is what would be better still.
+    """A ratio or an amount to reach; `aim` names a more ambitious goal.
 
     It is computed from the results; the tables that it reads may be missing (`KeyError`) or lack
-    what it needs (then it is not a number).
+    what it needs (then it is NaN).
     """
 
     bound: float
@@ -55,7 +55,7 @@ class Target:
     aim: str = ""
 
     def reached(self, value: float) -> bool:
-        """Whether a measured value is on the right side of the bound."""
+        """Returns whether a measured value is on the right side of the bound."""
         return value <= self.bound if self.at_most else value >= self.bound
 
 
@@ -64,7 +64,7 @@ def _at_most(bound: float, unit: str, measure: Measure, aim: str = "") -> Target
 
 
 def _faster_than(name: str, **wanted: Any) -> Measure:
-    """The least factor by which the native engine is faster than peers of a name."""
+    """Measures the smallest factor by which the native engine is faster than peers of a name."""
     return lambda of: of("trial_throughput", implementation=name, **wanted).times_native.min()
 
 
@@ -81,7 +81,7 @@ def _excess_of_variants(of: Frames) -> float:
 
 
 def _against_keras_lstm(of: Frames) -> float:
-    """Of V and NP; the peer has no peepholes."""
+    """Compares both V and NP with Keras' LSTM, which has no peepholes."""
     key = ["shape", "compiled"]
     peers = of("layer", layer="keras.layers.LSTM").set_index(key).milliseconds
     ours = [of("layer", layer="zoo.RNN", variant=code) for code in ("V", "NP")]
@@ -89,7 +89,7 @@ def _against_keras_lstm(of: Frames) -> float:
 
 
 def _in_batches(*servers: str) -> Measure:
-    """How many times as many sequences it answers in batches as the best of others."""
+    """Measures the throughput of our server with batches relative to the best of others."""
 
     def rate(of: Frames, server: str) -> float:
         rows = of("serving", signature="serving_default", server=server, concurrency=16)
@@ -167,4 +167,4 @@ TARGETS = {
         20, " s", _starts("serving.export", "*")
     ),
 }
-"""By what is compared, in the order of the table."""
+"""Targets by what they compare, in the order of the table."""

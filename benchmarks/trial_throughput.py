@@ -22,7 +22,7 @@ _CHECKED_UNITS, _TOGETHER = 24, (1, 2, 4, 8, 16)
 
 
 def engine(name: str, seconds: float = 0.0, processes: int = 1) -> Peer:
-    """An engine of this project; see `benchmarks.peers.engine_trial`."""
+    """Makes a peer of an engine of this project; see `benchmarks.peers.engine_trial`."""
     options = {"engine": name, "seconds": seconds}
     return Peer("benchmarks.peers.engine_trial:EngineTrial", options, processes=processes)
 
@@ -51,12 +51,12 @@ IMPLEMENTATIONS = {
         for k in (1, 2, 4, 8, 16)
     },
 }
-"""By name and variant (NP where the library has no peepholes): which work of
-`benchmarks.work_files` it is timed on, and who does it."""
+"""Implementations by name and variant (NP if the library has no peepholes): the work of
+`benchmarks.work_files` that each is timed on, and the peer."""
 
 
 def _cases(files: WorkFiles, units: int, work: str = "") -> list[Case]:
-    """All implementations at a size, on other work than their own if that is asked for."""
+    """Returns all implementations at a size, on `work` instead of their own work if it is given."""
     return runner.chosen(
         Case(
             {"implementation": name, "variant": variant, "units": units},
@@ -79,7 +79,7 @@ def _check(bench: Runner, files: WorkFiles) -> None:
 
 def _rows(measured: list[Measured], rate: float, files: WorkFiles) -> Iterator[Row]:
     def scale(one: Measured) -> float:
-        """From seconds of a pass to milliseconds of a sequence of mean length and trial."""
+        """Returns milliseconds per sequence of mean length and trial, for a pass of one second."""
         work, _ = IMPLEMENTATIONS[one.labels["implementation"], one.labels["variant"]]
         return 1e3 * files.mean_length / files.frames(work) / one.median("trials")
 
@@ -100,7 +100,7 @@ def _rows(measured: list[Measured], rate: float, files: WorkFiles) -> Iterator[R
 
 
 def tables(bench: Runner) -> Iterator[tuple[str, list[Row]]]:
-    """Measures."""
+    """Yields the measured rows, with the name of their table."""
     files = bench.work_files()
     _check(bench, files)
     products = [Case({"sgemm": size}, SGEMM, {"size": size}) for size in _SGEMM_SIZES]

@@ -1,4 +1,4 @@
-"""The work that every peer of `benchmarks.trial_throughput` does, as a file that any of them reads.
+"""The work of every peer of `benchmarks.trial_throughput`, as a file that all of them can read.
 
 A trial's work on one sequence x of T frames, by the protocol:
 
@@ -26,18 +26,18 @@ class Work:
 
     Attributes:
         variant: code of the LSTM variant.
-        units: LSTM blocks.
-        learning_rate: before the factor (1 - momentum).
+        units: number of LSTM blocks.
+        learning_rate: learning rate before the factor (1 - momentum).
         momentum: Nesterov momentum.
         noise_std: standard deviation of the input noise.
         seed: seed of the initial weights.
-        inputs: float32 [T, inputs] a sequence.
-        targets: float32 [T, outputs] a sequence.
+        inputs: float32 [T, inputs] per sequence.
+        targets: float32 [T, outputs] per sequence.
         weights: initial weights in the order of `keras.Model.get_weights()`: kernel, recurrent
             kernel, bias, peephole (if any), gate recurrent kernel (if any), kernel and bias of the
             output layer.
-        buckets: lengths to which a peer may pad that compiles for each length, ascending; the
-            last is the longest sequence's.
+        buckets: lengths to which a peer that compiles for each length may pad, ascending; the
+            last is that of the longest sequence.
     """
 
     variant: str
@@ -53,7 +53,7 @@ class Work:
 
     @property
     def frames(self) -> int:
-        """Frames of all sequences."""
+        """Total number of frames of all sequences."""
         return sum(len(sequence) for sequence in self.inputs)
 
     @property
@@ -62,7 +62,7 @@ class Work:
         return self.learning_rate * (1.0 - self.momentum)
 
     def save(self, path: Path) -> None:
-        """Writes the work to a file of this benchmark, compressed: piano rolls are mostly zeros."""
+        """Writes the work to a file, compressed, because piano rolls are mostly zeros."""
         with gzip.open(path, "wb", compresslevel=1) as file:
             pickle.dump(dataclasses.asdict(self), file)
 
@@ -76,7 +76,7 @@ class Work:
 def operations(
     frames: float, inputs: int, outputs: int, units: int, gates: int, recurrent_gates: int
 ) -> float:
-    """Counts the operations of a training step's matrix products, 2 a multiply-add.
+    """Counts the operations of a training step's matrix products, 2 per multiply-add.
 
         2 T (2 M G H + 3 G H² + 3 H O + 3 (Q H)²)
 
@@ -89,13 +89,13 @@ def operations(
 
 
 def bucket_lengths(lengths: np.ndarray, count: int) -> tuple[int, ...]:
-    """Chooses the lengths to pad to, at most so many, that add the fewest frames; ascending."""
+    """Chooses at most `count` lengths to pad to that add the fewest frames, in ascending order."""
     sizes, numbers = np.unique(lengths, return_counts=True)
     until = np.concatenate([[0], np.cumsum(numbers)])
 
     @functools.cache
     def best(end: int, left: int) -> tuple[float, tuple[int, ...]]:
-        """Frames to which the shortest sizes, up to one, are padded, and their buckets."""
+        """Returns the padded frames of the `end` shortest sizes, and their buckets."""
         if not end or not left:
             return (np.inf if end else 0.0), ()
         last = int(sizes[end - 1])

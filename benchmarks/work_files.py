@@ -1,11 +1,11 @@
-"""Files of work on the music task's training sequences, made when they are asked for.
+"""Files of work on the music task's training sequences, created on demand.
 
 Slow implementations are timed on fewer sequences than fast ones:
 
     corpus   all sequences, shortest first
-    sample   8 sequences around the middle of each quarter of the corpus: of the lengths that a peer
-             pads alike, see `Work.buckets`
-    lengths  two lengths, 8 sequences of each: for what compiles for every length
+    sample   8 sequences around the middle of each quarter of the corpus, of lengths that a peer
+             pads to the same length, see `Work.buckets`
+    lengths  two lengths, 8 sequences of each: for peers that compile for every length
     check    4 sequences of one length, without noise
 """
 
@@ -27,10 +27,10 @@ _BUCKETS, _EACH, _SEED = 8, 8, 1
 
 
 class WorkFiles:
-    """Makes files of work.
+    """Creates files of work.
 
     Attributes:
-        mean_length: frames of a training sequence, on average.
+        mean_length: mean number of frames of a training sequence.
     """
 
     def __init__(self, folder: Path, train: Sequences) -> None:
@@ -79,7 +79,7 @@ class WorkFiles:
         return operations(self.mean_length, *sizes, len(shape.gates), len(shape.recurrent_gates))
 
     def path(self, kind: str, variant: str, units: int, longer: int = 1) -> str:
-        """Writes a file of work; `longer` is how often every sequence is repeated in it."""
+        """Writes a file of work, unless it exists, with every sequence repeated `longer` times."""
         path = self._folder / f"{kind}-{variant}-{units}-{longer}.work"
         if path.exists():
             return str(path)
@@ -91,7 +91,7 @@ class WorkFiles:
         Work(
             variant=variant,
             units=units,
-            # A rate with which a few updates change the loss visibly, and none diverges.
+            # A rate at which a few updates change the loss visibly, and none diverges.
             learning_rate=1e-3,
             momentum=0.9,
             noise_std=0.0 if kind == "check" else 0.3,

@@ -1,1 +1,1 @@
-"""What every package stands on: errors for people, the shell of a command, files, caches, media."""
+"""Code shared by all packages: errors for users, command lines, files, caches, media."""

@@ -1,4 +1,4 @@
-"""The user's cache folder: what is built or downloaded once."""
+"""The user's cache folder, for data that is built or downloaded once."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _Data = TypeVar("_Data")
 
 FOLDER_VARIABLE = "LSTM_ODYSSEY_CACHE"
 
-# A machine without a network shall lose only seconds.
+# A machine without a network should lose only seconds.
 _ANSWER_SECONDS = 5
 
 
 def folder() -> Path:
-    """The folder: `$LSTM_ODYSSEY_CACHE`, or one in the user's cache folder."""
+    """Returns the folder: `$LSTM_ODYSSEY_CACHE`, or one in the user's cache folder."""
     import pooch
 
     named = os.environ.get(FOLDER_VARIABLE)
@@ -35,17 +35,17 @@ def read_or_build(
     write: Callable[[Path, _Data], None],
     message: str,
 ) -> tuple[_Data, str]:
-    """Reads data out of the folder, or builds them and writes them there.
+    """Reads data from the cache folder, or builds the data and caches it.
 
     Args:
-        file_name: where they lie.
-        read: reads them; None if they are not there, damaged or others.
-        build: makes them.
-        write: writes them to a path.
-        message: is logged before they are built.
+        file_name: name of the cached file.
+        read: reads the data from a path; returns None if it is missing, damaged or different.
+        build: builds the data.
+        write: writes the data to a path.
+        message: message to log before building.
 
     Returns:
-        The data, and words that say where they came from.
+        The data, and a phrase that says where it came from.
     """
     path = folder() / file_name
     data = read(path)
@@ -67,10 +67,10 @@ class RemoteFile:
     """A published file, pinned by its hash.
 
     Attributes:
-        address: where it is.
-        sha256: what is in it.
+        address: its URL.
+        sha256: hash of its content.
         file_name: its name in the cache folder.
-        seconds: how long its download may take.
+        seconds: time limit for the download.
     """
 
     address: str
@@ -81,8 +81,8 @@ class RemoteFile:
     def fetch(self) -> Path:
         """Downloads the file if it is not in the cache; a damaged one is fetched again.
 
-        The time-out of the HTTP library counts for each address of a host anew, and not for finding
-        them, so that a thread of its own is waited for.
+        The HTTP library's timeout applies to each address of a host separately, and not to name
+        resolution, so a separate thread downloads the file, with a limit on the wait for it.
 
         Raises:
             DownloadError: if it cannot be fetched in time.
@@ -107,7 +107,7 @@ class RemoteFile:
     def _retrieve(self) -> Path:
         import pooch
 
-        # Its log would announce the download as news on standard error.
+        # Its log would announce the download on standard error.
         pooch.get_logger().setLevel("WARNING")
         path = pooch.retrieve(
             self.address,

@@ -188,8 +188,8 @@ def run(main: Callable[[], int]) -> None:
     """Runs a command and ends the process with its exit status.
 
     `InputError`, missing libraries and file-system errors become one line on standard error and
-    exit status 2; the command itself handles Ctrl-C and SIGTERM (it raises `SystemExit` or
-    returns a status).
+    exit status 2, and a Ctrl-C that the command does not handle exit status 130. A command that
+    handles SIGTERM or Ctrl-C itself raises `SystemExit` or returns a status.
 
     Args:
         main: the command; it reads `absl.flags.FLAGS` and returns the exit status.

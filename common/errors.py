@@ -1,4 +1,4 @@
-"""How input is refused: one line for the person who gave it."""
+"""Errors for invalid input, each with one line for the user."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 
 class InputError(Exception):
-    """Something that a person gave (a flag, a file, a folder) cannot be used.
+    """User input (a flag, a file, a folder) that cannot be used.
 
-    The message is one line for that person: it names the flag or file, what was expected and what
-    came.
+    The message is one line for the user: it names the flag or file, what was expected and what was
+    received.
     """
 
 
@@ -22,7 +22,7 @@ class DataError(InputError):
 
     Attributes:
         path: the file or folder.
-        reason: what was expected and what came.
+        reason: what was expected and what was received.
 
     Example:
         >>> str(DataError("chorales.json", "expected a dictionary. Received: list"))
@@ -35,10 +35,10 @@ class DataError(InputError):
 
 
 class RecordingError(InputError):
-    """One recording that cannot be used; a corpus goes on without it and counts it.
+    """One recording that cannot be used; a corpus skips it and counts it.
 
     Attributes:
-        kind: the mistake in a few words that are the same for every recording with this mistake.
+        kind: the problem in a few words, the same for every recording with this problem.
 
     Example:
         >>> str(RecordingError("truncated audio", "expected 5 samples. Received: 4"))
@@ -51,7 +51,7 @@ class RecordingError(InputError):
 
 
 class DownloadError(InputError):
-    """A published file is not in the cache and cannot be fetched; the text says why."""
+    """A published file is not in the cache and cannot be fetched; the message says why."""
 
 
 def one_line(text: str) -> str:
@@ -65,7 +65,7 @@ def one_line(text: str) -> str:
 
 
 def counted(kinds: Mapping[str, int]) -> str:
-    """Says how often what was found, in one line.
+    """Formats counts of findings in one line.
 
     Example:
         >>> counted({"tracks missing": 2, "notes outside 21..108": 1_200})
@@ -75,10 +75,10 @@ def counted(kinds: Mapping[str, int]) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Says in a few words what a library complained about.
+    """Summarizes a library's error in a few words.
 
     Args:
-        error: what it raised; its text may be empty, long, or hold line breaks.
+        error: the exception; its message may be empty, long, or contain line breaks.
 
     Example:
         >>> reason(KeyError())
@@ -95,7 +95,7 @@ def reason(error: BaseException) -> str:
 
 
 def install(extra: str) -> str:
-    """Spells the command that installs an extra of the project: of the checkout, if this is one.
+    """Returns the command to install an extra, from the checkout if the project is not installed.
 
     Args:
         extra: its name in `pyproject.toml`.
@@ -112,10 +112,10 @@ def install(extra: str) -> str:
 
 
 def mistaken(beginning: bytes) -> str:
-    r"""Names what people often have in the place of a binary file; empty if it is none of this.
+    r"""Names what users often have instead of a binary file; empty if it is nothing of the kind.
 
     Args:
-        beginning: of the file's content, or all of it.
+        beginning: the beginning of the file's content, or all of it.
 
     Example:
         >>> mistaken(b"version https://git-lfs.github.com/spec/v1\noid sha256:00")

@@ -1,4 +1,4 @@
-"""Files and folders that are either whole or absent: temporary name, fsync, rename."""
+"""Atomic writes of files and folders: temporary name, fsync, rename."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from typing import Any
 from common.errors import InputError, reason
 
 _UNFINISHED, _REPLACED = ".tmp-", ".old-"
-"""How names begin that a killed process may leave behind."""
+"""Prefixes of names that a killed process may leave behind."""
 
 _ATTEMPTS, _PAUSE = 20, 0.05
-"""How often, and after how many seconds, to remove again what a child has put into a folder."""
+"""Attempts, and seconds in between, to remove a folder into which a child still writes."""
 
 _NAME = re.compile(r"[^/\0-\x1f\x7f-\x9f\ud800-\udfff]+")
 _LONGEST = 200
-"""Bytes of a name; file systems take 255, and something may be put before or after it."""
+"""Maximum bytes of a name; file systems allow 255, but a prefix or suffix may be added."""
 
 _FULL = 2**20
-"""A disk with fewer free bytes than these is full when something could not be written."""
+"""A disk with fewer free bytes than this counts as full when a write fails."""
 
 
 def is_name(name: str) -> bool:
-    r"""Whether this is a name of a file or folder, and not a path to some other place.
+    r"""Returns whether this is a name of a file or folder, and not a path to another place.
 
     Example:
         >>> [is_name(name) for name in ("sines", "Chöre, 1.", "", "..", "a/b", "two\nlines")]
@@ -59,10 +59,10 @@ def _sync_file(path: Path) -> None:
 
 @contextmanager
 def _one_error(path: Path) -> Iterator[None]:
-    """Makes a plain `OSError` of what libraries raise and print when a disk is full.
+    """Turns what libraries raise and print when a disk is full into a plain `OSError`.
 
-    h5py raises an `OSError` of many lines and complains once more for every object that it then
-    cannot close; TensorFlow raises an error of its own.
+    h5py raises an `OSError` of many lines, and complains again for every object that it then
+    cannot close; TensorFlow raises its own error.
     """
     failure = None
     hook = sys.unraisablehook
@@ -85,22 +85,22 @@ def _one_error(path: Path) -> Iterator[None]:
 
 
 def _require(path: Path, size: int) -> None:
-    """Refuses to begin what a disk cannot hold: HDF5 crashes the process when it fills up."""
+    """Checks for free space before writing: HDF5 crashes the process when a disk fills up."""
     if shutil.disk_usage(path.parent).free < size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def write_file(path: Path, write: Callable[[Path], None], *, size: int = 0) -> None:
-    """Writes one file so that `path` never holds half of it.
+    """Writes a file so that `path` never holds a partial one.
 
     Args:
-        path: where the file shall be; its folder must exist.
-        write: fills the file whose (temporary) path it is given, whose name ends like that of
+        path: path of the file; its folder must exist.
+        write: writes the file to the temporary path it is given, whose name ends with that of
             `path`.
         size: bytes that must be free before anything is written.
 
     Raises:
-        OSError: if the disk is full or the folder is read-only; `path` is then as it was.
+        OSError: if the disk is full or the folder is read-only; `path` is then unchanged.
     """
     _require(path, size)
     descriptor, name = tempfile.mkstemp(prefix=_UNFINISHED, suffix=f"-{path.name}", dir=path.parent)
@@ -135,7 +135,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Reads a JSON object.
 
     Raises:
-        InputError: if the file holds something else; one line names it.
+        InputError: if the file holds anything else; the one-line message names it.
         OSError: if it cannot be read.
     """
     try:
@@ -148,16 +148,16 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_folder(path: Path, write: Callable[[Path], None], *, size: int = 0) -> None:
-    """Writes a whole folder so that `path` never holds half of it; otherwise as `write_file`.
+    """Writes a folder so that `path` never holds a partial one; otherwise like `write_file`.
 
     Args:
-        path: where the folder shall be; an existing one there is replaced.
-        write: fills the (temporary) folder whose path it is given.
+        path: path of the folder; an existing one is replaced.
+        write: fills the temporary folder whose path it is given.
         size: bytes that must be free before anything is written.
     """
     with _written_folder(path, write, size) as temporary:
         if path.exists():
-            # A folder cannot replace a full one in one step: the old one steps aside first.
+            # A folder cannot replace a nonempty one in one step: the old one is moved away first.
             old = Path(tempfile.mkdtemp(prefix=_REPLACED, dir=path.parent))
             path.rename(old / path.name)
             temporary.rename(path)
@@ -167,12 +167,12 @@ def write_folder(path: Path, write: Callable[[Path], None], *, size: int = 0) ->
 
 
 def write_new_folder(path: Path, write: Callable[[Path], None], *, size: int = 0) -> None:
-    """Writes a whole folder where there is none, as `write_folder` does.
+    """Writes a folder like `write_folder`, but does not replace an existing one.
 
-    Of two processes that write the same one at once, one gets it whole and the other an error.
+    If two processes write the same folder at once, one succeeds and the other gets an error.
 
     Raises:
-        FileExistsError: if there is a folder with something in it by then, or a file.
+        FileExistsError: if `path` is a nonempty folder or a file by then.
         OSError: as for `write_folder`.
     """
     with _written_folder(path, write, size) as temporary:
@@ -187,7 +187,7 @@ def write_new_folder(path: Path, write: Callable[[Path], None], *, size: int = 0
 
 @contextmanager
 def _written_folder(path: Path, write: Callable[[Path], None], size: int) -> Iterator[Path]:
-    """Yields a temporary folder beside `path`, makes it durable and readable, and cleans up."""
+    """Writes a temporary folder next to `path`; yields it durable and readable, and cleans up."""
     _require(path, size)
     temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=path.parent))
     try:
@@ -208,9 +208,9 @@ def _written_folder(path: Path, write: Callable[[Path], None], size: int) -> Ite
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keeps other processes that ask for the same out, while they wait; leaves no file behind.
+    """Locks a folder against other processes that call this, which wait; leaves no file behind.
 
-    On a file system without such locks there is no waiting.
+    On a file system without such locks, they do not wait.
 
     Args:
         folder: an existing folder.
@@ -221,16 +221,16 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        # Which ends the lock too.
+        # This also releases the lock.
         os.close(descriptor)
 
 
 def sweep(folder: Path) -> None:
     """Removes what killed processes left in a folder; no process may be writing to it.
 
-    But for children that outlive a killed process: they come to an end once their folder is gone.
+    An exception are children that outlive a killed process: they end once their folder is gone.
 
-    What had stepped aside for something new that never got its name comes back.
+    An old folder that was moved away for a new one is restored if the new one never took its name.
     """
     for old in folder.glob(f"{_REPLACED}*/*"):
         if not (folder / old.name).exists():
@@ -246,7 +246,7 @@ def _remove_folder(folder: Path) -> None:
         try:
             return shutil.rmtree(folder)
         except OSError as error:
-            # A file came while the others went.
+            # A file was added while the others were being removed.
             if error.errno != errno.ENOTEMPTY:
                 raise
             time.sleep(_PAUSE)

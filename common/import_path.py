@@ -1,4 +1,4 @@
-"""What a person names by where it can be imported from: `package.module:Name`."""
+"""Imports of objects that users name by import path: `package.module:Name`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from common.errors import reason
 
 
 def find(path: str) -> Any:
-    """Imports what a path names.
+    """Imports the object that a path names.
 
     Args:
-        path: `package.module:Name`; of what is nested in a class, `package.module:Outer.Name`.
+        path: `package.module:Name`, or `package.module:Outer.Name` for a name nested in a class.
 
     Raises:
-        ValueError: if there is no such thing; a few words, in one line, say why.
+        ValueError: if it cannot be imported; the message says why in a few words, in one line.
 
     Example:
         >>> find("collections:OrderedDict").__name__

@@ -1,4 +1,4 @@
-"""Whether what a file said has the kinds that a dataclass declares."""
+"""Checks that values from a file have the types that a dataclass declares."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any
 
 
 def check(values: Sequence[Any]) -> None:
-    """Checks the fields of dataclasses that were made of JSON: their kinds, and finite numbers.
+    """Checks the fields of dataclasses created from JSON: their types, and that numbers are finite.
 
     Fields may be declared as int, float, bool, str, None, another dataclass, unions of these,
     tuples `tuple[kind, ...]`, lists, and mappings of strings to them.
 
     Args:
-        values: of one dataclass.
+        values: instances of one dataclass.
 
     Raises:
-        TypeError: if a field holds something else; one line names it.
+        TypeError: if a field holds anything else; the one-line message names it.
 
     Example:
         >>> @dataclasses.dataclass
@@ -69,7 +69,7 @@ def _check(name: str, kind: Any, values: list[Any]) -> None:
 
 
 def _require(name: str, values: Iterable[Any], kinds: set[Any]) -> None:
-    # JSON writes a float that is whole as it likes.
+    # JSON may write a whole float as an integer.
     allowed = kinds | {int} if float in kinds else kinds
     if not set(map(type, values)) <= allowed:
         wrong = next(value for value in values if type(value) not in allowed)
@@ -81,5 +81,5 @@ def _all_finite(numbers: Iterable[float]) -> bool:
     try:
         return all(map(math.isfinite, numbers))
     except OverflowError:
-        # A whole number that no float can hold.
+        # An integer that no float can represent.
         return False

@@ -1,4 +1,4 @@
-"""The computer: what it is, how much of it a process may use, and an environment for one core."""
+"""The machine: its hardware, what a process may use of it, and an environment for one core."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 _THREADS = (
     "MKL_NUM_THREADS",
-    # XLA's pool of threads.
+    # XLA's thread pool.
     "NPROC",
     "NUMBA_NUM_THREADS",
     "OMP_NUM_THREADS",
@@ -36,7 +36,7 @@ def describe() -> str:
 
 
 def memory() -> int:
-    """The machine's memory in bytes; 0 where it cannot be determined, as on Windows."""
+    """Returns the machine's memory in bytes; 0 if it cannot be determined, as on Windows."""
     if not hasattr(os, "sysconf"):
         return 0
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -48,13 +48,13 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     except OSError:
-        # Not Linux: the architecture has to do.
+        # Not Linux: fall back to the architecture.
         pass
     return platform.machine()
 
 
 def cores() -> int:
-    """Counts the cores that this process may use: its affinity and its control group's quota."""
+    """Counts the cores that this process may use, by its affinity and control group quota."""
     if hasattr(os, "sched_getaffinity"):
         usable = len(os.sched_getaffinity(0))
     else:
@@ -63,7 +63,7 @@ def cores() -> int:
 
 
 def _quota(unlimited: int) -> int:
-    """Whole cores of the control group, such as a container's, of version 2 or 1; Linux only."""
+    """Returns the whole cores in the quota of the control group (v2 or v1); Linux only."""
     for names in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
         try:
             words = " ".join((_CGROUP / name).read_text(encoding="ascii") for name in names)
@@ -77,12 +77,12 @@ def _quota(unlimited: int) -> int:
 
 
 def single_threaded_environment(keras_backend: str) -> dict[str, str]:
-    """The environment of a process that shall keep to one core.
+    """Returns the environment for a process that should use only one core.
 
-    It imports from wherever this process can import from.
+    That process can import from wherever this process can.
 
     Args:
-        keras_backend: Keras' name of the backend that the process uses, if it uses any.
+        keras_backend: Keras' name for the backend of the process, if it uses one.
     """
     return {
         **os.environ,

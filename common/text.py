@@ -1,4 +1,4 @@
-"""How numbers and lists are written for people: three or four digits, never eight."""
+"""Formatting of numbers and lists for people: three or four digits, never eight."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 
 def significant(value: float | None, digits: int = 4) -> str:
-    """Writes a number with a few significant digits.
+    """Formats a number with a few significant digits.
 
-    Whole digits before the point stay. What is below a hundredth is written with a power of
-    ten, as learning rates are.
+    All digits before the decimal point are kept. Numbers below a hundredth are written with a power
+    of ten, as learning rates are.
 
     Args:
-        value: any number, infinite ones too; None and NaN become words.
+        value: any number, including infinity; None and NaN become words.
         digits: significant digits, trailing zeros included, so that columns line up.
 
     Example:
@@ -43,7 +43,7 @@ def significant(value: float | None, digits: int = 4) -> str:
 
 
 def bound(value: float) -> str:
-    """Formats an end of a range as the user wrote it: all its digits, and no more.
+    """Formats a bound of a range as the user wrote it, with up to six significant digits.
 
     Example:
         >>> bound(1e-6), bound(0.025), bound(200), bound(1.0)
@@ -53,7 +53,7 @@ def bound(value: float) -> str:
 
 
 def p_value(p: float) -> str:
-    """Writes the probability of a test as papers do.
+    """Formats the p-value of a test as papers do.
 
     Example:
         >>> p_value(0.0124), p_value(0.00031), p_value(0.5), p_value(1.0)
@@ -65,7 +65,7 @@ def p_value(p: float) -> str:
 
 
 def percent(share: float) -> str:
-    """Writes a share of a whole.
+    """Formats a fraction as a percentage.
 
     Example:
         >>> percent(0.8312), percent(0.0312), percent(0.0004)
@@ -75,7 +75,7 @@ def percent(share: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Writes a time span.
+    """Formats a time span.
 
     Example:
         >>> duration(45), duration(200), duration(7300), duration(1e6)
@@ -91,7 +91,7 @@ def duration(seconds: float) -> str:
 
 
 def listed(words: Sequence[str]) -> str:
-    """Joins words as a sentence does.
+    """Joins words as in a sentence.
 
     Example:
         >>> listed(["NFG"]), listed(["NFG", "NOAF"]), listed(["NFG", "NOAF", "NP"])
@@ -102,7 +102,7 @@ def listed(words: Sequence[str]) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Counts things.
+    """Formats a number with its noun.
 
     Example:
         >>> counted(1, "trial"), counted(1800, "trial")
@@ -112,7 +112,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def capitalized(text: str) -> str:
-    """Begins a sentence; leaves codes such as NP as they are.
+    """Capitalizes the first letter; leaves codes such as NP unchanged.
 
     Example:
         >>> capitalized("the learning rate")
@@ -122,11 +122,11 @@ def capitalized(text: str) -> str:
 
 
 def csv_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    """Writes a table as CSV; reading gives its numbers back exactly.
+    """Formats a table as CSV, from which its numbers can be read back exactly.
 
     Args:
-        columns: their names.
-        rows: a cell for each column.
+        columns: names of the columns.
+        rows: rows with a cell for each column.
 
     Example:
         >>> print(csv_table(["variant", "score"], [["V", 8.4], ["NFG", None]]), end="")

@@ -2,9 +2,9 @@
 
 The nine cells are those of Greff et al. 2015, *LSTM: A Search Space Odyssey*.
 
-Names and switches of the variants need no Keras, so importing `zoo` does not import it. Where Keras
-is there already, `keras.models.load_model` knows the classes of the zoo as soon as `zoo` is
-imported; otherwise from `import zoo.networks` or the first use of a class on.
+Names and switches of the variants do not need Keras, so importing `zoo` does not import it. If
+Keras is already imported, `keras.models.load_model` recognizes the zoo's classes as soon as `zoo`
+is imported; otherwise, after `import zoo.networks` or the first use of a class.
 """
 
 from __future__ import annotations
@@ -86,11 +86,11 @@ _HOMES = {
     "VariantCell": "zoo.variant_cell",
     "truncated": "zoo.layers",
 }
-"""Modules of the classes and functions that need Keras, but for the nine cells."""
+"""Modules of the classes and functions that need Keras, except for the nine cells."""
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when they are asked for: names and switches of the variants need no Keras.
+    # Imported on first use: names and switches of the variants do not need Keras.
     if name in ("cells", "frontends", "gates", "layers", "networks", "variant_cell"):
         return importlib.import_module(f"zoo.{name}")
     if name not in __all__:

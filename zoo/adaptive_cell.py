@@ -1,7 +1,7 @@
-"""LSTM cells that take several steps within a frame, and choose how many.
+"""LSTM cells that take several steps per frame, and choose how many.
 
-Everything here is this project's own construction: Zhang, Chow and Chan's *DA-LSTM* (2019), whose
-aim it shares, could be read in its abstract only. Halting is that of Graves 2016, *Adaptive
+The construction is this project's own: of Zhang, Chow and Chan's *DA-LSTM* (2019), whose aim it
+shares, only the abstract was available. The halting rule is that of Graves 2016, *Adaptive
 computation time for recurrent neural networks*; the steps are those of a deep transition (Pascanu
 et al. 2013).
 """
@@ -30,12 +30,12 @@ HALTING = ("act", "choice", "fixed")
 """Ways to choose the depth of a frame, see `DepthAdaptiveCell`."""
 
 FORMS = ("transition", "shared")
-"""Whether inner steps have weights of their own."""
+"""Whether inner steps have separate weights or share them."""
 
 
 @keras.saving.register_keras_serializable(package="lstm_odyssey")
 class DepthAdaptiveCell(VariantCell):
-    """A variant of the LSTM with up to D inner steps a frame, as many as the frame needs.
+    """An LSTM variant with up to D inner steps per frame, as many as the frame needs.
 
         net¹ = x_t W + h_{t-1} R¹ + b¹,  netⁿ = h^{n-1} Rⁿ + bⁿ,  n = 2 … D    (transition)
         netⁿ = x_t W + δ_{n1} w_flag + h^{n-1} R + b,  h⁰ = h_{t-1}           (shared)
@@ -43,39 +43,39 @@ class DepthAdaptiveCell(VariantCell):
         h_t = Σ πⁿ hⁿ,  c_t = Σ πⁿ cⁿ
 
     With halting `"act"`, qⁿ = σ(hⁿ w_q + b_q), N is the first n with q¹ + … + qⁿ ≥ 1 - ε, else D,
-    and πⁿ = qⁿ before N, π^N = 1 - Σ_{n<N} qⁿ = Rem, 0 after. The ponder of a frame is N + Rem; its
-    derivative in qⁿ is -1 before N, else 0. A frame with N = 1 gives the halting weights no
-    gradient, and a cell all of whose frames halt there cannot learn to go deeper: b_q should begin
-    at 1 or below.
+    and πⁿ = qⁿ before N, π^N = 1 - Σ_{n<N} qⁿ = Rem, 0 after. The ponder cost of a frame is
+    N + Rem; its derivative with respect to qⁿ is -1 before N, else 0. A frame with N = 1 gives the
+    halting weights no gradient, and a cell whose frames all halt there cannot learn to go deeper:
+    b_q should start at 1 or below.
 
     With `"choice"`, a = [x_t h_{t-1}] A + a_0 and π is the one-hot vector of its largest element,
-    so that the depth is known beforehand; the gradient is that of softmax(a/θ). The ponder is
-    Σ n softmax(a)_n. With `"fixed"`, π is 1 at D, the ponder D.
+    so the depth is known beforehand; the gradient is that of softmax(a/θ). The ponder cost is
+    Σ n softmax(a)_n. With `"fixed"`, π is 1 at D, and the ponder cost is D.
 
-    `zoo.AdaptiveRNN` charges for the ponder. A third state `(batch, 2)` sums ponder and N over the
-    frames. All D steps are computed; those after N have no effect on values or gradients. With the
-    JAX backend, inference (`training=False`, as `predict` has it) leaves a frame once no sample of
-    the batch goes on.
+    `zoo.AdaptiveRNN` adds the ponder cost to the loss. A third state `(batch, 2)` sums the ponder
+    cost and N over the frames. All D steps are computed; those after N have no effect on values or
+    gradients. With the JAX backend, `"act"` in inference (`training=False`, as in `predict`) skips
+    the remaining steps of a frame once every sample of the batch has halted.
 
     Args:
-        units: as in `zoo.VariantCell`, which has all further arguments too.
+        units: as in `zoo.VariantCell`.
         max_depth: D, at least 1.
         halting: `"act"`, `"choice"` or `"fixed"`.
-        form: `"transition"`, where every step has weights of its own, or `"shared"`.
-        inner: code of the variant that the steps are; not one with gate recurrence. Default: V, or
-            that of the class.
-        epsilon: ε, which lets a frame halt although σ never is 1.
-        temperature: θ of the gradient of a choice.
-        halting_bias_initializer: of b_q.
-        **arguments: see `zoo.VariantCell`.
+        form: `"transition"`, where every step has its own weights, or `"shared"`.
+        inner: code of the variant that the steps compute, without gate recurrence. Default: V, or
+            the variant of the class.
+        epsilon: ε, which lets a frame halt after one step although σ never reaches 1.
+        temperature: θ in the gradient of `"choice"`.
+        halting_bias_initializer: initializer for b_q.
+        **arguments: further arguments, see `zoo.VariantCell`.
 
-    Weights: those of `zoo.VariantCell`, then of the steps n = 2 … D of the transition form
-    `recurrent_kernel_n`, `bias_n` and `peephole_n`, or of the shared form `flag_kernel`
-    `(G * units,)`; last `halting_kernel` `(units, 1)` and `halting_bias` `(1,)`, of a choice
+    Weights: those of `zoo.VariantCell`, then `recurrent_kernel_n`, `bias_n` and `peephole_n` for
+    the steps n = 2 … D of the transition form, or `flag_kernel` `(1, G * units)` for the shared
+    form; last `halting_kernel` `(units, 1)` and `halting_bias` `(1,)`, or for `"choice"`
     `(features + units, D)` and `(D,)`.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if an argument is out of range.
 
     Example:
         >>> import numpy as np, keras, zoo
@@ -117,7 +117,7 @@ class DepthAdaptiveCell(VariantCell):
         self.state_size = [self.units, self.units, 2]
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        """Makes the weights."""
+        """Creates the weights."""
         super().build(input_shape)
         wide = len(self.variant.gates) * self.units
         peepholes = len(self.variant.peephole_gates) * self.units
@@ -145,10 +145,10 @@ class DepthAdaptiveCell(VariantCell):
     def call(
         self, inputs: Tensor, states: Sequence[Tensor], training: bool | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        """Takes the steps of one frame."""
+        """Computes the inner steps of one frame."""
         inputs, h, c, ponder = self._received(inputs, states, bool(training))
-        # In a loop of TensorFlow a condition costs what it saves; in training it keeps the engine
-        # `jax` from taking products of all frames out of the loop.
+        # In a TensorFlow loop, a condition costs as much as it saves; in training, it keeps the
+        # engine `jax` from moving the products of all frames out of the loop.
         leaves = training is False and keras.backend.backend() == "jax"
         halt: dict[str, Callable[..., tuple[Tensor, Tensor, Tensor]]] = {
             "act": functools.partial(self._act, leaves),
@@ -161,11 +161,11 @@ class DepthAdaptiveCell(VariantCell):
     def _act(
         self, leaves: bool, inputs: Tensor, h: Tensor, c: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Halts by Graves' rule; what comes after is set to 0 before it meets anything."""
+        """Halts by Graves' rule; later values are set to 0 before they are used."""
         zero = ops.zeros_like(h[:, :1])
         total, depth, remainder = zero, zero, zero
         mean_h = mean_c = ops.zeros_like(h)
-        # None is all: the engine `jax` differentiates what no state has a part in, if only zeros.
+        # None means all: for the engine `jax`, even zeros made of a state would depend on it.
         running: Tensor | None = None
 
         def kept(tensor: Tensor) -> Tensor:
@@ -195,12 +195,12 @@ class DepthAdaptiveCell(VariantCell):
         return mean_h, mean_c, ops.concatenate([depth + remainder, depth], axis=-1)
 
     def _choose(self, inputs: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Takes the depth that the frame and the state before it ask for."""
+        """Chooses the depth from the frame and the previous state."""
         seen = ops.concatenate([inputs, h], axis=-1)
         scores = ops.matmul(seen, self.halting_kernel) + self.halting_bias
         chosen = ops.one_hot(ops.argmax(scores, axis=-1), self.max_depth, dtype=h.dtype)
         soft = ops.softmax(scores / self.temperature)
-        # The value is exactly one-hot, the gradient the softmax's.
+        # The value is exactly one-hot; the gradient is that of the softmax.
         shares = chosen + (soft - ops.stop_gradient(soft))
         mean_h = mean_c = ops.zeros_like(h)
         for n in range(1, self.max_depth + 1):
@@ -222,7 +222,7 @@ class DepthAdaptiveCell(VariantCell):
     def _step(
         self, n: int, inputs: Tensor, h: Tensor, c: Tensor, running: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Takes inner step n; of samples that do not run nothing is left but zeros."""
+        """Computes inner step n, on zeros for samples that have halted."""
         recurrent, bias, peephole = self.recurrent_kernel, self.bias, self.peephole
         if n > 1 and self._inner:
             recurrent, bias, peephole = self._inner[n - 2]
@@ -264,8 +264,8 @@ class DepthAdaptiveCell(VariantCell):
 class DeepTransitionCell(DepthAdaptiveCell):
     """The deep-transition LSTM: the same number of inner steps in every frame.
 
-    `zoo.DepthAdaptiveCell` with halting `"fixed"`, whose arguments it takes: the baseline that an
-    adaptive depth has to beat. With `form="shared"` it repeats one step (Repeat-LSTM).
+    A `zoo.DepthAdaptiveCell` with halting `"fixed"` and the same arguments: the baseline that
+    adaptive depth has to beat. With `form="shared"`, it repeats one step (Repeat-LSTM).
 
     Example:
         >>> import numpy as np, keras, zoo

@@ -1,4 +1,4 @@
-"""The recurrent layer that charges for the steps of a depth-adaptive cell."""
+"""Recurrent layer that adds the ponder cost of a depth-adaptive cell to the loss."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from zoo.variant_cell import Tensor
 
 @keras.saving.register_keras_serializable(package="lstm_odyssey")
 class AdaptiveRNN(keras.layers.RNN):
-    """`keras.layers.RNN` of a depth-adaptive cell, with a price of depth in the loss.
+    """`keras.layers.RNN` for a depth-adaptive cell, with its ponder cost in the loss.
 
         loss = loss of the task + τ Σ_t ρ_t
 
-    The sum is over all frames and sequences of the batch, as that of the paper's loss; a mean
-    over them goes with `ponder_price` divided by their number. Masked frames count for nothing.
-    Training reports the metric `depth`, the mean number of inner steps of a frame (on TensorFlow).
+    The sum is over all frames and sequences of the batch, as in the paper's loss; for a loss that
+    is their mean, divide `ponder_price` by their number. Masked frames are not counted.
+    Training reports the metric `depth`, the mean number of inner steps per frame (on TensorFlow).
 
     Args:
         cell: a `zoo.DepthAdaptiveCell`.
-        ponder_price: τ, what an inner step costs, in the unit of the loss; at least 0.
-        *arguments: of `keras.layers.RNN`.
-        **more: likewise.
+        ponder_price: τ, the price of an inner step in units of the loss; at least 0.
+        *arguments: positional arguments of `keras.layers.RNN`.
+        **more: keyword arguments of `keras.layers.RNN`.
 
     With `return_state` the third state `(batch, 2)` is the sum of ρ and of N over the frames.
 
     Raises:
-        ValueError: if the cell is another, or the price below 0.
+        ValueError: if `cell` is not a `zoo.DepthAdaptiveCell`, or `ponder_price` is negative.
 
     Example:
         >>> import numpy as np, zoo

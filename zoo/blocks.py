@@ -1,4 +1,4 @@
-"""How the scan cuts a sequence into blocks of steps, and keeps what it makes of each."""
+"""Splits the sequences of a scan into blocks of steps, and stores the results of each block."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import tensorflow as tf
 
 from zoo.variant_cell import Tensor
 
-_BLOCK_NUMBERS = 16384  # Of a gate in a block: about what keeps a block in a core's cache.
-_BLOCK_STEPS = (4, 10)  # Fewest and most.
+_BLOCK_NUMBERS = 16384  # Per gate and block: small enough to keep a block in a core's cache.
+_BLOCK_STEPS = (4, 10)  # Minimum and maximum.
 _UNKNOWN_BATCH = 16
 
 
 @dataclasses.dataclass(frozen=True)
 class Blocks:
-    """How the steps of a sequence are cut into blocks.
+    """Division of the steps of a sequence into blocks.
 
     Attributes:
-        time, count: steps of the sequence, and blocks; tensors where not known beforehand.
-        steps: steps of a block.
-        full: whether the blocks hold the steps exactly; else the last is padded.
+        time, count: number of steps and of blocks; tensors if not known statically.
+        steps: number of steps per block.
+        full: whether the blocks fit the steps exactly; otherwise the last block is padded.
     """
 
     time: int | Tensor
@@ -40,7 +40,7 @@ class Blocks:
         if time is None:
             time = tf.shape(inputs)[0]
             return cls(time, (time + steps - 1) // steps, steps, full=False)
-        # No padding saves more than the best size does; else blocks are about equal.
+        # Avoiding padding saves more than the best size does; otherwise blocks are about equal.
         full = [size for size in range(_BLOCK_STEPS[0], _BLOCK_STEPS[1] + 1) if time % size == 0]
         even = math.ceil(time / math.ceil(time / steps))
         steps = min(full, key=lambda size: abs(size - steps), default=even)
@@ -48,32 +48,32 @@ class Blocks:
         return cls(time, count, steps, full=count * steps == time)
 
     def cut(self, tensor: Tensor) -> Tensor:
-        """Makes `(count, steps, ...)` of `(time, ...)`; the padding is 0 or False."""
+        """Reshapes `(time, ...)` to `(count, steps, ...)`, padding with 0 or False."""
         if not self.full:
             missing = self.count * self.steps - self.time
             tensor = tf.pad(tensor, [[0, missing], *([[0, 0]] * (len(tensor.shape) - 1))])
         return tf.reshape(tensor, [self.count, self.steps, *_shape(tensor)[1:]])
 
     def new(self, like: Tensor) -> tf.TensorArray:
-        """Makes an empty list for the blocks of a tensor `(time, ...)` like this one."""
+        """Creates an empty `TensorArray` for the blocks of a tensor `(time, ...)` like `like`."""
         shape = [self.steps, *like.shape[1:]]
-        # LiteRT's interpreter overruns lists of a shape known in part; of none it refuses them.
+        # LiteRT's interpreter overruns arrays of partly known shape; it rejects unknown shapes.
         known = None if None in shape else shape
         return tf.TensorArray(like.dtype, self.count, clear_after_read=False, element_shape=known)
 
     def stack(self, blocks: tf.TensorArray, like: Tensor) -> Tensor:
-        """Makes `(count, steps, ...)` of a list that `new` made."""
+        """Stacks an array from `new` into `(count, steps, ...)`."""
         tensor = blocks.stack()
         tensor.set_shape([None, self.steps, *like.shape[1:]])
         return tensor
 
     def join(self, blocks: tf.TensorArray, like: Tensor) -> Tensor:
-        """Makes `(time, ...)` of it."""
+        """Joins an array from `new` into `(time, ...)`, without the padding."""
         tensor = self.stack(blocks, like)
         tensor = tf.reshape(tensor, [self.count * self.steps, *_shape(tensor)[2:]])
         return tensor if self.full else tensor[: self.time]
 
 
 def _shape(tensor: Tensor) -> list[Any]:
-    """Sizes of a tensor, as numbers where they are known and as tensors where not."""
+    """Returns the sizes of a tensor: integers if statically known, otherwise tensors."""
     return [tf.shape(tensor)[i] if size is None else size for i, size in enumerate(tensor.shape)]

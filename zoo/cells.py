@@ -16,7 +16,7 @@ _Cell = TypeVar("_Cell", bound=VariantCell)
 
 
 def _variant(code: str) -> Callable[[type[_Cell]], type[_Cell]]:
-    """Registers one of the nine, with its switches, under the package that saved files name."""
+    """Registers one of the nine with its switches, under the package name in saved files."""
     return register(code, variant=VARIANTS[code], package="lstm_odyssey")
 
 

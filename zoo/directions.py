@@ -1,4 +1,4 @@
-"""The random directions of guided evolutionary strategies, made of surrogate gradients.
+"""Random directions of guided evolutionary strategies, computed from surrogate gradients.
 
 Equations: `zoo.GuidedES`. Runs on every backend.
 """
@@ -15,21 +15,21 @@ from keras import ops
 from zoo.variant_cell import Tensor
 
 _DEPENDENT = 1e-6
-"""A direction with less than this part of its length outside of the subspace is in it."""
+"""A vector with less than this fraction of its length outside the subspace counts as inside."""
 
 
 def orthonormal(rows: Tensor) -> Tensor:
-    """Makes an orthonormal basis of the span of some vectors.
+    """Computes an orthonormal basis of the span of some vectors.
 
-    By Gram and Schmidt's method, each vector taken twice: a decomposition would put arbitrary axes
-    in the places of vectors that depend on earlier ones.
+    Uses the Gram-Schmidt process, twice per vector: a decomposition would put arbitrary axes in
+    place of vectors that depend linearly on earlier ones.
 
     Args:
-        rows: `(k, n)`, of any lengths.
+        rows: vectors of any length, `(k, n)`.
 
     Returns:
-        `(k, n)`; rows of zeros in the places of what is zero, not finite, or depends on the rows
-        above it.
+        The basis, `(k, n)`; zeros in place of rows that are zero, not finite, or linearly dependent
+        on the rows above.
 
     Example:
         >>> basis = orthonormal(ops.array([[0.0, 2.0], [0.0, 3.0], [1.0, 1.0]]))
@@ -40,7 +40,7 @@ def orthonormal(rows: Tensor) -> Tensor:
     least = max(_DEPENDENT, 100 * _epsilon(rows.dtype))
     for row in ops.unstack(rows, rows.shape[0]):
         row = ops.where(ops.all(ops.isfinite(row)), row, ops.zeros_like(row))
-        # By the largest number first: squares of small and large ones leave the range.
+        # By the largest number first: squares of very small or large ones are out of range.
         for size in (lambda x: ops.max(ops.abs(x)), ops.norm):
             length = size(row)
             row = row / ops.where(length > 0, length, ops.ones_like(length))
@@ -55,17 +55,17 @@ def orthonormal(rows: Tensor) -> Tensor:
 
 
 def perturbations(basis: Tensor, xi: Tensor, zeta: Tensor, alpha: float, sigma: float) -> Tensor:
-    """Makes ε of standard normal numbers, see `GuidedES`.
+    """Computes the perturbations ε from standard normal numbers, see `GuidedES`.
 
     Args:
-        basis: of `orthonormal`, `(k, n)`.
-        xi: `(pairs, n)`.
-        zeta: `(pairs, k)`.
-        alpha: part of the variance outside of the subspace.
-        sigma: root of the mean squared length.
+        basis: result of `orthonormal`, `(k, n)`.
+        xi: standard normal numbers, `(pairs, n)`.
+        zeta: standard normal numbers, `(pairs, k)`.
+        alpha: fraction of the variance in the whole space; the rest is in the subspace.
+        sigma: root mean squared length of a perturbation.
 
     Returns:
-        `(pairs, n)`.
+        Perturbations, `(pairs, n)`.
     """
     kept = _count(basis)
     empty = ops.cast(kept == 0, basis.dtype)
@@ -77,16 +77,16 @@ def perturbations(basis: Tensor, xi: Tensor, zeta: Tensor, alpha: float, sigma: 
 
 
 def exact_directions(basis: Tensor, kept: Tensor, xi: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Makes the directions of the exact guide, and their weights in the estimate.
+    """Computes the directions of the exact guide and their weights in the estimate.
 
     Args:
         basis: `(k, n)`, orthonormal rows or zeros.
-        kept: how many rows are not zero.
+        kept: number of nonzero rows.
         xi: standard normal numbers `(p, n)` for the other pairs, or None.
 
     Returns:
-        Directions `(k + p, n)` and weights `(k + p,)`, those outside of the subspace with mean
-        squared length 1 and weight m / (p + 1 + m), m = n - k.
+        Directions `(k + p, n)` and weights `(k + p,)`; those outside the subspace have mean squared
+        length 1 and weight m / (p + 1 + m), m = n - kept.
     """
     ones = ops.ones_like(basis[:, 0])
     if xi is None:
@@ -100,7 +100,7 @@ def exact_directions(basis: Tensor, kept: Tensor, xi: Tensor | None) -> tuple[Te
 
 
 def side_by_side(blocks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Makes one basis `(blocks * k, n)` of those of each block; also counts its rows not zero."""
+    """Combines the bases of all blocks into one, `(blocks * k, n)`, and counts its nonzero rows."""
     sizes = [block.shape[1] for block in blocks]
     rows = [
         ops.pad(block, ((0, 0), (part.start, sum(sizes) - part.stop)))
@@ -119,6 +119,6 @@ def _epsilon(dtype: Any) -> float:
 
 
 def slices(sizes: Sequence[int]) -> list[slice]:
-    """Where parts of these sizes are, one after the other."""
+    """Returns the slices of consecutive parts of these sizes."""
     ends = itertools.accumulate(sizes)
     return [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]

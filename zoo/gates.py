@@ -1,20 +1,20 @@
-"""Every LSTM that the switches of `zoo.Variant` can say: 148 cells, the nine variants among them.
+"""Every LSTM that the `zoo.Variant` switches can express: 148 cells, including the nine variants.
 
-A code says what a cell has, in three parts: its gates (`i`, `f`, `o`; `c` in the place of `f` for a
+A code says what a cell has, in three parts: its gates (`i`, `f`, `o`; `c` instead of `f` for a
 forget gate coupled to the input gate), its activations (`g` of the block input, `h` of the cell on
-its way out) and what else the gates see (`p`: the cell through peepholes, `r`: the gates of the
-step before). `x` stands for none:
+its way out) and what else the gates see (`p`: the cell, through peepholes; `r`: the gates of the
+previous step). `x` stands for none:
 
     ifo_gh_p     V, the vanilla LSTM
     ico_gh_p     CIFG
     ifo_gh_pr    FGR
     x_gh_x       no gate at all: h_t = h(c_t), c_t = g(W x_t + R h_{t-1} + b) + c_{t-1}
 
-Without gates, peepholes and gate recurrence mean nothing: such combinations are left out, so that
-no two cells compute the same. Equations: `zoo.variants`. The class of a cell is an attribute of
-this module, made when it is asked for; `--variants` of a study takes `zoo.gates:ifo_gh_p`, and
-`zoo.gates:CELLS` or `zoo.gates:PLAIN` for all of a list. `keras.models.load_model` knows the
-classes once this module is imported after Keras.
+Without gates, peepholes and gate recurrence have no effect: such combinations are left out, so that
+no two cells compute the same function. Equations: `zoo.variants`. The class of a cell is an
+attribute of this module, created on access; a study's `--variants` accepts `zoo.gates:ifo_gh_p`,
+and `zoo.gates:CELLS` or `zoo.gates:PLAIN` for a whole list. `keras.models.load_model` recognizes
+the classes if this module is imported after Keras.
 
 Example:
     >>> import keras, zoo.gates
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from zoo.variant_cell import VariantCell
 
 _FORGET = {"": {"forget_gate": False}, "f": {}, "c": {"forget_gate": False, "coupled": True}}
-"""The switches of each letter that can stand in the place of the forget gate."""
+"""The switches for each letter that can take the place of the forget gate."""
 
 
 def _code(gates: str, activations: str, seen: str) -> str:
@@ -76,11 +76,11 @@ PLAIN: tuple[str, ...] = tuple(
     for code, cell in CELLS.items()
     if not cell.gate_recurrence or cell.gates == "ifzo"
 )
-"""The 84 cells whose gates see no gates, or all three see all three as in FGR."""
+"""The 84 cells without gate recurrence, or with that of FGR among all three gates."""
 
 
 def code_of(variant: Variant) -> str:
-    """Says by which code a variant stands in `CELLS`.
+    """Returns the code of a variant in `CELLS`.
 
     Example:
         >>> import zoo
@@ -97,7 +97,7 @@ def code_of(variant: Variant) -> str:
 
 @functools.cache
 def _make(code: str) -> type[VariantCell]:
-    """Makes the class of a cell, under the name by which saved files know it."""
+    """Creates the class of a cell, and registers it with Keras under its name in saved files."""
     import keras
 
     from zoo.variant_cell import VariantCell
@@ -109,7 +109,7 @@ def _make(code: str) -> type[VariantCell]:
 
 
 def __getattr__(name: str) -> type[VariantCell]:
-    """Makes the class of a cell, and registers it.
+    """Returns the class of a cell, and registers it.
 
     Raises:
         AttributeError: if there is no such cell.
@@ -118,7 +118,7 @@ def __getattr__(name: str) -> type[VariantCell]:
         raise AttributeError(f"module {__name__} has no {name}")
     from zoo.registry import register
 
-    # Whenever it is asked for: it may have been unregistered since.
+    # On every access: the cell may have been unregistered in the meantime.
     return register(name, variant=CELLS[name])(_make(name))
 
 

@@ -1,4 +1,4 @@
-"""Gradients on Keras' backends, which `keras.ops` does not have."""
+"""Gradients on Keras' backends, which `keras.ops` does not provide."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def gradient(
     """Differentiates a function of some tensors.
 
     Args:
-        function: from the tensors to a scalar, and anything else made of tensors.
-        values: where.
+        function: maps the tensors to a scalar and an auxiliary structure of tensors.
+        values: the tensors at which to differentiate.
 
     Returns:
-        The gradient of the scalar in each tensor, and what else the function returned.
+        The gradient of the scalar with respect to each tensor, and the auxiliary result.
 
     Raises:
-        NotImplementedError: on another backend than TensorFlow and JAX.
+        NotImplementedError: on backends other than TensorFlow and JAX.
 
     Example:
         >>> from keras import ops
@@ -31,7 +31,7 @@ def gradient(
         >>> float(gradient_of_x), more
         (6.0, 'more')
     """
-    # Each is imported only where it is the backend: the other need not be there.
+    # Only the active backend is imported: the other need not be installed.
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

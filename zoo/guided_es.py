@@ -1,10 +1,10 @@
-"""Guided evolutionary strategies: gradients from values of a loss, guided by a surrogate gradient.
+"""Guided evolutionary strategies: gradients from loss values, guided by a surrogate gradient.
 
 Maheswaranathan et al. 2019, *Guided evolutionary strategies: augmenting random search with
-surrogate gradients*. Values of the loss at random points give a gradient that is right on average,
-but in many dimensions drowns in noise; a surrogate gradient (of truncated backpropagation, of a
-smooth loss in place of the true one) has no noise, but a bias. The points here are drawn mostly in
-the subspace of the last surrogate gradients, and the loss itself says how far to go there.
+surrogate gradients*. Loss values at random points give a gradient that is correct on average, but
+very noisy in many dimensions; a surrogate gradient (from truncated backpropagation, or of a smooth
+loss in place of the true one) has no noise, but a bias. Here, the points are drawn mostly from the
+subspace of the latest surrogate gradients, and the loss itself determines the step in it.
 """
 
 from __future__ import annotations
@@ -29,47 +29,47 @@ from zoo.variant_cell import Tensor, check_argument, is_positive_integer
 
 @keras.saving.register_keras_serializable(package="lstm_odyssey")
 class GuidedES(keras.optimizers.Optimizer):
-    """Estimates gradients by guided evolutionary strategies, and hands them to an optimizer.
+    """Optimizer that estimates gradients by guided evolutionary strategies for an inner optimizer.
 
         ε = σ √(α/n) ξ + σ √((1-α)/k) U ζ,  ξ ~ N(0, I_n), ζ ~ N(0, I_k),  E‖ε‖² = σ²
         g = β / (2 σ² P) Σ_j ε_j (f(x + ε_j) - f(x - ε_j))
 
-    The columns of U `(n, k)` are an orthonormal basis of the last k surrogate gradients; as long as
-    there are fewer, or where they depend on each other, k is the number of columns that there are.
-    Without any, ξ gets all of σ², and with α = 0 the estimate is 0. With ρ² the part of the squared
-    length of ∇f that lies in the subspace, s = α/n, t = (1-α)/k, A = s + tρ² and
+    The columns of U `(n, k)` are an orthonormal basis of the last k surrogate gradients; while
+    there are fewer, or if they are linearly dependent, k is the actual number of columns.
+    Without any, ξ gets all of σ², and with α = 0 the estimate is 0. With ρ² the fraction of the
+    squared length of ∇f that lies in the subspace, s = α/n, t = (1-α)/k, A = s + tρ² and
     B = s² + (t² + 2st) ρ², a locally quadratic f gives
 
         ‖E[g] - ∇f‖² / ‖∇f‖² = β²B - 2βA + 1,  tr Var[g] / ‖∇f‖² = β²(A + B)/P
 
-    With `guide="exact"` a pair each measures the derivative along every column of U, and the other
-    P - k pairs estimate the rest of the gradient in the n - k dimensions outside, shrunk to where
-    its expected squared error is least; α then has no effect. For k ≤ P the expected error is never
+    With `guide="exact"`, one pair for each column of U measures the derivative along it, and the
+    other P - k pairs estimate the gradient in the remaining n - k dimensions, shrunk to minimize
+    its expected squared error; α then has no effect. For k ≤ P, the expected error is never
     above that of the sampled form at its best α and β in the subspace alone.
 
-    For `zoo.GuidedESModel.compile`, or for a loop of one's own: see `step`. State (the surrogate
-    gradients, the random numbers' and the inner optimizer's) is saved with a model.
+    Use it in `zoo.GuidedESModel.compile`, or in a custom loop with `step`. Its state (the surrogate
+    gradients, that of the random generator and of the inner optimizer) is saved with a model.
 
     Args:
-        optimizer: takes the estimates; a Keras optimizer or its name.
-        alpha: part of the variance that is spent outside of the subspace, 0 to 1; 1 is a plain
-            evolutionary strategy, which needs no surrogate.
-        sigma: root of the mean squared length of a perturbation of all variables together; not a
-            standard deviation of each. 0.001 to 0.1 of the length of x suits most losses.
-        beta: scales the estimate; part of the learning rate, and without effect where the optimizer
+        optimizer: the inner optimizer, which applies the estimates; a Keras optimizer or its name.
+        alpha: fraction of the variance in the whole space instead of the subspace, 0 to 1; 1 is a
+            plain evolutionary strategy, which needs no surrogate.
+        sigma: root mean squared length of a perturbation of all variables together, not the
+            standard deviation of each. 0.001 to 0.1 times the length of x suits most losses.
+        beta: factor of the estimate; acts like a learning rate, and has no effect if the optimizer
             divides by the gradient's size (Adam).
-        subspace: k, how many surrogate gradients are kept.
-        pairs: P, pairs of evaluations a step.
-        granularity: `"global"`, one subspace for all variables side by side, or `"variable"`, one
-            for each, with a part of the variance that is in proportion to its size.
-        guide: `"sampled"` or `"exact"`; the latter needs a pair for every column.
-        vectorized: whether all evaluations of a step are one batched program; else one is made
-            after the other, for a loss that can only be called on numbers.
-        seed: of the random numbers; None for another in every process.
-        name: of the optimizer.
+        subspace: k, number of surrogate gradients to keep.
+        pairs: P, pairs of evaluations per step.
+        granularity: `"global"` for one subspace of all variables together, or `"variable"` for one
+            per variable, with a share of the variance proportional to its size.
+        guide: `"sampled"` or `"exact"`; the latter needs at least one pair per column.
+        vectorized: whether all evaluations of a step are one batched program; otherwise, they run
+            one after the other, for a loss that needs concrete values.
+        seed: random seed; None for a different one in every process.
+        name: name of the optimizer.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if an argument is out of range.
 
     Example:
         >>> import keras, zoo
@@ -118,7 +118,7 @@ class GuidedES(keras.optimizers.Optimizer):
         self._random = keras.random.SeedGenerator(seed, name="perturbations")
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Makes the state for these variables; called when it is first needed.
+        """Creates the state for these variables; called on first use.
 
         Raises:
             ValueError: if the exact guide has fewer pairs than columns.
@@ -142,12 +142,12 @@ class GuidedES(keras.optimizers.Optimizer):
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """All state, the inner optimizer's last."""
+        """All state variables, those of the inner optimizer last."""
         return [*self._variables, self._random.state, *self.inner_optimizer.variables]
 
     @property
     def learning_rate(self) -> Any:
-        """That of the inner optimizer."""
+        """Learning rate of the inner optimizer."""
         return self.inner_optimizer.learning_rate
 
     @learning_rate.setter
@@ -156,7 +156,7 @@ class GuidedES(keras.optimizers.Optimizer):
 
     @property
     def iterations(self) -> Any:
-        """Updates that the inner optimizer made."""
+        """Number of updates by the inner optimizer."""
         return self.inner_optimizer.iterations
 
     def step(
@@ -165,10 +165,10 @@ class GuidedES(keras.optimizers.Optimizer):
         variables: Sequence[keras.Variable],
         surrogate: Sequence[Tensor | None] | None = None,
     ) -> None:
-        """Estimates the gradient and lets the inner optimizer update the variables by it.
+        """Estimates the gradient and updates the variables with the inner optimizer.
 
-        Args and errors are those of `estimate`. Compiled (`tf.function`; on JAX within a
-        `keras.StatelessScope`) the batched program is traced once, else in every call.
+        Arguments and errors are those of `estimate`. If compiled (`tf.function`; on JAX within a
+        `keras.StatelessScope`), the batched program is traced once, otherwise in every call.
 
         Example:
             >>> import keras, zoo
@@ -191,20 +191,20 @@ class GuidedES(keras.optimizers.Optimizer):
         """Estimates the gradient of a loss.
 
         Args:
-            loss: f, from the values of the variables, a tensor each, to a scalar. It must be a
-                function of these alone: dropout or noise that is new in every call is estimated,
-                too. It is not differentiated.
+            loss: f, maps the values of the variables, one tensor each, to a scalar. It must depend
+                on these alone: dropout or noise that changes with every call adds to the estimate.
+                It is not differentiated.
             variables: x.
-            surrogate: a gradient that may be wrong, in the variables' order and shapes; None for a
-                variable is zero. It joins the subspace. A gradient that is not finite counts as
-                zero. May be left out with α = 1.
+            surrogate: a gradient that may be biased, in the variables' order and shapes; None for a
+                variable means zero. It is added to the subspace. A gradient that is not finite
+                counts as zero. Optional if α = 1 and the guide is sampled.
 
         Returns:
-            g, in the variables' order, shapes and types.
+            g, in the variables' order, shapes and dtypes.
 
         Raises:
-            ValueError: if there is no surrogate but α is below 1, or the guide exact, or its shapes
-                are not the variables'.
+            ValueError: if the surrogate is missing but α is below 1 or the guide is exact, or if
+                its shapes do not match the variables'.
         """
         self.build(variables)
         dtype = self._surrogates.dtype
@@ -235,11 +235,11 @@ class GuidedES(keras.optimizers.Optimizer):
 
     @property
     def needs_surrogate(self) -> bool:
-        """Whether the estimate is made of more than plain random directions."""
+        """Whether `estimate` needs a surrogate gradient."""
         return self.alpha < 1 or self.guide == "exact"
 
     def _plan(self, subspaces: list[Tensor], size: int, dtype: str) -> tuple[Tensor, Tensor]:
-        """Perturbations `(pairs, n)`, and what to multiply each and its difference with."""
+        """Returns perturbations `(pairs, n)` and the factors of their loss differences."""
 
         def normal(*shape: int) -> Tensor:
             return keras.random.normal(shape, dtype=dtype, seed=self._random)
@@ -269,13 +269,13 @@ class GuidedES(keras.optimizers.Optimizer):
     def _complete(
         self, surrogate: Sequence[Tensor | None], variables: Sequence[keras.Variable]
     ) -> list[Tensor]:
-        """Puts zeros for gradients that are not there."""
+        """Replaces missing gradients with zeros, and checks the shapes."""
         full = [
             ops.zeros(variable.shape, variable.dtype) if gradient is None else gradient
             for gradient, variable in zip(surrogate, variables, strict=True)
         ]
         shapes, expected = ([tuple(each.shape) for each in some] for some in (full, variables))
-        # In a graph TensorFlow may not know all sizes of a gradient.
+        # In a graph, TensorFlow may not know all sizes of a gradient.
         fits = all(
             len(shape) == len(sizes)
             and all(one in (None, size) for one, size in zip(shape, sizes, strict=True))
@@ -285,10 +285,10 @@ class GuidedES(keras.optimizers.Optimizer):
         return full
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
-        """Refuses gradients.
+        """Rejects gradients.
 
         Raises:
-            ValueError: always, so that a plain Keras model does not train by true gradients.
+            ValueError: always, so that a plain Keras model does not train with true gradients.
         """
         raise ValueError(
             "zoo.GuidedES takes values of a loss instead of gradients: compile a "
@@ -303,7 +303,7 @@ class GuidedES(keras.optimizers.Optimizer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> GuidedES:
-        """Makes one from `get_config`."""
+        """Creates an optimizer from the result of `get_config`."""
         inner = keras.saving.deserialize_keras_object(
             config["optimizer"], custom_objects=custom_objects
         )
@@ -316,7 +316,7 @@ def _flat(tensors: Sequence[Any], dtype: str) -> Tensor:
 
 
 def _like(flat: Tensor, variables: Sequence[keras.Variable]) -> list[Tensor]:
-    """Cuts a vector into tensors of the variables' shapes and types."""
+    """Splits a vector into tensors of the variables' shapes and dtypes."""
     parts = slices([math.prod(variable.shape) for variable in variables])
     return [
         ops.cast(ops.reshape(flat[part], variable.shape), variable.dtype)

@@ -18,22 +18,22 @@ from zoo.variant_cell import Tensor
 class GuidedESModel(keras.Model):
     """A Keras model that `fit` trains by guided evolutionary strategies.
 
-    `compile` gets a `zoo.GuidedES` as optimizer. A step takes the surrogate gradient of the model,
-    evaluates its loss at the perturbed weights, all pairs in one batched program, with the same
-    dropout and noise in all of them, and lets the inner optimizer update the weights. Backends:
-    TensorFlow and JAX.
+    Pass a `zoo.GuidedES` to `compile` as optimizer. A step computes the model's surrogate gradient,
+    evaluates the loss at the perturbed weights (all pairs in one batched program, with the same
+    dropout and noise), and updates the weights with the inner optimizer. Backends: TensorFlow and
+    JAX.
 
     Args:
-        model: what is trained; shares its weights, so that it can be used and saved by itself.
-        surrogate_loss: a Keras loss whose gradient guides, for one that has no useful gradient.
-            Default: the loss of `compile`.
-        truncate: steps after which `zoo.RNN` layers cut the surrogate gradient. Default: whole.
-        **kwargs: of `keras.Model`.
+        model: the model to train; it shares its weights, so it can be used and saved on its own.
+        surrogate_loss: a Keras loss that provides the surrogate gradient, for a true loss without a
+            useful gradient. Default: the loss of `compile`.
+        truncate: steps after which `zoo.RNN` layers cut the surrogate gradient. Default: theirs.
+        **kwargs: arguments of `keras.Model`.
 
     Raises:
-        ValueError: if `truncate` is not a positive integer; in training, if the optimizer is not a
-            `zoo.GuidedES`.
-        NotImplementedError: in training on another backend.
+        ValueError: if `truncate` is neither a positive integer nor None; in training, if the
+            optimizer is not a `zoo.GuidedES`.
+        NotImplementedError: in training on other backends.
 
     Example:
         >>> import keras, numpy as np, zoo
@@ -70,13 +70,13 @@ class GuidedESModel(keras.Model):
 
     def make_train_function(self, force: bool = False) -> Any:
         """Prepares training; called by `fit`."""
-        # Before: TensorFlow traces a step again that made variables.
+        # Built beforehand: TensorFlow retraces a step that creates variables.
         if self.built and isinstance(self.optimizer, GuidedES):
             self.optimizer.build(self.trainable_variables)
         return super().make_train_function(force)
 
     def train_step(self, *arguments: Any) -> Any:
-        """Makes one update; called by `fit` as its backend does."""
+        """Performs one update; `fit` calls it with the arguments of the backend."""
         if keras.backend.backend() != "jax":
             return self._train(*arguments)
         state, data = arguments
@@ -103,7 +103,7 @@ class GuidedESModel(keras.Model):
             )
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         weights, others = self.trainable_variables, self.non_trainable_variables
-        # Each evaluation begins with them: all get the same dropout and noise.
+        # Each evaluation starts from these values, so all get the same dropout and noise.
         before = [ops.copy(variable) for variable in others]
 
         def run(values: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, Any, list[Tensor]]]:
@@ -115,7 +115,7 @@ class GuidedESModel(keras.Model):
                 )
                 surrogate = loss
                 if self.surrogate_loss is not None:
-                    # Of each sample, as Keras' functions give it, or of all.
+                    # Per sample, as Keras' functions return it, or over all samples.
                     surrogate = ops.mean(self.surrogate_loss(y, outputs))
             return surrogate, (loss, outputs, [scope.get_current_value(v) for v in others])
 
@@ -147,7 +147,7 @@ class GuidedESModel(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> GuidedESModel:
-        """Makes one from `get_config`."""
+        """Creates a model from the result of `get_config`."""
         inner = keras.saving.deserialize_keras_object(
             config["model"], custom_objects=custom_objects
         )

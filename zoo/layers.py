@@ -1,6 +1,6 @@
-"""The recurrent layer: `keras.layers.RNN`, with the scan of `zoo.recurrence` inside.
+"""The recurrent layer: `keras.layers.RNN` with the scan of `zoo.recurrence`.
 
-The scan runs on Keras' TensorFlow backend. On the others `zoo.RNN` is `keras.layers.RNN`.
+The scan runs on Keras' TensorFlow backend. On other backends, `zoo.RNN` uses Keras' own loop.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _POINTWISE = frozenset(
         "tanh tanh_shrink threshold"
     ).split()
 )
-"""Activations that take every number by itself: the scan relies on that, softmax is not so."""
+"""Elementwise activations, which the scan requires; softmax, for example, is not elementwise."""
 
 _TRUNCATED: contextvars.ContextVar[int | None] = contextvars.ContextVar("truncated", default=None)
 
 
 @contextlib.contextmanager
 def truncated(steps: int | None) -> Iterator[None]:
-    """Lets every `zoo.RNN` that is called inside cut its gradient, see its argument `truncate`.
+    """Truncates the gradient of every `zoo.RNN` called in this context, see its `truncate`.
 
     Args:
-        steps: in place of the `truncate` of the layers; None leaves them theirs.
+        steps: overrides the `truncate` of the layers; None leaves it unchanged.
 
     Raises:
-        ValueError: if `steps` is not a positive integer.
+        ValueError: if `steps` is neither a positive integer nor None.
 
     Example:
         >>> import numpy as np, zoo
@@ -55,7 +55,7 @@ def truncated(steps: int | None) -> Iterator[None]:
 
 
 def check_truncate(steps: Any) -> int | None:
-    """Checks an argument `truncate`, see `RNN`."""
+    """Checks the argument `truncate`, see `RNN`."""
     right = steps is None or is_positive_integer(steps)
     check_argument("truncate", steps, "a positive integer or None", right)
     return None if steps is None else int(steps)
@@ -68,30 +68,30 @@ class RNN(keras.layers.RNN):
         h_t, states_t = cell(x_t, states_{t-1})
 
     Arguments, call arguments, weights, outputs, states, masking and saved files are those of
-    `keras.layers.RNN`, and so are the values, up to rounding. What differs is how they are
-    computed: the products with the inputs are one matrix product over all steps, and the gradient
-    goes back through time by its own loop (`zoo.recurrence`). Second derivatives are TensorFlow's
-    of the forward loop, and take as long as Keras' loop; derivatives in forward mode are refused.
-    An initial state of shape `(1, size)` or `(size,)` is that of every sequence.
+    `keras.layers.RNN`, and so are the values, up to rounding. Only the computation differs: the
+    products with the inputs are a single matrix product over all steps, and the gradient has its
+    own loop back through time (`zoo.recurrence`). TensorFlow computes second derivatives from the
+    forward loop, which takes as long as with Keras' loop; forward-mode derivatives are refused.
+    An initial state of shape `(1, size)` or `(size,)` is shared by every sequence.
 
-    Keras' own loop is taken, and a warning says so once, for a cell that is not of the zoo or whose
-    `call` is overridden (`keras.layers.StackedRNNCells`: stack layers instead), in training with
-    `recurrent_dropout`, with `unroll=True`, with an activation that Keras does not have or that is
-    not pointwise (`softmax`), and where layer and cell compute in different types. Other backends
-    than TensorFlow always take it, and need no warning.
+    The layer falls back to Keras' own loop, with a one-time warning, for a cell that is not from
+    the zoo or whose `call` is overridden (`keras.layers.StackedRNNCells`: stack layers instead), in
+    training with `recurrent_dropout`, with `unroll=True`, with an activation that is not one of
+    Keras' or not pointwise (`softmax`), and if layer and cell compute in different dtypes. Backends
+    other than TensorFlow always use it, without a warning.
 
     Args:
-        cell: as in `keras.layers.RNN`, whose other arguments follow.
-        truncate: steps after which the gradient is cut (truncated backpropagation through time):
-            the gradient of a step does not reach those before the last step that is a multiple of
-            `truncate`, counted from 0. Values are the same, states flow on. With as many steps as
-            there are, or None (the default), the gradient is whole, and the same bit for bit. The
-            number of steps must be known when the layer is called or traced.
+        cell: as in `keras.layers.RNN`, whose other arguments are accepted too.
+        truncate: number of steps after which the gradient is cut (truncated backpropagation through
+            time): the gradient of a step does not reach back beyond the last step whose index,
+            counted from 0, is a multiple of `truncate`. Values do not change; states are carried
+            over. With at least as many steps as in the sequence, or None (the default), the
+            gradient is the full one, bit for bit. The number of steps must be known on call.
 
     Raises:
-        ValueError: if initial states have other shapes than the cell's, or a gradient is to be cut
-            and the number of steps is not known.
-        NotImplementedError: inside of a `tf.autodiff.ForwardAccumulator`.
+        ValueError: if the shapes of initial states do not match the cell's, or the gradient is to
+            be cut but the number of steps is unknown.
+        NotImplementedError: inside a `tf.autodiff.ForwardAccumulator`.
 
     Example:
         >>> import numpy as np, zoo
@@ -106,7 +106,7 @@ class RNN(keras.layers.RNN):
         self.truncate = check_truncate(truncate)
 
     def get_config(self) -> dict[str, Any]:
-        # Only where it is set: files without it are read by earlier releases.
+        # Only if it is set, so that earlier releases can read files without it.
         more = {} if self.truncate is None else {"truncate": self.truncate}
         return {**super().get_config(), **more}
 
@@ -140,7 +140,7 @@ class RNN(keras.layers.RNN):
             earlier = last
             last, outputs, states = self._loop(sequences[:, steps], states, part, training)
             if pieces and part is not None and not self.zero_output_for_mask:
-                # Masked steps repeat the output before, here that of an earlier piece.
+                # Masked steps repeat the previous output, here that of an earlier piece.
                 part = ops.flip(part, axis=1) if self.go_backwards else part
                 seen = ops.expand_dims(ops.cumsum(ops.cast(part, "int32"), axis=1) > 0, -1)
                 last = ops.where(seen[:, -1], last, earlier)
@@ -152,7 +152,7 @@ class RNN(keras.layers.RNN):
     def _loop(
         self, sequences: Tensor, initial_state: list[Tensor], mask: Tensor | None, training: bool
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Runs the cell over steps, and differentiates through all of them."""
+        """Runs the cell over steps, with a gradient through all of them."""
         if keras.backend.backend() == "tensorflow":
             reason = self._obstacle(training)
             if not reason:
@@ -162,7 +162,7 @@ class RNN(keras.layers.RNN):
         return last, outputs, states
 
     def _obstacle(self, training: bool) -> str:
-        """Says what keeps this layer from the scan; nothing if nothing does."""
+        """Returns why this layer cannot use the scan; an empty string if it can."""
         cell = self.cell
         if not isinstance(cell, VariantCell) or type(cell).call is not VariantCell.call:
             return f"{type(cell).__name__} is not a cell of the zoo"
@@ -185,8 +185,8 @@ class RNN(keras.layers.RNN):
         mask: Tensor | None,
         training: bool,
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Does what Keras' loop does: last output, all outputs, final states."""
-        # Here, because TensorFlow is not everybody's backend.
+        """Computes what Keras' loop does: last output, all outputs, final states."""
+        # Imported here, because TensorFlow may not be the backend.
         from zoo import recurrence
 
         cell = self.cell
@@ -209,24 +209,24 @@ class RNN(keras.layers.RNN):
             recurrent_activation=cell.recurrent_activation,
         )
         if mask is not None:
-            # A masked step repeats the output of the step before; before the first there is none.
+            # A masked step repeats the previous output; before the first output there is none.
             if not self.zero_output_for_mask:
                 mask = ops.cumsum(ops.cast(mask, "int32"), axis=0) > 0
             outputs = ops.where(ops.expand_dims(mask, -1), outputs, 0)
         return outputs[-1], ops.transpose(outputs, (1, 0, 2)), states
 
     def _project(self, sequences: Tensor) -> Tensor:
-        """Computes `x_t W + b` of all steps, `(time, batch, gates * units)`, as one product."""
+        """Computes `x_t W + b` for all steps, `(time, batch, gates * units)`, as one product."""
         sequences = ops.transpose(ops.cast(sequences, self.compute_dtype), (1, 0, 2))
         kernel = _value(self.cell.kernel)
         if self.cell.bias is not None:
-            # The weight of an input that is 1: one product gives sum and gradients of both.
+            # The bias is the weight of an input of 1: one product yields sum and gradients of both.
             kernel = ops.concatenate([kernel, _value(self.cell.bias)[None]], axis=0)
             # Not `ops.pad`: TensorFlow's `vectorized_map` pads with 0 whatever the constant is.
             ones = ops.ones_like(sequences[..., :1])
             sequences = ops.concatenate([sequences, ones], axis=-1)
         time, batch, features = ops.shape(sequences)
-        # Of two axes: a product with more is one of the slow ones.
+        # With two axes, because products with more axes are slow.
         projected = ops.matmul(ops.reshape(sequences, (-1, features)), kernel)
         return ops.reshape(projected, (time, batch, projected.shape[-1]))
 
@@ -234,7 +234,7 @@ class RNN(keras.layers.RNN):
 def _for_each_sequence(
     states: Sequence[Tensor], sizes: Sequence[int], sequences: Tensor
 ) -> list[Tensor]:
-    """Repeats initial states that are given once, `(1, size)` or `(size,)`, over the batch."""
+    """Broadcasts shared initial states, `(1, size)` or `(size,)`, over the batch."""
     batch, known = ops.shape(sequences)[0], sequences.shape[0]
     shapes = [tuple(state.shape) for state in states]
     expected = [(known, size) for size in sizes]
@@ -257,7 +257,7 @@ def _for_each_sequence(
 
 
 def _value(variable: Any) -> Tensor:
-    """The tensor of a weight in the compute type, of no weight None."""
+    """Returns a weight as a tensor of the compute dtype; None if there is no weight."""
     return None if variable is None else ops.convert_to_tensor(variable)
 
 

@@ -1,4 +1,4 @@
-"""From a cell to the networks of the study."""
+"""Networks of the study, built from a cell."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ def network(
     ponder_price: float = 0.0,
     name: str = "network",
 ) -> keras.Model:
-    """Makes a network of one hidden layer from a cell.
+    """Builds a network with one hidden layer from a cell.
 
         f_t = cell(x_t, f_{t-1}),  b_t = cell'(x_t, b_{t+1}),  logits_t = [f_t b_t] K + b
 
-    Section 4 of the paper: without the backward layer it predicts the next frame from all frames so
-    far (JSB Chorales); with it, it labels every frame (TIMIT), or transcribes by connectionist
-    temporal classification, the last output being the blank (IAM-OnDB). It returns logits, so that
-    sigmoid or softmax can be taken together with the loss.
+    As in section 4 of the paper: without the backward layer, it predicts the next frame from all
+    frames so far (JSB Chorales); with it, it labels every frame (TIMIT) or transcribes by
+    connectionist temporal classification, where the last output is the blank (IAM-OnDB). It returns
+    logits, so that the sigmoid or softmax can be computed together with the loss.
 
     Args:
-        cell: a cell for `zoo.RNN`. Of a bidirectional network it is only the pattern: both
-            directions get cells of their own, made from its configuration.
-        inputs: features of an input frame.
-        outputs: outputs a frame.
-        bidirectional: whether there is a layer that reads backward.
-        ponder_price: what an inner step adds to the loss, see `zoo.AdaptiveRNN`; cells that are not
-            depth-adaptive have no price.
-        name: of the model.
+        cell: a cell for `zoo.RNN`. For a bidirectional network, it is only a template: each
+            direction gets its own cell, created from the configuration of this one.
+        inputs: number of features per input frame.
+        outputs: number of outputs per frame.
+        bidirectional: whether to add a layer that reads backward.
+        ponder_price: what an inner step adds to the loss, see `zoo.AdaptiveRNN`; ignored for cells
+            that are not depth-adaptive.
+        name: name of the model.
 
     Returns:
-        A functional model, sequences `(batch, time, inputs)` to logits `(batch, time, outputs)`.
-        Its weights are those of the cell in the order in which the cell makes them, of the backward
-        cell, then kernel (rows of the forward units first) and bias of the output layer. A mask
-        `(batch, time)` at the end of sequences keeps the backward direction from reading the
-        padding.
+        A functional model from sequences `(batch, time, inputs)` to logits `(batch, time,
+        outputs)`. Its weights are those of the cell in the order in which it creates them, those of
+        the backward cell, then kernel (rows of the forward units first) and bias of the output
+        layer. A mask `(batch, time)` at the end of sequences keeps the backward direction from
+        reading the padding.
 
     Example:
         >>> import zoo
@@ -74,16 +74,16 @@ def network(
 
 
 def padded_logits(model: keras.Model, sequences: Any, lengths: Any) -> Any:
-    """Computes a network's logits of padded sequences: those of each sequence by itself.
+    """Computes a network's logits for padded sequences, equal to those without padding.
 
     Args:
         model: one of this module's networks.
         sequences: tensor `(batch, time, inputs)`.
-        lengths: integer tensor `(batch,)`; frames from a sequence's length on are padding, whatever
-            is in them.
+        lengths: integer tensor `(batch,)`; frames at and after a sequence's length are padding,
+            whatever their values.
 
     Returns:
-        Tensor `(batch, time, outputs)`; without meaning in the padding.
+        Tensor `(batch, time, outputs)`; values in the padding are meaningless.
     """
     mask = keras.ops.arange(keras.ops.shape(sequences)[1]) < keras.ops.expand_dims(lengths, 1)
     hidden = model.get_layer(RECURRENT)(sequences, mask=mask)

@@ -1,19 +1,19 @@
-"""The scan of any LSTM variant through time and back, on TensorFlow, with its own gradient.
+"""Scan of any LSTM variant forward and backward through time in TensorFlow, with its own gradient.
 
-A loop that TensorFlow differentiates keeps every intermediate tensor of every step, and goes back
-through every operation of the step. Here
+When TensorFlow differentiates a loop, it keeps every intermediate tensor of every step, and goes
+back through every operation of the step. Here
 
-- the loop forward keeps, of each step, the pre-activations, the cell state before, and the hidden
-  state;
-- the step is pointwise but for its matrix product, so its Jacobians are diagonal.
-  `tf.GradientTape` takes them from `zoo.variant_cell.step`, many steps at a time, because they do
-  not depend on the gradient from later steps. No variant needs a derivative by hand;
-- the loop backward only carries the gradient of the states through these Jacobians and emits that
-  of the pre-activations; the gradient of the recurrent kernels is one matrix product over all steps
-  after the loop.
+- the forward loop keeps, for each step, only the pre-activations, the previous cell state and the
+  hidden state;
+- the step is pointwise except for its matrix product, so its Jacobians are diagonal.
+  `tf.GradientTape` computes them from `zoo.variant_cell.step`, many steps at a time, because they
+  do not depend on the gradient from later steps. No variant needs hand-written derivatives;
+- the backward loop only propagates the gradient of the states through these Jacobians and emits
+  that of the pre-activations; the gradient of the recurrent kernels is a single matrix product over
+  all steps after the loop.
 
-Steps are taken some at a time (a *block*): a loop pays for every iteration. Every operation is one
-of any TensorFlow build: a graph of this runs wherever TensorFlow does.
+The loops process several steps (a *block*) per iteration, because every iteration has overhead.
+Only operations of every TensorFlow build are used, so the graph runs wherever TensorFlow does.
 """
 
 from __future__ import annotations
@@ -51,22 +51,22 @@ def scan(
         a_t = inputs_t + h_{t-1} R (+ [i_{t-1} f_{t-1} o_{t-1}] R_gates)
         h_t, c_t, gates_t = zoo.variant_cell.step(a_t, c_{t-1})
 
-    Every tensor but `mask` is differentiated and has the same floating-point type.
+    All tensors except `mask` are differentiable and share one floating-point dtype.
 
     Args:
-        variant: what to compute.
+        variant: the variant to compute.
         inputs: `x_t W + b`, gates in the order of `variant.gates`, `(time, batch, gates * units)`.
-        states: before the first step, as `zoo.VariantCell` has them.
+        states: the states before the first step, as in `zoo.VariantCell`.
         recurrent_kernel: `(units, gates * units)`.
         peephole: `(peepholes * units,)`, for a variant with peepholes.
         gate_recurrent_kernel: `(3 * units, 3 * units)`, for full gate recurrence.
-        mask: boolean, `(time, batch)`; at a step where it is False all states stay as they were.
-            Sequences of different lengths have `tf.transpose(tf.sequence_mask(lengths, time))`.
-        activation: g and h; acts on every number by itself.
-        recurrent_activation: σ; likewise.
+        mask: boolean, `(time, batch)`; a step where it is False leaves all states unchanged. For
+            sequences of different lengths: `tf.transpose(tf.sequence_mask(lengths, time))`.
+        activation: g and h; must be elementwise.
+        recurrent_activation: σ; must be elementwise.
 
     Returns:
-        h after every step, `(time, batch, units)`, and the states after the last.
+        h after every step, `(time, batch, units)`, and the states after the last step.
 
     Example:
         >>> from zoo.variants import VARIANTS
@@ -76,7 +76,7 @@ def scan(
         ((7, 2, 3), 2)
     """
     h, c, *gates = states
-    # The next step gets h through a matrix, and in full gate recurrence the gates beside it.
+    # The next step multiplies h by a matrix and, in full gate recurrence, also the gates.
     output_state = tf.concat([h, *gates], -1)
     kernel = recurrent_kernel
     if gate_recurrent_kernel is not None:
@@ -87,7 +87,7 @@ def scan(
 
     scanned = _Scan(variant, pointwise, Blocks.plan(inputs, c))
     tensors = [inputs, output_state, c, kernel, *([] if peephole is None else [peephole])]
-    # Variables too become tensors: a gradient of our own has to be handed those.
+    # Variables become tensors too: a custom gradient has to receive tensors as arguments.
     outputs, c = scanned(mask, *map(tf.convert_to_tensor, tensors))
     h, *gates = _parts(variant, outputs[-1])
     if gates:
@@ -96,45 +96,45 @@ def scan(
 
 
 def _to_all_gates(variant: Variant, kernel: Tensor) -> Tensor:
-    """Widens a kernel, by zeros for the block input, which has no gate recurrence."""
+    """Widens a kernel with zeros for the block input, which has no gate recurrence."""
     columns = by_gate(kernel, variant.recurrent_gates)
     zeros = tf.zeros_like(kernel[..., : kernel.shape[-1] // len(columns)])
     return tf.concat([columns.get(gate, zeros) for gate in variant.gates], -1)
 
 
 def _parts(variant: Variant, output_state: Tensor) -> list[Tensor]:
-    """Splits what a step hands to the next into h and the gates."""
+    """Splits what a step passes to the next one into h and the gates."""
     parts: list[Tensor] = tf.split(output_state, 1 + len(variant.recurrent_gates), axis=-1)
     return parts
 
 
 def _over_time(one: Tensor, other: Tensor) -> Tensor:
-    """Multiplies matrices `(time, batch, m)` and `(time, batch, n)` to `(m, n)`."""
+    """Contracts `(time, batch, m)` and `(time, batch, n)` over time and batch to `(m, n)`."""
     one, other = (tf.reshape(tensor, [-1, tensor.shape[-1]]) for tensor in (one, other))
     return tf.matmul(one, other, transpose_a=True)
 
 
 _LATE = ("h", "o")
-"""Results of a step that it makes of the new cell state; the others it makes of the one before."""
+"""Results that a step computes from the new cell state; it uses the previous one for the others."""
 
 
 class _Jacobian(NamedTuple):
-    """Derivatives of the results of a step: all are diagonal."""
+    """Derivatives of the results of a step, all of them diagonal."""
 
-    by_pre_activation: list[Tensor]  # Of all gates side by side, in the order of `_routes`.
-    by_cell: dict[str, Tensor]  # Of each result by the cell state that it is made of.
+    by_pre_activation: list[Tensor]  # For all gates, concatenated, in the order of `_routes`.
+    by_cell: dict[str, Tensor]  # For each result, by the cell state that it is computed from.
 
 
 @dataclasses.dataclass(frozen=True)
 class _Scan:
-    """The two loops."""
+    """The forward and backward loops."""
 
     variant: Variant
     step: Callable[..., tuple[Tensor, Tensor, list[Tensor]]]
     blocks: Blocks
 
     def __call__(self, mask: Tensor | None, *tensors: Tensor) -> tuple[Tensor, Tensor]:
-        """Runs `_forward`, and `_backward` for its gradient."""
+        """Runs `_forward`, with `_backward` as its gradient."""
         mask = None if mask is None else mask[..., None]
 
         @tf.custom_gradient
@@ -142,20 +142,20 @@ class _Scan:
             forward = self._forward(mask, *tensors)
 
             def gradient(*upstream: Tensor) -> Any:
-                # The tensors are arguments once more for a tape around this to find its way here.
+                # The tensors are arguments again so that an outer tape can trace the gradient.
                 @tf.custom_gradient
                 def once(*arguments: Tensor) -> tuple[Any, Callable[..., Any]]:
                     taken, given = arguments[: len(tensors)], arguments[len(tensors) :]
 
                     def twice(*directions: Tensor) -> Any:
-                        # Seldom asked for: TensorFlow differentiates the forward loop.
+                        # Rarely needed: TensorFlow differentiates the forward loop.
                         with tf.GradientTape() as outer, tf.GradientTape() as inner:
                             outer.watch(arguments)
                             inner.watch(taken)
                             results = self._forward(mask, *taken)[:2]
                             grads = inner.gradient(results, taken, given)
                         if any(grad is None for grad in grads):
-                            # Inside of a ForwardAccumulator no tape records.
+                            # Inside a ForwardAccumulator, no tape records.
                             raise NotImplementedError(_NO_FORWARD_MODE)
                         return outer.gradient(grads, arguments, directions)
 
@@ -177,7 +177,7 @@ class _Scan:
         kernel: Tensor,
         *weights: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Returns all output states, the last cell state, all pre-activations and cells before."""
+        """Returns output states, the last cell state, pre-activations and previous cell states."""
         peephole = self._peephole(c, *weights)
         xs, masks = self.blocks.cut(inputs), None if mask is None else self.blocks.cut(mask)
 
@@ -206,7 +206,7 @@ class _Scan:
             (tf.constant(0), output_state, c, *lists),
             maximum_iterations=self.blocks.count,
         )
-        # A SavedModel keeps the gradient too, and for that no list may go from here to there.
+        # A SavedModel keeps the gradient too, which therefore must not receive a TensorArray.
         pre_activations, cells = map(self.blocks.stack, lists[:2], likes[:2])
         if not self.blocks.full:
             # The last real step may be within the last block.
@@ -225,7 +225,7 @@ class _Scan:
         kernel: Tensor,
         *weights: Tensor,
     ) -> list[Tensor]:
-        """Takes the gradient of a loss in what `_forward` returned to what it was given."""
+        """Propagates the gradient of a loss from the results of `_forward` to its arguments."""
         output_states, _, pre_activations, cells = forward
         grad_outputs, grad_c = self.blocks.cut(upstream[0]), upstream[1]
         peephole = self._peephole(c, *weights)
@@ -284,7 +284,7 @@ class _Scan:
         peephole: Mapping[str, Tensor],
         valid: Tensor | None,
     ) -> tuple[_Jacobian, Tensor]:
-        """Differentiates the pointwise part of many steps at a time; also returns the new cells."""
+        """Differentiates the pointwise part of many steps at once; also returns the new cells."""
         with tf.GradientTape(persistent=True) as tape:
             tape.watch([before, *pre_activations.values()])
             h, after, gates = self.step(pre_activations, before, peephole)
@@ -295,7 +295,7 @@ class _Scan:
         if self.variant.recurrent_gates:
             results |= dict(zip(self.variant.recurrent_gates, gates, strict=True))
         zeros = tf.zeros_like(before)
-        # Of a gate without a peephole the cell state is unconnected.
+        # For a gate without a peephole, the cell state is unconnected.
         derivatives = {
             name: tape.gradient(
                 result, late if name in _LATE else early, unconnected_gradients="zero"
@@ -309,7 +309,7 @@ class _Scan:
         ]
         by_cell = {name: derivative["cell"] for name, derivative in derivatives.items()}
         if valid is not None:
-            # A masked step hands its cell state on, and nothing else.
+            # A masked step passes on its cell state, and nothing else.
             by_pre_activation = [tf.where(valid, each, 0.0) for each in by_pre_activation]
             by_cell = {
                 name: tf.where(valid, diagonal, 1.0 if name == "cell" else 0.0)
@@ -318,7 +318,7 @@ class _Scan:
         return _Jacobian(by_pre_activation, by_cell), after
 
     def _routes(self) -> list[list[str]]:
-        """Names what each gate's pre-activation changes: h or the cell; the gate, if recurrent."""
+        """Names what each gate's pre-activation affects: h or the cell; the gate, if recurrent."""
         gates, recurrent = self.variant.gates, self.variant.recurrent_gates
         routes = [["h" if gate == "o" else "cell" for gate in gates]]
         if recurrent:
@@ -326,7 +326,7 @@ class _Scan:
         return routes
 
     def _step_back(self, jacobian: _Jacobian, grad_h: Tensor, grad_c: Tensor) -> tuple[Any, Tensor]:
-        """Takes the gradient of what a step returned to pre-activations and the cell before."""
+        """Propagates a step's gradient to its pre-activations and the previous cell state."""
         names = ["h", *self.variant.recurrent_gates]
         grads = dict(zip(names, _parts(self.variant, grad_h), strict=True))
         for name in _LATE:
@@ -343,7 +343,7 @@ class _Scan:
         return sum(more, grad), grad_before
 
     def _peephole(self, c: Tensor, peephole: Tensor | None = None) -> dict[str, Tensor]:
-        """Splits a peephole vector, and repeats it over the batch: each step would do so anew."""
+        """Splits a peephole vector, and broadcasts it over the batch once for all steps."""
         if peephole is None:
             return {}
         blocks = by_gate(peephole[None], self.variant.peephole_gates)

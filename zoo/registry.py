@@ -1,7 +1,7 @@
-"""Cells by name: what a command line or a hyperparameter search needs.
+"""Registry of cells by name, for command lines and hyperparameter searches.
 
-One row a cell. The nine of the paper are known from the table in `zoo.variants`; `register` adds
-others. Reading the rows imports no Keras: only who asks for a class or a model waits for it.
+It has one row per cell. The paper's nine come from the table in `zoo.variants`; `register` adds
+others. Reading the rows does not import Keras; only requesting a class or a model does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 @dataclasses.dataclass(frozen=True)
 class _Row:
-    """What is known of a registered cell."""
+    """A registered cell."""
 
     code: str
     name: str
@@ -38,37 +38,37 @@ _ROWS: dict[str, _Row] = {
     code: _Row(code, variant.name, f"zoo.cells:{variant.class_name}", variant)
     for code, variant in VARIANTS.items()
 }
-"""All registered cells by code; a class of the nine is entered when `zoo.cells` is imported."""
+"""All registered cells by code; importing `zoo.cells` adds the classes of the nine."""
 
 _OFFERED = {
     code: _Row(code, re.sub("(?<!^)(?=[A-Z])", "_", name[:-4]).lower(), f"zoo.adaptive_cell:{name}")
     for code, name in STEPPED.items()
 }
-"""Further cells, which are registered on first use."""
+"""Further cells, registered on first use."""
 
 
 def register(
     code: str, *, name: str = "", variant: Variant | None = None, package: str = ""
 ) -> Callable[[type[_Cell]], type[_Cell]]:
-    """Registers a class as the cell that a code stands for.
+    """Registers a class as the cell with the given code.
 
-    The class is made as `cell(units)` and is a cell for `keras.layers.RNN`: it has `units`,
-    `state_size` and `call(inputs, states)`. With `variant` it gets the attribute of that name, and
-    is taken for a cell that has the weights of `zoo.VariantCell` and computes what the switches
+    The class must be constructible as `cell(units)` and be a cell for `keras.layers.RNN`, with
+    `units`, `state_size` and `call(inputs, states)`. With `variant`, it gets an attribute of that
+    name and is assumed to have the weights of `zoo.VariantCell` and to compute what the switches
     say: a training engine that knows these need not call it.
 
     Args:
-        code: letters, digits, `-` and `_`: it names files too. Upper and lower case are the same.
-        name: the same in words. Default: that of `variant`, or the code.
-        variant: the switches, for a `zoo.VariantCell` or its equal.
-        package: under which Keras knows the class in saved files, unless it knows it already.
-            Default: the class's package.
+        code: letters, digits, `-` and `_`, as it is also used in file names. Case-insensitive.
+        name: the cell's name in words. Default: that of `variant`, or the code.
+        variant: the switches, for a `zoo.VariantCell` or an equivalent class.
+        package: package name under which Keras saves the class, unless it is already registered
+            with Keras. Default: the class's package.
 
     Returns:
-        A decorator, which returns the class.
+        A decorator that returns the class.
 
     Raises:
-        ValueError: if code or name is that of another cell, or no code.
+        ValueError: if the code is invalid, or another cell already has the code or name.
 
     Example:
         >>> import zoo
@@ -99,7 +99,7 @@ def _path(cell: type) -> str:
 
 
 def _enter(code: str, name: str, path: str, variant: Variant | None, cell: type) -> None:
-    """Makes a row, in the place of an earlier one of the same class."""
+    """Adds a row, replacing an earlier one of the same class."""
     if not isinstance(code, str) or not _CODE.fullmatch(code) or code.lower() == "all":
         raise ValueError(
             "Received an invalid code of a cell, expected letters, digits, - and _, and not all, "
@@ -117,7 +117,7 @@ def _enter(code: str, name: str, path: str, variant: Variant | None, cell: type)
 
 
 def unregister(code: str) -> None:
-    """Forgets a cell that a user registered."""
+    """Removes a cell that a user registered."""
     if code not in VARIANTS:
         _ROWS.pop(code, None)
 
@@ -133,16 +133,16 @@ def list_variants() -> list[str]:
 
 
 def find_variant(spec: str) -> str:
-    """Finds the code of a cell; what every function here takes as `code` is found like this.
+    """Finds the code of a cell; most functions here resolve their argument `code` this way.
 
     Args:
-        spec: code (`CIFG`, in any case), name (`coupled_input_forget_gate`), one of `STEPPED`, or
-            `package.module:CellClass`. Of the last the module is imported, and a class that is not
-            registered is, under its own name.
+        spec: a code (`CIFG`, in any case), a name (`coupled_input_forget_gate`), one of `STEPPED`,
+            or `package.module:CellClass`. In the last form, the module is imported, and a class
+            that is not yet registered is registered under its own name.
 
     Raises:
-        ValueError: if there is no such cell; the message names the nearest, or says what is wrong
-            with module or class.
+        ValueError: if there is no such cell; the message suggests the closest match, or says what
+            is wrong with the module or class.
 
     Example:
         >>> find_variant("no_forget_gate"), find_variant("zoo.cells:VanillaCell")
@@ -163,14 +163,14 @@ def find_variant(spec: str) -> str:
 
 
 def find_variants(specs: Iterable[str]) -> list[str]:
-    """Finds the codes of several cells, each once, in the order of `list_variants`.
+    """Finds the codes of several cells, without duplicates, in the order of `list_variants`.
 
     Args:
-        specs: as in `find_variant`; also `package.module:NAMES`, where `NAMES` lists names of cells
-            that the module has.
+        specs: as in `find_variant`; also `package.module:NAMES`, where `NAMES` is a list or mapping
+            of names of cells in that module.
 
     Raises:
-        ValueError: as there.
+        ValueError: as in `find_variant`.
 
     Example:
         >>> find_variants(["NFG", "V", "vanilla"])
@@ -188,20 +188,20 @@ def find_variants(specs: Iterable[str]) -> list[str]:
 
 
 def _offer(code: str) -> str:
-    """Registers a cell that the package offers, if it is one."""
+    """Registers the cell if it is one of `_OFFERED`, and returns its code."""
     if code in _OFFERED:
         _ROWS.setdefault(code, _OFFERED[code])
     return code
 
 
 def _find_path(path: str) -> str:
-    """Finds the code of a class by its path, and registers it if need be."""
+    """Finds the code of a class by its path, and registers the class if necessary."""
     for row in (_OFFERED | _ROWS).values():
         if row.path == path:
             return _offer(row.code)
     cell = _load(path)
     for row in _ROWS.values():
-        # Registered by its module, or known by the path where the module itself found it.
+        # Registered on import of its module, or known by the path of its definition.
         if row.cell is cell or row.path == _path(cell):
             return row.code
     _check(cell, path)
@@ -210,8 +210,8 @@ def _find_path(path: str) -> str:
 
 
 def _find(path: str) -> Any:
-    """Imports what a path names."""
-    # Late: the cells work where another package `common` hides ours.
+    """Imports the object that a path names."""
+    # Imported late, so that the cells work even if another package `common` shadows ours.
     from common import import_path
 
     try:
@@ -255,7 +255,7 @@ def _check(cell: type, path: str) -> None:
 
 
 def switches(code: str) -> Variant | None:
-    """The switches of a variant; None of a cell without switches, and of what is no code.
+    """Returns the switches of a variant; None for a cell without switches or an unknown code.
 
     Example:
         >>> switches("NFG").forget_gate
@@ -265,7 +265,7 @@ def switches(code: str) -> Variant | None:
 
 
 def get_variant(code: str) -> Variant:
-    """The switches of a variant, found by code or name as in `find_variant`.
+    """Returns the switches of a variant, found by code or name as in `find_variant`.
 
     Raises:
         ValueError: if there is no such variant, or it has no switches.
@@ -281,7 +281,7 @@ def get_variant(code: str) -> Variant:
 
 
 def cell_class(code: str) -> type[keras.layers.Layer]:
-    """The class of a cell.
+    """Returns the class of a cell.
 
     Example:
         >>> cell_class("V").__name__
@@ -292,7 +292,7 @@ def cell_class(code: str) -> type[keras.layers.Layer]:
 
 
 def cell_path(code: str) -> str:
-    """`package.module:CellClass` of a cell, by which another process finds it (`find_variant`).
+    """Returns `package.module:CellClass` of a cell, for `find_variant` in another process.
 
     Example:
         >>> cell_path("V")
@@ -302,7 +302,7 @@ def cell_path(code: str) -> str:
 
 
 def variant_name(code: str) -> str:
-    """A variant's name in words, for people; of what is no code the text itself.
+    """Returns a variant's name in words, for display; an unknown code is returned unchanged.
 
     Example:
         >>> variant_name("NIG")
@@ -329,11 +329,11 @@ def make_cell(code: str, **arguments: Any) -> keras.layers.Layer:
 
 
 def accepted(code: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Selects the arguments that a cell's constructor knows by name, or those of its base classes.
+    """Selects the arguments that a cell's constructor, or a base class's, accepts by name.
 
     Args:
         code: as in `find_variant`.
-        arguments: by name. A cell of which all is known from its switches takes none of them.
+        arguments: arguments by name. A cell with switches accepts none of them.
 
     Example:
         >>> accepted("DA-V", {"max_depth": 2, "stride": 3}), accepted("V", {"max_depth": 2})
@@ -353,13 +353,13 @@ def accepted(code: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def count_params(code: str, input_dim: int, units: int, **options: Any) -> int:
-    """Counts the weights of a cell: by the formula of its switches, or by building it.
+    """Counts the weights of a cell, by formula if it has switches, otherwise by building it.
 
     Args:
         code: as in `find_variant`.
-        input_dim: features of its input.
-        units: its size.
-        **options: further arguments of a cell without switches.
+        input_dim: number of input features.
+        units: number of units.
+        **options: further constructor arguments, for a cell without switches.
 
     Example:
         >>> count_params("V", input_dim=88, units=100)

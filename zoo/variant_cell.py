@@ -1,6 +1,6 @@
 """The step of every LSTM variant and the Keras cell around it.
 
-The cells run on every Keras backend (only `keras.ops` is used) and take the arguments of
+The cells run on every Keras backend (only `keras.ops` is used) and accept the arguments of
 `keras.layers.LSTMCell`, from which they inherit the dropout masks that `keras.layers.RNN` keeps for
 a whole sequence.
 """
@@ -21,7 +21,7 @@ Tensor = Any
 """A tensor of the Keras backend in use."""
 
 Activation = Callable[[Tensor], Tensor]
-"""A function of each number by itself."""
+"""An elementwise function."""
 
 
 def _identity(x: Tensor) -> Tensor:
@@ -29,12 +29,12 @@ def _identity(x: Tensor) -> Tensor:
 
 
 def is_positive_integer(value: object) -> bool:
-    """Whether a value counts units; NumPy's integers do, True does not."""
+    """Returns whether a value is a positive integer; NumPy's integers count, True does not."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) > 0
 
 
 def check_argument(name: str, value: object, expected: str, right: bool) -> None:
-    """Refuses an argument that is not right, in Keras' words.
+    """Rejects an invalid argument, in Keras' wording.
 
     Raises:
         ValueError: unless `right`.
@@ -58,14 +58,14 @@ def step(
         i = σ(a_i + p_i ⊙ c),  f = σ(a_f + p_f ⊙ c),  z = g(a_z)
         c' = z ⊙ i + c ⊙ f,    o = σ(a_o + p_o ⊙ c'), h' = h(c') ⊙ o
 
-    A gate that the variant lacks is 1; a coupled forget gate is 1 - i. Arrays of NumPy do as well
+    A gate that the variant lacks is 1; a coupled forget gate is 1 - i. NumPy arrays work as well
     as tensors.
 
     Args:
-        variant: what to compute.
+        variant: the variant to compute.
         pre_activations: a, without peepholes, for each of `variant.gates`: `(batch, units)`.
         c: previous cell state, `(batch, units)`.
-        peephole: for each of `variant.peephole_gates` its diagonal weights, `(units,)`.
+        peephole: diagonal weights for each of `variant.peephole_gates`: `(units,)`.
         activation: g and h, where the variant has them.
         recurrent_activation: σ.
 
@@ -110,47 +110,46 @@ def by_gate(tensor: Tensor, gates: str) -> dict[str, Tensor]:
 
 
 class VariantCell(keras.layers.LSTMCell):
-    """Base of the nine cells: weights and matrix products; `step` does the rest.
+    """Base class of the nine cells: weights and matrix products; `step` does the rest.
 
-    The arguments are those of `keras.layers.LSTMCell`, and mean the same, but for `implementation`,
-    which there is not, and
+    The arguments are those of `keras.layers.LSTMCell`, with the same meaning, except that there is
+    no `implementation`, and for the following:
 
     Args:
         units: Positive integer, dimensionality of the output space. Defaults to 100.
         activation: g of the block input and h of the cell state on its way out, where the variant
             has them. Default: hyperbolic tangent.
-        recurrent_initializer: Of `recurrent_kernel` and, in full gate recurrence, of
-            `gate_recurrent_kernel`; so are `recurrent_regularizer` and `recurrent_constraint`.
+        recurrent_initializer: Initializer for `recurrent_kernel` and `gate_recurrent_kernel` (full
+            gate recurrence); likewise `recurrent_regularizer` and `recurrent_constraint`.
         peephole_initializer: Initializer for `peephole`. Default: `"glorot_uniform"`.
         peephole_regularizer: Regularizer for `peephole`. Default: `None`.
         peephole_constraint: Constraint on `peephole`. Default: `None`.
         unit_forget_bias: Boolean (default `True`). If `True`, the bias of a forget gate with
-            weights of its own starts at 1. The paper's networks have `False`.
+            its own weights is initialized to 1. The paper's networks use `False`.
         dropout: Float between 0 and 1, fraction of the inputs to drop. The same inputs are dropped
-            at every time step and for every gate. As in Keras' cells, a number outside counts as
-            the nearest inside, and with 1 nothing is dropped. Defaults to 0.
+            at every time step and for every gate. As in Keras' cells, values outside the range are
+            clipped, and 1 drops nothing. Defaults to 0.
         recurrent_dropout: Float between 0 and 1, fraction of the previous hidden state to drop,
-            likewise. Defaults to 0.
+            under the same rules as `dropout`. Defaults to 0.
 
     Call arguments:
         inputs: A 2D tensor, with shape `(batch, features)`.
         states: The tensors of the previous time step, `[h, c]` with shapes `(batch, units)`; in
-            full gate recurrence `[h, c, gates]`, `gates` with shape `(batch, 3 * units)` the
-            activations of input, forget and output gate side by side.
+            full gate recurrence `[h, c, gates]`, where `gates` with shape `(batch, 3 * units)`
+            holds the concatenated activations of input, forget and output gate.
         training: Python boolean; only relevant when `dropout` or `recurrent_dropout` is used.
 
-    Weights, gates in the order i f z o without those that the variant lacks (G of them; P
-    peepholes):
+    Weights, with the variant's G gates in the order i f z o, and its P peepholes:
         kernel `(features, G * units)`, recurrent_kernel `(units, G * units)`, bias `(G * units,)`,
         peephole `(P * units,)`, gate_recurrent_kernel `(3 * units, 3 * units)`, from gate (row) to
-        gate.
+        gate (column).
 
     Masking:
-        As `keras.layers.RNN` does it: a masked step leaves all states as they were.
+        As in `keras.layers.RNN`: a masked step leaves all states unchanged.
 
     Raises:
-        ValueError: if `units` is not a positive integer, or a dropout is no number.
-        TypeError: if the base class itself is to be made.
+        ValueError: if `units` is not a positive integer, or a dropout rate is not a number.
+        TypeError: if the base class itself is instantiated.
     """
 
     variant: ClassVar[Variant]
@@ -213,7 +212,7 @@ class VariantCell(keras.layers.LSTMCell):
             seed=seed,
             **kwargs,
         )
-        # With recurrent dropout the parent asks for one mask a gate; all gates share one here.
+        # For recurrent dropout, the parent draws one mask per gate; here all gates share one.
         self.dropout_mask_count = None
         self.peephole_initializer = keras.initializers.get(peephole_initializer)
         self.peephole_regularizer = keras.regularizers.get(peephole_regularizer)
@@ -236,7 +235,7 @@ class VariantCell(keras.layers.LSTMCell):
         self.built = True
 
     def _add(self, name: str, kind: str, *shape: int | None) -> Any:
-        """Makes a weight with the initializer, regularizer and constraint of its kind."""
+        """Adds a weight with the initializer, regularizer and constraint of its kind."""
         initializer = getattr(self, f"{kind}_initializer")
         return self.add_weight(
             shape=shape,
@@ -247,7 +246,7 @@ class VariantCell(keras.layers.LSTMCell):
         )
 
     def _initial_bias(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
-        """Fills the bias: `bias_initializer`, but 1 for the forget gate if so wished."""
+        """Initializes the bias by `bias_initializer`, but 1 for the forget gate if requested."""
         if not (self.unit_forget_bias and self.variant.forget_gate):
             return self.bias_initializer(shape, dtype=dtype)
         before = self.variant.gates.index("f")
@@ -260,7 +259,7 @@ class VariantCell(keras.layers.LSTMCell):
         return ops.concatenate(blocks)
 
     def _received(self, inputs: Tensor, states: Sequence[Tensor], training: bool) -> list[Tensor]:
-        """Checks the states; returns inputs and states, in training with dropout."""
+        """Checks the states; returns inputs and states, with dropout in training."""
         if len(states) != len(self.state_size):
             raise ValueError(
                 f"Received an invalid value for argument `states`, expected {len(self.state_size)} "

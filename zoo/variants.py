@@ -1,4 +1,4 @@
-"""The nine LSTM variants as data: the one place that says what each of them has.
+"""The nine LSTM variants as data: the only place that defines what each of them has.
 
 Equations, for an input x and N units (section 3 and appendix A of Greff et al. 2015, *LSTM: A
 Search Space Odyssey*, https://arxiv.org/abs/1503.04069):
@@ -20,19 +20,19 @@ import dataclasses
 GATE_ORDER = "ifzo"
 """Order of the blocks in every weight: input gate, forget gate, block input, output gate.
 
-It is that of `keras.layers.LSTM`, which calls the block input `c`.
+It is the same as in `keras.layers.LSTM`, which calls the block input `c`.
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """What one LSTM variant computes.
+    """Switches that define what one LSTM variant computes.
 
     Attributes:
         code: the paper's abbreviation, such as `NIG`.
-        name: the same in words, such as `no_input_gate`.
+        name: the name in words, such as `no_input_gate`.
         input_gate: whether i_t is computed; without it i_t = 1.
-        forget_gate: whether f_t is computed from weights of its own; without it f_t = 1, or 1 - i_t
+        forget_gate: whether f_t is computed from its own weights; without it f_t = 1, or 1 - i_t
             if `coupled`.
         output_gate: whether o_t is computed; without it o_t = 1.
         coupled: whether f_t = 1 - i_t.
@@ -94,7 +94,7 @@ class Variant:
 
     @property
     def class_name(self) -> str:
-        """Name of the class that a variant of the table has in `zoo.cells`."""
+        """Name of the class in `zoo.cells`, for the variants in `VARIANTS`."""
         return f"{self.name.title().replace('_', '')}Cell"
 
     def count_params(self, input_dim: int, units: int) -> int:
@@ -136,4 +136,4 @@ STEPPED = {
     for code, variant in VARIANTS.items()
     if not variant.recurrent_gates
 }
-"""Classes of `zoo.adaptive_cell` by code: `DA-V`, `DT-V` and so for the variants that they take."""
+"""Class names in `zoo.adaptive_cell` by code: `DA-V`, `DT-V`, ...; none with gate recurrence."""

@@ -1,8 +1,8 @@
-"""What is measured: each module is one library on the same work, and knows nothing of the others.
+"""Peers to measure: each module runs one library on the same work, independently of the others.
 
-Their classes live in processes of their own, see `benchmarks.remote`: `prepare` gets work ready,
-`run` does it once and returns numbers, among them `seconds`. Those of PyTorch may import nothing
-but PyTorch, NumPy and `benchmarks.work`: their environment has nothing else.
+Their classes run in separate processes, see `benchmarks.remote`: `prepare` sets up the work, `run`
+does it once and returns numbers, including `seconds`. Those of PyTorch may import only PyTorch,
+NumPy, `benchmarks.work` and this module, because their environment has nothing else.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 
 
 def serve(channel: Any) -> None:
-    """Makes an object and calls its methods until the other side closes the channel.
+    """Creates an object and calls its methods until the other side closes the channel.
 
     Args:
-        channel: brings `module:Class`, the constructor's arguments, environment variables, cores,
-            and a file for what is printed; then methods and their arguments. Takes back `result`,
-            `missing` (a library) or `error`, and the value or why.
+        channel: receives `module:Class`, the constructor's arguments, environment variables, cores,
+            and a file for printed output; then methods and their arguments. Returns `result`,
+            `missing` (a library) or `error`, and the value or reason.
     """
     target, arguments, variables, cores, messages = channel.receive()
     for stream in (1, 2):
@@ -53,7 +53,7 @@ def serve(channel: Any) -> None:
 
 
 def repeated(work: Callable[[], Any], at_least: float = 1.0) -> float:
-    """Works for some seconds and returns the mean time."""
+    """Repeats work for at least some seconds, and returns the mean time."""
     count, started = 0, time.perf_counter()
     while (passed := time.perf_counter() - started) < at_least or not count:
         work()

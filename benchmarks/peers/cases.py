@@ -1,4 +1,4 @@
-"""Requests with their right answers, what answers took, and a file of both for every process."""
+"""Requests with their correct responses, in a file for every process, and response times."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import numpy as np
 import numpy.typing as npt
 
 TOLERANCE = 1e-5
-"""How far an answer may be from the right one."""
+"""Maximum error of a response."""
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A request and what has to come back.
+    """A request and the correct response.
 
     Attributes:
         inputs: arrays by the names of the signature's inputs, the batch dimension first.
-        outputs: likewise, of those outputs that are compared.
+        outputs: arrays by the names of those outputs that are compared.
     """
 
     inputs: Arrays
     outputs: Arrays
 
     def check(self, answer: Arrays) -> None:
-        """Compares an answer with the right one.
+        """Compares a response with the correct one.
 
-        A server that puts sequences of different lengths into one batch answers all with as many
-        frames as the longest has: frames that were not asked for do not count.
+        A server that puts sequences of different lengths into one batch responds to all with as
+        many frames as the longest has: additional frames are ignored.
 
         Raises:
             ValueError: if an output is missing, has another shape, is not finite, or too far off.
@@ -48,14 +48,14 @@ class Case:
 
 
 Cases = Mapping[str, Sequence[Case]]
-"""Cases by signature, in files by `pickle`."""
+"""Cases by signature, pickled in files."""
 
 
 def summary(durations: Sequence[float], seconds: float) -> dict[str, float]:
-    """Requests answered a second, and percentiles of the milliseconds to an answer.
+    """Computes the requests answered per second, and percentiles of the latency in milliseconds.
 
     Raises:
-        ValueError: if nothing was answered.
+        ValueError: if no request was answered.
     """
     if not durations:
         raise ValueError(f"no request was answered in {seconds:.1f} s")

@@ -22,20 +22,20 @@ from zoo import registry
 
 
 class EngineTrial:
-    """Trains one trial, one sequence an update."""
+    """Trains one trial, with one sequence per update."""
 
     def __init__(self, engine: str, seconds: float = 0.0) -> None:
-        """Chooses the engine, and the time that a pass shall fill, as the pass before can tell."""
+        """Selects the engine, and the seconds that a pass should take, judged by the one before."""
         self._seconds, self._engine, self._path = seconds, ENGINES[engine], ""
         os.environ["KERAS_BACKEND"] = self._engine.keras_backend
 
     def prepare(self, path: str, **trial: Any) -> None:
-        """Chooses data and trial.
+        """Selects data and trial.
 
         Args:
             path: a file of `benchmarks.work`, whose trial is trained on its sequences in their
                 order; or of `tuner.parallel.corpus_file`, for epochs of the protocol.
-            **trial: `variant`, `units`, `seed` and `task`, if they are others than the work's.
+            **trial: `variant`, `units`, `seed` and `task`, if they differ from those of the work.
         """
         self._epochs = 1
         # Imported before anything is timed.
@@ -55,7 +55,7 @@ class EngineTrial:
             inputs=tuple(work.inputs[index] for index in visited),
             targets=tuple(work.targets[index] for index in visited),
         )
-        # The protocol measures after every epoch, the peers do not: one short sequence.
+        # The protocol measures after every epoch, the peers do not: measure one short sequence.
         shortest = int(np.argmin(train.lengths))
         measured = Sequences((train.inputs[shortest],), (train.targets[shortest],))
         self._corpus = Corpus(DatasetInfo("benchmark", "", ""), train, measured, measured)
@@ -73,8 +73,8 @@ class EngineTrial:
         """Trains a new trial for some epochs.
 
         Returns:
-            Mean `seconds` of the epochs after the first, which may compile; the first one's
-            `loss`; the process' memory in MiB, of which `unique` is not shared with others.
+            Mean `seconds` of the epochs after the first, which may compile; the `loss` of the
+            first; the memory of the process in MiB, of which `unique` is not shared with others.
         """
         clock: list[float] = []
         protocol = Protocol(max_epochs=1 + self._epochs, patience=2 + self._epochs)
@@ -98,7 +98,7 @@ class EngineTrial:
 
 
 def _most_resident() -> float:
-    """In MiB, on Linux; `resource.getrusage` would count the parent, whose copy this was."""
+    """Returns peak MiB, on Linux only; `resource.getrusage` would include the forked parent."""
     status = Path("/proc/self/status")
     return (
         int(status.read_text().partition("VmHWM:")[2].split()[0]) / 2**10 if status.exists() else 0

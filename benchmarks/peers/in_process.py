@@ -1,4 +1,4 @@
-"""An exported model without a server: the floor under what any server can answer in."""
+"""An exported model without a server: the lower bound of the latency of any server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class InProcess:
     """Calls a model from several threads of this process."""
 
     def __init__(self, cases_path: str, model: str, warm_up: float, seconds: float) -> None:
-        """Loads a folder or an `.onnx` file, and compares every answer once; see `Served`."""
+        """Loads a folder or an `.onnx` file, and checks every response once; see `Served`."""
         self._stack = contextlib.ExitStack()
         self._model = self._stack.enter_context(local.opened(Path(model)))
         self._cases: cases.Cases = pickle.loads(Path(cases_path).read_bytes())
@@ -26,11 +26,11 @@ class InProcess:
                 case.check(self._model.predict(case.inputs, signature))
 
     def prepare(self, signature: str, concurrency: int) -> None:
-        """Chooses what to ask, and how many requests are under way at any time."""
+        """Selects the signature, and the number of concurrent requests."""
         self._signature, self._concurrency = signature, concurrency
 
     def run(self) -> dict[str, float]:
-        """Asks for a while, a thread for each request under way; returns `cases.summary`."""
+        """Sends requests for some seconds, one at a time per thread; returns `cases.summary`."""
         several, durations = self._cases[self._signature], []
         begin = time.perf_counter() + self._warm_up
         end = begin + self._seconds

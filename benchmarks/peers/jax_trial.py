@@ -17,7 +17,7 @@ Arrays = tuple[jax.Array, ...]
 
 
 def _loss(weights: Arrays, inputs: jax.Array, targets: jax.Array, length: jax.Array) -> jax.Array:
-    """The vanilla network on one sequence [T, inputs]; inputs are projected outside the loop."""
+    """Computes the vanilla network's loss on a sequence [T, inputs], projected before the loop."""
     kernel, recurrent_kernel, bias, peephole, output_kernel, output_bias = weights
     p_i, p_f, p_o = jnp.split(peephole, 3)
 
@@ -39,10 +39,10 @@ def _loss(weights: Arrays, inputs: jax.Array, targets: jax.Array, length: jax.Ar
 def _updates(
     state: tuple[Arrays, Arrays], noise: jax.Array, group: Arrays, rate: float, momentum: float
 ) -> tuple[tuple[Arrays, Arrays], jax.Array]:
-    """Trains K trials on N sequences, one an update; returns the state and losses [N, K].
+    """Trains K trials on N sequences, one per update; returns the state and losses [N, K].
 
-    The state is weights and velocities, [K, ...] each; noise [N, K, T, inputs]; a group inputs
-    [N, T, inputs] and targets [N, T, outputs], padded, and the frames that count [N].
+    The state is weights and velocities, [K, ...] each; noise is [N, K, T, inputs]; a group is
+    inputs [N, T, inputs] and targets [N, T, outputs], padded, and the numbers of valid frames [N].
     """
     gradient = jax.vmap(jax.value_and_grad(_loss), in_axes=(0, 0, None, None))
 
@@ -60,7 +60,7 @@ def _updates(
 
 
 def _groups(work: Work) -> list[Arrays]:
-    """Consecutive sequences of one bucket, padded: one call of the compiled program."""
+    """Groups and pads consecutive sequences of a bucket, for one call of the compiled program."""
 
     def bucket(index: int) -> int:
         return min(size for size in work.buckets if size >= len(work.inputs[index]))
@@ -81,10 +81,10 @@ def _groups(work: Work) -> list[Arrays]:
 
 
 class JaxTrial:
-    """Trains K trials at once, one sequence an update, a bucket of sequences a call."""
+    """Trains K trials at once, with one sequence per update and one bucket per call."""
 
     def __init__(self, trials: int, draw_on_device: bool = False) -> None:
-        """Chooses K, and whether the noise is JAX's own, for a GPU, or else NumPy's."""
+        """Selects K, and whether JAX draws the noise (for a GPU) or NumPy does."""
         self._trials = trials
         self._draw_on_device = draw_on_device
         self._key = jax.random.key(0)
@@ -99,7 +99,7 @@ class JaxTrial:
         return noise
 
     def prepare(self, path: str) -> None:
-        """Builds the networks of a work; the first pass compiles them."""
+        """Builds the networks of some work; the first pass compiles them."""
         self._work = work = Work.load(path)
         weights = tuple(jnp.stack([jnp.asarray(one)] * self._trials) for one in work.weights)
         self._state = weights, tuple(jnp.zeros_like(weight) for weight in weights)
@@ -107,7 +107,7 @@ class JaxTrial:
         self._generator = np.random.default_rng(work.seed)
 
     def run(self) -> dict[str, float]:
-        """Trains on every sequence once; returns the mean loss a frame over all trials."""
+        """Trains on every sequence once; returns the mean loss per frame over all trials."""
         losses, work = [], self._work
         started = time.perf_counter()
         for group in self._groups:

@@ -20,14 +20,14 @@ def _loss(targets: Any, logits: Any) -> Any:
 
 
 class KerasTrial:
-    """Trains one trial, one sequence an update."""
+    """Trains one trial, with one sequence per update."""
 
     def __init__(self, layer: str, jit: bool = False) -> None:
-        """Chooses `RNN`, Keras' loop over the zoo's cell, or `LSTM`; and `jit_compile`."""
+        """Selects `RNN` (Keras' loop over the zoo's cell) or `LSTM`, and `jit_compile`."""
         self._layer, self._jit = layer, jit
 
     def prepare(self, path: str) -> None:
-        """Builds the network of a work; the first pass compiles it."""
+        """Builds the network of some work; the first pass compiles it."""
         keras.backend.clear_session()
         self._work = work = Work.load(path)
         sequence = keras.Input((None, work.inputs[0].shape[1]))
@@ -53,14 +53,14 @@ class KerasTrial:
             yield (inputs + scale * noise)[np.newaxis], targets[np.newaxis]
 
     def run(self) -> dict[str, float]:
-        """Trains on every sequence once; returns the mean loss a frame."""
+        """Trains on every sequence once; returns the mean loss per frame."""
         spec = [
             tf.TensorSpec((1, None, arrays[0].shape[1]), tf.float32)
             for arrays in (self._work.inputs, self._work.targets)
         ]
         dataset = tf.data.Dataset.from_generator(self._sequences, output_signature=tuple(spec))
         count = tf.data.experimental.assert_cardinality(len(self._work.inputs))
-        # Without what `fit` does before its first step.
+        # Excludes what `fit` does before its first step.
         clock: list[float] = []
         look = lambda *_: clock.append(time.perf_counter())  # noqa: E731
         callback = keras.callbacks.LambdaCallback(on_epoch_begin=look, on_epoch_end=look)
@@ -73,14 +73,14 @@ class KerasTrial:
 
 
 class KerasLayer:
-    """One layer, its loss a random linear function of all outputs."""
+    """One layer, with a random linear function of all outputs as the loss."""
 
     def __init__(self, layer: str) -> None:
-        """Chooses `zoo.RNN`, `keras.layers.RNN(cell)` or `keras.layers.LSTM`, which is NP."""
+        """Selects `zoo.RNN`, `keras.layers.RNN(cell)` or `keras.layers.LSTM`, which is NP."""
         self._layer = layer
 
     def prepare(self, shape: list[int], inputs: int, variant: str, compiled: str) -> None:
-        """Makes the layer of batch, time and units, and the function: `plain`, or `jit` by XLA."""
+        """Builds the layer for `shape` (batch, time, units); `compiled`: `plain` or `jit` (XLA)."""
         keras.backend.clear_session()
         keras.utils.set_random_seed(1)
         batch, steps, units = shape
@@ -106,5 +106,5 @@ class KerasLayer:
 
     def run(self) -> dict[str, float]:
         """Differentiates for some seconds; returns the mean time."""
-        # A tensor that is here has been computed.
+        # A tensor that has been copied here has been computed.
         return {"seconds": repeated(lambda: self._differentiate(self._sequences)[0].numpy())}

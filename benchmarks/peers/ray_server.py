@@ -3,7 +3,7 @@
     .venv-ray/bin/python -m benchmarks.peers.ray_server FOLDER PORT one|batch
 
 Its environment (`make bench-ray`) has Ray, TensorFlow and the messages of TensorFlow Serving, and
-nothing else may be imported. It has only `Predict`; ends with SIGTERM, and by itself after an hour.
+nothing else may be imported. It has only `Predict`, and ends on SIGTERM or after an hour.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _response(outputs: dict[str, Any]) -> PredictResponse:
 
 @serve.deployment(**_DEPLOYMENT)
 class OneByOne(_Model):
-    """Answers every request by itself, in a thread of its own."""
+    """Answers every request separately, in its own thread."""
 
     def Predict(self, request: PredictRequest) -> PredictResponse:
         """Answers a request."""
@@ -67,7 +67,7 @@ class OneByOne(_Model):
 
 @serve.deployment(**_DEPLOYMENT)
 class InBatches(_Model):
-    """Answers up to 16 requests of a signature that come within 2 ms at a time."""
+    """Answers up to 16 requests that arrive within 2 ms together, by signature."""
 
     @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.002)
     async def _answer(self, requests: list[PredictRequest]) -> list[PredictResponse]:
@@ -91,7 +91,7 @@ class InBatches(_Model):
 
 
 def main(folder: str, port: str, mode: str) -> None:
-    """Serves until it is told to end."""
+    """Serves until it is told to stop."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -1,7 +1,7 @@
-"""A server as a process, and a client that keeps a number of requests under way at any time.
+"""A server process, and a client that always keeps a number of requests in flight.
 
-The client calls the stock stubs through gRPC's asynchronous interface, which of Python's three
-takes the least processor time (0.15 ms a request with 16 under way; threads take 0.2 to 0.3).
+The client calls the standard stubs through gRPC's asynchronous interface, which of Python's three
+takes the least processor time (0.15 ms per request with 16 in flight; threads take 0.2 to 0.3).
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ from benchmarks.remote import ONE_THREAD
 from benchmarks.table import ROOT
 
 PORT = "{port}"
-"""What a command has for the port that it shall listen on."""
+"""Placeholder in a command for the port to listen on."""
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", -1),
-    # A server that is starting is found at once, not at the end of a growing pause; on a busy
-    # machine a connection takes its time (`min` is how long it may).
+    # A starting server is found at once, not at the end of a growing pause; on a busy machine,
+    # connecting takes time (`min` is the limit).
     *((f"grpc.{name}_reconnect_backoff_ms", 20) for name in ("initial", "max")),
     ("grpc.min_reconnect_backoff_ms", 10_000),
 )
 _ENVIRONMENT = {
     **{"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2", "RAY_USAGE_STATS_ENABLED": "0"},
-    # Ray's own switch for many requests: a fifth to a half more of them here.
+    # Ray's own option for high throughput: a fifth to a half more requests here.
     **{"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "PYTHONPATH": str(ROOT)},
 }
 _DEADLINE, _PATIENCE = 30.0, 4.0
 
 
 class Server:
-    """A process that is ended, with all that it has started, when it is closed.
+    """A process that `close` ends, together with all processes that it has started.
 
     Attributes:
-        started: when it was started, as `time.perf_counter` counts seconds.
+        started: start time in seconds, by `time.perf_counter`.
     """
 
     def __init__(self, command: Sequence[str]) -> None:
-        """Starts it, with as many threads as it likes."""
+        """Starts the process, without a limit on its threads."""
         inherited = {name: text for name, text in os.environ.items() if name not in ONE_THREAD}
         self._messages = tempfile.TemporaryFile(mode="w+")
         self.started = time.perf_counter()
@@ -62,7 +62,7 @@ class Server:
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **streams, **how)
 
     def messages(self) -> str:
-        """The end of what it has said."""
+        """Returns the end of its output."""
         self._messages.seek(0)
         return self._messages.read()[-4000:]
 
@@ -72,11 +72,11 @@ class Server:
             raise RuntimeError(f"the server ended with {status}:\n{self.messages()}")
 
     def close(self) -> None:
-        """Ends it: SIGTERM, after some seconds SIGKILL."""
+        """Ends the process with SIGTERM, and after some seconds with SIGKILL."""
         self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_PATIENCE)
-        # What it has started has its process group, and goes with it.
+        # What it has started is in its process group, and ends with it.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -95,15 +95,15 @@ class Served:
         seconds: float,
         patience: float = 120.0,
     ) -> None:
-        """Starts the server, waits for its first right answer and then compares all.
+        """Starts the server, waits for its first correct response, and then checks all of them.
 
         Args:
             cases_path: file of `cases.Cases`.
-            model: its name.
+            model: name of the model.
             command: the server's program and arguments, see `PORT`.
-            warm_up: seconds of a run before what counts.
-            seconds: that count.
-            patience: seconds for the first answer.
+            warm_up: seconds at the start of a run that do not count.
+            seconds: seconds of a run that count.
+            patience: seconds to wait for the first response.
         """
         self._cases: cases.Cases = pickle.loads(Path(cases_path).read_bytes())
         self._requests: dict[str, list[predict_pb2.PredictRequest]] = {}
@@ -130,11 +130,11 @@ class Served:
             raise
 
     def prepare(self, signature: str, concurrency: int) -> None:
-        """Chooses what to ask, and how many requests are under way at any time."""
+        """Selects the signature, and the number of concurrent requests."""
         self._signature, self._concurrency = signature, concurrency
 
     def run(self) -> dict[str, float]:
-        """Asks for a while; returns `cases.summary`, and seconds to the first answer: `start`."""
+        """Sends requests for a while; returns `cases.summary`, and `start`, the start-up time."""
         durations = self._ask(self._measure)
         return {**cases.summary(durations, self._seconds), "start": self._start}
 
@@ -163,7 +163,7 @@ class Served:
                 await asyncio.sleep(0.02)
 
     async def _check(self, stub: Any) -> None:
-        """Asks all cases of a signature at a time: where there are batches, they meet in one."""
+        """Sends all cases of a signature at once, so that a batching server batches them."""
         for signature, requests in self._requests.items():
             asked = (stub.Predict(request, timeout=_DEADLINE) for request in requests)
             for number, response in enumerate(await asyncio.gather(*asked)):

@@ -46,7 +46,7 @@ def _cell(
     peephole_if: torch.Tensor,
     peephole_o: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One step; its net input has the blocks i f z o."""
+    """Computes one step; its net input has the blocks i f z o."""
     net, units = torch.addmm(projected, h, recurrent_kernel), c.shape[1]
     gates, z, o = net.split_with_sizes([2 * units, units, units], dim=1)
     i, f = torch.sigmoid(gates + peephole_if * c.repeat(1, 2)).chunk(2, dim=1)
@@ -76,14 +76,14 @@ class _Peephole(nn.Module):
 
 
 class TorchTrial:
-    """Trains one trial, one sequence an update."""
+    """Trains one trial, with one sequence per update."""
 
     def __init__(self, peepholes: bool = True, compiled: bool = False, device: str = "cpu") -> None:
-        """Chooses `nn.LSTM` or a loop over a cell with peepholes, maybe by `torch.compile`."""
+        """Selects `nn.LSTM` or a loop over a peephole cell, optionally with `torch.compile`."""
         self._peepholes, self._compiled, self._device = peepholes, compiled, device
 
     def prepare(self, path: str) -> None:
-        """Builds the network of a work; the first pass compiles it."""
+        """Builds the network of some work; the first pass compiles it."""
         self._work = work = Work.load(path)
         recurrent = _Peephole(work, self._compiled) if self._peepholes else _Stock(work)
         output = nn.Linear(work.units, work.targets[0].shape[1])
@@ -99,7 +99,7 @@ class TorchTrial:
         ]
 
     def run(self) -> dict[str, float]:
-        """Trains on every sequence once; returns the mean loss a frame."""
+        """Trains on every sequence once; returns the mean loss per frame."""
         total = torch.zeros((), device=self._device)
         started = time.perf_counter()
         for inputs, targets in self._sequences:
@@ -115,10 +115,10 @@ class TorchTrial:
 
 
 class TorchLayer:
-    """The layer, its loss a random linear function of all outputs."""
+    """The layer, with a random linear function of all outputs as the loss."""
 
     def prepare(self, shape: list[int], inputs: int, **_: str) -> None:
-        """Makes it of batch, time and units, and of the features of an input."""
+        """Builds the layer for `shape` (batch, time, units) and a number of input features."""
         torch.manual_seed(1)
         batch, steps, units = shape
         self._layer = nn.LSTM(inputs, units, batch_first=True)

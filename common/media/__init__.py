@@ -1,1 +1,1 @@
-"""Raw files (music, audio, pen strokes) as the arrays that models take."""
+"""Readers of raw files (music, audio, pen strokes) as the arrays that models expect."""

@@ -1,4 +1,4 @@
-"""One way to read audio, whatever the file: by its first bytes, not by its name."""
+"""Reads audio files of any format, recognized by their first bytes, not by their names."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 SAMPLE_RATE = 16_000
 
 MOST_SAMPLES = 2**27
-"""So many samples are read at most, also after resampling: some gigabytes while they are read. A
-megabyte of FLAC can unpack to as many."""
+"""Maximum number of samples, also after resampling; reading them takes some gigabytes of memory. A
+megabyte of FLAC can unpack to this many."""
 
 Samples = npt.NDArray[np.int16]
 
 _RATES = range(4_000, 768_001)
 _RIFF_BYTES = 12
-# Files of chunks: the order of bytes, and which chunk has the samples.
+# Chunked formats: the byte order, and which chunk has the samples.
 _CHUNKED: dict[bytes, tuple[Literal["little", "big"], bytes]] = {
     b"RIFF": ("little", b"data"),
     b"RIFX": ("big", b"data"),
@@ -39,33 +39,33 @@ _CHUNKED: dict[bytes, tuple[Literal["little", "big"], bytes]] = {
 }
 _MOST_CHUNKS = 1_000
 _UNKNOWN_SIZE = 2**31 - 2**16
-_MOST_BYTES = 8  # of a sample
-_UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's word where a header does not say
+_MOST_BYTES = 8  # per sample
+_UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's value if a header does not say
 _SPHERE, _SPHERE_BYTES = b"NIST_1A", 1024
 _TENSORFLOW_IO = (
     "tensorflow-io 0.37.1 under TensorFlow 2.16 or 2.17 to read it (an environment of "
     "requirements_io_lock.txt)"
 )
-# What TensorFlow writes around what went wrong, and the page that a web server answers with.
+# What TensorFlow writes around an error, and the page that a web server responds with.
 _WRAPPING = re.compile(r"^\{\{.*?\}\} |\s*\[Op:.*$| with body .*$", re.DOTALL)
 
 
 def read(path: str) -> Samples:
     """Reads an audio file as the corpus needs it.
 
-    soundfile reads SPHERE, RIFF, FLAC, Ogg and so on; what it does not know tensorflow-io may know.
-    An address (`https://`, `s3://`, ...) is fetched as a whole by fsspec, or by tensorflow-io where
-    fsspec is missing or does not know its kind. Audio of another rate than 16 kHz is resampled by a
+    soundfile reads SPHERE, RIFF, FLAC, Ogg and others; tensorflow-io may read what it does not.
+    A URL (`https://`, `s3://`, ...) is fetched as a whole by fsspec, or by tensorflow-io if fsspec
+    is missing or does not know its scheme. Audio with a rate other than 16 kHz is resampled by a
     polyphase filter (`scipy.signal.resample_poly`).
 
     Args:
-        path: a file or an address; one channel.
+        path: a file or URL, with one channel.
 
     Returns:
         int16 `[samples]` at 16 kHz.
 
     Raises:
-        RecordingError: if it is no audio, damaged or truncated, without a sample, longer than
+        RecordingError: if the file is not audio, is damaged, truncated, empty or longer than
             `MOST_SAMPLES`, or has more than one channel.
         InputError: if a package that reads it is not installed.
     """
@@ -101,7 +101,7 @@ def _read_file(path: str, file: BinaryIO) -> Samples:
     mended = _with_size(file, beginning)
     file.seek(0)
     try:
-        # By its descriptor: soundfile would go by the suffix of a name.
+        # By its descriptor: given a name, soundfile would go by its suffix.
         with soundfile.SoundFile(mended or file.fileno(), closefd=False) as sound:
             return _samples(sound, expected)
     except soundfile.LibsndfileError as error:
@@ -117,13 +117,13 @@ def _read_file(path: str, file: BinaryIO) -> Samples:
 def _with_size(file: BinaryIO, beginning: bytes) -> BinaryIO | None:
     """Checks the size of the samples in RIFF and AIFF files, which soundfile does not.
 
-    A program that writes into a pipe cannot know the size of the samples and leaves 0 or a number
-    near 2³¹ or 2³²: the samples then go on to the end of the file. Where another number is more
-    than there is, the file is truncated, unless the size of the whole is right. Otherwise that size
-    does not matter, as to players.
+    A program that writes to a pipe cannot know the size of the samples, and leaves 0 or a number
+    near 2³¹ or 2³²: the samples then extend to the end of the file. If any other number exceeds
+    what is there, the file is truncated, unless the size of the whole is right. Otherwise,
+    the size of the whole does not matter, as for players.
 
     Returns:
-        What has the right size where the file has 0, which soundfile would believe.
+        A copy with the right size if the file states 0, which soundfile would believe; else None.
     """
     order, name = _CHUNKED.get(beginning[:4], ("big", b""))
     size = file.seek(0, os.SEEK_END)
@@ -155,12 +155,12 @@ def _with_size(file: BinaryIO, beginning: bytes) -> BinaryIO | None:
 
 
 def _samples(sound: soundfile.SoundFile, expected: int | None) -> Samples:
-    """Reads what is open, if it is one channel of a bearable length and all its samples are there.
+    """Reads an open file, if it has one channel, an acceptable length and all its samples.
 
     Args:
         sound: the file.
-        expected: how many samples there should be, if a header says so that soundfile does not
-            read.
+        expected: number of samples stated by a header that soundfile does not read; None if there
+            is none.
     """
     if sound.channels != 1:
         received = f"expected one channel. Received: {sound.channels}"
@@ -172,8 +172,8 @@ def _samples(sound: soundfile.SoundFile, expected: int | None) -> Samples:
         frames = MOST_SAMPLES + 1
     else:
         _check_length(frames, rate)
-    # After reading, soundfile would seek to where it is, which libFLAC cannot do at the end of a
-    # file whose header has another length.
+    # After reading, soundfile would seek to its position, which libFLAC cannot do at the end of a
+    # file whose header states another length.
     sound.seekable = lambda: False
     # Other sample types are scaled to ±1 as well; 16 bits come back exactly.
     audio = sound.read(frames, dtype="float64", always_2d=True)[:, 0]
@@ -189,7 +189,7 @@ def _samples(sound: soundfile.SoundFile, expected: int | None) -> Samples:
 
 
 def _check_length(samples: int, rate: int) -> None:
-    """Refuses rates that no audio has, and what does not fit into memory."""
+    """Rejects rates that no audio has, and audio that does not fit into memory."""
     if rate not in _RATES:
         received = f"expected 4 kHz to 768 kHz. Received: {rate:,} Hz"
         raise RecordingError("other audio format", received)
@@ -204,7 +204,7 @@ def _check_length(samples: int, rate: int) -> None:
 
 
 def _sphere_samples(header: bytes) -> int:
-    """Counts the samples that a SPHERE header promises, which soundfile does not.
+    """Reads the number of samples that a SPHERE header states, which soundfile does not.
 
     Source: NIST, "SPHERE", http://www.nist.gov/itl/iad/mig/tools (`sphere_2.6a`, doc/header.doc).
     """
@@ -224,9 +224,9 @@ def _sphere_samples(header: bytes) -> int:
 
 
 def write_sphere(path: Path, samples: Samples) -> None:
-    """Writes int16 `[samples]` at 16 kHz as TIMIT has them, without the name of a database.
+    """Writes int16 `[samples]` at 16 kHz in the format of TIMIT, without the name of a database.
 
-    In a folder that is still being built (`common.files.write_folder`).
+    For a folder that is still being written (`common.files.write_folder`).
     """
     if samples.dtype != np.int16 or samples.ndim != 1:
         raise ValueError(
@@ -253,7 +253,7 @@ def write_sphere(path: Path, samples: Samples) -> None:
 
 
 def _at_16_khz(audio: np.ndarray, rate: int) -> Samples:
-    """Resamples and rounds audio in units of 16-bit samples, in place where it can."""
+    """Resamples and rounds audio in units of 16-bit samples, in place where possible."""
     if rate != SAMPLE_RATE:
         import scipy.signal
 
@@ -264,17 +264,17 @@ def _at_16_khz(audio: np.ndarray, rate: int) -> Samples:
 
 
 def _fetch(address: str) -> bytes:
-    """Fetches a file from a remote file system.
+    """Fetches a whole file from a remote file system.
 
-    As a whole: tensorflow-io's own way to read audio over HTTP needs a server that answers ranges,
-    and ends the process where the answer is empty.
+    tensorflow-io's own reader of audio over HTTP needs a server that supports range requests, and
+    ends the process if a response is empty.
     """
     try:
         import fsspec
 
         filesystem, path = fsspec.url_to_fs(address)
     except (ImportError, ValueError) as error:
-        # There is no fsspec, or it does not know this kind of address.
+        # fsspec is missing, or does not know this kind of URL.
         return _fetch_by_tensorflow(address, reason(error))
     try:
         content: bytes = filesystem.cat_file(path)
@@ -304,17 +304,17 @@ def _fetch_by_tensorflow(address: str, obstacle: str) -> bytes:
 
 
 def decode(path: str) -> tuple[Samples, int]:
-    """Decodes a file that soundfile does not know by tensorflow-io.
+    """Decodes a file that soundfile does not know, with tensorflow-io.
 
-    It knows WAV, FLAC, Ogg Vorbis and MP3, which soundfile reads better; and, where FFmpeg's
-    libraries 2.8 to 4.2 are installed, AAC in MP4, which it does not.
+    tensorflow-io knows WAV, FLAC, Ogg Vorbis and MP3, which soundfile reads better, and, if
+    FFmpeg's libraries 2.8 to 4.2 are installed, AAC in MP4, which soundfile does not know.
 
     Returns:
-        int16 `[samples]`, and the sample rate, Hz.
+        int16 `[samples]`, and the sample rate in Hz.
 
     Raises:
-        RecordingError: if it is no audio of one channel, or if tensorflow-io, which could tell, is
-            not installed or does not run under this TensorFlow.
+        RecordingError: if the file is not audio with one channel, or if tensorflow-io is not
+            installed or does not run under this TensorFlow.
     """
     try:
         tensorflow_io = _tensorflow_io()
@@ -326,7 +326,7 @@ def decode(path: str) -> tuple[Samples, int]:
         audio = tensorflow_io.audio.AudioIOTensor(path)
         samples, rate = audio.to_tensor().numpy(), int(audio.rate)
     except tf.errors.OpError as error:
-        # The name of a fetched copy would say nothing.
+        # The name of a fetched copy would mean nothing to the user.
         raise RecordingError("no audio", _unwrapped(error).replace(f": {path}", "")) from error
     channels = samples.shape[1]
     if channels != 1:
@@ -340,9 +340,9 @@ def decode(path: str) -> tuple[Samples, int]:
 
 
 def _tensorflow_io() -> Any:
-    """Imports tensorflow-io and makes sure that it works; if not, ImportError says why in one line.
+    """Imports tensorflow-io and checks that it works; if not, ImportError says why in one line.
 
-    Its last release loads its native library under TensorFlow 2.16 and 2.17 only.
+    Its last release loads its native library only under TensorFlow 2.16 and 2.17.
     """
     start_tensorflow()
     import tensorflow as tf
@@ -350,7 +350,7 @@ def _tensorflow_io() -> Any:
     received = f"expected {_TENSORFLOW_IO}. Received: TensorFlow {tf.__version__}"
     try:
         with warnings.catch_warnings():
-            # Of a library that does not load it warns at length.
+            # It warns at length about a library that does not load.
             warnings.simplefilter("ignore")
             import tensorflow_io
         # Its native library is loaded by the first operation.

@@ -1,6 +1,6 @@
-"""Handwriting from files: the points of a pen, as `zoo.frontends.PenStrokes` takes them.
+"""Reads handwriting from files, as pen points for `zoo.frontends.PenStrokes`.
 
-Two formats are read, both XML: InkML and the stroke files of IAM-OnDB.
+It reads two XML formats: InkML and the stroke files of IAM-OnDB.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 Points = npt.NDArray[np.float32]
 
-# IAM's whiteboard is some ten thousand units wide. Differences of much larger numbers, squared for
-# the variance and summed, would lose all others.
+# IAM's whiteboard is some ten thousand units wide. Differences of much larger numbers, squared and
+# summed for the variance, would swamp all others.
 _LARGEST = 1e6
 
 
@@ -29,39 +29,38 @@ def read(source: str, content: bytes) -> Points:
     """Reads a file of pen strokes.
 
     Args:
-        source: the file, for the error text.
+        source: the file, for error messages.
         content: InkML, or a stroke file of IAM-OnDB.
 
     Returns:
-        What `points_of` makes of it. Coordinates are in the file's own unit; a model expects that
-        of its training data.
+        Points, see `points_of`. Coordinates are in the file's own unit; a model expects that of its
+        training data.
 
     Raises:
-        RecordingError: if it is neither, damaged, or there is nothing that can be read.
-        InputError: if it attacks its reader, see `read_strokes`.
+        RecordingError: if the content is neither, is damaged, or has no points.
+        InputError: if the XML may be an attack, or a package is missing, see `read_strokes`.
     """
     return points_of(read_strokes(source, content))
 
 
 def read_strokes(source: str, content: bytes) -> list[np.ndarray]:
-    """Reads what the pen did.
+    """Reads the strokes of a pen.
 
-    Of InkML's channels X, Y and T are read, see `inkml.strokes_of`; what the pen did in the air is
-    left out.
+    Of InkML's channels, X, Y and T are read, see `inkml.strokes_of`; movements in the air are left
+    out.
 
     Args:
-        source: the file, for the error text.
-        content: XML in any encoding that it declares: InkML, or as in IAM-OnDB elements `Stroke` of
-            elements `Point` with the attributes `x`, `y` (downwards) and `time` (seconds).
+        source: the file, for error messages.
+        content: XML in any encoding that it declares: InkML, or, as in IAM-OnDB, `Stroke` elements
+            of `Point` elements with the attributes `x`, `y` (downward) and `time` (seconds).
 
     Returns:
-        One float64 array `[points, 3]` a stroke: x, y (downwards), seconds.
+        One float64 array `[points, 3]` per stroke: x, y (downward), seconds.
 
     Raises:
-        RecordingError: if it is not well-formed or a point cannot be read.
-        InputError: if it declares a document type or entities, which no file of pen strokes does
-            and which are how XML attacks its readers; or if the package defusedxml is not
-            installed.
+        RecordingError: if the XML is not well-formed or a point cannot be read.
+        InputError: if it declares a document type or entities, which no file of pen strokes needs
+            and which XML attacks use; or if the package defusedxml is not installed.
     """
     try:
         from defusedxml import DefusedXmlException
@@ -78,7 +77,7 @@ def read_strokes(source: str, content: bytes) -> list[np.ndarray]:
         raise RecordingError("damaged pen strokes", f"expected XML. Received: {what}")
     try:
         root: Element = fromstring(content, forbid_dtd=True)
-        with np.errstate(over="ignore", invalid="ignore"):  # `points_of` will see it.
+        with np.errstate(over="ignore", invalid="ignore"):  # `points_of` checks for this.
             return strokes_of(root) if tag_of(root) == "ink" else _iam_strokes(root)
     except DefusedXmlException as error:
         raise InputError(
@@ -101,13 +100,13 @@ def _iam_strokes(root: Element) -> list[np.ndarray]:
 
 
 def points_of(strokes: Sequence[np.ndarray]) -> Points:
-    """Makes points of strokes.
+    """Converts strokes to points.
 
-    Coordinates and times count from the first point, taken off in float64, because float32 does not
-    tell two times of one day apart.
+    Coordinates and times are relative to the first point, which is subtracted in float64, because
+    float32 cannot tell nearby timestamps apart.
 
     Args:
-        strokes: one array `[points, 3]` a stroke: x, y (downwards), seconds; empty ones are left
+        strokes: one array `[points, 3]` per stroke: x, y (downward), seconds; empty ones are left
             out.
 
     Returns:

@@ -1,4 +1,4 @@
-"""InkML: from the elements of a document to what the pen did.
+"""InkML: reads pen strokes from the elements of a document.
 
 Source: W3C Recommendation "Ink Markup Language (InkML)", 20 September 2011: trace formats, traces
 and groups in section 3, contexts and ink sources in section 4.
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 POINT_SECONDS, PAUSE_SECONDS = 0.01, 0.15
-"""Time from point to point and from stroke to stroke where a document has no times: about what
-tablets do."""
+"""Time from point to point and from stroke to stroke if a document has no times: typical values of
+tablets."""
 
 _AIR = ("penUp", "indeterminate")
 _NO_INK = ("definitions", "canvas", "annotationXML")
@@ -29,7 +29,7 @@ _NO_INK = ("definitions", "canvas", "annotationXML")
 
 @dataclasses.dataclass(frozen=True)
 class _Context:
-    """What applies to a trace: elements of the document, None where it says nothing."""
+    """Elements of the document that apply to a trace; None where it says nothing."""
 
     trace_format: Element | None = None
     ink_source: Element | None = None
@@ -39,28 +39,28 @@ def strokes_of(root: Element) -> list[np.ndarray]:
     """Reads the traces of a document that the pen drew.
 
     A trace has the context that it refers to, else that of its group, else the current one, which
-    contexts between the traces change; where none of them has a format, the document's only one,
-    else X and Y. Traces in definitions count where a `traceView` shows them. A trace in several
-    parts is one stroke.
+    contexts between the traces change; if none of them has a format, the document's only format
+    applies, else X and Y. Traces in definitions count where a `traceView` shows them. A trace in
+    several parts is one stroke.
 
-    Coordinates are in the unit of X. Times that are missing are between their neighbors'; without
-    any, points are 0.01 s apart and strokes 0.15 s. A stroke that would begin before the one before
-    it ends, as where T counts from the beginning of each trace, begins 0.15 s after it.
+    Coordinates are in the unit of X. Missing times are interpolated from their neighbors; without
+    any times, points are 0.01 s apart and strokes 0.15 s. A stroke that would start before the
+    previous one ends, as when T is relative to the start of each trace, starts 0.15 s after it.
 
     Args:
         root: the element `ink`.
 
     Returns:
-        One float64 array `[points, 3]` a stroke: x, y (downwards), seconds; none is empty.
+        One float64 array `[points, 3]` per stroke: x, y (downward), seconds; none is empty.
 
     Raises:
-        ValueError: if a trace cannot be read, or its times run back.
+        ValueError: if a trace cannot be read, or its times decrease.
     """
     return _in_time([stroke for stroke in _Document(root).strokes() if len(stroke)])
 
 
 class _Document:
-    """Follows a document from trace to trace."""
+    """A document, read from trace to trace."""
 
     def __init__(self, root: Element) -> None:
         self._root = root
@@ -80,9 +80,9 @@ class _Document:
         self._formats: dict[_Context, Format] = {}
 
     def strokes(self) -> list[np.ndarray]:
-        """The strokes, one array `[points, 3]` each; NaN where there is no time."""
+        """Reads the strokes, one array `[points, 3]` each; NaN for missing times."""
         strokes: list[list[np.ndarray] | None] = []
-        # Where a trace went, by its name; without a name the last one in several parts.
+        # Index of the stroke of a trace, by name; by None for the last trace in several parts.
         place_of: dict[str | None, int] = {}
         for trace, context in self._traces():
             continuation, prior = trace.get("continuation"), trace.get("priorRef")
@@ -103,7 +103,7 @@ class _Document:
         return [_joined(parts) for parts in strokes if parts]
 
     def _traces(self) -> Iterator[tuple[Element, _Context]]:
-        """The traces that are ink, in order, each with its context."""
+        """Yields the traces that are ink, in order, each with its context."""
         taken: set[Element] = set()
         waiting: list[tuple[Element, _Context | None]] = [(self._root, None)]
         while waiting:
@@ -127,17 +127,17 @@ class _Document:
                     waiting.append((shown, context))
 
     def _referred(self, reference: str) -> _Context:
-        """The context that a reference names."""
+        """Returns the context that a reference names."""
         element = self._element(reference)
         if element is None:
             return self._current if "current" in reference.lower() else _Context()
         if element not in self._contexts:
-            self._contexts[element] = _Context()  # Should it refer to itself.
+            self._contexts[element] = _Context()  # In case it refers to itself.
             self._contexts[element] = self._resolved(element, _Context())
         return self._contexts[element]
 
     def _resolved(self, context: Element, before: _Context) -> _Context:
-        """What a context says itself, says through its references, or takes over."""
+        """Resolves what a context states itself, states by reference, or inherits."""
         if (reference := context.get("contextRef")) is not None:
             before = self._referred(reference)
         trace_format = self._part(context, "traceFormat")
@@ -155,7 +155,7 @@ class _Document:
         return self._element(reference) if child is None and reference else child
 
     def _element(self, reference: str) -> Element | None:
-        """What a reference names; None for what the standard names, or where it does not matter."""
+        """Finds what a reference names; None for standard names, or where it does not matter."""
         element = self._elements.get(_name(reference))
         standard = _name(reference).lower().startswith(("default", "current"))
         if element is None and self._ambiguous and not standard:
@@ -163,7 +163,7 @@ class _Document:
         return element
 
     def _points(self, trace: Element, context: _Context) -> np.ndarray:
-        """The points of a trace, `[points, 3]`; NaN where there is no time."""
+        """Reads the points of a trace, `[points, 3]`; NaN for missing times."""
         if context not in self._formats:
             element = context.trace_format
             channels = self._usual if element is None else channels_of(element)
@@ -185,7 +185,7 @@ def _within(root: Element, tag: str) -> set[Element]:
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    """Makes one stroke of its parts, with all times or none."""
+    """Joins the parts of a stroke, with all times or none."""
     for before, after in itertools.pairwise(parts):
         if len(before) and len(after) and after[0, 2] < before[-1, 2]:
             after[:, 2] += before[-1, 2] + POINT_SECONDS - after[0, 2]
@@ -204,7 +204,7 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
 
 
 def _in_time(strokes: list[np.ndarray]) -> list[np.ndarray]:
-    """Puts strokes one after the other where their times do not."""
+    """Shifts strokes in time where necessary, so that they follow one another."""
     timed = [not np.isnan(stroke[0, 2]) for stroke in strokes]
     end, start = -math.inf, 0.0
     for stroke, has_times in zip(strokes, timed, strict=True):
@@ -219,7 +219,7 @@ def _in_time(strokes: list[np.ndarray]) -> list[np.ndarray]:
         end = times[-1]
     first = timed.index(True) if True in timed else 0
     if first:
-        # Those before the first time end as long before it as strokes do.
+        # Strokes before the first known time end one pause before it.
         shift = strokes[first][0, 2] - PAUSE_SECONDS - strokes[first - 1][-1, 2]
         for stroke in strokes[:first]:
             stroke[:, 2] += shift
@@ -227,7 +227,7 @@ def _in_time(strokes: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _id(element: Element) -> str | None:
-    # Without the namespace of XML in drafts of the standard and in the data of CROHME.
+    # Drafts of the standard and the CROHME data do not use the XML namespace.
     return element.get("{http://www.w3.org/XML/1998/namespace}id", element.get("id"))
 
 

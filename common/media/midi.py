@@ -20,21 +20,21 @@ from common.media import smf
 from common.media.smf import Song
 
 Roll: TypeAlias = npt.NDArray[np.uint8]
-"""Zeros and ones `[frames, 88]`: column j is MIDI pitch 21 + j, a row is a frame."""
+"""Zeros and ones `[frames, 88]`: column j is MIDI pitch 21 + j, each row is a frame."""
 
 LOWEST_PITCH = 21
-"""A0, the lowest key of a piano, as MIDI counts."""
+"""A0, the lowest key of a piano, as a MIDI number."""
 
 HIGHEST_PITCH = 108
-"""C8, the highest."""
+"""C8, the highest key."""
 
 PITCHES = HIGHEST_PITCH - LOWEST_PITCH + 1
 
 SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
-"""Names of MIDI files end so: bare, with the words of a song, in RIFF."""
+"""Suffixes of MIDI files: plain (two), with lyrics, in RIFF."""
 
 FEWEST_FRAMES = 2
-"""A roll of T frames gives T - 1 pairs of a frame and the frame after it: at least one."""
+"""A roll of T frames has T - 1 pairs of a frame and the next one, and needs at least one."""
 
 _NAMES = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B")
 
@@ -42,12 +42,12 @@ _NAMES = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", 
 MOST_FRAMES = 200_000
 
 BEATS_PER_MINUTE = 80.0
-"""Tempo of a roll that is written: a quiet chorale."""
+"""Tempo of written rolls: that of a quiet chorale."""
 
 PIANO, CHURCH_ORGAN = 0, 19
-"""Instruments of General MIDI, as files count them; the organ holds its notes."""
+"""General MIDI instruments, numbered as in files; the organ sustains its notes."""
 
-_DRUM_CHANNEL = 9  # Channel 10 as musicians count.
+_DRUM_CHANNEL = 9  # Channel 10, counted from 1.
 _TICKS = 480
 _VELOCITY = 80
 
@@ -60,7 +60,7 @@ _ENDLESS = "notes that last to the end of the piece"
 
 
 def pitch_name(pitch: int) -> str:
-    """Names a pitch.
+    """Returns the name of a pitch.
 
     Args:
         pitch: MIDI number, 0 to 127.
@@ -74,12 +74,12 @@ def pitch_name(pitch: int) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-    """What a file gives.
+    """Content of a MIDI file.
 
     Attributes:
         roll: its piano roll.
-        odd: what the roll does not have or had to guess, and how often; empty for a file that is
-            right. For example `notes outside 21..108`.
+        odd: counts of what the roll leaves out or guesses, for example `notes outside 21..108`;
+            empty for a correct file.
     """
 
     roll: Roll
@@ -87,26 +87,26 @@ class Piece:
 
 
 def read_midi(content: bytes) -> Piece:
-    """Makes a piano roll of a MIDI file.
+    """Converts a MIDI file to a piano roll.
 
     A frame is the set of pitches that sound at a quarter note, counted from the start of the file:
     a note from `start` to `end`, in quarter notes, is in the frames ceil(start) .. ceil(end) - 1.
     So tempo does not matter, and a note between two quarter notes is not in any frame. Drums
-    (channel 10) and notes outside 21..108 are left out, the latter counted. The roll ends with the
-    last frame that has a note.
+    (channel 10) and notes outside 21..108 are left out; the latter are counted. The roll ends with
+    the last frame that has a note.
 
-    A note ends with a release of its pitch on its channel; where a pitch is struck twice before it
-    is released, it sounds until it is released twice. A note that no release ends lasts to the next
+    A note ends with a release of its pitch on its channel; if a pitch is struck twice before it is
+    released, it sounds until it is released twice. A note without a release lasts until the next
     strike of its pitch, All Notes Off or All Sound Off on its channel, or the end of the piece,
-    whichever is first; where that is not a message Off, it is counted.
+    whichever comes first; unless an Off message ends it, it is counted.
 
     Args:
-        content: what is in the file, see `smf.read`.
+        content: content of the file, see `smf.read`.
 
     Raises:
-        RecordingError: if it is no MIDI file, or has no such roll: time in seconds (SMPTE) instead
-            of quarter notes, independent tracks (type 2), no notes, fewer than 2 frames or more
-            than 200,000.
+        RecordingError: if it is not a MIDI file, or has no such roll: time in seconds (SMPTE)
+            instead of quarter notes, independent tracks (type 2), no notes, fewer than 2 frames or
+            more than 200,000.
     """
     song = smf.read(content)
     if song.ticks < 0:
@@ -126,19 +126,19 @@ def write_midi(
     beats_per_minute: float = BEATS_PER_MINUTE,
     program: int = CHURCH_ORGAN,
 ) -> None:
-    """Writes a piano roll as a MIDI file of one track.
+    """Writes a piano roll as a MIDI file with one track.
 
-    A frame is a quarter note. A pitch that is in consecutive frames is one note, held as long. What
-    `read_midi` makes of the file is the roll again, up to its last frame with a note.
+    A frame is a quarter note. A pitch in consecutive frames is one long note. `read_midi`
+    recovers the roll from the file, up to its last frame with a note.
 
     Args:
         roll: `[frames, 88]` of zeros and ones.
-        path: where the file shall be, as `common.files.write_file` puts it.
-        beats_per_minute: quarter notes a minute, from 4 on.
-        program: instrument of General MIDI, 0 to 127.
+        path: path of the file, written by `common.files.write_file`.
+        beats_per_minute: quarter notes per minute, at least 4.
+        program: General MIDI instrument, 0 to 127.
 
     Raises:
-        ValueError: if the roll is not one.
+        ValueError: if `roll` is not a piano roll.
         InputError: if the package mido is not installed.
         OSError: if the file cannot be written.
     """
@@ -170,7 +170,7 @@ def write_midi(
 
 
 def _changes(roll: Roll) -> list[tuple[int, str, int]]:
-    """Frame, message and pitch of every note's beginning and end, in the order of a file."""
+    """Lists frame, message and pitch of every note's start and end, in the order of a file."""
     silence = np.zeros((1, PITCHES), np.int8)
     changes = np.diff(roll.astype(np.int8), axis=0, prepend=silence, append=silence)
     # Sorted, note_off comes before note_on: a key is released before it is pressed again.
@@ -181,9 +181,9 @@ def _changes(roll: Roll) -> list[tuple[int, str, int]]:
 
 
 def _notes(song: Song) -> tuple[list[_Note], dict[str, int]]:
-    """Pairs strikes and releases, and counts what is odd."""
-    # Of each channel and pitch where in the file it is struck, and which strikes still sound: which
-    # release belongs to which of them makes no difference to a roll.
+    """Pairs strikes with releases, and counts irregularities."""
+    # For each channel and pitch, where in the file it is struck, and which strikes still sound:
+    # which release belongs to which strike makes no difference to a roll.
     strikes: dict[tuple[int, int], list[int]] = collections.defaultdict(list)
     sounding: dict[tuple[int, int], list[int]] = collections.defaultdict(list)
     all_off: dict[int, list[int]] = collections.defaultdict(list)
@@ -226,7 +226,7 @@ def _roll(notes: list[_Note], ticks: int) -> Roll:
     frames = int(max(behind[in_frames], default=0))
     if not FEWEST_FRAMES <= frames <= MOST_FRAMES:
         raise RecordingError(f"it has {frames:,} frames, not {FEWEST_FRAMES} to {MOST_FRAMES:,}")
-    # How many notes of a pitch begin in a frame, less those that ended; added up, how many sound.
+    # Notes of a pitch that start in a frame, minus those that end; summed up, how many sound.
     changes = np.zeros((frames + 1, PITCHES), np.int32)
     columns = pitches[in_frames] - LOWEST_PITCH
     np.add.at(changes, (first[in_frames], columns), 1)

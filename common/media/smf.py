@@ -1,4 +1,4 @@
-"""Standard MIDI Files: which keys are pressed and released when, as players read it.
+"""Standard MIDI Files: which keys are pressed and released when, read as players do.
 
 Source: MIDI Manufacturers Association, *Standard MIDI Files 1.0* (RP-001), and *MIDI 1.0 Detailed
 Specification*, tables I to III.
@@ -15,7 +15,7 @@ from common.errors import RecordingError, mistaken
 
 _TRACK = b"MTrk"
 
-# A RIFF file (.rmi) has some 20 bytes before the header, one of an old Macintosh 128.
+# A RIFF file (.rmi) has about 20 bytes before the header, an old Macintosh file has 128.
 _LATEST_HEADER = 512
 
 _LONGEST_NUMBER = 4  # bytes
@@ -26,7 +26,7 @@ _NOTE_OFF, _NOTE_ON, _CONTROL = 8, 9, 11
 _META, _END_OF_TRACK = 0xFF, 0x2F
 _SYSTEM_EXCLUSIVE = (0xF0, 0xF7)
 
-# All Sound Off; All Notes Off, and the changes of mode that include it.
+# All Sound Off; All Notes Off, and the mode changes that include it.
 _ALL_OFF = frozenset((120, *range(123, 128)))
 
 
@@ -34,13 +34,13 @@ Kind = Literal["on", "off", "all off"]
 
 
 class Event(NamedTuple):
-    """Something that begins or ends notes.
+    """An event that starts or ends notes.
 
     Attributes:
-        tick: since the beginning of the file.
-        kind: `on` and `off` of a pitch, or `all off` of a channel.
+        tick: ticks since the beginning of the file.
+        kind: `on` or `off` for a pitch, or `all off` for a channel.
         channel: 0 to 15.
-        pitch: 0 to 127 in files that are right; of no meaning for `all off`.
+        pitch: 0 to 127 in correct files; meaningless for `all off`.
     """
 
     tick: int
@@ -51,14 +51,14 @@ class Event(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Song:
-    """What is in a file.
+    """Content of a file.
 
     Attributes:
         form: 0 or 1; 2 if the tracks are independent of each other.
-        ticks: in a quarter note; negative if time is in seconds.
-        events: of all tracks, in the order of time and, within a tick, of the file.
+        ticks: ticks per quarter note; negative if time is in seconds.
+        events: events of all tracks, in order of time and, within a tick, of the file.
         end: tick of the last event of any kind.
-        odd: what is not as it should be, and how often; also what never is.
+        odd: counts of irregularities by kind, including zeros.
     """
 
     form: int
@@ -69,13 +69,13 @@ class Song:
 
 
 def read(content: bytes) -> Song:
-    """Reads a file, also one in RIFF (`.rmi`) or with lyrics (`.kar`).
+    """Reads a file, including one in RIFF (`.rmi`) or with lyrics (`.kar`).
 
-    Chunks of unknown kind, meta events and controllers are skipped whatever is in them. A track
-    ends with its event End of Track, whatever its length says.
+    Chunks of unknown kind, meta events and other controllers are skipped, whatever their content. A
+    track ends with its End of Track event, even if its length says otherwise.
 
     Raises:
-        RecordingError: if there is no header, or a track ends before its end.
+        RecordingError: if there is no header, or a track is truncated.
     """
     start = content.find(b"MThd", 0, _LATEST_HEADER)
     if start < 0:
@@ -108,19 +108,19 @@ def _read(content: bytes) -> Song:
 
 
 def _next_track(content: bytes, place: int) -> int:
-    """Finds the chunk of the next track from a place on; -1 if there is none."""
+    """Finds the next track chunk at or after a place; -1 if there is none."""
     while place + 8 <= len(content):
         kind, length = struct.unpack_from(">4sI", content, place)
         if kind == _TRACK:
             return place
         if place + 8 + length > len(content) or not kind.decode("latin-1").isprintable():
-            break  # What led here was wrong.
+            break  # The length that led here was wrong.
         place += 8 + length
     return content.find(_TRACK, place)
 
 
 def _read_track(content: bytes, place: int, events: list[Event]) -> tuple[int, int]:
-    """Appends the events of the track at a place; says where it ends, and at which tick."""
+    """Appends the events of the track at a place; returns its end position and last tick."""
     position = place + 8
     stated_end = position + int.from_bytes(content[place + 4 : position], "big")
     tick = status = 0
@@ -144,7 +144,7 @@ def _read_track(content: bytes, place: int, events: list[Event]) -> tuple[int, i
         if byte > 0xF0:
             position += _DATA_BYTES.get(byte, 0)
             continue
-        # By the standard meta and system exclusive events end running status. Players go on.
+        # In the standard, meta and system exclusive events end running status; players keep it.
         status = byte if byte >= 0x80 else status
         if not status:
             raise _unreadable("its first event has no status")
@@ -162,7 +162,7 @@ def _read_track(content: bytes, place: int, events: list[Event]) -> tuple[int, i
 
 
 def _number(content: bytes, position: int) -> tuple[int, int]:
-    """Reads a number of variable length; returns it and the position after it."""
+    """Reads a variable-length number; returns it and the position after it."""
     value = 0
     for place in range(position, position + _LONGEST_NUMBER):
         byte = content[place]

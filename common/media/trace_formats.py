@@ -1,4 +1,4 @@
-"""What the numbers of a trace in InkML are: channels, units, and how they are written.
+"""Numbers in the traces of InkML: channels, units, and notation.
 
 Source: W3C Recommendation "Ink Markup Language (InkML)", 20 September 2011, sections 3.1 (trace
 formats), 3.2.1 (traces) and 4.2 (ink sources).
@@ -22,14 +22,14 @@ _VALUE = re.compile(
 )
 _ORDERS = {"!": 0, "'": 1, '"': 2}
 
-# What programs of Microsoft call a unit of the device are milliseconds.
+# Microsoft's programs call milliseconds a device unit.
 _SECONDS = {"s": 1.0, "ms": 1e-3, "dev": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0}
 _METERS = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "himetric": 1e-5, "in": 0.0254, "pt": 0.0254 / 72,
            "pc": 0.0254 / 6}  # fmt: skip
 
 
 class Channel(NamedTuple):
-    """One number of a point, as its element says; None what it does not say."""
+    """One number of a point, as declared by its element; None for what it does not declare."""
 
     name: str
     units: str | None
@@ -39,12 +39,12 @@ class Channel(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """How the numbers of a point become x, y and seconds.
+    """Conversion of the numbers of a point to x, y and seconds.
 
     Attributes:
-        names: of the channels, in the order of the numbers.
-        factors: what X, Y and T must be multiplied by: Y as X and downwards, seconds.
-        relative: whether T counts from the beginning of its trace.
+        names: names of the channels, in the order of the numbers.
+        factors: factors for X, Y and T that yield Y downward in units of X, and T in seconds.
+        relative: whether T is relative to the beginning of its trace.
     """
 
     names: tuple[str, ...] = ("X", "Y")
@@ -53,7 +53,7 @@ class Format:
 
 
 def channels_of(trace_format: Element) -> tuple[Channel, ...]:
-    """The channels of an element `traceFormat`; those that a point may lack come last."""
+    """Returns the channels of a `traceFormat` element; those that a point may lack come last."""
     lacking = {
         id(channel)
         for element in trace_format.iter()
@@ -73,10 +73,10 @@ def channels_of(trace_format: Element) -> tuple[Channel, ...]:
 
 
 def format_of(channels: tuple[Channel, ...], ink_source: Element | None) -> Format:
-    """What a trace of these channels of a source says; X and Y if there are none.
+    """Returns the format of traces with these channels of a source; X and Y if there are none.
 
     Raises:
-        ValueError: if X or Y is missing, or units do not say how X, Y and T are related.
+        ValueError: if X or Y is missing, or the units do not determine the factors of X, Y and T.
     """
     if not channels:
         return Format()
@@ -102,7 +102,7 @@ def _sign(channel: Channel | None) -> float:
 
 
 def _y_as_x(x_unit: str | None, y_unit: str | None, counts: list[float | None]) -> float:
-    """How many units of X a unit of Y is, by the source's resolutions or the channels' units."""
+    """Returns units of X per unit of Y, by the source's resolutions or the channels' units."""
     x, y = counts
     if x is None or y is None:
         if x_unit is None or y_unit is None or x_unit == y_unit:
@@ -123,7 +123,7 @@ def _seconds(channel: Channel | None, resolution: Element | None) -> float:
 
 
 def _unit_of(resolution: Element | None, units: Mapping[str, float]) -> float | None:
-    """The size of what is counted: `5 mm`, or one of `40 1/cm`; None if it is unknown."""
+    """Returns the size of one count: `5 mm`, or one of `40 1/cm`; None if it is unknown."""
     if resolution is None:
         return None
     value, unit = float(resolution.get("value", "nan")), resolution.get("units", "")
@@ -134,14 +134,14 @@ def _unit_of(resolution: Element | None, units: Mapping[str, float]) -> float | 
 
 
 def values_of(text: str, width: int) -> list[list[float]]:
-    """The values of every point: numbers, differences of numbers, differences of those.
+    """Parses the values of every point: numbers, first differences, second differences.
 
     Args:
-        text: of an element `trace`.
-        width: how many channels there are. NaN stands for those that a point lacks.
+        text: text of a `trace` element.
+        width: number of channels. NaN stands for those that a point lacks.
 
     Raises:
-        ValueError: if a point is not so many numbers.
+        ValueError: if a point has more values, or anything that is not a value.
 
     Example:
         >>> values_of("1 2, '3 '4, 5 6", 2)
@@ -155,7 +155,7 @@ def values_of(text: str, width: int) -> list[list[float]]:
             except ValueError:
                 pass  # Numbers may follow each other without a space.
     orders = [0] * width
-    # Of every channel the value, its difference and the difference of that.
+    # For every channel, the value, its first difference and its second difference.
     state = [[0.0, 0.0, 0.0] for _ in range(width)]
     points = []
     for point in filter(str.strip, text.split(",")):
@@ -178,7 +178,7 @@ def values_of(text: str, width: int) -> list[list[float]]:
 def _next(state: list[float], order: int, text: str) -> float:
     if text == "?":
         return float("nan")
-    # An asterisk repeats: the value, or the difference that is in use.
+    # An asterisk repeats the value, or the difference that is in use.
     if text != "*":
         change = _number(text)
         state[order] = change
@@ -198,5 +198,5 @@ def _number(text: str) -> float:
 
 
 def tag_of(element: Element) -> str:
-    """The name of an element without its namespace."""
+    """Returns the name of an element without its namespace."""
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""

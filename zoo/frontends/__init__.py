@@ -1,4 +1,4 @@
-"""Raw input to features as Keras layers: the same code trains and serves."""
+"""Keras layers that turn raw input into features, with the same code in training and serving."""
 
 from zoo.frontends.mfcc import MFCC
 from zoo.frontends.pen_strokes import PenStrokes

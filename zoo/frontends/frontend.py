@@ -1,4 +1,4 @@
-"""What the layers that turn raw input into features have in common."""
+"""Base class of the layers that turn raw input into features."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import numpy as np
 
 
 class Frontend(keras.layers.Layer, abc.ABC):
-    """Turns padded raw sequences into padded feature sequences.
+    """Base of layers that turn padded raw sequences into padded feature sequences.
 
-    The same layer makes the features that a study trains on and stands in front of the network in
-    an export, so the two cannot part. It has no trainable weights, and is float32 under every dtype
-    policy: half precision holds neither a sample of audio nor a time.
+    The same layer computes the features that a study trains on and precedes the network in an
+    export, so the two cannot diverge. It has no trainable weights, and is float32 under every dtype
+    policy: half precision can represent neither audio samples nor times.
 
     Attributes:
         raw_name: name of the raw input, and of the signature of an export that takes it.
         raw_shape: shape of one raw frame.
 
     Args:
-        features: numbers a frame of the output.
+        features: number of output features per frame.
         mean: mean of each feature over the training set, subtracted; `None` for no normalization.
-        variance: variance of each feature, positive, by whose square root it is divided; given with
-            `mean`.
+        variance: variance of each feature, positive; features are divided by its square root. Must
+            be given together with `mean`.
         **kwargs: arguments of `keras.layers.Layer`.
     """
 
@@ -53,16 +53,16 @@ class Frontend(keras.layers.Layer, abc.ABC):
 
         Args:
             raw: float32 tensor `(batch, time, *raw_shape)`.
-            lengths: int32 tensor `(batch,)`; what stands at and after a sequence's length changes
-                nothing.
+            lengths: int32 tensor `(batch,)`; values at and after a sequence's length have no
+                effect.
 
         Returns:
-            Features, float32 `(batch, frames, features)`, zero at and after a sequence's frames;
-            and the frames of each sequence, int32 `(batch,)`.
+            Features, float32 `(batch, frames, features)`, zero after the frames of a sequence, and
+            the number of frames of each sequence, int32 `(batch,)`.
         """
 
     def normalize(self, features: Any) -> Any:
-        """Computes (feature - mean) / √variance; the features themselves without statistics."""
+        """Computes (feature - mean) / √variance; without statistics, returns features unchanged."""
         if self.mean is None or self.variance is None:
             return features
         mean = np.array(self.mean, np.float32)
@@ -76,12 +76,12 @@ class Frontend(keras.layers.Layer, abc.ABC):
 
 
 def invalid(name: str, expected: str, received: Any) -> ValueError:
-    """Makes the error for an argument, in the words of Keras' layers.
+    """Makes the error for an invalid argument, in the wording of Keras' layers.
 
     Args:
-        name: the argument.
-        expected: what it should be.
-        received: what it is.
+        name: name of the argument.
+        expected: description of valid values.
+        received: the value received.
 
     Example:
         >>> str(invalid("filters", "an integer of 1 or more", 0))
@@ -93,7 +93,7 @@ def invalid(name: str, expected: str, received: Any) -> ValueError:
 
 
 def _numbers(name: str, values: Sequence[float], features: int) -> list[float]:
-    """Checks an argument that has a number for each feature."""
+    """Checks an argument with one number per feature."""
     numbers = np.asarray(values, "float64")
     if numbers.shape != (features,) or not np.all(np.isfinite(numbers)):
         raise invalid(name, f"{features} finite floats", values)

@@ -12,7 +12,7 @@ from keras import ops
 
 from zoo.frontends.frontend import Frontend, invalid
 
-# HTK's least energy of a frame and least sum of a filter.
+# HTK's minimum energy of a frame and minimum sum of a filter.
 _ENERGY_FLOOR = 1e-10
 _FILTER_FLOOR = 1.0
 _ENERGIES = ("log_energy", "c0")
@@ -22,7 +22,7 @@ _Matrix = npt.NDArray[np.float32]
 
 @keras.saving.register_keras_serializable(package="lstm_odyssey")
 class MFCC(Frontend):
-    """Audio to mel-frequency cepstral coefficients with their deltas and accelerations.
+    """Mel-frequency cepstral coefficients of audio, with their deltas and accelerations.
 
     For each frame x of `frame_length` samples, one every `frame_step`, none padded:
 
@@ -35,32 +35,32 @@ class MFCC(Frontend):
 
     with the symmetric Hamming window 0.54 − 0.46 cos(2πi / (frame_length − 1)). The static features
     are c_1 .. c_coefficients, then E or c_0. Their deltas are the slope of a line through
-    `delta_window` frames on each side, a sequence's first and last frame repeated beyond its ends;
-    the accelerations are the deltas' deltas. The defaults are the paper's features (section IV.B)
-    where it states them.
+    `delta_window` frames on each side, with a sequence's first and last frame repeated beyond its
+    ends; the accelerations are the deltas of the deltas. The defaults are the paper's features
+    (section IV.B) where it states them.
 
     Call the layer with float audio `(batch, samples)` in units of 16-bit samples (−32768 .. 32767,
     not ±1) and int lengths `(batch,)` in samples. It returns float32 features
     `(batch, frames, 3 · (coefficients + 1))`, zero beyond a sequence, and int32 frames `(batch,)`.
-    A sequence shorter than `frame_length` has 0 frames; the tensor has one at least.
+    A sequence shorter than `frame_length` has 0 frames; the tensor has at least one.
 
     Args:
-        sample_rate: samples a second.
-        frame_length: samples of a frame.
-        frame_step: samples from a frame to the next.
+        sample_rate: samples per second.
+        frame_length: samples per frame.
+        frame_step: samples from one frame to the next.
         fft_length: length of the FFT, to which frames are padded with zeros.
-        filters: triangular filters. The paper does not say; 23 is what most of HTK's output that
-            this layer was compared with was made with, and Kaldi's default.
-        coefficients: cepstral coefficients without c_0, fewer than `filters`.
+        filters: number of triangular filters. The paper does not state it; 23 is Kaldi's default,
+            and was used for most of the HTK output that this layer was compared with.
+        coefficients: number of cepstral coefficients without c_0, fewer than `filters`.
         energy: last static feature, `"log_energy"` for E or `"c0"` for c_0.
-        preemphasis: 0 for none.
-        lower_frequency: where the first filter begins, in Hz.
-        upper_frequency: where the last filter ends, in Hz; `None` for half the sample rate.
-        power: whether filters sum the power P or its square root, which is HTK's own default.
-        lifter: 0 for none.
-        delta_window: frames on each side.
+        preemphasis: preemphasis coefficient; 0 for none.
+        lower_frequency: lower edge of the first filter in Hz.
+        upper_frequency: upper edge of the last filter in Hz; `None` for half the sample rate.
+        power: whether filters sum the power P or its square root, HTK's own default.
+        lifter: liftering parameter; 0 for none.
+        delta_window: number of frames on each side.
         mean: mean of each feature, subtracted; `None` for no normalization.
-        variance: variance of each feature, by whose square root it is divided; given with `mean`.
+        variance: variance of each feature; divided by its square root. Required with `mean`.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Source: Young et al., *The HTK Book*, version 3.4, sections 5.2 to 5.6 and 5.9. As in HTK, no
@@ -129,7 +129,7 @@ class MFCC(Frontend):
         self._cosines = self._make_cosines()
 
     def _make_filterbank(self) -> _Matrix:
-        """Weights `(fft_length // 2 + 1, filters)` of the bins of the spectrum."""
+        """Computes the weights of the spectrum's bins, `(fft_length // 2 + 1, filters)`."""
         lower, upper = self.lower_frequency, self.upper_frequency
         bins = np.arange(self.fft_length // 2 + 1)
         edges = np.linspace(_mel(lower), _mel(upper), self.filters + 2)
@@ -137,14 +137,14 @@ class MFCC(Frontend):
         left, center, right = edges[:-2], edges[1:-1], edges[2:]
         rising, falling = (position - left) / (center - left), (right - position) / (right - center)
         triangles = np.maximum(np.minimum(rising, falling), 0)
-        # HTK rounds both limits to bins that it counts from 1, and never takes the first or last.
+        # HTK rounds both limits to bins counted from 1, and never uses the first or last bin.
         first = int(lower * self.fft_length / self.sample_rate + 1.5)
         end = int(upper * self.fft_length / self.sample_rate + 0.5)
         triangles[(bins < first) | (bins >= min(end, self.fft_length // 2))] = 0
         return np.asarray(triangles, np.float32)
 
     def _make_cosines(self) -> _Matrix:
-        """Matrix `(filters, coefficients)`, of one column more for c_0, with the lifter in it."""
+        """Computes the liftered matrix `(filters, coefficients)`, plus a column for c_0."""
         k = np.arange(1, self.coefficients + 1)
         lift = 1 + self.lifter / 2 * np.sin(np.pi * k / self.lifter) if self.lifter else k**0
         if self.energy == "c0":
@@ -160,7 +160,7 @@ class MFCC(Frontend):
         frames = ops.maximum((lengths - self.frame_length) // self.frame_step + 1, 0)
         # Even an empty sequence gets a frame, so that no layer ever sees an empty tensor.
         missing = self.frame_length - samples
-        # Backends that trace cannot pad by a tensor, but know the samples as a number.
+        # Tracing backends cannot pad by a tensor, but know the number of samples statically.
         missing = max(missing, 0) if isinstance(missing, int) else ops.maximum(missing, 0)
         audio = ops.pad(audio, [[0, 0], [0, missing]])
         static = self._static(ops.extract_sequences(audio, self.frame_length, self.frame_step))
@@ -179,7 +179,7 @@ class MFCC(Frontend):
         return features, keras.KerasTensor((batch,), "int32")
 
     def _static(self, windows: Any) -> Any:
-        """Static features `(batch, frames, coefficients + 1)` of frames of audio."""
+        """Computes the static features `(batch, frames, coefficients + 1)` of audio frames."""
         before = ops.concatenate([windows[..., :1], windows[..., :-1]], axis=-1)
         emphasized = (windows - self.preemphasis * before) * self._window
         real, imaginary = ops.rfft(emphasized, fft_length=self.fft_length)
@@ -194,7 +194,7 @@ class MFCC(Frontend):
         return ops.concatenate([cepstrum, ops.log(ops.maximum(energy, _ENERGY_FLOOR))], axis=-1)
 
     def _deltas(self, values: Any, inside: Any, last: Any) -> Any:
-        """Deltas, the regression over time: Σ_k k (v_{t+k} − v_{t−k}) / (2 Σ_k k²)."""
+        """Computes deltas by regression over time: Σ_k k (v_{t+k} − v_{t−k}) / (2 Σ_k k²)."""
         values = ops.where(inside, values, ops.take_along_axis(values, last, axis=1))
         window = self.delta_window
         beyond = [values[:, -1:]] * window

@@ -1,4 +1,4 @@
-"""Pen trajectories as features: what the paper's networks see of handwriting."""
+"""Features of pen trajectories, as the paper's networks for handwriting receive them."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from keras import ops
 from zoo.frontends.frontend import Frontend, invalid
 
 FEATURES = 4
-"""Features a frame: Δx, Δy, time since the stroke's start, pen-up."""
+"""Features per frame: Δx, Δy, time since the stroke's start, pen-up."""
 
 
 @keras.saving.register_keras_serializable(package="lstm_odyssey")
 class PenStrokes(Frontend):
-    """Turns the points of a pen into the four features of the paper's handwriting task.
+    """Layer that turns pen points into the four features of the paper's handwriting task.
 
-    A raw frame is a point `(x, y, t, u)`: where the pen is, in any unit, when, in seconds, and
-    u = 1 on the last point of a stroke, else 0. Of every `keep_every` points the first is kept, and
-    it takes over a pen-up among the points dropped after it. Only then, with k counting the kept
-    points and s(k) the first kept point of the stroke that k is in,
+    A raw frame is a point `(x, y, t, u)`: the pen's position in any unit, the time in seconds, and
+    u = 1 on the last point of a stroke, else 0. Of every `keep_every` points, the first is kept,
+    and it inherits a pen-up from the points dropped after it. Only then, with k counting the kept
+    points and s(k) the first kept point of the stroke that contains k,
 
         features_k = (x_k - x_{k-1}, y_k - y_{k-1}, t_k - t_{s(k)}, u_k),
 
-    with differences of 0 at k = 0. A stroke of which no point is kept disappears. With `mean` and
-    `variance` every feature, the pen-up flag too, becomes (feature - mean) / √variance.
+    with differences of 0 at k = 0. A stroke without a kept point disappears. With `mean` and
+    `variance`, every feature, including the pen-up flag, becomes (feature - mean) / √variance.
 
-    Points are float32, which has 24 bits: let times and coordinates start near 0. Of a clock that
-    counts the seconds since 1970 nothing smaller than a minute would be left.
+    Points are float32, with 24 bits of precision: let times and coordinates start near 0. Seconds
+    since 1970 would lose everything below a minute.
 
     Source: Greff et al. (2015), section IV.A.
 
     Args:
-        keep_every: how many points there are to one that is kept; the paper keeps every second.
+        keep_every: keep one of this many points; the paper keeps every second one.
         mean: mean of each of the four features over the training set; None for no normalization.
-        variance: their variances, each positive; None for no normalization.
+        variance: variance of each feature, positive; None for no normalization.
 
     Example:
         >>> import numpy as np
@@ -80,7 +80,7 @@ class PenStrokes(Frontend):
         return ops.where(_before(features, frames), features, ops.zeros_like(features)), frames
 
     def _carried(self, pen_up: Any) -> Any:
-        """Gives every kept point the flags of the points dropped after it, `(batch, frames)`."""
+        """Merges the flags of dropped points into the kept point before, `(batch, frames)`."""
         points = ops.shape(pen_up)[1]
         padded = ops.pad(pen_up, ((0, 0), (0, self.keep_every - 1)))
         flags = [
@@ -94,14 +94,14 @@ class PenStrokes(Frontend):
 
 
 def _before(sequences: Any, lengths: Any) -> Any:
-    """Says what lies before each sequence's length, boolean `(batch, time, 1)`."""
+    """Returns whether a frame is before its sequence's length, boolean `(batch, time, 1)`."""
     return (ops.arange(ops.shape(sequences)[1], dtype="int32") < lengths[:, None])[..., None]
 
 
 def _stroke_starts(pen_up: Any) -> Any:
     """Finds the index of the first point of each point's stroke, int32 `(batch, time)`.
 
-    Sorted, the indices of the points that start a stroke come first, so that the stroke of number n
+    After sorting, the indices of the points that start a stroke come first, so stroke number n
     starts at the n-th of them.
     """
     is_first = ops.concatenate([ops.ones_like(pen_up[:, :1]), pen_up[:, :-1]], axis=1) > 0.5

@@ -1,7 +1,7 @@
 """Trained models that come with the package: the best of each variant in the project's own study.
 
-A model is a folder named `<task>-<variant>` with `model.keras` and `card.json`, which says what it
-was trained on, how, and how good it is.
+A model is a folder named `<task>-<variant>` with `model.keras` and `card.json`, which describes its
+training data, hyperparameters and scores.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     import keras
 
 MODEL = "model.keras"
-"""The file of the network, as Keras saves it."""
+"""Name of the file with the network, in Keras' format."""
 
 CARD = "card.json"
-"""The file of what is said about it."""
+"""Name of the file with the model card."""
 
 PAGE = "README.md"
-"""The file that Hugging Face shows, with `hub_page` in it."""
+"""Name of the file that Hugging Face displays; `hub_page` returns its content."""
 
 HUB = "hf://"
-"""How the name of a model on Hugging Face begins, as Keras writes it."""
+"""Prefix of the name of a model on Hugging Face, as in Keras."""
 
 _HERE = Path(__file__).parent
 
@@ -41,10 +41,10 @@ def list_pretrained() -> list[str]:
 
 
 def card(name: str) -> dict[str, Any]:
-    """What a model was trained on, how, and how good it is.
+    """Reads a model card: training data, hyperparameters and scores.
 
     Args:
-        name: a name of `list_pretrained()`, in any case.
+        name: a name from `list_pretrained()`, in any case.
 
     Returns:
         The content of `card.json`.
@@ -64,13 +64,13 @@ def find(name: str) -> Path:
     """Finds the folder of a model.
 
     Args:
-        name: a name of `list_pretrained()`, in any case.
+        name: a name from `list_pretrained()`, in any case.
 
     Returns:
         A folder with `model.keras` and `card.json`.
 
     Raises:
-        ValueError: if there is no such model; the message names the nearest.
+        ValueError: if there is no such model; the message suggests the closest match.
 
     Example:
         >>> find("music-np").name
@@ -89,20 +89,20 @@ def find(name: str) -> Path:
 def load_pretrained(name: str) -> keras.Model:
     """Loads a trained model that comes with the package.
 
-    Those of music predict the next frame of a piano roll (88 pitches from A0, a frame a quarter
-    note): sequences `(batch, time, 88)` of zeros and ones to logits of the frame after each. They
-    are the best of their variant in a study of the JSB Chorales by the paper's rules; `card.json`
-    of `find(name)` has hyperparameters and scores.
+    The music models predict the next frame of a piano roll (88 pitches from A0, one frame per
+    quarter note), from sequences `(batch, time, 88)` of zeros and ones to logits of the frame after
+    each. They are the best of their variants in a study of the JSB Chorales by the paper's rules;
+    `card.json` in `find(name)` has hyperparameters and scores.
 
     Args:
-        name: a name of `list_pretrained()`, in any case; or `hf://OWNER/NAME` of a model on Hugging
-            Face, which Keras loads with the package `huggingface_hub`.
+        name: a name from `list_pretrained()`, in any case, or `hf://OWNER/NAME` for a model on
+            Hugging Face, which Keras loads with the package `huggingface_hub`.
 
     Returns:
-        A network of `zoo.networks`, weights and all.
+        A network of `zoo.networks`, with its trained weights.
 
     Raises:
-        ValueError: if there is no such model; the message names the nearest.
+        ValueError: if there is no such model; the message suggests the closest match.
 
     Example:
         >>> load_pretrained("music-NP").output_shape
@@ -119,20 +119,20 @@ def load_pretrained(name: str) -> keras.Model:
     model: keras.Model = networks.network(
         cell, said["inputs"], said["outputs"], bidirectional=said["bidirectional"], name="next_step"
     )
-    # The weights alone: a release of Keras reads no layer of a later one, not even unchanged ones.
+    # Only the weights: Keras cannot load layers saved by a later release, even unchanged ones.
     model.load_weights(find(name) / MODEL)
     return model
 
 
 def hub_page(card: dict[str, Any], name: str) -> str:
-    """Writes a model's page for Hugging Face: metadata that it reads, and a text for people.
+    """Writes a model's page for Hugging Face: machine-readable metadata, and a text for people.
 
     Args:
         card: the content of `card.json`.
-        name: of the model.
+        name: name of the model.
 
     Returns:
-        Markdown with a front matter of YAML; its values are written as JSON, which YAML contains.
+        Markdown with YAML front matter; its values are written as JSON, a subset of YAML.
 
     Example:
         >>> print(hub_page(card("music-NP"), "music-NP")[:36])
