@@ -112,7 +112,8 @@ def _peers(folder: Path) -> dict[str, Peer]:
     if python != sys.executable:
         peers |= {"Ray Serve": served(*ray, "one"), "Ray Serve, batches": served(*ray, "batch")}
     missing = [name for name in (REAL, "Ray Serve") if name not in peers]
-    print(*(f"{name}: not at hand, skipped" for name in missing), sep="\n", flush=True)
+    for name in missing:
+        print(f"{name}: not available, skipped", flush=True)
     peers["TensorFlow in process"] = in_process(folder / variant)
     peers["ONNX Runtime in process"] = in_process(onnx)
     return peers

@@ -1,1 +1,1 @@
-"""A model leaves the study: SavedModels for TF Serving."""
+"""Exports, serves, and queries trained models."""

@@ -27,7 +27,7 @@ __all__ = ["Client", "ServingError", "Stream", "VersionStatus"]
 
 
 def _command() -> Callable[[], int]:
-    """Defines the flags, which importing the module must not, and returns the command."""
+    """Defines the flags, which must not happen on import, and returns the command."""
     address = flags.DEFINE_string(
         "address",
         None,

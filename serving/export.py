@@ -106,7 +106,7 @@ def main() -> int:
 
 
 def _refuse_quantization() -> None:
-    """Refuses what makes no sense."""
+    """Refuses flags for quantization that do not fit together."""
     mode, file_format = _QUANTIZE.value, _FORMAT.value
     if mode is not None and file_format == "saved_model":
         raise InputError(
@@ -160,7 +160,7 @@ def _measurement(source: Source, data: str) -> Data:
     if task is None:
         raise InputError("--task: expected the task of --data: no card names it. Received: nothing")
     try:
-        # By its name: the study stands above this room, and models are exported without it.
+        # Imported by name: the study is a higher layer, and models are exported without it.
         measurement = import_path.find("tuner.tasks.measurement:Measurement")
     except ValueError as error:
         raise InputError(

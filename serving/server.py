@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from serving.devserver.settings import Batching, Limits, Loading, ModelConfig, Settings
 
 _FLAGS: tuple[tuple[Any, ...], ...] = (
-    # TensorFlow Serving's, by its names and with its defaults: kind, name, default, help, least.
+    # TensorFlow Serving's flags, with its names and defaults: kind, name, default, help, minimum.
     ("string", "model_name", "default", "What clients call the model."),
     ("string", "model_base_path", None, "Folder of the model's versions."),
     ("string", "model_config_file", None, "Several models: a ModelServerConfig as text."),
@@ -50,7 +50,7 @@ _FLAGS: tuple[tuple[Any, ...], ...] = (
     ("string", "ssl_config_file", None, "Keys of the gRPC port: an SSLConfig as text."),
     (
         *("integer", "file_system_poll_wait_seconds", 1),
-        "Seconds between scans for versions; 0: once; negative: never.",
+        "Seconds between scans for versions; 0 or less: once.",
     ),
     ("integer", "max_num_load_retries", 5, "Further attempts to load a version.", 0),
     ("integer", "load_retry_interval_micros", 60_000_000, "Microseconds between two attempts."),
@@ -63,7 +63,7 @@ _FLAGS: tuple[tuple[Any, ...], ...] = (
     ("integer", "tensorflow_session_parallelism", 0, "Both of the next; 0: TensorFlow's choice."),
     ("integer", "tensorflow_intra_op_parallelism", 0, "Threads of one operation."),
     ("integer", "tensorflow_inter_op_parallelism", 0, "Operations at the same time."),
-    # Of this server alone.
+    # Flags of this server only.
     ("string", "host", "127.0.0.1", "Address to listen on; 0.0.0.0: every one."),
     ("bool", "free_ports", False, "gRPC and REST on free ports, which the first line names."),
     ("integer", "max_message_bytes", 64 * 2**20, "Size of a request and of its tensors.", 1),
@@ -92,11 +92,11 @@ UNSUPPORTED = frozenset(
     xla_cpu_compilation_enabled xla_gpu_compilation_enabled
     """.split()
 )
-"""Flags of `tensorflow_model_server` that have no meaning here."""
+"""Flags of `tensorflow_model_server` that are not supported here."""
 
 
 def _refuse_unsupported(arguments: list[str]) -> None:
-    """Ends the process with one line if the command line has a flag that has no meaning here."""
+    """Ends the process with one line if the command line has a flag that is not supported here."""
     for argument in arguments:
         name = argument.lstrip("-").split("=", 1)[0]
         if argument.startswith("-") and name in UNSUPPORTED:

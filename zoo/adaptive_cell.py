@@ -9,6 +9,7 @@ et al. 2013).
 from __future__ import annotations
 
 import functools
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -284,7 +285,8 @@ class DeepTransitionCell(DepthAdaptiveCell):
 
 
 def _is_between(value: Any, low: float, high: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and low < value < high
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_number and low < float(value) < high
 
 
 for _code, _class in STEPPED.items():

@@ -1,1 +1,1 @@
-"""How a program asks a served model: over gRPC, over REST, or in its own process."""
+"""Clients for exported models: over gRPC, over REST, or within the calling process."""

@@ -1,4 +1,4 @@
-"""Inputs are compared with the signature before they are sent: the sender knows their names."""
+"""Checks of inputs against a model's signature, before they are sent."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def signature_of(where: str, signatures: Mapping[str, Signature], name: str) -> 
     """Finds a signature by name.
 
     Args:
-        where: the model and its address, for the error text.
-        signatures: those of the model.
-        name: the wanted one.
+        where: the model and its address, for the error message.
+        signatures: the signatures of the model, by name.
+        name: name of the signature to find.
 
     Raises:
         ServingError: if the model has no such signature.
@@ -37,23 +37,23 @@ def signature_of(where: str, signatures: Mapping[str, Signature], name: str) -> 
 def prepared(
     where: str, signature: Signature, inputs: Mapping[str, npt.ArrayLike]
 ) -> dict[str, Array]:
-    """Makes arrays of the types that a signature takes.
+    """Converts inputs to arrays of the types that a signature expects.
 
     Numbers are cast within their kind (float64 to float32, integers whose values fit to other
-    integers) and to a wider kind (integers to floating point), never the other way.
+    integers) and to a wider kind (integers to floating point), never to a narrower one.
 
     Args:
-        where: the model and its address, for the error text.
-        signature: what the model takes.
-        inputs: arrays by name, or whatever NumPy makes arrays of.
+        where: the model and its address, for the error message.
+        signature: the signature to be called.
+        inputs: arrays by name, or anything that NumPy converts to arrays.
 
     Returns:
         Contiguous arrays by name, in the order of the signature.
 
     Raises:
-        ServingError: with code INVALID_ARGUMENT, if an input is missing or not of the signature, or
-            has another rank, another size in a dimension that is not free, a type that cannot be
-            cast, or not the batch size of the others.
+        ServingError: with code INVALID_ARGUMENT, if an input is missing or not in the signature, or
+            has the wrong rank, the wrong size in a fixed dimension, a type that cannot be cast, or
+            another batch size than the others.
 
     Example:
         >>> spec = TensorSpec("float32", (None, 2))

@@ -27,28 +27,28 @@ from serving.runtime.specs import DEFAULT_SIGNATURE, MAX_BATCH, Signature
 class Client:
     """A model on a server, as a `serving.clients.predictor.Predictor`; threads may share it.
 
-    Inputs are compared with the model's signature before they are sent. What the signatures are is
-    asked once, when it is first needed.
+    Inputs are checked against the model's signature before they are sent. The signatures are
+    requested once, when they are first needed.
 
     Args:
         address: `host:port` or `grpc://host:port` for gRPC, `grpcs://host:port` for gRPC with TLS,
-            `http://host:port` or `https://host:port` for REST. (gRPC is the faster one. Neither
-            needs TensorFlow.)
+            `http://host:port` or `https://host:port` for REST. (gRPC is faster. Neither needs
+            TensorFlow.)
         model: name of the model.
-        version: its number; if not given, the latest.
-        label: a label of the version instead of its number.
-        timeout: seconds for one answer, retries included. (Over REST, a server that keeps sending
-            may take longer.)
+        version: number of the version; if not given, the latest.
+        label: label of the version, instead of its number.
+        timeout: seconds to wait for an answer, including retries. (Over REST, a server that keeps
+            sending data may take longer.)
         retries: how often to retry when the server is unreachable or busy (UNAVAILABLE,
             RESOURCE_EXHAUSTED; HTTP 503 and 429, whose Retry-After is respected).
-        backoff: seconds before the second attempt, twice as many before every further one, of which
-            a random part of up to a half is left out.
-        root_certificates: file, PEM, of who vouches for the server; if not given, the system's.
-        client_certificate: file, PEM, for a server that asks for one.
-        client_key: its private key, PEM.
+        backoff: seconds before the second attempt, doubled before every further one; each pause is
+            shortened by a random fraction of up to a half.
+        root_certificates: PEM file of certificates to verify the server; if None, the system's.
+        client_certificate: PEM file of the client's certificate, if the server requires one.
+        client_key: PEM file of the client's private key.
 
     Raises:
-        InputError: if the address is none, a file is not there, or a package is not installed.
+        InputError: if the address is invalid, a file is missing, or a package is not installed.
 
     Example:
         >>> with Client("localhost:8500", "music") as client:  # doctest: +SKIP
@@ -89,10 +89,10 @@ class Client:
         return self._transport
 
     def signatures(self) -> Mapping[str, Signature]:
-        """What the model can be asked, by name of the signature.
+        """Returns the signatures of the model, by name.
 
         Raises:
-            ServingError: if the server does not say.
+            ServingError: if the server does not return them.
         """
         with self._lock:
             if self._signatures is None:
@@ -102,17 +102,17 @@ class Client:
     def predict(
         self, inputs: Mapping[str, npt.ArrayLike], signature: str = DEFAULT_SIGNATURE
     ) -> dict[str, Array]:
-        """Asks the model.
+        """Runs a signature of the model.
 
         Args:
             inputs: an array for every input of the signature, whose first dimension is the batch.
-            signature: which signature to ask.
+            signature: name of the signature.
 
         Returns:
-            An array for every output. Strings are object arrays of `bytes`.
+            An array for every output, by name. Strings are object arrays of `bytes`.
 
         Raises:
-            ServingError: if the inputs are not what the signature takes, or there is no answer.
+            ServingError: if the inputs do not match the signature, or the server does not answer.
         """
         spec = checks.signature_of(str(self._target), self.signatures(), signature)
         arrays = checks.prepared(str(self._target), spec, inputs)
@@ -125,16 +125,16 @@ class Client:
         *,
         batch: int = MAX_BATCH,
     ) -> list[dict[str, Any]]:
-        """Asks the model about sequences of different lengths.
+        """Runs a signature of the model on sequences of different lengths.
 
         Args:
             sequences: arrays `[time, ...]`.
-            signature: one with two inputs: `lengths`, and the padded sequences.
-            batch: most sequences of one call. A server that batches refuses more than its
-                `max_batch_size`, which is 32 in what `serving.export` writes.
+            signature: name of a signature with two inputs: `lengths`, and the padded sequences.
+            batch: largest number of sequences per call. A server that batches refuses more than its
+                `max_batch_size`, which is 32 in exports of `serving.export`.
 
         Returns:
-            The outputs for every sequence by name, cut to its own length.
+            The outputs for every sequence by name, cut to the length of the sequence.
 
         Raises:
             ServingError: as `predict` does.
@@ -143,12 +143,12 @@ class Client:
         return ragged.predict_sequences(self, sequences, signature, batch=batch)
 
     def pinned(self) -> Predictor:
-        """Makes a predictor of the version that answers now, which stays with it.
+        """Returns a predictor that is bound to the version that answers now.
 
-        It shares this client's connections and ends with them.
+        It shares this client's connections and is closed with them.
 
         Raises:
-            ServingError: if there is no answer.
+            ServingError: if the server does not answer.
         """
         if self._target.version is not None:
             return self
@@ -156,26 +156,26 @@ class Client:
         return self if description.version is None else _Pinned(self, description)
 
     def stream(self, batch: int = 1) -> Stream:
-        """Begins sequences that are read frame by frame, all by the version that serves now.
+        """Starts sequences to be read frame by frame, all by the version that serves now.
 
         Args:
-            batch: how many sequences run side by side.
+            batch: number of parallel sequences.
 
         Raises:
-            ServingError: if the model does not stream, or the server gives no answer.
+            ServingError: if the model cannot stream, or the server does not answer.
         """
         return Stream(self, batch)
 
     def status(self) -> tuple[VersionStatus, ...]:
-        """Asks how the versions of the model are, the highest first.
+        """Returns the status of each version of the model, the highest version first.
 
         Raises:
-            ServingError: if the server does not say, or knows no such model.
+            ServingError: if the server does not answer, or has no such model.
         """
         return self._open().status()
 
     def close(self) -> None:
-        """Ends the connections; what is asked afterward is a `ServingError`."""
+        """Closes the connections; later calls raise `ServingError`."""
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()

@@ -1,4 +1,4 @@
-"""From the flags of `python -m serving.client` to what it prints and writes."""
+"""Turns the flags of `python -m serving.client` into what it prints and writes."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _INK = (".inkml", ".xml")
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """What a person asks; the attributes are the command's flags.
+    """A user's question; the attributes are the command's flags.
 
     Attributes:
-        address: of the server; None if the model is local.
+        address: address of the server; None if the model is local.
         local: an exported model, see `serving.clients.local.opened`; None if it is on a server.
-        model: its name on the server.
-        connection: other arguments of `serving.clients.client.Client`.
-        input: the file.
-        signature: of the model; None for the one that fits the file.
-        ink_scale: what coordinates of ink are multiplied by.
-        out: `.npz` for the outputs.
-        plot: `.svg` for a picture.
+        model: name of the model on the server.
+        connection: further arguments of `serving.clients.client.Client`.
+        input: the input file.
+        signature: name of the signature; None for the one that fits the file.
+        ink_scale: factor for the coordinates of ink.
+        out: `.npz` file for the outputs.
+        plot: `.svg` file for the plot.
     """
 
     address: str | None
@@ -51,7 +51,7 @@ def run(question: Question) -> int:
     """Asks the model and prints the answer.
 
     Raises:
-        InputError: if a flag or the file is not what was expected, or the model gives no answer.
+        InputError: if a flag or the file is invalid, or the model does not answer.
         OSError: if a file cannot be read or written.
     """
     path = _checked(question)

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC interface, PredictionService and ModelService; needs no TensorFlow."""
+"""Client for TensorFlow Serving's gRPC API; does not need TensorFlow."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _METHODS = {
     "GetModelStatus": "ModelService",
 }
 _OPTIONS = [
-    # Clients take no more than 4 MB by default: 100 kB of sequence can give that many logits.
+    # By default, clients accept at most 4 MB, which the logits of a 100 kB sequence can reach.
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    # A server that restarts is found again as soon as it is asked again, not seconds later.
+    # Reconnects to a restarted server at the next request, not seconds later.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
@@ -101,7 +101,7 @@ class GrpcClient:
             tensors.fill(request.inputs[key], array, as_content=True)
         response = self._call("Predict", request)
         try:
-            # Copied: what shares the message's memory cannot be written to.
+            # Copied, because an array that shares the message's memory is read-only.
             return {
                 key: tensors.to_array(response.outputs[key]).copy()
                 for key in sorted(response.outputs)

@@ -1,4 +1,4 @@
-"""Tensors and signatures as JSON, the way TensorFlow Serving's REST interface writes them."""
+"""Tensors and signatures as JSON, in the format of TensorFlow Serving's REST API."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from serving.runtime.specs import Signature, TensorSpec, callable_signatures
 
 
 def request_body(inputs: Mapping[str, Array], signature: str) -> bytes:
-    """Writes a predict request in the column format.
+    """Writes a predict request in column format.
 
-    Strings are sent in base64, since they need not be UTF-8. What is not finite is written as the
-    tokens NaN, Infinity and -Infinity, which are not JSON but which the server takes.
+    Strings are sent in base64, since they need not be UTF-8. Non-finite numbers are written as the
+    tokens NaN, Infinity and -Infinity, which are not JSON but which the server accepts.
 
     Args:
-        inputs: arrays by name, strings as objects of type `bytes`.
-        signature: its name.
+        inputs: arrays by name; strings are objects of type `bytes`.
+        signature: name of the signature.
 
     Example:
         >>> request_body({"h": np.array([[0.1, 2]], np.float32)}, "step")
@@ -52,11 +52,11 @@ def _outgoing(array: Array) -> Any:
 
 
 def read_json(body: bytes) -> Any:
-    """Reads a response.
+    """Parses a response.
 
     Args:
-        body: JSON, also with the tokens NaN, Infinity and -Infinity, and with strings that are not
-            UTF-8: such bytes become surrogates, which `read_outputs` turns back.
+        body: JSON, which may contain the tokens NaN, Infinity and -Infinity, and strings that are
+            not UTF-8: their bytes become surrogates, which `read_outputs` converts back.
 
     Raises:
         ValueError: if it is something else.
@@ -70,14 +70,14 @@ def read_json(body: bytes) -> Any:
 
 
 def read_outputs(outputs: Any, signature: Signature) -> dict[str, Array]:
-    """Makes arrays of the outputs of a predict response in the column format.
+    """Converts the outputs of a predict response in column format to arrays.
 
     Args:
-        outputs: what stands under `outputs`: values by name, or the value of the only output.
-        signature: says which types they have; outputs that it does not know are left out.
+        outputs: value of `outputs` in the response: values by name, or the value of the only one.
+        signature: determines the types; outputs that it does not have are ignored.
 
     Raises:
-        ValueError: if an output is missing or not a tensor of its type.
+        ValueError: if an output is missing or is not a tensor of its type.
     """
     if len(signature.outputs) == 1 and not (
         isinstance(outputs, Mapping) and outputs.keys() == signature.outputs.keys()
@@ -98,7 +98,7 @@ def _incoming(value: Any, spec: TensorSpec) -> Array:
     else:
         array = np.array(value, spec.numpy_dtype)
     if array.size == 0 and spec.shape is not None:
-        # JSON keeps no dimension behind one of size 0.
+        # JSON does not keep the dimensions after one of size 0.
         rest = (size or 0 for size in spec.shape[array.ndim :])
         array = array.reshape(*array.shape, *rest)
     return array
@@ -113,18 +113,18 @@ def _bytes(text: Any) -> bytes:
 
 
 def read_signatures(metadata: Mapping[str, Any]) -> dict[str, Signature]:
-    """Reads the signatures that can be called, sorted by name.
+    """Reads the callable signatures, sorted by name.
 
     Args:
-        metadata: what stands under `metadata` in the response.
+        metadata: value of `metadata` in the response.
 
     Raises:
-        KeyError: if it has no signatures.
-        ValueError: if they are something else.
+        KeyError: if it contains no signatures.
+        ValueError: if they have another form.
     """
     from serving.runtime import messages
 
-    # Taken out, because a message without the field would be one that has no signatures.
+    # Extracted first: as a message, metadata without the field would just have no signatures.
     document = {"signature_def": metadata["signature_def"]["signature_def"]}
     found = messages.from_json(document, messages.SignatureDefMap())
     return callable_signatures(found.signature_def)

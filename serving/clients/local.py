@@ -1,4 +1,4 @@
-"""An exported model in this process, without a server."""
+"""Exported models that run in this process, without a server."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from serving.runtime.specs import Signature, callable_signatures
 
 
 class LocalModel(Model):
-    """A `Predictor` that loads a SavedModel and runs it here; threads may share it.
+    """A `Predictor` that loads a SavedModel and runs it in this process; threads may share it.
 
-    TensorFlow's C library runs it, as it does in TensorFlow Serving; TensorFlow's Python, which
-    takes seconds to import, is not needed. (Its messages on standard error are the library's own:
-    the variable `TF_CPP_MIN_LOG_LEVEL=2` keeps most of them back.)
+    TensorFlow's C library runs it, as in TensorFlow Serving; TensorFlow's Python package, which
+    takes seconds to import, is not needed. (Messages on standard error come from the library; the
+    environment variable `TF_CPP_MIN_LOG_LEVEL=2` suppresses most of them.)
 
     Args:
-        folder: the folder of a version, or that of all versions of a model: the latest is taken.
+        folder: folder of a version, or of all versions of a model, of which the latest is used.
 
     Raises:
         InputError: if there is no SavedModel, or TensorFlow cannot load it.
@@ -55,17 +55,17 @@ class LocalModel(Model):
             raise ServingError(error.code.name, f"{self._where}: {error.cause}") from error
 
     def close(self) -> None:
-        """Frees the model; what is asked afterward is a `ServingError`."""
+        """Frees the model; later calls raise `ServingError`."""
         self._session.close()
 
 
 @contextmanager
 def opened(path: Path | str) -> Iterator[Predictor]:
-    """Opens an exported model of any format, until the context ends.
+    """Opens an exported model of any format until the context ends.
 
     Args:
-        path: folder of a SavedModel, or of all its versions; `NAME.onnx` or `NAME.tflite` as
-            `serving.export --out` was told; or `NAME.keras`, which is exported first.
+        path: folder of a SavedModel, or of all its versions; `NAME.onnx` or `NAME.tflite`, as given
+            to `serving.export --out`; or `NAME.keras`, which is exported first.
 
     Raises:
         InputError: if there is no such model, or the package that runs it is not installed.
@@ -82,13 +82,13 @@ def opened(path: Path | str) -> Iterator[Predictor]:
 
 @contextmanager
 def opened_quietly(path: Path | str) -> Iterator[Predictor]:
-    """Does the same for a command, whose user the libraries' start-up messages look like errors to.
+    """Opens a model as `opened` does, but hides the libraries' start-up messages.
 
-    They are shown if the model cannot be opened, and if the environment sets
-    `TF_CPP_MIN_LOG_LEVEL` below 2.
+    For commands, whose users would take the messages for errors. They are shown if the model cannot
+    be opened, or if the environment sets `TF_CPP_MIN_LOG_LEVEL` below 2.
 
     Args:
-        path: as for `opened`.
+        path: see `opened`.
 
     Raises:
         InputError: as `opened` does.
@@ -122,13 +122,13 @@ def version_folder(folder: Path) -> Path:
     """Finds the SavedModel in a folder.
 
     Args:
-        folder: of a version, or of all versions of a model.
+        folder: folder of a version, or of all versions of a model.
 
     Returns:
-        The folder of the version: the given one, or that with the highest number.
+        The folder of the version: the given one, or the one with the highest number.
 
     Raises:
-        InputError: if there is none.
+        InputError: if there is no SavedModel.
     """
     if (folder / saved_model.FILE).exists():
         return folder

@@ -1,4 +1,4 @@
-"""The interface of a model that can be asked, wherever it runs."""
+"""The interface of a model that can be queried, wherever it runs."""
 
 from __future__ import annotations
 
@@ -13,39 +13,38 @@ Array: TypeAlias = npt.NDArray[Any]
 
 
 class Predictor(Protocol):
-    """A model that can be asked: `serving.client.Client` and `serving.clients.local.LocalModel`.
+    """A queryable model, such as `serving.client.Client` or `serving.clients.local.LocalModel`.
 
-    Errors of the model and of the way to it are `serving.clients.errors.ServingError`.
+    Errors of the model or of the connection to it are `serving.clients.errors.ServingError`.
     """
 
     def signatures(self) -> Mapping[str, Signature]:
-        """What the model can be asked, by name of the signature."""
+        """Returns the signatures of the model, by name."""
 
     def predict(
         self, inputs: Mapping[str, npt.ArrayLike], signature: str = DEFAULT_SIGNATURE
     ) -> dict[str, Array]:
-        """Asks the model.
+        """Runs a signature of the model.
 
         Args:
             inputs: an array for every input of the signature, whose first dimension is the batch.
-            signature: which signature to ask.
+            signature: name of the signature.
 
         Returns:
-            An array for every output. Strings are object arrays of `bytes`.
+            An array for every output, by name. Strings are object arrays of `bytes`.
 
         Raises:
-            ServingError: if the inputs are not what the signature takes, or the model gives no
-                answer.
+            ServingError: if the inputs do not match the signature, or the model does not answer.
         """
 
 
 @runtime_checkable
 class Versioned(Protocol):
-    """A predictor behind which versions come and go."""
+    """A predictor of a model whose version may change."""
 
     def pinned(self) -> Predictor:
-        """Makes a predictor of the version that answers now, which stays with it.
+        """Returns a predictor that is bound to the version that answers now.
 
         Raises:
-            ServingError: if there is no answer.
+            ServingError: if the model does not answer.
         """

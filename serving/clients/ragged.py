@@ -1,4 +1,4 @@
-"""Sequences of different lengths: padded on their way to a model, cut on their way back."""
+"""Sequences of different lengths: padded for a model, and cut to length in its outputs."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from serving.clients.predictor import Array, Predictor
 from serving.runtime.specs import DEFAULT_SIGNATURE, MAX_BATCH, Signature
 
 LENGTHS = "lengths"
-"""The input that says how much of each row counts."""
+"""The input with the number of valid frames in each row."""
 
 FRAMES = "frames"
-"""The output that says so where a model makes frames of raw input."""
+"""The output with the number of valid frames, if a model computes frames from raw input."""
 
 
 def pad(sequences: Sequence[npt.ArrayLike]) -> tuple[Array, npt.NDArray[np.int32]]:
-    """Makes one array of sequences.
+    """Pads sequences into one array.
 
     Args:
-        sequences: arrays `[time, ...]` of any times, the other dimensions equal.
+        sequences: arrays `[time, ...]` of any lengths; the other dimensions must be equal.
 
     Returns:
-        The array `[sequences, longest time, ...]`, zeros after each sequence's end, and the
+        An array `[sequences, longest time, ...]` with zeros after the end of each sequence, and the
         lengths, int32 `[sequences]`.
 
     Raises:
-        ValueError: if there is no sequence, one is no array, or they differ in another dimension.
+        ValueError: if there are no sequences, one is a scalar, or they differ in another dimension.
 
     Example:
         >>> pad([[1, 2, 3], [4]])
@@ -52,7 +52,7 @@ def pad(sequences: Sequence[npt.ArrayLike]) -> tuple[Array, npt.NDArray[np.int32
 
 
 def per_step(signature: Signature) -> frozenset[str]:
-    """Names the outputs `[batch, time, ...]`: those whose second dimension is free."""
+    """Returns the names of outputs `[batch, time, ...]`: those whose second dimension is free."""
     return frozenset(
         name
         for name, spec in signature.outputs.items()
@@ -63,19 +63,19 @@ def per_step(signature: Signature) -> frozenset[str]:
 def cut(
     outputs: Mapping[str, Array], lengths: npt.ArrayLike, signature: Signature
 ) -> list[dict[str, Any]]:
-    """Takes the outputs of a batch apart, each sequence to its own length.
+    """Splits the outputs of a batch, and cuts those of each sequence to its length.
 
     A server that pads several clients' requests into one batch returns outputs as long as the
-    longest of them.
+    longest request.
 
     Args:
         outputs: arrays `[batch, ...]` by name.
-        lengths: `[batch]`, how much of each row was meant; where there is an output `frames`, that
-            counts instead.
-        signature: determines which outputs have time steps.
+        lengths: `[batch]`, number of valid frames in each row; an output `frames`, if present,
+            takes precedence.
+        signature: determines which outputs have a time axis.
 
     Returns:
-        The outputs of every sequence by name: `[time, ...]`, `[...]`, or what stands in an array
+        The outputs of every sequence by name: `[time, ...]`, `[...]`, or the element of an array
         `[batch]`, such as `bytes`.
     """
     steps = per_step(signature)
@@ -96,21 +96,21 @@ def predict_sequences(
     *,
     batch: int = MAX_BATCH,
 ) -> list[dict[str, Any]]:
-    """Asks a model about sequences of different lengths.
+    """Runs a signature of a model on sequences of different lengths.
 
     Args:
         predictor: the model.
         sequences: arrays `[time, ...]`.
-        signature: one with two inputs: `lengths`, and the padded sequences.
-        batch: most sequences of one call; one, for a model that takes no more.
+        signature: name of a signature with two inputs: `lengths`, and the padded sequences.
+        batch: largest number of sequences per call; fewer if the model's batch size is fixed.
 
     Returns:
-        The outputs for every sequence by name, in the order of the sequences: `[time, ...]` where
-        there is one for every time step, else `[...]`.
+        The outputs for every sequence by name, in the order of the sequences: `[time, ...]` for
+        outputs with a time axis, else `[...]`.
 
     Raises:
-        ServingError: if the signature is none of the model or takes other inputs, or the model
-            gives no answer.
+        ServingError: if the model has no such signature, the signature has other inputs, or the
+            model does not answer.
         ValueError: if the sequences differ in more than time, or `batch` is not positive.
     """
     if batch < 1:

@@ -1,7 +1,7 @@
-"""Requests that a proxy has written down, read and asked again.
+"""Reads requests that a proxy has recorded, and replays them.
 
-Envoy's tap (`serving/deploy/envoy.yaml`) writes each call that it samples to a file of JSON, the
-bodies as they went over the wire.
+Envoy's tap (`serving/deploy/envoy.yaml`) writes each sampled call to a JSON file, with the bodies
+as they were sent over the wire.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from serving.runtime import messages, tensors
 from serving.runtime.specs import DEFAULT_SIGNATURE
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
-"""Path of the calls that are asked again."""
+"""Path of the calls that are replayed."""
 
 _TRUNCATED = "cut off by the proxy"
 _OTHER = "no call of Predict"
 _UNREADABLE = "not readable"
 
 _EACH_FRAME = ("logits", "classes")
-"""Outputs that mean nothing behind a sequence's length."""
+"""Outputs with a value per frame, which are meaningless after the end of a sequence."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Logged:
-    """A request and what was answered.
+    """A recorded request and its answer.
 
     Attributes:
         where: the file.
-        signature: that was asked.
-        inputs: of the request.
-        outputs: of the answer; None if there was an error.
+        signature: name of the signature that was called.
+        inputs: inputs of the request, by name.
+        outputs: outputs of the answer, by name; None if it was an error.
     """
 
     where: Path
@@ -55,11 +55,11 @@ class Logged:
 
 @dataclasses.dataclass(frozen=True)
 class RequestLog:
-    """What a folder has.
+    """The recorded requests in a folder.
 
     Attributes:
-        requests: those that can be asked again, by name of the file.
-        odd: why others cannot, and how many.
+        requests: the requests that can be replayed, sorted by file name.
+        odd: number of files that cannot be replayed, by reason.
     """
 
     requests: Sequence[Logged]
@@ -67,7 +67,7 @@ class RequestLog:
 
 
 def read(folder: Path) -> RequestLog:
-    """Reads all `*.json` of a folder.
+    """Reads all `*.json` files in a folder.
 
     Raises:
         InputError: if there are none.
@@ -88,7 +88,7 @@ def read(folder: Path) -> RequestLog:
 
 
 def _read(path: Path) -> Logged | str:
-    """Reads a call, or says why not."""
+    """Reads a call, or returns the reason why it cannot be replayed."""
     try:
         trace = files.read_json(path)["http_buffered_trace"]
         headers = {each["key"]: each["value"] for each in trace["request"]["headers"]}
@@ -110,7 +110,7 @@ def _read(path: Path) -> Logged | str:
 
 
 def _body(part: Mapping[str, Any]) -> bytes | None:
-    """Returns what went over the wire; None if the proxy has kept a part of it only."""
+    """Returns a body as sent over the wire; None if the proxy kept only a part of it."""
     body = part.get("body", {})
     if body.get("truncated"):
         return None
@@ -121,7 +121,7 @@ def _body(part: Mapping[str, Any]) -> bytes | None:
 
 
 def _message(body: bytes) -> bytes:
-    """Takes the one message out of a gRPC body: a flag, the length in 4 bytes, the message."""
+    """Extracts the message from a gRPC body: a flag, the length in 4 bytes, the message."""
     if len(body) < 5 or body[0] != 0 or int.from_bytes(body[1:5], "big") != len(body) - 5:
         raise ValueError("expected one message that is not compressed")
     return body[5:]
@@ -133,14 +133,14 @@ def _arrays(protos: Mapping[str, Any]) -> dict[str, Array]:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of requests that were asked again.
+    """Result of a replay.
 
     Attributes:
-        answered: how many were.
-        failed: the others, by the error's code.
-        difference: the largest from what was answered before, of numbers; infinite if shapes or
-            strings differ.
-        seconds: of each that was answered.
+        answered: number of requests that were answered.
+        failed: number of requests that failed, by error code.
+        difference: largest difference between numbers of the recorded and the new answers; infinite
+            if shapes or strings differ.
+        seconds: duration of each answered request.
     """
 
     answered: int
@@ -149,7 +149,7 @@ class Outcome:
     seconds: Sequence[float]
 
     def report(self) -> str:
-        """Says it in a few words, for people.
+        """Returns a summary in one line, for people.
 
         Example:
             >>> Outcome(2, {}, 0.0, [0.001, 0.003]).report()
@@ -167,11 +167,11 @@ class Outcome:
 
 
 def replay(predictor: Predictor, requests: Iterable[Logged]) -> Outcome:
-    """Asks requests again, one after the other, and compares the answers with those of before.
+    """Replays requests one after the other, and compares the answers with the recorded ones.
 
     Args:
-        predictor: whom to ask.
-        requests: see `read`. Those of streams hold states of the version that answered then.
+        predictor: the model to query.
+        requests: see `read`. Requests of streams contain states of the version that answered then.
     """
     failed, difference, seconds = collections.Counter[str](), 0.0, []
     for logged in requests:

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST interface; needs no TensorFlow."""
+"""Client for TensorFlow Serving's REST API; does not need TensorFlow."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class RestClient:
         model = urllib.parse.quote(target.model, "")
         self._url = f"{target.scheme}://{target.place}/v1/models/{model}"
         self._session = requests.Session()
-        # Cookies are all that threads could disturb each other by.
+        # Cookies are the only state through which threads could interfere with each other.
         self._session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
         adapter = requests.adapters.HTTPAdapter(pool_maxsize=_CONNECTIONS)
         self._session.mount(f"{target.scheme}://", adapter)
@@ -111,7 +111,7 @@ class RestClient:
         self._session.close()
 
     def _path(self, version: int | None = None) -> str:
-        """The end of the address that names a version or a label."""
+        """Returns the end of the URL, which names a version or a label."""
         version = self._target.version if version is None else version
         if version is not None:
             return f"/versions/{version}"
@@ -159,18 +159,18 @@ class RestClient:
 
 
 def _message(response: Any) -> str:
-    """What the server says went wrong."""
+    """Returns the server's error message."""
     from serving.clients import json_tensors
 
     try:
         return str(json_tensors.read_json(response.content)["error"])
     except (KeyError, TypeError, ValueError):
-        # Not TensorFlow Serving, but perhaps a proxy before it, with a page of HTML.
+        # Not from TensorFlow Serving, but perhaps an HTML page of a proxy in front of it.
         return f"HTTP {response.status_code} {response.reason}"
 
 
 def _retry_after(response: Any) -> float:
-    """Seconds that the server asks to wait, by a number or a date; 0 if it does not."""
+    """Returns the seconds that the server asks to wait (a number or a date); 0 if it does not."""
     value = response.headers.get("Retry-After", "")
     if value.isdecimal():
         return float(value)
@@ -182,7 +182,7 @@ def _retry_after(response: Any) -> float:
 
 
 def _cause(error: Exception) -> str:
-    """The innermost of the errors that HTTP libraries wrap into each other."""
+    """Returns the message of the innermost of the errors that HTTP libraries nest."""
     cause: BaseException = error
     while (inner := cause.__cause__ or cause.__context__) is not None:
         cause = inner

@@ -1,4 +1,4 @@
-"""When to ask again: only where another answer is possible, and never beyond the deadline."""
+"""When to retry: only if another answer is possible, and never beyond the deadline."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ RETRIED = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED"})
 
 
 _SHORTEST = 0.001
-"""Seconds of an attempt whose pause took longer than meant: none would be no valid timeout."""
+"""Timeout of an attempt, in seconds, if its pause overran the deadline: 0 would be invalid."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Patience:
-    """How long to wait for an answer, and how often to ask.
+    """How long to wait for an answer, and how often to try.
 
     Attributes:
-        timeout: seconds for one answer, all attempts and the pauses between them included.
+        timeout: seconds to wait for an answer, including all attempts and the pauses between them.
         retries: attempts after the first one.
-        backoff: seconds before the second attempt, twice as many before every further one; of each
-            pause a random part of up to a half is left out, so that clients that were refused
-            together do not come back together.
+        backoff: seconds before the second attempt, doubled before every further one; each pause is
+            shortened by a random fraction of up to a half, so that clients that were refused
+            together do not return together.
     """
 
     timeout: float = 10.0
@@ -51,17 +51,17 @@ def persistently(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> _T:
-    """Asks until there is an answer, an error that stays, or no time.
+    """Tries until there is an answer, an error that will not go away, or no time left.
 
     Args:
-        ask: makes one attempt within the seconds that it is given.
-        patience: how long and how often.
-        clock: returns seconds.
-        sleep: waits for seconds.
+        ask: makes one attempt, within the number of seconds that it is given.
+        patience: how long to wait and how often to try.
+        clock: returns the time in seconds.
+        sleep: waits for a number of seconds.
 
     Raises:
-        ServingError: the last one, if it is none of `RETRIED`, if there were enough attempts, or if
-            the next one (after `retry_after` at the earliest) would come too late.
+        ServingError: the last one, if its code is not in `RETRIED`, no retries are left, or the
+            next attempt (no earlier than `retry_after` seconds from now) would come too late.
     """
     end = clock() + patience.timeout
     for attempt in itertools.count():

@@ -1,4 +1,4 @@
-"""A sequence frame by frame: the server keeps no state between calls, so the client does."""
+"""Streaming, frame by frame: the server keeps no state between calls, so the client does."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from serving.clients.predictor import Array, Predictor, Versioned
 from serving.runtime.specs import Signature
 
 STEP, CHUNK = "step", "chunk"
-"""Signatures that take states and return the next ones."""
+"""Signatures that accept states and return the next ones."""
 
 _DATA = {"frame", "sequence", "lengths"}
 _NEXT = "next_"
 
 
 class Stream:
-    """Sequences in progress, as many as a batch holds, of one client; threads may not share it.
+    """Sequences in progress, one for each row of a batch; threads may not share it.
 
-    What a model remembers is found in its signature: every input besides `frame`, `sequence` and
-    `lengths` is a state, and the output `next_NAME` is its next value. All begin as zeros.
+    The states of a model are found in its signature: every input other than `frame`, `sequence` and
+    `lengths` is a state, and the output `next_NAME` is its next value. All states start as zeros.
 
     States of one version mean nothing to another: a stream stays with the version that serves when
-    it begins, and fails with NOT_FOUND once that is gone.
+    it starts, and fails with NOT_FOUND once that version is gone.
 
     Args:
-        predictor: the model; it must read forward only, which gives it the signatures `step` and
+        predictor: the model; it must only read forward, so that it has the signatures `step` and
             `chunk`.
-        batch: how many sequences run side by side.
+        batch: number of parallel sequences.
 
     Raises:
-        ServingError: if the model has no such signature.
+        ServingError: if the model has neither signature.
 
     Example:
         >>> stream = Stream(Client("localhost:8500", "music"))  # doctest: +SKIP
@@ -61,7 +61,7 @@ class Stream:
 
     @property
     def states(self) -> dict[str, Array]:
-        """The states by name, each `[batch, ...]`; assign to it to go on from kept ones."""
+        """The states by name, each `[batch, ...]`; assign to it to resume from saved states."""
         return {name: state.copy() for name, state in self._states.items()}
 
     @states.setter
@@ -76,7 +76,7 @@ class Stream:
         }
 
     def reset(self) -> None:
-        """Begins new sequences: all states become zeros."""
+        """Starts new sequences: sets all states to zero."""
         self._states = self._zeros
 
     def step(self, frame: npt.ArrayLike) -> dict[str, Array]:
@@ -89,7 +89,7 @@ class Stream:
             The outputs for this frame, such as `logits` `[batch, outputs]`, without the states.
 
         Raises:
-            ServingError: if the model gives no answer; the states are then as they were.
+            ServingError: if the model does not answer; the states are then unchanged.
         """
         return self._advance({"frame": frame}, STEP)
 
@@ -100,14 +100,14 @@ class Stream:
 
         Args:
             sequence: `[batch, time, features]`.
-            lengths: `[batch]`, how many frames of each row count; all, if not given.
+            lengths: `[batch]`, number of valid frames in each row; if not given, all are valid.
 
         Returns:
             The outputs for these frames, such as `logits` `[batch, time, outputs]`, without the
             states.
 
         Raises:
-            ServingError: if the model gives no answer; the states are then as they were.
+            ServingError: if the model does not answer; the states are then unchanged.
         """
         sequence = np.asarray(sequence)
         if lengths is None:
@@ -121,10 +121,10 @@ class Stream:
 
 
 def _zero_states(name: str, signature: Signature, batch: int) -> dict[str, Array]:
-    """The states of no frame yet.
+    """Returns the states before the first frame.
 
     Raises:
-        ServingError: if a state has no next value, or a size besides the batch that is free.
+        ServingError: if a state has no next value, or a free dimension other than the batch.
     """
     zeros = {}
     for state in signature.inputs.keys() - _DATA:

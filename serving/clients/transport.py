@@ -1,4 +1,4 @@
-"""Where a model is served, and what every way there can do."""
+"""Where a model is served, and the interface of the connections to it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _PORT = re.compile(r".*:\d{1,5}")
 
 @dataclasses.dataclass(frozen=True)
 class Certificates:
-    """Files, PEM, for a connection with TLS.
+    """PEM files for a TLS connection.
 
     Attributes:
-        roots: certificates of those who vouch for the server; if None, those of the system.
-        certificate: the client's own, for a server that asks for one.
-        key: its private key.
+        roots: certificates that verify the server; if None, the system's.
+        certificate: the client's own certificate, if the server requires one.
+        key: the client's private key.
     """
 
     roots: Path | None = None
@@ -51,14 +51,14 @@ class Target:
     """A model on a server.
 
     Attributes:
-        address: as people write it, for error texts.
+        address: the address as the user wrote it, for error messages.
         scheme: `grpc`, `grpcs`, `http` or `https`.
-        place: `host:port`; for HTTP with a path, if there is one.
-        model: its name.
-        version: its number; None for the latest, or for that of the label.
-        label: of the version.
-        patience: how long to wait and how often to ask.
-        certificates: for `grpcs` and `https`.
+        place: `host:port`; for HTTP including the path, if any.
+        model: name of the model.
+        version: number of the version; None for the latest, or for that of the label.
+        label: label of the version.
+        patience: how long to wait and how often to try.
+        certificates: files for `grpcs` and `https`.
 
     Example:
         >>> Target.at("https://models.example:8501/v/", "music").place
@@ -84,20 +84,20 @@ class Target:
         patience: Patience = _PATIENT,
         certificates: Certificates = _PLAIN,
     ) -> Target:
-        """Reads an address.
+        """Parses an address.
 
         Args:
             address: `host:port` or `grpc://host:port` for gRPC, `grpcs://host:port` for gRPC with
                 TLS, `http://host:port` or `https://host:port` for REST.
-            model: see the attributes.
-            version: likewise.
-            label: likewise.
-            patience: likewise.
-            certificates: likewise.
+            model: name of the model.
+            version: number of the version.
+            label: label of the version.
+            patience: how long to wait and how often to try.
+            certificates: files for `grpcs` and `https`.
 
         Raises:
-            InputError: if the address is none of these, there are certificates for a connection
-                without TLS, or both a version and a label.
+            InputError: if the address is invalid, certificates are given for a connection without
+                TLS, the model has no name, or both a version and a label are given.
         """
         match = _ADDRESS.fullmatch(address)
         scheme = (match["scheme"] or "grpc") if match else ""
@@ -130,13 +130,13 @@ class Target:
 
 @dataclasses.dataclass(frozen=True)
 class VersionStatus:
-    """How a version of a model is.
+    """The status of a version of a model.
 
     Attributes:
-        version: its number.
+        version: number of the version.
         state: `START`, `LOADING`, `AVAILABLE`, `UNLOADING` or `END`.
-        code: `OK`, or the code of the error that it met.
-        message: of that error.
+        code: `OK`, or the code of the version's error.
+        message: message of the error.
     """
 
     version: int
@@ -147,11 +147,11 @@ class VersionStatus:
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What a server says of the version of a model that answers.
+    """A server's description of the version of a model that answers.
 
     Attributes:
-        signatures: what it can be asked, by name of the signature.
-        version: its number; None if the server does not say.
+        signatures: signatures of the version, by name.
+        version: number of the version; None if the server does not report it.
     """
 
     signatures: Mapping[str, Signature]
@@ -159,10 +159,10 @@ class Description:
 
 
 class Transport(Protocol):
-    """A way to a model; every method raises `ServingError` and keeps the target's patience."""
+    """A connection to a model; methods raise `ServingError` and respect the target's patience."""
 
     def describe(self) -> Description:
-        """Asks what the model can be asked, and which version of it says so."""
+        """Requests the signatures of the model, and the version that they belong to."""
 
     def predict(
         self,
@@ -171,17 +171,17 @@ class Transport(Protocol):
         signature: Signature,
         version: int | None = None,
     ) -> dict[str, Array]:
-        """Asks the model.
+        """Runs a signature of the model.
 
         Args:
-            inputs: what `checks.prepared` makes.
-            name: of the signature.
-            signature: it.
-            version: that is to answer; None for the target's.
+            inputs: arrays as returned by `checks.prepared`.
+            name: name of the signature.
+            signature: the signature.
+            version: number of the version to run; None for the target's.
         """
 
     def status(self) -> tuple[VersionStatus, ...]:
-        """Asks how the versions of the model are, the highest first."""
+        """Returns the status of each version of the model, the highest version first."""
 
     def close(self) -> None:
-        """Ends the connections."""
+        """Closes the connections."""

@@ -1,1 +1,1 @@
-"""Music sampled from a next-step model through its streaming signature, and its picture."""
+"""Samples music from a next-step model through its streaming signature, and draws it."""

@@ -1,4 +1,4 @@
-"""Chords drawn from a model's probabilities of single notes."""
+"""Chords sampled from a model's probabilities of single notes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 
 
 def probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Computes how probable each note is, σ(logit / temperature).
+    """Computes the probability of each note, σ(logit / temperature).
 
     Args:
-        logits: of the notes, any shape.
-        temperature: above 0; 1 is what the model says, less is bolder about what is likely.
+        logits: logits of the notes, of any shape.
+        temperature: above 0; 1 keeps the model's probabilities, less favors what is likely.
 
     Returns:
-        float64, the shape of `logits`.
+        Array of float64 with the shape of `logits`.
 
     Example:
         >>> probabilities(np.array([0.0, np.log(3.0)]), 1.0).round(2).tolist()
@@ -28,22 +28,22 @@ def probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
 def draw(
     probability: np.ndarray, most: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """Draws a chord of independent notes, given that it has no more than `most`.
+    """Samples a chord of independent notes, given that it has no more than `most`.
 
     With S(j, r) the probability that at most r of the notes j, j + 1, ... sound,
 
         S(j, r) = (1 - p_j) S(j + 1, r) + p_j S(j + 1, r - 1),   S(·, -1) = 0,
 
-    note j sounds, where r more may, with probability p_j S(j + 1, r - 1) / S(j, r): this is the
-    exact conditional distribution, without any chord drawn in vain.
+    and r more notes allowed, note j sounds with probability p_j S(j + 1, r - 1) / S(j, r). This is
+    the exact conditional distribution, and no sample is rejected.
 
     Args:
-        probability: of each note, `[notes]`.
-        most: most notes of the chord.
-        generator: where the randomness comes from; one number a note is taken from it.
+        probability: probability of each note, `[notes]`.
+        most: largest number of notes in the chord.
+        generator: source of randomness; one number is drawn per note.
 
     Returns:
-        uint8 `[notes]` of zeros and ones.
+        Array of uint8, `[notes]`, of zeros and ones.
 
     Example:
         >>> draw(np.array([0.9, 1.0, 0.9]), 1, np.random.default_rng(1)).tolist()
@@ -78,11 +78,11 @@ def nll(logits: np.ndarray, chord: np.ndarray) -> float:
         -Σ_j log(σ(l_j) if note j sounds else 1 - σ(l_j))
 
     Args:
-        logits: of the notes, `[notes]`.
+        logits: logits of the notes, `[notes]`.
         chord: `[notes]` of zeros and ones.
 
     Returns:
-        Nats.
+        The negative log-likelihood in nats.
 
     Example:
         >>> round(nll(np.zeros(88), np.zeros(88)), 3)  # 88 log 2

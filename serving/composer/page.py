@@ -49,18 +49,18 @@ _STATIC = (".css", ".html", ".js")
 
 
 def build(source: Source, runtime: Path, folder: Path) -> int:
-    """Writes the page.
+    """Writes the files of the page.
 
     Args:
         source: a music model.
         runtime: folder with ONNX Runtime for browsers.
-        folder: where to; made if it is not there.
+        folder: folder of the page; created if it does not exist.
 
     Returns:
-        Size of the model's file, in bytes.
+        Size of the model file, in bytes.
 
     Raises:
-        InputError: if the runtime is not there, or the model is no music model that streams.
+        InputError: if the runtime is missing, or the model is not a music model that can stream.
         OSError: if the page cannot be written.
     """
     for name in _RUNTIME_FILES:
@@ -84,7 +84,7 @@ def build(source: Source, runtime: Path, folder: Path) -> int:
 
 
 def _export(source: Source) -> tuple[bytes, dict[str, Any]]:
-    """Converts the signature `step`, and says what the page has to know about it."""
+    """Converts the signature `step`; returns it and what the page needs to know about the model."""
     from common.media.midi import BEATS_PER_MINUTE, LOWEST_PITCH, PITCHES, pitch_name
     from serving.composer import sampling
     from serving.convert import onnx
@@ -125,11 +125,11 @@ class PageServer(http.server.ThreadingHTTPServer):
     """Serves a folder on the loopback interface.
 
     Args:
-        folder: of the page.
-        port: 0 for any that is free.
+        folder: folder of the page.
+        port: port number; 0 for any free port.
 
     Raises:
-        InputError: if the port is not free.
+        InputError: if the port cannot be used.
     """
 
     daemon_threads = True
@@ -145,7 +145,7 @@ class PageServer(http.server.ThreadingHTTPServer):
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
-    # Whatever the machine's own table says: browsers run no script of another type.
+    # Not the machine's own table of types: browsers run scripts of these types only.
     extensions_map = {  # noqa: RUF012 - the class that it is of has it so.
         **http.server.SimpleHTTPRequestHandler.extensions_map,
         ".js": "text/javascript",
@@ -154,12 +154,12 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
     }
 
     def end_headers(self) -> None:
-        """A page that was built again is loaded again."""
+        """Makes browsers reload a page that was rebuilt."""
         self.send_header("Cache-Control", "no-cache")
         super().end_headers()
 
     def log_message(self, *_: Any) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
 
 def main() -> int:

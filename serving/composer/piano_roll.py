@@ -1,4 +1,4 @@
-"""A piano roll as a picture: SVG that reads on light and on dark, with words for who cannot see."""
+"""Piano rolls as SVG pictures, legible on light and dark backgrounds, with a text description."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _FRAME, _ROW = 12, 8
 
 _LEFT, _TOP, _BOTTOM = 44, 30, 34
 _MARGIN = 2
-"""Pitches that are shown above and below those that sound."""
+"""Number of pitches shown above and below those that sound."""
 
 _BAR = 4
-"""Frames of a bar: quarter notes of common time."""
+"""Frames per bar: the quarter notes of common time."""
 
 _BLACK_KEYS = frozenset({1, 3, 6, 8, 10})
 
@@ -42,13 +42,13 @@ def svg(roll: Roll, given: int, title: str) -> str:
     """Draws a piano roll.
 
     Args:
-        roll: `[frames, 88]` of zeros and ones; some note sounds.
-        given: how many frames at the beginning to draw in gray.
-        title: a heading.
+        roll: `[frames, 88]` of zeros and ones; at least one note must sound.
+        given: number of frames at the beginning to draw in gray.
+        title: heading of the picture.
 
     Returns:
-        An SVG document: time to the right, a bar line every four frames, pitch upwards, held notes
-        as one bar.
+        An SVG document: time runs to the right, with a bar line every four frames, pitch upward; a
+        held note is a single bar.
 
     Example:
         >>> ">One note</title>" in svg(np.eye(88, dtype="uint8")[39:40], 0, "One note")
@@ -89,11 +89,11 @@ def svg(roll: Roll, given: int, title: str) -> str:
 
 
 def notes(roll: Roll, given: int = 0) -> Iterator[tuple[int, int, int]]:
-    """Yields column, first frame and frame after the last of every held note.
+    """Yields the column, first frame, and frame after the last, of every held note.
 
     Args:
         roll: `[frames, columns]` of zeros and ones.
-        given: a frame at which notes are cut in two.
+        given: a frame at which notes are split in two.
 
     Example:
         >>> list(notes(np.array([[1, 0], [1, 1], [0, 1]])))

@@ -1,4 +1,4 @@
-"""A piece of music, drawn frame by frame from a model that is asked for one step at a time."""
+"""Samples a piece of music frame by frame, from a model that is run one step at a time."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from serving.clients.streaming import Stream
 from serving.composer import chords
 
 TONIC = (72, 76, 79, 84)
-"""MIDI pitches of the chord that a piece without a prompt begins with: C5 E5 G5 C6.
+"""MIDI pitches of the first chord of a piece without a prompt: C5 E5 G5 C6.
 
-No chord begins more of the chorales that the models learned from (26 of 229).
+It is the most frequent first chord of the chorales that the models were trained on (26 of 229).
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How to draw.
+    """Settings of the sampler.
 
     Attributes:
-        frames: frames to compose after the prompt; in chorales, quarter notes.
-        temperature: above 0; what logits are divided by.
-        voices: most notes of a frame.
+        frames: number of frames to compose after the prompt; in chorales, quarter notes.
+        temperature: divisor of the logits, above 0.
+        voices: largest number of notes in a frame.
         seed: the same seed gives the same piece.
     """
 
@@ -39,13 +39,13 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Piece:
-    """What was composed.
+    """A composed piece.
 
     Attributes:
-        roll: uint8 `[frames, 88]`, the prompt first.
-        given: how many frames are the prompt.
-        nll: of the composed frames under the model as it is (temperature 1, any number of voices),
-            in nats per frame.
+        roll: uint8 `[frames, 88]`, starting with the prompt.
+        given: number of frames in the prompt.
+        nll: negative log-likelihood of the composed frames under the unmodified model (temperature
+            1, any number of voices), in nats per frame.
     """
 
     roll: Roll
@@ -54,13 +54,13 @@ class Piece:
 
 
 def chord(pitches: Collection[int] = TONIC) -> Roll:
-    """Makes the prompt of a piece that begins with a chord: one frame.
+    """Makes a prompt of one frame, with a chord.
 
     Args:
         pitches: MIDI pitches of the chord.
 
     Raises:
-        ValueError: if there are none, or one is no key of a piano.
+        ValueError: if there are no pitches, or one is not on a piano.
     """
     if not pitches or not all(LOWEST_PITCH <= pitch <= HIGHEST_PITCH for pitch in pitches):
         raise ValueError(f"Expected pitches of a piano. Received: {pitches}")
@@ -70,15 +70,15 @@ def chord(pitches: Collection[int] = TONIC) -> Roll:
 
 
 def compose(predictor: Predictor, prompt: Roll, settings: Settings) -> Piece:
-    """Draws a piece: every frame from the model's probabilities after all frames before it.
+    """Composes a piece: samples every frame given all frames before it.
 
     Args:
         predictor: a served or local music model with the signatures `chunk` and `step`.
-        prompt: uint8 `[frames, 88]`, what the piece begins with; at least one frame.
-        settings: how to draw.
+        prompt: uint8 `[frames, 88]`, the beginning of the piece; at least one frame.
+        settings: settings of the sampler.
 
     Raises:
-        InputError: if the model has no such signatures, or is no model of 88 pitches.
+        InputError: if the model lacks these signatures, or does not have 88 pitches.
     """
     _require_music(predictor)
     stream = Stream(predictor)
@@ -103,7 +103,7 @@ def _require_music(predictor: Predictor) -> None:
         )
     step = signatures["step"]
     for where, spec in (("frame", step.inputs["frame"]), ("logits", step.outputs["logits"])):
-        # A server's answer may leave the last size open.
+        # A server may report the last dimension as free.
         width = spec.shape[-1] if spec.shape else None
         if width not in (None, PITCHES):
             raise InputError(

@@ -1,1 +1,1 @@
-"""Exports for other runtimes than TensorFlow's own, each checked with that runtime."""
+"""Exports for runtimes other than TensorFlow's own, each checked with that runtime."""

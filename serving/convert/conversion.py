@@ -1,4 +1,4 @@
-"""What every conversion shares: the functions to convert, and the check of the result."""
+"""What all conversions share: the functions to convert, and the check of the result."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ Runner = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 """Runs a converted signature."""
 
 STEPS = 4
-"""Steps that the loop over time takes in an iteration.
+"""Time steps per iteration of the loop over time.
 
-More run faster, and take longer to convert: of 100 units and 100 frames, ONNX Runtime needs 2.8 ms
-with 1, 1.8 ms with 4 and 1.5 ms with 10, and tf2onnx 1.2 s, 1.9 s and 2.9 s.
+More steps run faster but take longer to convert: for 100 units and 100 frames, ONNX Runtime needs
+2.8 ms with 1, 1.8 ms with 4 and 1.5 ms with 10, and tf2onnx 1.2 s, 1.9 s and 2.9 s.
 """
 
 TOLERANCE, RAW_TOLERANCE = 1e-5, 1e-4
-"""Largest difference from the Keras model; and where features are made of raw input, whose
-logarithms and Fourier transforms every runtime computes in its own way."""
+"""Largest difference from the Keras model; the second one is for signatures that compute features
+from raw input, since every runtime computes logarithms and Fourier transforms in its own way."""
 
 _EACH_FRAME = ("logits", "classes")
-"""Outputs that have something for each frame, and nothing to say after a sequence's end."""
+"""Outputs with a value per frame, which are meaningless after the end of a sequence."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Conversion:
-    """A model ready to be converted.
+    """A model prepared for conversion.
 
     Attributes:
         model: the model.
-        endpoints: its functions, by name of the signature.
-        described: its card.
-        left_out: for each thing that is not converted a line that says what and why.
-        tolerance: largest difference in `check`; None for those of exact conversions.
-        examples: sequences `[time, features]` that `check` asks, from their beginning; None for
-            random ones.
+        endpoints: functions of the model, by name of the signature.
+        described: card of the model.
+        left_out: a line for each part that is not converted; it says what and why.
+        tolerance: largest difference that `check` accepts; None for that of exact conversions.
+        examples: sequences `[time, features]` whose beginnings `check` runs; None for random
+            sequences.
     """
 
     model: keras.Model
@@ -60,10 +60,10 @@ class Conversion:
     examples: Sequence[np.ndarray] | None = None
 
     def endpoint(self, name: str) -> Endpoint:
-        """Finds the function of a signature.
+        """Returns the function of a signature.
 
         Raises:
-            InputError: if the model has none of that name.
+            InputError: if the model has no signature of that name.
         """
         if name not in self.endpoints:
             raise InputError(
@@ -74,10 +74,10 @@ class Conversion:
 
 
 def require(module: str, extra: str) -> None:
-    """Refuses to go on without a package.
+    """Checks that a package is installed.
 
     Raises:
-        InputError: if the module cannot be imported.
+        InputError: if the module cannot be found.
     """
     if importlib.util.find_spec(module) is None:
         raise InputError(
@@ -90,12 +90,12 @@ def prepare(source: Source, *, batch: int | None, without: Collection[str]) -> C
     """Loads a model and makes its functions.
 
     Args:
-        source: where it comes from.
-        batch: size of the batch, if it is to be a fixed one.
-        without: heads whose outputs are not to be decoded: their strings do not convert.
+        source: where the model comes from.
+        batch: fixed batch size; None for a free one.
+        without: heads whose outputs are not decoded, because their strings cannot be converted.
 
     Raises:
-        InputError: if the model is none of `zoo.networks`, or the card does not fit it.
+        InputError: if the model is not one of `zoo.networks`, or the card does not match it.
     """
     model = versions.load(source)
     network = Network.of(model, str(source.keras_file), STEPS)
@@ -114,7 +114,7 @@ def prepare(source: Source, *, batch: int | None, without: Collection[str]) -> C
 
 
 def write_card(conversion: Conversion, path: Path) -> Path:
-    """Writes the model card beside what was converted, `NAME.model_card.json`, which it returns."""
+    """Writes the card, `NAME.model_card.json`, next to the converted file; returns its path."""
     card = path.with_name(f"{path.stem}.{model_card.JSON}")
     files.write_text(card, model_card.as_json(conversion.described))
     return card
@@ -125,14 +125,14 @@ def check(conversion: Conversion, name: str, run: Runner) -> float:
 
     Args:
         conversion: the model.
-        name: of the signature.
-        run: runs the result.
+        name: name of the signature.
+        run: runs the converted signature.
 
     Returns:
         The largest difference.
 
     Raises:
-        InputError: if it is too large, or outputs are missing.
+        InputError: if the difference is too large, or the outputs have other names.
     """
     endpoint = conversion.endpoints[name]
     limit = conversion.tolerance or (TOLERANCE if name in (DEFAULT, STEP, CHUNK) else RAW_TOLERANCE)
@@ -163,7 +163,7 @@ def _request(
 ) -> dict[str, np.ndarray]:
     request = {}
     for spec in endpoint.inputs:
-        # A sequence of single numbers is audio: some frames of it, as loud as speech.
+        # A sequence of single numbers is audio: draw enough for some frames, as loud as speech.
         audio = spec.shape.rank == 2 and spec.shape[1] is None
         free = (batch, 400 * time if audio else time)
         sizes = [free[axis] if size is None else size for axis, size in enumerate(spec.shape)]
@@ -179,7 +179,7 @@ def _request(
 def _beginnings(
     endpoint: Endpoint, examples: Sequence[np.ndarray], batch: int, time: int
 ) -> dict[str, np.ndarray]:
-    """Asks how examples begin; states are those before a first frame."""
+    """Makes inputs from the beginnings of examples; the states are those before a first frame."""
     rows = [examples[row % len(examples)] for row in range(batch)]
     sequence = np.stack([np.resize(row, (time, row.shape[1])) for row in rows])
     states = {
@@ -194,7 +194,7 @@ def _beginnings(
 def _by_keras(
     model: keras.Model, request: Mapping[str, np.ndarray], logits: np.ndarray
 ) -> np.ndarray:
-    """Replaces logits by those that the model has for each sequence by itself."""
+    """Replaces logits with those of the Keras model for each sequence on its own."""
     logits = logits.copy()
     for row, length in enumerate(request["lengths"]):
         if length:
@@ -204,7 +204,7 @@ def _by_keras(
 
 
 def _difference(answer: np.ndarray, expected: np.ndarray, frames: np.ndarray | None) -> float:
-    """Finds the largest difference, in units of the largest number if that is above 1."""
+    """Computes the largest difference, relative to the largest expected number if above 1."""
     if answer.shape != expected.shape:
         return np.inf
     parts = [(answer, expected)]

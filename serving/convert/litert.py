@@ -1,4 +1,4 @@
-"""Exports for LiteRT (TensorFlow Lite): one file with all signatures, of one sequence a call."""
+"""Exports for LiteRT (TensorFlow Lite): one file with all signatures, one sequence per call."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from serving.graph.signatures import CHUNK, DEFAULT, STEP, Endpoint
 from serving.publish.sources import Source
 
 _EXAMPLES, _FRAMES = 32, 100
-"""How many sequences, and frames of each, the scales of `int8` come from."""
+"""Number of sequences that calibrate the scales of `int8`, and of their frames for `step`."""
 
 
 def convert(
     source: Source, path: Path, *, quantization: Quantization | None = None
 ) -> list[str]:
-    """Converts a model by TensorFlow's converter, and checks it with LiteRT's interpreter.
+    """Converts a model with TensorFlow's converter, and checks it with LiteRT's interpreter.
 
-    Signature, input, and output names are those of the SavedModel. The batch is 1 - LiteRT keeps no
-    list of tensors of a free size - and time is free. Only LiteRT's own operations are used.
+    Signatures, inputs and outputs have the names of the SavedModel. The batch size is 1 - LiteRT
+    has no lists of tensors of free size - and time is free. Only LiteRT's own operations are used.
     Outputs that are strings (`text`, `classes`) are left out.
 
     Args:
         source: the model.
-        path: file to write, `NAME.tflite`; `NAME.model_card.json` is written beside it.
-        quantization: by the converter's own optimization; some operations stay in float32.
+        path: file to write, `NAME.tflite`; `NAME.model_card.json` is written next to it.
+        quantization: done by the converter's own optimization; some operations stay in float32.
 
     Returns:
-        For people: what was written, and what was left out and why.
+        Lines for people: what was written, and what was left out and why.
 
     Raises:
-        InputError: if it does not convert, a check fails, or a package is missing.
+        InputError: if the model does not convert, a check fails, or a package is missing.
         OSError: if a file cannot be written.
     """
     conversion.require("ai_edge_litert", "litert")
@@ -52,8 +52,8 @@ def convert(
     lines = []
     if quantization is not None:
         model = quantizing.prepare(model, quantization)
-    # Traced with a batch of 1 anew: the functions inside one with a free batch would stay as they
-    # are.
+    # Traced again with a batch size of 1: functions nested in one with a free batch size would keep
+    # theirs.
     with tempfile.TemporaryDirectory() as folder, command_line.without_messages():
         signatures.write_saved_model(model.model, model.endpoints, Path(folder))
         content = _convert(folder, model, quantization)
@@ -100,7 +100,7 @@ def _convert(folder: str, model: Conversion, quantization: Quantization | None) 
 def _calls(
     endpoints: Mapping[str, Endpoint], examples: Sequence[np.ndarray]
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Calls every signature as streams of these examples would; from that come the scales."""
+    """Yields calls of every signature, as streams of the examples make them, for calibration."""
     step, advance = endpoints.get(STEP), None
     if step is not None:
         advance = tf.function(step.function, list(step.inputs), autograph=False)

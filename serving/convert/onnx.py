@@ -24,7 +24,7 @@ from serving.graph.signatures import DEFAULT, Endpoint
 from serving.publish.sources import Source
 
 OPSET = 18
-"""Version of ONNX' operations."""
+"""Version of the ONNX operator set."""
 
 
 def convert(
@@ -34,25 +34,25 @@ def convert(
     signatures: Collection[str] | None = None,
     quantization: Quantization | None = None,
 ) -> list[str]:
-    """Converts a model by tf2onnx, and checks it with ONNX Runtime.
+    """Converts a model with tf2onnx, and checks it with ONNX Runtime.
 
-    Signature, input, and output names are those of the SavedModel; batch and time are free. A
-    signature that does not convert is left out: `audio`, for ONNX has no real Fourier transform
-    that tf2onnx could use, and of the outputs `text`.
+    Signatures, inputs and outputs have the names of the SavedModel; batch and time are free. What
+    cannot be converted is left out: the signature `audio`, since ONNX has no real Fourier transform
+    that tf2onnx could use, and the output `text`.
 
     Args:
         source: the model.
         path: `NAME.onnx`; the files are `NAME.serving_default.onnx` and so on, and
             `NAME.model_card.json`.
-        signatures: those to convert; without, all.
-        quantization: `dynamic`, by ONNX Runtime's own tool; products alone are in 8 bits.
+        signatures: names of the signatures to convert; if not given, all.
+        quantization: `dynamic`, done by ONNX Runtime's own tool; only products are in 8 bits.
 
     Returns:
-        For people: what was written, and what was left out and why.
+        Lines for people: what was written, and what was left out and why.
 
     Raises:
-        InputError: if `serving_default` does not convert, a check fails, or a package is missing;
-            if the model lacks one of `signatures`.
+        InputError: if `serving_default` cannot be converted, a check fails, a package is missing,
+            or the model lacks one of `signatures`.
         OSError: if a file cannot be written.
     """
     for module in ("tf2onnx", "onnxruntime"):
@@ -103,13 +103,13 @@ def _convert(endpoint: Endpoint) -> Any:
 
 
 def _quantize(proto: Any) -> bytes:
-    """Puts the weights of products into int8, one scale an output."""
+    """Quantizes the weights of matrix products to int8, with one scale per output."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     _share_with_loops(proto.graph)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
-        # It logs every node, also to standard output.
+        # The quantizer logs every node, also to standard output.
         with contextlib.redirect_stdout(io.StringIO()):
             quantize_dynamic(
                 proto,
@@ -122,17 +122,17 @@ def _quantize(proto: Any) -> bytes:
 
 
 def _share_with_loops(graph: Any) -> None:
-    """Lets loops read weights where they are, which they are handed from one turn to the next.
+    """Makes loops read weights directly instead of passing them from iteration to iteration.
 
-    What is handed could change, so it is not quantized.
+    A value that is passed on could change, so it is not quantized.
     """
     weights = {weight.name for weight in graph.initializer}
     for node in graph.node:
         if node.op_type != "Loop":
             continue
         (body,) = (attribute.g for attribute in node.attribute if attribute.name == "body")
-        # Inputs are the number of turns, a condition, and what is handed on; of the body's outputs,
-        # the condition is the first; of the loop's, what was handed on.
+        # A loop's inputs are the number of iterations, a condition, and the loop-carried values;
+        # its body's outputs begin with the condition, its own with the loop-carried values.
         for place in reversed(range(2, len(node.input))):
             inside, outside = body.input[place].name, node.input[place]
             if outside not in weights or body.output[place - 1].name != inside:
@@ -144,7 +144,7 @@ def _share_with_loops(graph: Any) -> None:
 
 
 def _unknown_operations(proto: Any) -> list[str]:
-    """Names the operations that tf2onnx could not translate; it leaves them as they are."""
+    """Returns the operations that tf2onnx could not translate; it leaves them as they are."""
     import onnx
 
     found, graphs = set(), [proto.graph]
@@ -170,8 +170,8 @@ def _runner(content: bytes) -> conversion.Runner:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Silences the tracebacks of libraries; the error here says the same in one line."""
-    # tf2onnx has a logger of its own; the quantizer uses that of everybody.
+    """Silences the tracebacks of libraries; the error raised here says the same in one line."""
+    # tf2onnx has its own logger; the quantizer uses the root logger.
     loggers = {logger: logger.level for logger in (logging.getLogger("tf2onnx"), logging.root)}
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

@@ -1,8 +1,8 @@
-"""Exports in 8-bit integers: what that means to a converter, a check, and a model card.
+"""Exports in 8-bit integers: what they mean for a converter, a check, and a model card.
 
-Weights become int8, one scale a tensor or output. `dynamic` computes in integers with the scale of
-each activation found as it comes; `int8` fixes the scales beforehand, from what the network sees
-in examples.
+Weights become int8, with one scale per tensor or output. `dynamic` computes in integers and finds
+the scale of each activation at run time; `int8` fixes the scales beforehand, from what the network
+sees in examples.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from serving.graph.signatures import CHUNK, DEFAULT, STEP
 MODES = ("dynamic", "int8")
 
 TOLERANCE = 0.2
-"""Largest difference from the Keras model, as `conversion.check` counts it: more is no rounding.
+"""Largest difference from the Keras model, as `conversion.check` computes it.
 
-On random sequences the trained models that come with the project differ by up to 0.09, on chorales
-by 0.03, and their scores by 0.006 nats.
+Rounding alone stays below it: the pretrained models that come with the project differ by up to 0.09
+on random sequences and by 0.03 on chorales, and their scores differ by 0.006 nats.
 """
 
 _SCORES = (
@@ -33,7 +33,7 @@ _SCORES = (
     "test_per_sequence",
     "test_grouped",
 )
-"""What a card says of a model's scores."""
+"""Fields of a card that hold a model's scores."""
 
 
 class Data(Protocol):
@@ -41,7 +41,7 @@ class Data(Protocol):
 
     @property
     def dataset(self) -> Mapping[str, str]:
-        """Which data they are: `name`, `sha256`."""
+        """Identity of the data: `name` and `sha256`."""
 
     @property
     def examples(self) -> Sequence[np.ndarray]:
@@ -49,42 +49,42 @@ class Data(Protocol):
 
     @property
     def test(self) -> Sequence[np.ndarray]:
-        """Inputs that only the final score sees, likewise."""
+        """Inputs that only the final score uses, float32 `[time, features]`."""
 
     def score(self, logits: Sequence[np.ndarray]) -> float:
         """Computes the task's metric from the logits of `test`, `[time, outputs]` each.
 
         Raises:
-            InputError: if the network has other outputs than the task.
+            InputError: if the network and the task have different numbers of outputs.
         """
 
 
 @dataclasses.dataclass(frozen=True)
 class Quantization:
-    """What is wanted.
+    """The requested quantization.
 
     Attributes:
         mode: one of `MODES`.
-        data: examples, and what measures the score again; `int8` needs it.
+        data: examples, and test data to measure the score again; required by `int8`.
     """
 
     mode: str
     data: Data | None = None
 
     def examples(self, features: int) -> Sequence[np.ndarray]:
-        """What to ask the model, `[time, features]` each: of the data, or random numbers."""
+        """Returns inputs for checks, `[time, features]` each: from the data, or random numbers."""
         if self.data is not None:
             return self.data.examples
         return list(np.random.default_rng(0).normal(size=(3, 9, features)).astype(np.float32))
 
 
 def prepare(conversion: Conversion, quantization: Quantization) -> Conversion:
-    """Leaves out the signatures that make features, and says how the others are checked.
+    """Leaves out the signatures that compute features, and sets how the others are checked.
 
     Filters and transforms are not weights.
 
     Raises:
-        InputError: if the data have another width than the network.
+        InputError: if the data and the network have different numbers of features.
     """
     if quantization.data is not None:
         received, expected = quantization.data.test[0].shape[1], conversion.described["inputs"]
@@ -109,7 +109,7 @@ def prepare(conversion: Conversion, quantization: Quantization) -> Conversion:
 
 
 def measure(data: Data, run: Runner) -> float:
-    """Measures the score of what a signature `serving_default` answers."""
+    """Measures the score of a converted `serving_default` on the test split of the data."""
     logits = []
     for sequence in data.test:
         request = {"sequence": sequence[None], "lengths": np.array([len(sequence)], np.int32)}
@@ -120,18 +120,18 @@ def measure(data: Data, run: Runner) -> float:
 def measured(
     conversion: Conversion, quantization: Quantization, run: Runner | None
 ) -> tuple[Conversion, str]:
-    """Measures a quantized model, if there are data, and says so.
+    """Measures the score of a quantized model, if there are data, and puts it into the card.
 
     Args:
         conversion: the trained model.
-        quantization: what was done to it.
-        run: runs its signature `serving_default`; None if that was not converted.
+        quantization: how it was quantized.
+        run: runs the quantized `serving_default`; None if that was not converted.
 
     Returns:
         The model with the card of the quantized one, and a line about its score for people.
 
     Raises:
-        InputError: if the data do not fit the model.
+        InputError: if the data do not match the model.
     """
     score = None
     if quantization.data is not None and run is not None:
@@ -143,16 +143,16 @@ def measured(
 def describe(
     described: Mapping[str, Any], quantization: Quantization, score: float | None
 ) -> dict[str, Any]:
-    """Makes the card of the quantized model of that of the trained one.
+    """Makes the card of a quantized model from that of the trained one.
 
     Args:
-        described: the trained model's.
-        quantization: what was done.
-        score: on the test split of the data; None if there were none.
+        described: card of the trained model.
+        quantization: how the model was quantized.
+        score: score on the test split of the data; None if there are no data.
 
     Returns:
-        The card with the new `test`, or None there: the old scores are not this model's and stand
-        in `quantization`, `before`.
+        The card with the new score as `test`, or None there: the old scores are not those of the
+        quantized model and are moved to `quantization`, `before`.
     """
     before = {name: described[name] for name in _SCORES if name in described}
     kept = {name: value for name, value in described.items() if name not in before}
@@ -169,7 +169,7 @@ def describe(
 
 
 def report(described: Mapping[str, Any]) -> str:
-    """Says the score of a card that `describe` made, for people."""
+    """Formats the score in a card that `describe` made, for people."""
     score, before = described["test"], described["quantization"]["before"].get("test")
     metric = described.get("metric") or {"name": "score", "unit": ""}
     was = "" if before is None else f"; before quantization {before:.4f}"
@@ -180,7 +180,7 @@ def report(described: Mapping[str, Any]) -> str:
 
 
 def megabytes(size: int) -> str:
-    """Writes a file's size.
+    """Formats a file size.
 
     Example:
         >>> megabytes(69_627)
@@ -190,7 +190,7 @@ def megabytes(size: int) -> str:
 
 
 def evenly_spaced(sequences: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
-    """Chooses some of the sequences, evenly.
+    """Chooses evenly spaced sequences.
 
     Example:
         >>> [len(chosen) for chosen in evenly_spaced([np.zeros(n) for n in range(9)], 3)]

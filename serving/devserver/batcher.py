@@ -22,21 +22,21 @@ from serving.runtime.status import Code
 Arrays = dict[str, npt.NDArray[Any]]
 
 _BRIEF = 0.003
-"""Seconds of a call that the event loop itself may make: a thread's turn costs as much."""
+"""Longest call, in seconds, that may run on the event loop: switching threads takes as long."""
 
 _REMEMBERED = 1000
-"""Kinds of calls whose time is remembered."""
+"""Number of kinds of calls whose duration is remembered."""
 
 
 class Runner:
-    """Threads that call sessions.
+    """Threads that run sessions.
 
     Args:
-        concurrency: how many calls may run at the same time.
-        is_alone: whether the caller is the only pending request.
+        concurrency: largest number of calls that run at the same time.
+        is_alone: returns whether the caller is the only pending request.
 
     Attributes:
-        running: how many do.
+        running: number of calls that are running.
     """
 
     def __init__(self, concurrency: int, is_alone: Callable[[], bool] = lambda: False) -> None:
@@ -48,17 +48,17 @@ class Runner:
     async def call(
         self, session: Session, name: str, inputs: Arrays, outputs: Sequence[str], end: float | None
     ) -> Arrays:
-        """Calls a signature, see `Session.run`.
+        """Runs a signature, see `Session.run`.
 
         Args:
             session: the model.
-            name: of the signature.
+            name: name of the signature.
             inputs: arrays by name.
-            outputs: names of those that are wanted; none for all.
-            end: when to give up, in seconds of `time.monotonic`; None for never.
+            outputs: names of the wanted outputs; empty for all.
+            end: deadline, in seconds of `time.monotonic`; None for no deadline.
 
         Raises:
-            RequestError: if TensorFlow fails, or not in time.
+            RequestError: if TensorFlow fails, or the deadline passes.
         """
         # The expected duration is that of the last call with the same shapes.
         key = id(session), name, *(array.shape for array in inputs.values())
@@ -86,7 +86,7 @@ class Runner:
         return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
     def close(self) -> None:
-        """Ends the threads; what runs goes on."""
+        """Stops the threads; running calls continue."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -96,7 +96,7 @@ def expired() -> RequestError:
 
 
 def told(failure: Failure) -> RequestError:
-    """Translates an error of TensorFlow."""
+    """Converts an error of TensorFlow."""
     if failure.code == Code.DEADLINE_EXCEEDED:
         return expired()
     return RequestError(failure.code, failure.cause)
@@ -104,7 +104,7 @@ def told(failure: Failure) -> RequestError:
 
 @dataclasses.dataclass
 class _Waiting:
-    """A request that waits for a batch."""
+    """A request that is waiting for a batch."""
 
     inputs: Arrays
     rows: int
@@ -113,17 +113,17 @@ class _Waiting:
 
 
 class Batcher:
-    """Puts requests of one version together: a call of TensorFlow for as many as there are.
+    """Combines requests to one version into batches, each run by a single call of TensorFlow.
 
-    A batch begins to run when it is full, or `batch_timeout_micros` after its first request, and a
-    thread is free; until then it goes on filling. With `pad_variable_length_inputs`, requests of
-    different lengths are padded with the first element of their tensors, and outputs stay padded,
-    both as TensorFlow Serving does it.
+    A batch runs when it is full, or `batch_timeout_micros` after its first request, as soon as a
+    thread is free; until then more requests can join it. With `pad_variable_length_inputs`,
+    requests of different lengths are padded with the first element of their tensors, and the
+    outputs stay padded, both as in TensorFlow Serving.
 
     Args:
-        runner: calls the session.
-        session: of the version.
-        batching: the parameters.
+        runner: runs the session.
+        session: session of the version.
+        batching: parameters of batching.
     """
 
     def __init__(self, runner: Runner, session: Session, batching: Batching) -> None:
@@ -136,7 +136,7 @@ class Batcher:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def takes(self, name: str, inputs: Arrays) -> bool:
-        """Whether inputs have rows, which batches are made of."""
+        """Returns whether the inputs and outputs have rows, of which batches are made."""
         signature = self._session.signatures[name]
         outputs = signature.outputs.values()
         return bool(inputs) and all(
@@ -144,16 +144,16 @@ class Batcher:
         )
 
     async def call(self, name: str, inputs: Arrays, end: float | None) -> Arrays:
-        """Waits for the rows of a request in a batch.
+        """Runs the rows of a request in a batch.
 
         Args:
-            name: of the signature.
+            name: name of the signature.
             inputs: arrays by name.
-            end: when to give up, in seconds of `time.monotonic`; None for never.
+            end: deadline, in seconds of `time.monotonic`; None for no deadline.
 
         Raises:
-            RequestError: if the rows are too many or not of one number, there is no place, or
-                TensorFlow fails.
+            RequestError: if there are too many rows, the inputs differ in their number, the queue
+                is full, or TensorFlow fails.
         """
         sizes = {array.shape[0] for array in inputs.values()}
         if len(sizes) > 1:
@@ -175,7 +175,7 @@ class Batcher:
         return await waiting.answer
 
     def _shape(self, name: str, key: str, array: npt.NDArray[Any]) -> tuple[int | None, ...]:
-        """The sizes that two requests of a batch must have in common."""
+        """Returns the sizes that requests in the same batch must have in common."""
         free = self._session.signatures[name].inputs[key].shape
         if not self._batching.pad_variable_length_inputs or free is None:
             return array.shape[1:]
@@ -194,14 +194,14 @@ class Batcher:
         self._begin()
 
     def _begin(self) -> None:
-        """Runs batches that are due, as far as threads are free."""
+        """Starts batches that are due, as far as threads are free."""
         while self._free and self._due:
             key = next(iter(self._due))
             del self._due[key]
             queue, batch, rows = self._queues[key], [], 0
             while queue and rows + queue[0].rows <= self._batching.max_batch_size:
                 waiting = queue.popleft()
-                # A cancelled or expired request takes no place in the batch.
+                # A canceled or expired request takes up no space in the batch.
                 if not waiting.answer.done():
                     batch.append(waiting)
                     rows += waiting.rows
@@ -251,7 +251,7 @@ class Batcher:
 
 
 def _joined(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Makes one array of several, each padded with its first element."""
+    """Joins arrays, each padded with its own first element."""
     if len(arrays) == 1:
         return arrays[0]
     if len({array.shape[1:] for array in arrays}) == 1:
@@ -268,5 +268,5 @@ def _joined(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
 
 
 def selected(outputs: Mapping[str, npt.NDArray[Any]], names: Sequence[str]) -> Arrays:
-    """Takes the outputs that are wanted; of no names, all."""
+    """Selects the wanted outputs by name; all, if no names are given."""
     return {name: outputs[name] for name in names or outputs}

@@ -1,4 +1,4 @@
-"""Reads TensorFlow Serving's configuration files, which are protocol buffers as text."""
+"""Reads TensorFlow Serving's configuration files, which are protocol buffers in text format."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _PLATFORMS = ("", "tensorflow")
 
 
 def _read(path: Path, message: _Message) -> _Message:
-    """Fills a message with the text of a file.
+    """Parses the text of a file into a message.
 
     Raises:
-        InputError: if the file cannot be read or is not such a message.
+        InputError: if the file cannot be read or does not contain such a message.
     """
     name = type(message).__name__
     try:
@@ -54,10 +54,10 @@ def read_models(path: Path) -> tuple[ModelConfig, ...]:
     """Reads `--model_config_file`.
 
     Args:
-        path: a `ModelServerConfig` as text.
+        path: a `ModelServerConfig` in text format.
 
     Raises:
-        InputError: if it is none, or asks for what cannot be served.
+        InputError: if the file is not one, or asks for something that cannot be served.
     """
     config = _read(path, messages.ModelServerConfig())
     try:
@@ -67,13 +67,13 @@ def read_models(path: Path) -> tuple[ModelConfig, ...]:
 
 
 def models_of(config: Any) -> tuple[ModelConfig, ...]:
-    """Translates a `ModelServerConfig`.
+    """Converts a `ModelServerConfig`.
 
     Args:
         config: the protocol message.
 
     Raises:
-        InputError: if it asks for what cannot be served.
+        InputError: if it asks for something that cannot be served.
     """
     if config.WhichOneof("config") != "model_config_list":
         raise InputError("expected a model_config_list")
@@ -123,10 +123,10 @@ def read_batching(path: Path) -> Batching:
     """Reads `--batching_parameters_file`, or a version's `batching_params.pbtxt`.
 
     Args:
-        path: `BatchingParameters` as text.
+        path: `BatchingParameters` in text format.
 
     Raises:
-        InputError: if it is none, or TensorFlow Serving would refuse it.
+        InputError: if the file is not that, or TensorFlow Serving would refuse it.
     """
     message = _read(path, messages.BatchingParameters())
     given = {
@@ -166,13 +166,13 @@ def read_metrics_path(path: Path) -> str | None:
     """Reads `--monitoring_config_file`.
 
     Args:
-        path: a `MonitoringConfig` as text.
+        path: a `MonitoringConfig` in text format.
 
     Returns:
-        The path of the metrics, or None if they are off.
+        The URL path of the metrics, or None if they are off.
 
     Raises:
-        InputError: if it is none.
+        InputError: if the file is not one, or the URL path does not begin with `/`.
     """
     prometheus = _read(path, messages.MonitoringConfig()).prometheus_config
     if not prometheus.enable:
@@ -187,10 +187,10 @@ def read_tls(path: Path) -> TLS:
     """Reads `--ssl_config_file`.
 
     Args:
-        path: an `SSLConfig` as text.
+        path: an `SSLConfig` in text format.
 
     Raises:
-        InputError: if it is none, or lacks the key or the certificate.
+        InputError: if the file is not one, or its key or certificates are missing or invalid.
     """
     message = _read(path, messages.SSLConfig())
     for name in ("server_key", "server_cert"):
@@ -203,14 +203,14 @@ def read_tls(path: Path) -> TLS:
 
 
 def _check_key(path: Path, message: Any) -> None:
-    """Refuses what gRPC would only call a port that it cannot bind."""
+    """Refuses keys and certificates for which gRPC would just report a port it cannot bind."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
         key, certificate = Path(folder, "key.pem"), Path(folder, "certificate.pem")
         key.write_text(message.server_key)
         certificate.write_text(message.server_cert)
         try:
-            # A password would be asked for on the terminal.
+            # Without one, OpenSSL would ask for a password on the terminal.
             context.load_cert_chain(certificate, key, password="")
             if message.custom_ca:
                 context.load_verify_locations(cadata=message.custom_ca)

@@ -1,4 +1,4 @@
-"""What gRPC and REST share: admission, lookup of the model, execution, and metrics of requests."""
+"""What gRPC and REST share: admission, model lookup, execution, and metrics of requests."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ _MOST_WARMUPS = 1000
 _STRING_BYTES = 24
 
 Decode = Callable[[Signature], Arrays]
-"""Decodes a request into the arrays that a signature takes."""
+"""Decodes a request into the input arrays of a signature."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """Which model a request is for.
+    """The model that a request is for.
 
     Attributes:
-        name: the model.
+        name: name of the model.
         version: number of the version; None for the latest.
-        label: name of the version instead; empty for none.
+        label: label of the version, instead of its number; empty for none.
     """
 
     name: str
@@ -56,18 +56,18 @@ class Target:
 
 
 class Core:
-    """A server without its ports, in an event loop.
+    """A server without its ports; runs in an event loop.
 
     Args:
-        settings: the configuration of the server.
+        settings: configuration of the server.
 
     Attributes:
-        settings: the same.
-        metrics: counts of what happened.
+        settings: configuration of the server.
+        metrics: metrics of the server.
         models: the models.
         runner: calls TensorFlow.
         inside: number of pending requests for predictions.
-        is_closed: whether new ones are refused.
+        is_closed: whether new requests are refused.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -108,10 +108,10 @@ class Core:
             self.metrics.load(str(folder.parent), status, time.perf_counter() - start)
 
     def _batching(self, folder: Path) -> Batching | None:
-        """Returns the parameters of a version.
+        """Returns the batching parameters of a version.
 
-        With parameters per model, a version without its own is not batched, and the number of
-        threads is that of the common file, as TensorFlow Serving has it.
+        With parameters per model, a version without its own file is not batched, and the number of
+        threads comes from the common file, as in TensorFlow Serving.
         """
         loading, path = self.settings.loading, folder / _BATCHING_FILE
         if loading.batching is None or not loading.per_model_batching:
@@ -123,7 +123,7 @@ class Core:
 
     @contextmanager
     def admitted(self) -> Iterator[None]:
-        """Lets a request in, or refuses it at once.
+        """Admits a request, or refuses it at once.
 
         Raises:
             RequestError: RESOURCE_EXHAUSTED if the queue is full, UNAVAILABLE once closed.
@@ -150,20 +150,20 @@ class Core:
         outputs: Sequence[str],
         end: float | None,
     ) -> tuple[int, str, Arrays]:
-        """Runs a model; the request must be `admitted`.
+        """Runs a model; the request must have been `admitted`.
 
         Args:
-            target: which one.
+            target: the model that the request is for.
             signature_name: name of the signature; empty for the default.
-            decode: makes its inputs.
-            outputs: names of the outputs that are wanted; none for all.
-            end: when the answer is of no more use, in seconds of `time.monotonic`; None for never.
+            decode: makes the inputs.
+            outputs: names of the wanted outputs; empty for all.
+            end: deadline, in seconds of `time.monotonic`; None for no deadline.
 
         Returns:
             Number of the version, name of the signature, and outputs by name.
 
         Raises:
-            RequestError: if there is no answer.
+            RequestError: if the request fails.
         """
         with self.models.use(target.name, target.version, target.label or None) as version:
             loaded = version.loaded
@@ -187,10 +187,10 @@ class Core:
 
     @contextmanager
     def counted(self, model: str, api: str, entrypoint: str) -> Iterator[None]:
-        """Counts a request, and lets no error out but `RequestError`.
+        """Counts a request, and converts unexpected errors to `RequestError`.
 
         Args:
-            model: name of the model that it asks for.
+            model: name of the requested model.
             api: name of the method.
             entrypoint: `GRPC` or `REST`.
         """
@@ -208,7 +208,7 @@ class Core:
             _LOG.exception("%s over %s failed", api, entrypoint)
             raise RequestError(code, "Internal error.") from error
         finally:
-            # Unknown names, each a new counter, would fill the memory.
+            # Each unknown name would be a new counter, and together they would fill the memory.
             known = model if self.models.knows(model) else ""
             self.metrics.request(known, api, entrypoint, code.name, time.perf_counter() - start)
 
@@ -217,7 +217,7 @@ def callable_signature(session: Session, name: str) -> Signature:
     """Finds a signature.
 
     Raises:
-        RequestError: if there is none of that name, or it cannot be called.
+        RequestError: if there is no signature of that name, or it cannot be called.
     """
     signature = session.signatures.get(name)
     if signature is None:
@@ -251,12 +251,12 @@ def check_names(signature: Signature, sent: set[str]) -> None:
 
 
 def check_shape(name: str, shape: tuple[int, ...], dtype: str, limits: Limits) -> None:
-    """Checks the size of an input before memory is taken for it; the graph checks the rest.
+    """Checks the size of an input before memory is allocated for it; the graph checks the rest.
 
-    A row that has no bytes counts, for the graph makes something of each.
+    Rows without bytes count, too, since the graph computes something for each of them.
 
     Raises:
-        RequestError: INVALID_ARGUMENT if it is too large.
+        RequestError: INVALID_ARGUMENT if the input is too large.
     """
     if max(shape[1:], default=0) > limits.max_sequence_length:
         raise invalid(
@@ -273,15 +273,15 @@ def check_shape(name: str, shape: tuple[int, ...], dtype: str, limits: Limits) -
 
 
 def inputs_of(protos: Mapping[str, Any], signature: Signature, limits: Limits) -> Arrays:
-    """Turns the inputs of a `PredictRequest` into arrays.
+    """Converts the inputs of a `PredictRequest` to arrays.
 
     Args:
         protos: `TensorProto` messages by name.
-        signature: what they should be.
-        limits: what a client may ask.
+        signature: the signature that they must match.
+        limits: limits of a request.
 
     Raises:
-        RequestError: INVALID_ARGUMENT if they are not what the signature takes.
+        RequestError: INVALID_ARGUMENT if they do not match the signature or exceed the limits.
     """
     check_names(signature, set(protos))
     arrays = {}
@@ -309,7 +309,7 @@ def _check_outputs(signature: Signature, outputs: Sequence[str]) -> None:
 
 
 def _warm_up(session: Session, folder: Path, limits: Limits) -> None:
-    """Replays a version's warm-up requests, so that its first caller does not wait."""
+    """Replays a version's warm-up requests, so that its first caller need not wait."""
     path = folder / _WARMUP_FILE
     for count, record in enumerate(_records(path) if path.is_file() else (), 1):
         if count > _MOST_WARMUPS:
@@ -331,7 +331,7 @@ def _warm_up(session: Session, folder: Path, limits: Limits) -> None:
 
 
 def _records(path: Path) -> Iterator[bytes]:
-    """Reads a TFRecord: length, checksum, content, checksum, again and again."""
+    """Yields the records of a TFRecord file, each a length, checksum, content, and checksum."""
     content, place = path.read_bytes(), 0
     while place < len(content):
         head = content[place : place + 12]

@@ -1,19 +1,19 @@
-"""How a request fails."""
+"""The exception for a request that fails."""
 
 from __future__ import annotations
 
 from serving.runtime.status import Code
 
 _LONGEST = 1000
-"""Characters of a message: gRPC sends them in a header, which may hold 8 KiB."""
+"""Longest message, in characters: gRPC sends it in a header, which is limited to 8 KiB."""
 
 
 class RequestError(Exception):
     """A request cannot be answered, or a model cannot be loaded.
 
     Attributes:
-        code: what kind of failure.
-        message: one line or a few for the client, cut to what a gRPC header holds.
+        code: kind of the failure.
+        message: one or a few lines for the client, truncated to fit into a gRPC header.
     """
 
     def __init__(self, code: Code, message: str) -> None:
@@ -23,5 +23,5 @@ class RequestError(Exception):
 
 
 def invalid(message: str) -> RequestError:
-    """Makes the error of a malformed request."""
+    """Makes the error for a malformed request."""
     return RequestError(Code.INVALID_ARGUMENT, message)

@@ -1,4 +1,4 @@
-"""gRPC: PredictionService and ModelService."""
+"""The gRPC services: PredictionService and ModelService."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _SIGNATURES = "signature_def"
 
 _FOREVER = 1e6
-"""Seconds from which a deadline counts as none: gRPC reports centuries for a client without one."""
+"""Deadlines beyond this many seconds count as none: without one, gRPC reports centuries."""
 
 _Method = Callable[[Any, float | None], Awaitable[Any]]
 
@@ -33,7 +33,7 @@ def target_of(spec: Any) -> Target:
 
 
 def status_message(versions: list[Version]) -> Any:
-    """Writes a `GetModelStatusResponse`."""
+    """Makes a `GetModelStatusResponse`."""
     response = messages.GetModelStatusResponse()
     for version in versions:
         entry = response.model_version_status.add(version=version.number, state=int(version.state))
@@ -45,7 +45,7 @@ def status_message(versions: list[Version]) -> Any:
 
 
 def metadata_message(core: Core, target: Target) -> Any:
-    """Writes a `GetModelMetadataResponse`.
+    """Makes a `GetModelMetadataResponse`.
 
     Raises:
         RequestError: if the model is not loaded.
@@ -72,7 +72,7 @@ class Services:
         self._core = core
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
-        """Returns what a gRPC server dispatches to; the rest of the methods is UNIMPLEMENTED."""
+        """Returns the handlers for a gRPC server; all other methods are UNIMPLEMENTED."""
         prediction = {"Predict": self._predict, "GetModelMetadata": self._metadata}
         model = {"GetModelStatus": self._status, "HandleReloadConfigRequest": self._reload}
         return (

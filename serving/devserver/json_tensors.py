@@ -1,8 +1,8 @@
-"""Bodies of REST requests to NumPy arrays, and arrays to bodies of answers.
+"""Converts bodies of REST requests to NumPy arrays, and arrays to bodies of answers.
 
 The rules are those of TensorFlow Serving (`json_tensor.cc`): `instances` holds rows, `inputs`
-columns; the name may be left out where there is only one input, and is where there is only one
-output; strings that are no text travel as `{"b64": ...}`; NaN and Infinity are bare tokens.
+columns; the name may be omitted if there is only one input, and is if there is only one output;
+strings that are not text are sent as `{"b64": ...}`; NaN and Infinity are bare tokens.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from serving.runtime.specs import Signature, TensorSpec
 _DEEPEST = 32
 _KINDS: Mapping[str, set[type]] = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}}
 _EXACT = {"float16": 2**11, "float32": 2**24, "float64": 2**53}
-"""The first whole number whose successor a type cannot hold."""
+"""The first integer whose successor the type cannot represent."""
 
 
 def load(body: bytes) -> dict[str, Any]:
     """Parses the body of a request.
 
     Args:
-        body: JSON in UTF-8, also with NaN, Infinity and -Infinity.
+        body: JSON in UTF-8, which may contain NaN, Infinity and -Infinity.
 
     Raises:
-        RequestError: INVALID_ARGUMENT if it is no object with `inputs` or `instances`.
+        RequestError: INVALID_ARGUMENT if it is not an object with `inputs` or `instances`.
     """
     try:
         document = _parse(body)
@@ -62,7 +62,7 @@ def _parse(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        # Slower, but it knows NaN and Infinity.
+        # Slower, but accepts NaN and Infinity.
         return json.loads(body.decode("utf-8"), parse_float=_finite)
 
 
@@ -74,15 +74,15 @@ def _finite(text: str) -> float:
 
 
 def inputs_of(document: Mapping[str, Any], signature: Signature, limits: Limits) -> Arrays:
-    """Turns a parsed request into arrays.
+    """Converts a parsed request to arrays.
 
     Args:
         document: the request.
-        signature: what it should hold.
-        limits: what a client may ask.
+        signature: the signature that it must match.
+        limits: limits of a request.
 
     Raises:
-        RequestError: INVALID_ARGUMENT if it is not what the signature takes.
+        RequestError: INVALID_ARGUMENT if it does not match the signature or exceeds the limits.
     """
     by_row = "instances" in document
     columns = _columns(document["instances" if by_row else "inputs"], signature, by_row=by_row)
@@ -124,7 +124,7 @@ def _columns(values: Any, signature: Signature, *, by_row: bool) -> dict[str, An
 def _array(name: str, value: Any, spec: TensorSpec, limits: Limits) -> Any:
     shape = _shape(value)
     if 0 in shape and spec.shape is not None:
-        # JSON keeps no dimension behind one of size 0.
+        # JSON does not keep the dimensions after one of size 0.
         shape += tuple(size or 0 for size in spec.shape[len(shape) :])
     check_shape(name, shape, spec.dtype, limits)
     flat = _flat(value, shape)
@@ -168,10 +168,10 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 def _flat(value: Any, shape: tuple[int, ...]) -> Any:
-    """Returns the values of nested lists as one list, or None if the lists are not of one shape.
+    """Returns the values of nested lists as one list, or None if the lists differ in shape.
 
-    A layer at a time, because that runs in C. NumPy would do it, too, but would take strings for
-    numbers, and for a long string among many values more memory than the machine has.
+    Works on one level at a time, because that runs in C. NumPy could do it, too, but would accept
+    strings as numbers, and would run out of memory for a long string among many values.
     """
     layer = [value]
     for size in shape:
@@ -196,17 +196,17 @@ def _text(name: str, value: Any) -> bytes:
 
 
 def render(outputs: Arrays, *, by_row: bool) -> bytes:
-    """Writes the answer.
+    """Writes the body of an answer.
 
     Args:
         outputs: arrays by name.
         by_row: whether the request had `instances`.
 
     Returns:
-        JSON in UTF-8: `predictions` of rows or `outputs` of columns.
+        JSON in UTF-8: `predictions` with rows, or `outputs` with columns.
 
     Raises:
-        RequestError: INVALID_ARGUMENT if rows are asked for and the outputs have none in common.
+        RequestError: INVALID_ARGUMENT if rows are wanted but the outputs differ in their number.
     """
     finite = all(array.dtype.kind != "f" or np.isfinite(array).all() for array in outputs.values())
     plain = {name: _plain(name, array, finite) for name, array in outputs.items()}
@@ -229,7 +229,7 @@ def _plain(name: str, array: Any, finite: bool) -> Any:
         return _strings(array.tolist(), name.endswith("_bytes"))
     if array.dtype == np.float16:
         array = array.astype(np.float32)
-    # orjson writes float32 in as few digits as tell it apart; it takes no other layout.
+    # orjson writes float32 in the fewest digits that identify it; it needs contiguous arrays.
     if finite:
         return np.ascontiguousarray(array) if array.ndim else array[()]
     return array.tolist()

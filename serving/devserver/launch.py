@@ -1,4 +1,4 @@
-"""Starts and stops a development server: an event loop in a thread of this process."""
+"""Starts and stops a development server, with its event loop in a thread of this process."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from serving.runtime.status import State
 _LOG = logging.getLogger(__name__)
 
 _LAST_SECONDS = 1
-"""Time for the last answers to leave once no request runs any more, or shall."""
+"""Time for sending the last answers, once requests have finished or run out of time."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Running:
-    """A server that runs.
+    """A running server.
 
     Attributes:
         grpc_address: `host:port` of gRPC; empty if it is off.
-        rest_address: `host:port` of REST; likewise.
-        core: the server behind both, for the thread of its loop.
+        rest_address: `host:port` of REST; empty if it is off.
+        core: the server behind both, to be used in the thread of its event loop.
     """
 
     grpc_address: str
@@ -50,12 +50,12 @@ class Running:
 def running(settings: Settings, is_cancelled: threading.Event | None = None) -> Iterator[Running]:
     """Runs a server in this process until the context ends.
 
-    It listens once every model serves. At the end it says that it does not serve (health), refuses
-    new requests, finishes those that run (`grace_seconds`), and gives back all memory and ports.
+    It listens once every model can serve. At the end it reports that it does not serve (health),
+    refuses new requests, finishes running ones (`grace_seconds`), and frees all memory and ports.
 
     Args:
-        settings: the configuration of the server.
-        is_cancelled: ends the wait for models that have no version yet.
+        settings: configuration of the server.
+        is_cancelled: when set, ends the wait for models that have no version yet.
 
     Raises:
         InputError: if a model cannot be loaded, or a port is taken.
@@ -105,7 +105,7 @@ async def _serve(
         async with _grpc(core, servicer) as grpc_address, _rest(core) as rest_address:
             watch = asyncio.ensure_future(_watch_config(core))
             started.set_result(Running(grpc_address, rest_address, core))
-            # Polled: signals and other threads can set it, and an executor's thread would stay.
+            # Polled: signals and other threads set it, and an executor's thread would be left over.
             while not stop.is_set():
                 await asyncio.sleep(0.02)
             watch.cancel()
@@ -200,7 +200,7 @@ async def _rest(core: Core) -> AsyncIterator[str]:
         yield ""
         return
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # Of the protocol by name: only then asyncio turns Nagle's algorithm off, 40 ms an answer.
+    # With the protocol given, asyncio turns Nagle's algorithm off, which costs 40 ms an answer.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -233,7 +233,7 @@ async def _rest(core: Core) -> AsyncIterator[str]:
 
 
 async def _watch_config(core: Core) -> None:
-    """Reads the configuration file again and again; what was refused, until it is not."""
+    """Rereads the configuration file periodically, and retries a configuration that was refused."""
     settings = core.settings
     if settings.config_file is None or settings.config_poll_seconds <= 0:
         return

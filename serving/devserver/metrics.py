@@ -1,4 +1,4 @@
-"""Counts and times, under the names that TensorFlow Serving gives them, for Prometheus."""
+"""Counts and times for Prometheus, under the names that TensorFlow Serving uses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import prometheus_client
 _REQUEST, _SECONDS = ":tensorflow:serving", ":tensorflow:cc:saved_model"
 
 _MICROSECONDS = tuple(10 * 1.8**power for power in range(33))
-"""Borders of TensorFlow Serving's latency histograms: 10 microseconds to 20 minutes."""
+"""Bounds of TensorFlow Serving's latency histograms: 10 microseconds to about 25 minutes."""
 
 _TOTAL = re.compile(rb"^((?:# (?:HELP|TYPE) )?:tensorflow:\w[\w:]*?)_total\b", re.MULTILINE)
 
@@ -20,8 +20,8 @@ CONTENT_TYPE = prometheus_client.CONTENT_TYPE_PLAIN_0_0_4
 class Metrics:
     """The metrics of one server.
 
-    Names and labels are those of TensorFlow Serving's page; times are in microseconds. What has no
-    counterpart there begins with `serving_devserver`.
+    Names and labels are those of TensorFlow Serving's metrics; times are in microseconds. Metrics
+    without a counterpart there begin with `serving_devserver`.
     """
 
     def __init__(self) -> None:
@@ -54,14 +54,14 @@ class Metrics:
         self.waiting = gauge("serving_devserver_queue_depth", "Requests that wait.")
 
     def request(self, model: str, api: str, entrypoint: str, status: str, seconds: float) -> None:
-        """Counts a request that has been answered.
+        """Counts an answered request.
 
         Args:
-            model: its model's name.
-            api: the method's name.
+            model: name of the model.
+            api: name of the method.
             entrypoint: `GRPC` or `REST`.
-            status: name of its code.
-            seconds: from its arrival to its answer.
+            status: name of the status code.
+            seconds: time from arrival to answer.
         """
         self._requests.labels(model, status).inc()
         self._latency.labels(model, api, entrypoint).observe(1e6 * seconds)
@@ -70,8 +70,8 @@ class Metrics:
         """Counts a call of TensorFlow.
 
         Args:
-            model: the model's name.
-            seconds: its time, batching included.
+            model: name of the model.
+            seconds: duration of the call, including batching.
         """
         self._runtime.labels(model, "Predict", "TF1").observe(1e6 * seconds)
 
@@ -79,15 +79,15 @@ class Metrics:
         """Counts an attempt to load a version.
 
         Args:
-            path: folder of all versions of the model: of each, there would be more and more.
+            path: folder of all versions of the model, because labels per version would pile up.
             status: `success` or `fail`.
-            seconds: its time.
+            seconds: duration of the attempt.
         """
         self._loads.labels(path, status).inc()
         if status == "success":
             self._load_latency.labels(path).inc(1e6 * seconds)
 
     def page(self) -> bytes:
-        """Returns the page that Prometheus reads."""
-        # The client library ends the names of counters in _total, TensorFlow Serving does not.
+        """Returns the page for Prometheus."""
+        # The client library appends _total to the names of counters; TensorFlow Serving does not.
         return _TOTAL.sub(rb"\1", prometheus_client.generate_latest(self._registry))

@@ -1,8 +1,8 @@
-"""Which versions of which models are loaded, and who uses them.
+"""Which versions of which models are loaded, and which are in use.
 
-As TensorFlow Serving's manager with its availability-preserving policy: a new version is loaded
-first, and only when it serves does the old one go, after its last request. A version that cannot be
-loaded displaces nothing. All of it runs in one event loop; what takes time, in a thread beside it.
+Like TensorFlow Serving's manager with its availability-preserving policy: a new version is loaded
+first, and the old one is only unloaded once the new one serves, after its last request. A failed
+version displaces nothing. All of it runs in one event loop, with slow work in separate threads.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from serving.runtime.status import Code, State
 _LOG = logging.getLogger(__name__)
 
 _REMEMBERED = 100
-"""Versions of a model whose end is remembered."""
+"""Number of ended versions that are remembered per model."""
 
 
 Load = Callable[[str, Path], Loaded]
-"""Loads a version, in a thread: name of the model, folder; or raises `RequestError`."""
+"""Loads a version, in a thread, given the model's name and a folder; may raise `RequestError`."""
 
 
 class Models:
-    """Loads and unloads versions, and keeps those in use alive.
+    """Loads and unloads versions, and keeps those in use loaded.
 
     Args:
-        models: what to serve at first.
-        loading: how versions come and go.
+        models: the models to serve at first.
+        loading: how versions are loaded.
         load: loads a version.
     """
 
@@ -62,12 +62,12 @@ class Models:
         """Yields a loaded version, which stays loaded until the context ends.
 
         Args:
-            name: the model.
+            name: name of the model.
             version: number of the version; None for the latest that serves.
-            label: name of the version instead.
+            label: label of the version, instead of its number.
 
         Raises:
-            RequestError: if there is none, in TensorFlow Serving's words.
+            RequestError: if there is none, in the words of TensorFlow Serving.
         """
         entry = self._resolve(name, version, label)
         entry.users += 1
@@ -97,18 +97,18 @@ class Models:
         return config.labels[label]
 
     def knows(self, name: str) -> bool:
-        """Returns whether a model is, or was, configured."""
+        """Returns whether a model is or was configured."""
         return name in self._versions
 
     def statuses(
         self, name: str, version: int | None = None, label: str | None = None
     ) -> list[Version]:
-        """Returns the versions of a model with their states, the newest first.
+        """Returns the versions of a model with their states, newest first.
 
         Args:
-            name: the model.
-            version: the only version to return, or None for all.
-            label: name of that version instead.
+            name: name of the model.
+            version: number of the only version to return; None for all.
+            label: label of that version, instead of its number.
 
         Raises:
             RequestError: NOT_FOUND if there is none.
@@ -125,10 +125,10 @@ class Models:
     # --- What to serve ---
 
     def require_roots(self, models: Iterable[ModelConfig]) -> None:
-        """Refuses base paths that a client may not name: those outside of the first ones.
+        """Refuses base paths that a client may not use: those outside the initial base paths.
 
         Raises:
-            RequestError: PERMISSION_DENIED.
+            RequestError: PERMISSION_DENIED if there is one.
         """
         for model in models:
             resolved = model.base_path.resolve()
@@ -143,12 +143,12 @@ class Models:
         """Replaces the whole configuration and waits until its models serve.
 
         Args:
-            models: what to serve from now on.
-            timeout: seconds to wait at most.
+            models: the models to serve from now on.
+            timeout: longest time to wait, in seconds; None for no limit.
 
         Raises:
-            RequestError: if the configuration is refused (nothing changes then), or a model does
-                not load.
+            RequestError: if the configuration is refused (in which case nothing changes), or a
+                model does not load in time.
         """
         configs = {model.name: model for model in models}
         self._check_labels(configs)
@@ -176,7 +176,7 @@ class Models:
             for label, number in config.labels.items():
                 if number in entries and entries[number].state == State.AVAILABLE:
                     continue
-                # The flag lets a new label wait for its version, not an old one leave its own.
+                # The flag lets a new label wait for its version, but not an old one move to it.
                 is_free = old.get(label, number) == number
                 if not (self._loading.labels_for_unavailable_models and is_free):
                     raise RequestError(
@@ -189,7 +189,7 @@ class Models:
         """Waits until every model serves or has failed for good.
 
         Returns:
-            The versions of those models that failed.
+            The versions of the models that failed.
         """
 
         def waiting() -> list[str]:
@@ -211,7 +211,7 @@ class Models:
         return any(entry.state == State.AVAILABLE for entry in entries.values())
 
     def _is_settled(self, name: str) -> bool:
-        """Returns whether a model serves and has tried to load all that it should serve."""
+        """Returns whether a model serves, and none of its versions has yet to be tried."""
         entries = self._versions.get(name, {}).values()
         untried = (entry.is_pending and not entry.attempts for entry in entries)
         return self._serves(name) and not any(untried)
@@ -223,7 +223,7 @@ class Models:
     # --- How versions come and go ---
 
     async def work(self) -> None:
-        """Looks at the base paths, loads and unloads, for ever."""
+        """Scans the base paths, and loads and unloads versions, forever."""
         poll = self._loading.poll_seconds
         next_look = 0.0 if poll >= 0 else float("inf")
         while True:
@@ -250,7 +250,7 @@ class Models:
                 pass
 
     async def _look(self, configs: Mapping[str, ModelConfig]) -> None:
-        """Finds which versions are wanted now, and makes an entry of each that is new."""
+        """Determines which versions are wanted now, and adds an entry for each new one."""
         found: dict[str, dict[int, Path]] = {
             name: {} for name in self._versions.keys() - configs.keys()
         }
@@ -258,7 +258,7 @@ class Models:
             try:
                 present = await asyncio.to_thread(find_versions, config.base_path)
             except OSError as error:
-                # A base path that is away for a moment must not unload its model.
+                # A base path that is briefly missing must not unload its model.
                 self._warn(name, f"{config.base_path}: {error.strerror}")
                 continue
             chosen = config.policy.choose(present)
@@ -273,7 +273,7 @@ class Models:
             entries = self._versions.setdefault(name, {})
             for number, folder in folders.items():
                 entry = entries.get(number)
-                # One that failed for good is tried again only after it has been away.
+                # A version that failed for good is only retried if it was missing for a while.
                 if entry is None or (
                     entry.state == State.END and (not entry.error or number not in before)
                 ):
@@ -288,7 +288,7 @@ class Models:
         due = [
             entries[number]
             for name, entries in self._versions.items()
-            # The newest first: it is the one that most requests are for.
+            # Newest first: most requests are for it.
             for number in sorted(self._wanted.get(name, ()), reverse=True)
             if entries[number].is_pending and entries[number].next_attempt <= time.monotonic()
         ]
@@ -316,7 +316,7 @@ class Models:
         _LOG.info("%s version %d serves", entry.name, entry.number)
 
     def _drop_unwanted(self) -> None:
-        """Unloads what is not wanted, if what is wanted already serves."""
+        """Unloads unwanted versions, if a wanted one already serves or none is wanted."""
         for name, wanted in self._wanted.items():
             entries = self._versions[name]
             if not wanted or any(entries[n].state == State.AVAILABLE for n in wanted):
@@ -362,12 +362,12 @@ class Models:
 
 
 async def _beside(work: Callable[[], None]) -> None:
-    """Runs what may never end in a daemon thread, which does not keep the process alive."""
+    """Runs work that may never end in a daemon thread, which does not keep the process alive."""
     loop, done = asyncio.get_running_loop(), asyncio.Event()
 
     def run() -> None:
         work()
-        # The loop may be over by then.
+        # The loop may be closed by then.
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(done.set)
 

@@ -29,18 +29,18 @@ _PREDICT = re.compile(rf"(?i){_WHERE}:(classify|regress|predict)")
 _STATUS = re.compile(rf"(?i){_WHERE}(/metadata)?")
 
 _JSON = "application/json"
-# Curl's own choice for -d is a form, and TensorFlow Serving never looked.
+# For -d, curl sends the type of a form by default, and TensorFlow Serving does not check it.
 _CONTENT_TYPES = {
     *("", _JSON, "application/octet-stream", "application/x-www-form-urlencoded"),
     *("text/json", "text/plain"),
 }
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _LARGE = 2**16
-"""Bytes of a body that takes too long to parse while all others wait."""
+"""Bytes beyond which a body takes too long to be parsed on the event loop."""
 
 
 class _HttpError(RequestError):
-    """An error with an HTTP status that no code of gRPC stands for."""
+    """An error with an HTTP status that no gRPC code corresponds to."""
 
     def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(Code.INVALID_ARGUMENT, message)
@@ -59,7 +59,7 @@ class Rest:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        # No routes: they match decoded paths, but a name may hold any character, encoded.
+        # No routes: they match decoded paths, but names may contain any character, encoded.
         response = await self._answer(Request(scope, receive))
         await response(scope, receive, send)
 
@@ -79,7 +79,7 @@ class Rest:
             return _error(500, "Internal error.")
 
     def _require_our_page(self, request: Request) -> None:
-        """Refuses what a page of another origin makes a browser on this machine request."""
+        """Refuses requests that a page of another origin makes through this machine's browser."""
         host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
         if self._core.settings.host in _LOOPBACK and host not in _LOOPBACK:
             raise _HttpError(403, f"Host: expected localhost. Received: {host}")
@@ -119,7 +119,7 @@ class Rest:
     async def _predict(self, request: Request, target: Target) -> Response:
         core = self._core
         end = time.monotonic() + core.settings.rest_timeout_seconds
-        # Admitted before the body is read: those who wait hold no memory.
+        # Admitted before the body is read, so that refused requests take no memory.
         with core.counted(target.name, "Predict", "REST"), core.admitted():
             try:
                 async with asyncio.timeout(core.settings.rest_timeout_seconds):
@@ -196,7 +196,7 @@ class Rest:
 
 
 async def _wait_for_disconnect(request: Request) -> None:
-    """Waits for the client to go; its body has been read."""
+    """Waits for the client to disconnect, after its body has been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
@@ -218,6 +218,6 @@ def _written(document: Any) -> Response:
 
 
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    # Escapes, because a message may quote what no UTF-8 can say.
+    # Escaped, because a message may quote text that cannot be encoded in UTF-8.
     content = json.dumps({"error": message}).encode()
     return Response(content, status, headers, media_type=_JSON)

@@ -1,4 +1,4 @@
-"""The configuration of a development server, wherever it was read from."""
+"""Configuration of a development server, wherever it was read from."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Protocol
 
 CORES = os.cpu_count() or 1
-"""Cores of this machine, by which limits are set."""
+"""Number of cores of this machine, from which limits are derived."""
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
-"""Where TensorFlow Serving shows its metrics unless told otherwise."""
+"""URL path of TensorFlow Serving's metrics, unless configured otherwise."""
 
 
 class VersionPolicy(Protocol):
-    """Which of the versions on disk are to be served."""
+    """Policy that determines which of the versions on disk are served."""
 
     def choose(self, present: Iterable[int]) -> set[int]:
-        """Chooses among the versions that are there."""
+        """Chooses among the versions that are present."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Latest:
     """Serves the versions with the highest numbers.
 
     Attributes:
-        num_versions: how many.
+        num_versions: number of versions to serve.
 
     Example:
         >>> Latest(2).choose([1, 10, 9])
@@ -52,16 +52,16 @@ class All:
 
 @dataclasses.dataclass(frozen=True)
 class Specific:
-    """Serves the versions that are named.
+    """Serves the named versions.
 
     Attributes:
-        versions: their numbers.
+        versions: numbers of the versions.
     """
 
     versions: frozenset[int]
 
     def choose(self, present: Iterable[int]) -> set[int]:
-        """Chooses those of the named versions that are there."""
+        """Chooses the named versions that are present."""
         return set(present) & self.versions
 
 
@@ -70,10 +70,10 @@ class ModelConfig:
     """A model to serve.
 
     Attributes:
-        name: what clients call it.
-        base_path: folder of its versions.
-        policy: which of them.
-        labels: names of versions.
+        name: name of the model, as clients use it.
+        base_path: folder of the model's versions.
+        policy: which of the versions to serve.
+        labels: numbers of versions by label.
     """
 
     name: str
@@ -84,16 +84,16 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Batching:
-    """How requests are put together; the defaults are TensorFlow Serving's.
+    """How requests are batched; the defaults are TensorFlow Serving's.
 
     Attributes:
-        max_batch_size: rows of a batch, at most.
-        batch_timeout_micros: how long a request waits for others.
-        max_enqueued_batches: batches that wait, at most; a request beyond is refused.
-        num_batch_threads: batches that run at the same time.
-        allowed_batch_sizes: sizes that TensorFlow Serving fills batches up to, rising, the last one
-            `max_batch_size`; here they are only checked.
-        pad_variable_length_inputs: whether requests of different lengths meet in one batch, padded
+        max_batch_size: largest number of rows in a batch.
+        batch_timeout_micros: how long a request waits for others, in microseconds.
+        max_enqueued_batches: largest number of waiting batches; further requests are refused.
+        num_batch_threads: number of batches that run at the same time.
+        allowed_batch_sizes: sizes that TensorFlow Serving fills batches up to, ascending, the last
+            one `max_batch_size`; here they are only checked.
+        pad_variable_length_inputs: whether requests of different lengths can share a batch, padded
             with the first element of each tensor.
     """
 
@@ -107,14 +107,14 @@ class Batching:
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What one client may ask of the process.
+    """Limits on requests of clients.
 
     Attributes:
-        max_message_bytes: size of a request, also of the tensors that it stands for.
-        max_sequence_length: size of any dimension after the batch that the signature leaves free.
-        max_concurrency: calls of TensorFlow at the same time; more than one a core take turns at
-            every operation, and all end later.
-        max_queue: requests that wait beside; the next one is refused.
+        max_message_bytes: size of a request, and of the tensors that it encodes.
+        max_sequence_length: size of any dimension after the batch.
+        max_concurrency: number of calls of TensorFlow at the same time; more than one per core
+            alternate at every operation, and all end later.
+        max_queue: number of further requests that wait; the next one is refused.
     """
 
     max_message_bytes: int = 64 * 2**20
@@ -125,18 +125,18 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class Loading:
-    """How versions come and go.
+    """How versions are loaded.
 
     Attributes:
-        poll_seconds: time between two looks at the base paths; 0 for one look, negative for none.
+        poll_seconds: time between scans of the base paths; 0 or less: only on start and reload.
         max_num_retries: attempts to load a version after the first one failed.
         retry_seconds: time between two attempts.
         warmup: whether warm-up requests of a version are replayed before it serves.
         labels_for_unavailable_models: whether a new label may name a version that is not loaded.
         intra_op_threads: threads of one operation; 0 for TensorFlow's choice.
-        inter_op_threads: operations at the same time; 0 likewise.
-        batching: parameters, or None to run each request by itself.
-        per_model_batching: whether a version's own `batching_params.pbtxt` counts.
+        inter_op_threads: operations at the same time; 0 for TensorFlow's choice.
+        batching: parameters of batching, or None to run each request on its own.
+        per_model_batching: whether a version's own `batching_params.pbtxt` is used.
     """
 
     poll_seconds: float = 1.0
@@ -152,12 +152,12 @@ class Loading:
 
 @dataclasses.dataclass(frozen=True)
 class TLS:
-    """Keys of the gRPC port, each field PEM text.
+    """Keys and certificates of the gRPC port, each as PEM text.
 
     Attributes:
         server_key: private key.
         server_cert: certificate chain.
-        custom_ca: authority of the clients' certificates; empty for the system's.
+        custom_ca: authority that signs the clients' certificates; empty for the system's.
         client_verify: whether clients must show a certificate.
     """
 
@@ -172,22 +172,22 @@ class Settings:
     """The configuration of a server.
 
     Attributes:
-        models: what it serves.
-        config_file: where `models` were read, to be read again.
-        config_poll_seconds: time between two looks at `config_file`; 0 for one look.
-        loading: how versions come and go.
-        limits: what a client may ask.
+        models: the models to serve.
+        config_file: file that `models` were read from, to be reread; None for no file.
+        config_poll_seconds: time between reads of `config_file`; 0 for a single read.
+        loading: how versions are loaded.
+        limits: limits on requests of clients.
         host: address to listen on.
         grpc_port: port of gRPC, 0 for a free one, None for no gRPC.
-        rest_port: port of REST and metrics, likewise.
+        rest_port: port of REST and metrics, 0 for a free one, None for neither.
         rest_timeout_seconds: time that a REST request may take.
         grpc_channel_arguments: names and values for gRPC.
-        tensor_content: whether numbers of gRPC answers travel as bytes (`tensor_content`) instead
+        tensor_content: whether numbers in gRPC answers are sent as bytes (`tensor_content`) instead
             of as repeated fields (`float_val` ...).
-        metrics_path: path of the metrics, or None for no metrics.
-        tls: keys, or None for plain gRPC.
+        metrics_path: URL path of the metrics, or None for no metrics.
+        tls: keys and certificates, or None for gRPC without TLS.
         health: whether gRPC's health service is served.
-        grace_seconds: time that running requests have to finish when the server stops.
+        grace_seconds: time for running requests to finish when the server stops.
     """
 
     models: tuple[ModelConfig, ...]

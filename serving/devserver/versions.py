@@ -1,4 +1,4 @@
-"""One version of a model: where it is in its life, and where on disk."""
+"""One version of a model: its life cycle, and its place on disk."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _LARGEST = 2**63
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """A version that can be asked.
+    """A loaded version.
 
     Attributes:
-        session: runs it.
-        batcher: puts requests together; None to run each by itself.
+        session: runs the version.
+        batcher: combines requests into batches; None to run each request on its own.
     """
 
     session: Session
@@ -33,18 +33,18 @@ class Loaded:
 
 @dataclasses.dataclass
 class Version:
-    """What is known of a version.
+    """The state of a version.
 
     Attributes:
-        name: of the model.
-        number: the version.
-        folder: its SavedModel.
-        state: where it is in its life.
+        name: name of the model.
+        number: number of the version.
+        folder: folder of its SavedModel.
+        state: stage of its life cycle.
         error: why the last attempt to load it failed.
-        loaded: the model, while there is one.
-        users: requests that hold it.
-        attempts: how often it was tried to load.
-        next_attempt: when to try again, in seconds of `time.monotonic`.
+        loaded: the model, while it is loaded.
+        users: number of requests that use it.
+        attempts: number of failed attempts to load it.
+        next_attempt: time of the next attempt, in seconds of `time.monotonic`.
     """
 
     name: str
@@ -64,13 +64,13 @@ class Version:
 
 
 def find_versions(base_path: Path) -> dict[int, Path]:
-    """Finds the versions of a model: the folders whose names are whole numbers of 64 bits.
+    """Finds the versions of a model: the folders whose names are 64-bit integers.
 
     Args:
         base_path: folder of the versions.
 
     Returns:
-        Their folders by number.
+        The folders by number of the version.
 
     Raises:
         OSError: if the base path cannot be read.

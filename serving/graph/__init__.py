@@ -1,1 +1,1 @@
-"""The exported computation: a network of the zoo as the functions behind its signatures."""
+"""The exported computation: functions for the signatures of a network of the zoo."""

@@ -1,4 +1,4 @@
-"""From logits to what they stand for, in operations that every TensorFlow has."""
+"""Decodes logits, with operations that every TensorFlow has."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Tensor = Any
 def text(logits: Tensor, lengths: Tensor, labels: Sequence[str]) -> Tensor:
     """Transcribes sequences by the most probable path of connectionist temporal classification.
 
-    Of each frame the largest logit is taken, repeats are merged, blanks dropped, and the labels of
-    what remains are joined. (Graves et al. 2006, section 3.2, best path decoding.)
+    In each frame the largest logit is chosen; repeats are merged, blanks are dropped, and the
+    labels of the rest are joined. (Graves et al. 2006, section 3.2, best path decoding.)
 
     Args:
         logits: float tensor `(batch, time, labels and blank)`; the blank comes last.
-        lengths: integer tensor `(batch,)`; frames from a sequence's length on do not count.
-        labels: characters, or whatever each output stands for.
+        lengths: integer tensor `(batch,)`; frames from a sequence's length on are ignored.
+        labels: characters, or whatever the outputs stand for.
 
     Returns:
         String tensor `(batch,)`, UTF-8.
@@ -31,8 +31,8 @@ def text(logits: Tensor, lengths: Tensor, labels: Sequence[str]) -> Tensor:
         array([b'aab'], dtype=object)
     """
     path = tf.argmax(logits, axis=-1, output_type=tf.int32)
-    # No output has the number -1: the first frame repeats nothing.
-    # (`tf.vectorized_map` would pad with 0 whatever the constant is.)
+    # No output has the index -1, so the first frame repeats nothing.
+    # (`tf.vectorized_map` would pad with 0, whatever the constant.)
     before = tf.concat([-tf.ones_like(path[:, :1]), path[:, :-1]], axis=-1)
     # The blank's name is empty.
     names = tf.where(path == before, "", tf.gather(tf.constant([*labels, ""]), path))
@@ -40,7 +40,7 @@ def text(logits: Tensor, lengths: Tensor, labels: Sequence[str]) -> Tensor:
 
 
 def classes(logits: Tensor, lengths: Tensor, labels: Sequence[str]) -> Tensor:
-    """Names the class of every frame: the label of the largest logit.
+    """Returns the class of every frame: the label of the largest logit.
 
     Args:
         logits: float tensor `(batch, time, classes)`.
@@ -59,7 +59,7 @@ def classes(logits: Tensor, lengths: Tensor, labels: Sequence[str]) -> Tensor:
 
 
 def _cut(names: Tensor, lengths: Tensor) -> Tensor:
-    """Empties the names `(batch, time)` that are no part of a sequence."""
+    """Empties the names `(batch, time)` that are beyond the end of a sequence."""
     return tf.where(tf.sequence_mask(lengths, tf.shape(names)[1]), names, "")
 
 
@@ -68,9 +68,9 @@ class Decoding:
     """How the outputs of a head are decoded.
 
     Attributes:
-        name: of what comes out.
-        unlabeled: outputs that have no label: the blank.
-        decode: takes logits, lengths and labels.
+        name: name of the decoded output.
+        unlabeled: number of outputs without a label: the blank.
+        decode: decodes logits, given lengths and labels.
     """
 
     name: str
@@ -82,4 +82,4 @@ DECODINGS: Mapping[str, Decoding] = {
     "ctc": Decoding("text", 1, text),
     "softmax": Decoding("classes", 0, classes),
 }
-"""The heads whose outputs are decoded, by name."""
+"""Decodings by the name of their head."""

@@ -1,12 +1,12 @@
-"""A network of the zoo as functions that a server runs: whole sequences, chunks, single frames.
+"""Runs a network of the zoo as a server does: on whole sequences, chunks, or single frames.
 
-What trains (`zoo.RNN`) keeps what its gradient needs. What serves keeps the states alone, takes
-those that the caller brings, and knows an empty sequence.
+The layer for training (`zoo.RNN`) keeps what its gradient needs. The functions here only keep the
+states, accept the caller's states, and support empty sequences.
 
-A sequence by frames, by chunks, or whole: the states and the logits are the same, bit for bit, as
-long as the batch is of the same size. Every row takes the same operations in each, and no matrix
-product has a single row where another has several: TensorFlow's product of a single row adds its
-terms in another order.
+Whether a sequence is read by frames, by chunks, or whole, the states and the logits are the same,
+bit for bit, as long as the batch size is the same. Every row goes through the same operations in
+each case, and no matrix product has a single row where another has several: TensorFlow adds the
+terms of a product with a single row in another order.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from zoo.blocks import Blocks
 Tensor = Any
 
 Step = Callable[[Tensor, Sequence[Tensor]], list[Tensor]]
-"""From a projected frame and the states before it to the states after it."""
+"""Maps a projected frame and the states before it to the states after it."""
 
 _ROWS = 2
-"""Fewest rows of a matrix product that is not to be the product of a vector."""
+"""Fewest rows of a matrix product that TensorFlow does not treat as a product with a vector."""
 
 STATES = ("h", "c", "gates")
 """Names of a cell's states; only full gate recurrence has the third."""
 
 
 def _fill_up(tensor: Tensor, axis: int) -> Tensor:
-    """Adds zeros until an axis has `_ROWS` entries."""
+    """Pads an axis with zeros to at least `_ROWS` entries."""
     size = tensor.shape[axis]
     missing = tf.maximum(_ROWS - tf.shape(tensor)[axis], 0) if size is None else _ROWS - size
     if size is not None and missing <= 0:
@@ -45,14 +45,14 @@ def _fill_up(tensor: Tensor, axis: int) -> Tensor:
 
 
 def of_as_many_rows(first: Tensor, *others: Tensor) -> Tensor:
-    """Refuses inputs whose rows are not as many as those of the first, which it returns.
+    """Checks that inputs have as many rows as the first one, and returns the first one.
 
-    A single row would count for every other one without a word. And what is made for the rows of a
-    sequence without frames, which no byte of a request stands for, would have no bound.
+    Otherwise a single row would silently be used for all others. And the memory for the rows of a
+    sequence without frames, which take no bytes in a request, would have no bound.
 
     Args:
         first: `(batch, ...)`.
-        *others: likewise.
+        *others: `(batch, ...)`.
     """
     free = [other for other in others if first.shape[0] is None or other.shape[0] is None]
     checks = [
@@ -66,7 +66,7 @@ def of_as_many_rows(first: Tensor, *others: Tensor) -> Tensor:
     ]
     if not checks:
         return first
-    # Nothing is computed of it before.
+    # Nothing is computed from it before the checks.
     with tf.control_dependencies(checks):
         return tf.identity(first)
 
@@ -77,11 +77,11 @@ def _by_gate(tensor: Tensor, gates: str) -> dict[str, Tensor]:
 
 @dataclasses.dataclass(frozen=True)
 class Recurrence:
-    """A cell of the zoo over time, with the cell's own weights.
+    """A cell of the zoo applied over time, with the cell's own weights.
 
     Attributes:
         cell: the cell.
-        steps: how many the loop over time takes in an iteration; None for what suits TensorFlow.
+        steps: time steps per iteration of the loop over time; None for what suits TensorFlow.
     """
 
     cell: zoo.VariantCell
@@ -89,24 +89,24 @@ class Recurrence:
 
     @property
     def widths(self) -> dict[str, int]:
-        """Numbers of each state by name, in the order of the cell's states."""
+        """Sizes of the states by name, in the order of the cell's states."""
         return dict(zip(STATES, self.cell.state_size, strict=False))
 
     def zero_states(self, batch: int | Tensor) -> list[Tensor]:
-        """Makes the states before a first frame."""
+        """Returns the states before a first frame."""
         return [tf.zeros([batch, width]) for width in self.widths.values()]
 
     def project(self, rows: Tensor) -> Tensor:
-        """Computes x W + b of frames `(rows, features)`."""
+        """Computes x W + b for frames `(rows, features)`."""
         projected = tf.matmul(rows, tf.convert_to_tensor(self.cell.kernel))
         if self.cell.bias is None:
             return projected
         return tf.nn.bias_add(projected, tf.convert_to_tensor(self.cell.bias))
 
     def stepper(self) -> Step:
-        """Reads the weights, and returns what takes a step with them.
+        """Reads the weights, and returns a function that takes one step with them.
 
-        It takes a projected frame `(batch, gates * units)` and the states before to those after.
+        It maps a projected frame `(batch, gates * units)` and the states before it to those after.
         """
         cell, variant = self.cell, self.cell.variant
         kernel, peephole, gate_kernel = (
@@ -132,15 +132,15 @@ class Recurrence:
     def read(
         self, frames: Tensor, mask: Tensor, states: Sequence[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        """Takes all steps of padded sequences.
+        """Runs the cell over padded sequences.
 
         Args:
-            frames: `(time, batch, features)`, one at least.
-            mask: boolean `(time, batch)`; where it is False, the states stay as they were.
-            states: before the first step.
+            frames: `(time, batch, features)`, at least one frame.
+            mask: boolean `(time, batch)`; where it is False, the states do not change.
+            states: states before the first step.
 
         Returns:
-            h after every step, `(time, batch, units)`, and the states after the last.
+            h after every step, `(time, batch, units)`, and the states after the last one.
         """
         rows = self.project(tf.reshape(frames, [-1, frames.shape[-1]]))
         time, batch, _ = tf.unstack(tf.shape(frames))
@@ -181,14 +181,14 @@ class Recurrence:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A network of `zoo.networks`: one layer that reads forward, perhaps one that reads backward.
+    """A network of `zoo.networks`: a layer that reads forward, perhaps one that reads backward.
 
     Attributes:
         forward: reads from the first frame to the last.
-        backward: reads from the last to the first; None in a network that can answer frame by
-            frame.
-        output: makes logits of what they have read.
-        inputs: features of a frame.
+        backward: reads from the last frame to the first; None in a network that can answer frame
+            by frame.
+        output: computes the logits from the hidden states.
+        inputs: number of features per frame.
     """
 
     forward: Recurrence
@@ -201,12 +201,12 @@ class Network:
         """Finds the parts of a model.
 
         Args:
-            model: made by `zoo.networks`, or of the same layers.
-            name: what to call the model in an error.
-            steps: as for `Recurrence`.
+            model: a model made by `zoo.networks`, or one of the same layers.
+            name: name of the model in error messages.
+            steps: see `Recurrence`.
 
         Raises:
-            InputError: if its layers are others.
+            InputError: if the model has other layers.
         """
         recurrent, output = _layers(model, name)
         if not getattr(recurrent, "return_sequences", False):
@@ -234,16 +234,16 @@ class Network:
 
         Args:
             sequence: `(batch, time, features)`.
-            lengths: `(batch,)`; frames from a sequence's length on change nothing.
-            states: of `forward` before the first frame; zeros if not given.
+            lengths: `(batch,)`; frames from a sequence's length on have no effect.
+            states: states of `forward` before the first frame; zeros if not given.
 
         Returns:
-            Logits `(batch, time, outputs)`, without meaning in the padding, and the states of
+            Logits `(batch, time, outputs)`, meaningless in the padding, and the states of
             `forward` after each sequence's last frame.
         """
         sequence = of_as_many_rows(sequence, lengths, *(states or ()))
         time = tf.shape(sequence)[1]
-        # Two frames at least: an empty sequence has none to begin with.
+        # At least two frames, even for an empty sequence.
         frames = _fill_up(tf.transpose(sequence, [1, 0, 2]), 0)
         steps, batch, _ = tf.unstack(tf.shape(frames))
         # Not a transposed `sequence_mask`: oneDNN complains of transposed booleans.
@@ -260,11 +260,11 @@ class Network:
         return tf.transpose(logits[:time], [1, 0, 2]), after
 
     def frame(self, frame: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Computes the logits of one frame of each sequence; without a loop.
+        """Computes the logits of one frame of each sequence, without a loop.
 
         Args:
             frame: `(batch, features)`.
-            states: of `forward` before the frame.
+            states: states of `forward` before the frame.
 
         Returns:
             Logits `(batch, outputs)` and the states after the frame.
@@ -277,7 +277,7 @@ class Network:
 
 
 def _layers(model: keras.Model, name: str) -> list[keras.layers.Layer]:
-    """Finds the layers between a model's input and output, which must be the zoo's two."""
+    """Returns the layers between a model's input and output, which must be the zoo's two."""
     wanted = [networks.RECURRENT, networks.LOGITS]
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     if [layer.name for layer in layers] != wanted or len(model.inputs) != 1:

@@ -25,14 +25,14 @@ DEFAULT, STEP, CHUNK = DEFAULT_SIGNATURE, "step", "chunk"
 
 @dataclasses.dataclass(frozen=True)
 class Meaning:
-    """What goes into a network and what its outputs stand for; of a card that says nothing, none.
+    """The meaning of a network's inputs and outputs; empty if a card does not state it.
 
     Attributes:
-        head: what kind of outputs they are, a key of `decoding.DECODINGS` or any other.
-        labels: what they are called; of head `ctc` without the blank, which is the last. May be
+        head: kind of the outputs, a key of `decoding.DECODINGS` or any other.
+        labels: names of the outputs; for head `ctc` without the blank, which is the last. May be
             empty.
-        frontend: the layer of `zoo.frontends` that makes features of raw input, as
-            `keras.saving.serialize_keras_object` writes it.
+        frontend: the layer of `zoo.frontends` that computes features from raw input, as serialized
+            by `keras.saving.serialize_keras_object`.
     """
 
     head: str = ""
@@ -41,7 +41,7 @@ class Meaning:
 
     @classmethod
     def of(cls, card: Mapping[str, Any]) -> Meaning:
-        """Reads the card of a model, also one that was written before cards had all of these."""
+        """Reads a model's card, which may be an older one without some of these fields."""
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(**{name: card[name] for name in names if card.get(name) is not None})
 
@@ -51,7 +51,7 @@ class Endpoint:
     """A function that becomes a signature.
 
     Attributes:
-        function: takes the inputs in order, returns the outputs by name.
+        function: maps the inputs, in order, to the outputs by name.
         inputs: type, shape and name of each input.
     """
 
@@ -62,44 +62,44 @@ class Endpoint:
 def endpoints(network: Network, meaning: Meaning, batch: int | None = None) -> dict[str, Endpoint]:
     """Makes the functions of a network, by the name of their signature.
 
-    `serving_default` takes
+    `serving_default` accepts
 
     - `sequence`: float32 `[batch, time, features]`, the features that the network was trained on;
-    - `lengths`: int32 `[batch]`, frames of each sequence that count,
+    - `lengths`: int32 `[batch]`, the number of valid frames in each sequence,
 
     and returns
 
     - `logits`: float32 `[batch, time, outputs]`;
     - `h`, `c`, unless the network also reads backward: float32 `[batch, units]`, the states after
       each sequence's last frame; full gate recurrence also has `gates` `[batch, 3 * units]`;
-    - what `serving.graph.decoding.DECODINGS` has for the head, if there are labels: `text`, string
-      `[batch]`, or `classes`, string `[batch, time]`.
+    - if there are labels, the output of `serving.graph.decoding.DECODINGS` for the head: `text`,
+      string `[batch]`, or `classes`, string `[batch, time]`.
 
-    Unless the network also reads backward, there are two more, which go on where a call before has
-    ended; zeros are the states before a first frame:
+    Unless the network also reads backward, there are two more signatures, which resume where an
+    earlier call ended; the states before a first frame are zeros:
 
-    - `step` takes `frame`, float32 `[batch, features]`, and the states, and returns `logits`
+    - `step` accepts `frame`, float32 `[batch, features]`, and the states, and returns `logits`
       `[batch, outputs]`, the states as `next_h`, `next_c` (`next_gates`), and `classes`, string
       `[batch]`, if `serving_default` has them;
-    - `chunk` takes what `serving_default` takes and the states, and returns `logits` `[batch, time,
-      outputs]`, the states as `step` does, and `classes` as `serving_default` does.
+    - `chunk` accepts the inputs of `serving_default` and the states, and returns `logits` `[batch,
+      time, outputs]`, the states as `step` does, and `classes` as `serving_default` does.
 
-    If there is a front end, one more has the name of its raw input. It takes that input, float32
-    `[batch, time, ...]`, and `lengths` in raw frames, makes the features in the graph, and returns
-    what `serving_default` does and `frames`, int32 `[batch]`, frames of each sequence's outputs.
+    If there is a front end, one more signature has the name of its raw input. It accepts that
+    input, float32 `[batch, time, ...]`, and `lengths` in raw frames, computes the features in the
+    graph, and returns the outputs of `serving_default` and `frames`, int32 `[batch]`, the number of
+    frames in each sequence's outputs.
 
-    What stands at and after a sequence's length changes nothing, whatever it is: TF Serving pads
-    with a tensor's first element, not with zero. Logits there are without meaning. No name is both
-    an input and an output of a signature: tf2onnx takes no such model.
+    Values at and after a sequence's length have no effect, whatever they are: TF Serving pads with
+    a tensor's first element, not with zero. Logits there are meaningless. No name is both an input
+    and an output of a signature, since tf2onnx does not accept that.
 
     Args:
         network: the network.
-        meaning: of its inputs and outputs.
-        batch: size of the batch, if it is to be a fixed one.
+        meaning: meaning of its inputs and outputs.
+        batch: fixed batch size; None for a free one.
 
     Raises:
-        InputError: if the labels are too few or too many, or the class of the front end is
-            unknown.
+        InputError: if the number of labels is wrong, or the class of the front end is unknown.
     """
     outputs = network.output.units
     decoding = DECODINGS.get(meaning.head) if meaning.labels else None
@@ -116,7 +116,7 @@ def endpoints(network: Network, meaning: Meaning, batch: int | None = None) -> d
         return {decoding.name: decoding.decode(logits, lengths, meaning.labels)}
 
     def classes(logits: Tensor, lengths: Tensor) -> Answer:
-        # A text needs all of its sequence.
+        # A transcription needs the whole sequence.
         return decoded(logits, lengths) if meaning.head == "softmax" else {}
 
     def whole(sequence: Tensor, lengths: Tensor) -> Answer:
@@ -172,27 +172,27 @@ def _inputs(name: str, batch: int | None, *frame: int) -> list[tf.TensorSpec]:
 def write_saved_model(
     model: keras.Model, found: Mapping[str, Endpoint], folder: Path
 ) -> dict[str, Signature]:
-    """Writes a SavedModel; no operation of it asks for a certain device, for XLA, or for Python.
+    """Writes a SavedModel whose operations do not require a certain device, XLA, or Python.
 
     Args:
-        model: whose weights the endpoints use.
+        model: the model whose weights the endpoints use.
         found: the endpoints, `serving_default` first.
-        folder: where to write; an existing, empty folder.
+        folder: folder to write to; must exist and be empty.
 
     Returns:
         The signatures, as they are in the file.
     """
     variables = [variable.value for variable in model.variables]
-    # Whatever device the caller has chosen: a server may have none of that name.
+    # Ignores the caller's device, because a server may have none of that name.
     with tf.device(None):
-        # Traced here: what is not, TensorFlow traces twice while it saves.
+        # Traced here, because TensorFlow would trace twice while saving.
         traced = {
             name: tf.function(
                 endpoint.function, list(endpoint.inputs), autograph=False
             ).get_concrete_function()
             for name, endpoint in found.items()
         }
-        # A front end may have some too.
+        # A front end may have variables, too.
         known = set(map(id, variables))
         others = {id(v): v for function in traced.values() for v in function.variables}
         variables += sorted((others[key] for key in others.keys() - known), key=lambda v: v.name)
@@ -213,7 +213,7 @@ def _frontend(config: Mapping[str, Any]) -> Any:
     try:
         frontend = keras.saving.deserialize_keras_object(dict(config))
     except Exception as error:
-        # What is no configuration can fail in any layer of Keras.
+        # An invalid configuration can fail anywhere in Keras.
         raise problem from error
     if not all(hasattr(frontend, part) for part in ("raw_name", "raw_shape", "__call__")):
         raise problem

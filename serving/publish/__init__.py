@@ -1,1 +1,1 @@
-"""From a trained model to a version directory that a server picks up, atomically."""
+"""Publishes trained models as versions that a server picks up, atomically."""

@@ -15,7 +15,7 @@ from common.errors import InputError, reason
 from serving.runtime import messages
 
 FILE = "models.config"
-"""The file's name, in the folder of a model's versions; for the flag `--model_config_file`."""
+"""Name of the file in the folder of a model's versions; for the flag `--model_config_file`."""
 
 _VALID = re.compile(r"[\w.-]+", re.ASCII)
 
@@ -26,17 +26,17 @@ _HEADER = """\
 
 
 def read(model_base_path: Path) -> dict[str, int]:
-    """Reads the labels of a model in `models.config`; none if there is no file.
+    """Reads the labels of a model from `models.config`; empty if there is no file.
 
     Raises:
-        InputError: if the file is no `ModelServerConfig` as text.
+        InputError: if the file is not a `ModelServerConfig` in text format.
     """
     model = _find(_read(model_base_path / FILE), model_base_path)
     return {} if model is None else dict(model.version_labels)
 
 
 def check(labels: Sequence[str]) -> None:
-    """Refuses labels that no address of a REST call could hold.
+    """Refuses labels that cannot be part of the address of a REST call.
 
     Raises:
         InputError: if there is one.
@@ -51,24 +51,24 @@ def check(labels: Sequence[str]) -> None:
 def attach(
     labels: Sequence[str], version: Path, serving_base_path: str | None = None
 ) -> dict[str, int]:
-    """Gives a version labels, which it takes from the versions that have had them.
+    """Attaches labels to a version, and removes them from the versions that have had them.
 
-    What else the file says stays: other models, the policy `all`, versions of the policy `specific`
-    that never had a label. (Comments below its first lines go.)
+    The rest of the file stays: other models, the policy `all`, versions of the policy `specific`
+    that never had a label. (Comments below its first lines are lost.)
 
     Args:
-        labels: such as `stable` or `canary`.
+        labels: labels such as `stable` or `canary`.
         version: folder of the version.
-        serving_base_path: folder of the model's versions as the server sees it; if not given, what
-            the file says, or this machine's.
+        serving_base_path: folder of the model's versions as the server sees it; if not given, the
+            one in the file, or this machine's.
 
     Returns:
-        The version of every label of the model there now is. One whose version is gone is dropped:
-        the server would not start with it.
+        Version numbers by label, for all labels of the model. Labels whose version no longer exists
+        are dropped, because the server would not start with them.
 
     Raises:
-        InputError: if a label could be no part of an address; if the file is no `ModelServerConfig`
-            as text, or serves the latest versions only, whatever their labels.
+        InputError: if a label cannot be part of an address; if the file is not a
+            `ModelServerConfig` in text format, or only serves the latest versions.
         OSError: if the file cannot be written.
     """
     check(labels)
@@ -124,7 +124,7 @@ def _read(path: Path) -> Any:
 
 
 def _find(config: Any, base: Path) -> Any:
-    """Finds the model whose versions are in a folder: by that, else by name; or None."""
+    """Finds the model whose versions are in a folder, by path or else by name; None if missing."""
     models = config.model_config_list.config
     by_path = [model for model in models if model.base_path == str(base.resolve())]
     by_name = [model for model in models if model.name == base.resolve().name]
@@ -132,7 +132,7 @@ def _find(config: Any, base: Path) -> Any:
 
 
 def _comment(path: Path) -> str:
-    """The lines that a file begins with, as far as they are comments."""
+    """Returns the comment lines at the beginning of a file."""
     if not path.exists():
         return ""
     lines = path.read_text("utf-8").splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""The model card of an export: what it is, how good, made of what; as JSON and to be read."""
+"""The model card of an export: the model, its scores and its origin; as JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from serving.publish.sources import Source
 from serving.runtime.specs import Signature, TensorSpec
 
 FOLDER = "assets.extra"
-"""Where a SavedModel keeps what is no part of its graph."""
+"""Folder of a SavedModel for files that are not part of its graph."""
 
 JSON, MARKDOWN = "model_card.json", "model_card.md"
 
@@ -31,22 +31,22 @@ _VERSIONED = ("keras", "numpy", "tensorflow", _PROJECT)
 def describe(source: Source, model: keras.Model, network: Network) -> dict[str, Any]:
     """Describes a model that is to be exported.
 
-    The description is the same for the same model, whenever it is made.
+    The description is deterministic: equal models have equal descriptions.
 
     Args:
-        source: where it comes from.
+        source: where the model comes from.
         model: the model.
-        network: its parts.
+        network: the parts of the model.
 
     Returns:
         All of the source's card, and
 
-        - `inputs`, `outputs`, `bidirectional`, `variant`, `units`, `parameters`: of the model
-          itself, whatever the card says;
+        - `inputs`, `outputs`, `bidirectional`, `variant`, `units`, `parameters`: properties of the
+          model itself, whatever the card says;
         - `origin`: `study`, `file` or `pretrained`;
-        - `study_sha256`: which study trained it, see `sources.study_sha256`, or None;
+        - `study_sha256`: hash of the study that trained it, see `sources.study_sha256`, or None;
         - `model_sha256`: hash of configuration and weights;
-        - `versions`: of the libraries and of this project.
+        - `versions`: versions of the libraries and of this project.
     """
     return {
         **source.card,
@@ -66,7 +66,7 @@ def describe(source: Source, model: keras.Model, network: Network) -> dict[str, 
 def model_sha256(model: keras.Model) -> str:
     """Hashes a model: its configuration and its weights.
 
-    Two files of the same model differ, for Keras writes the date into them; their hashes do not.
+    Two files of the same model differ, since Keras writes the date into them; their hashes do not.
     """
     digest = hashlib.sha256(model.to_json(sort_keys=True).encode())
     for weight in model.weights:
@@ -85,13 +85,13 @@ def _version(distribution: str) -> str:
 
 
 def read(version: Path) -> dict[str, Any]:
-    """Reads the card in the folder of a version; of one that has none, an empty card."""
+    """Reads the card in the folder of a version; empty if there is none."""
     path = version / FOLDER / JSON
     return files.read_json(path) if path.is_file() else {}
 
 
 def is_of(card: Mapping[str, Any], described: Mapping[str, Any]) -> bool:
-    """Whether a card that `write` wrote is that of a description."""
+    """Returns whether a card that `write` wrote matches a description."""
     return {name: value for name, value in card.items() if name != "signatures"} == described
 
 
@@ -100,8 +100,8 @@ def write(version: Path, described: Mapping[str, Any], signatures: Mapping[str, 
 
     Args:
         version: the folder.
-        described: what `describe` returned.
-        signatures: of the SavedModel.
+        described: return value of `describe`.
+        signatures: signatures of the SavedModel.
     """
     extra = version / FOLDER
     extra.mkdir(exist_ok=True)
@@ -111,7 +111,7 @@ def write(version: Path, described: Mapping[str, Any], signatures: Mapping[str, 
 
 
 def as_json(described: Mapping[str, Any]) -> str:
-    """Writes a card for programs."""
+    """Formats a card for programs."""
     return json.dumps(described, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -126,11 +126,11 @@ def _tensors(signature: Signature) -> dict[str, Any]:
 
 
 def markdown(described: Mapping[str, Any], signatures: Mapping[str, Signature]) -> str:
-    """Writes a card for people.
+    """Formats a card for people.
 
     Args:
-        described: what `describe` returned.
-        signatures: of the SavedModel.
+        described: return value of `describe`.
+        signatures: signatures of the SavedModel.
     """
     directions = "two directions" if described["bidirectional"] else "forward"
     model = [
@@ -185,7 +185,7 @@ def _scores(described: Mapping[str, Any]) -> list[str]:
 
 def _signature_table(signatures: Mapping[str, Signature]) -> list[str]:
     lines = ["| signature | takes | returns |", "|---|---|---|"]
-    # What every model has comes first.
+    # The signature that every model has comes first.
     for name in sorted(signatures, key=lambda name: (name != DEFAULT, name)):
         signature = signatures[name]
         sides = (signature.inputs, signature.outputs)

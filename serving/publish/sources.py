@@ -1,4 +1,4 @@
-"""Where a model to be exported comes from: a study, a `.keras` file, or the package itself."""
+"""Sources of models to export: a study, a `.keras` file, or the package itself."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from common import command_line, files
 from common.errors import InputError, one_line
 
 MODEL = "model.keras"
-"""The model in `best/<code>` of a study."""
+"""Name of the model file in `best/<code>` of a study."""
 
 CARD = "card.json"
-"""What the model is; beside it."""
+"""Name of the model's card, next to the model."""
 
 STUDY = "study.json"
-"""What a study is; in its folder."""
+"""Name of the file that describes a study, in its folder."""
 
 _CIRCUMSTANCES = ("machines", "commands")
-"""What `study.json` says of how a study was run; the other facts say which study it is."""
+"""Fields of `study.json` about how a study was run; the other fields identify the study."""
 
 
 Test = Callable[[Any], bool]
-"""Whether a value of a card is what is expected."""
+"""Returns whether a value of a card is what is expected."""
 
 
 def _is_text(value: Any) -> bool:
@@ -60,7 +60,7 @@ _CARD: Mapping[str, tuple[Test, str]] = {
     "labels": (_is_list_of_texts, "a list of strings"),
     "metric": (_is_metric, "an object with the strings name and unit"),
 }
-"""What is read in a card: each may be missing, or null."""
+"""Fields that are read from a card: each may be missing, or null."""
 
 
 def read_card(path: Path) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def read_card(path: Path) -> dict[str, Any]:
         path: `card.json`.
 
     Raises:
-        InputError: if it is no JSON object, or a fact in it is of another kind; one line names it.
+        InputError: if it is not a JSON object, or a field has the wrong type; one line names it.
         OSError: if it cannot be read.
     """
     card = files.read_json(path)
@@ -85,12 +85,12 @@ def read_card(path: Path) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A trained model and what is known of it.
+    """A trained model and what is known about it.
 
     Attributes:
-        keras_file: the model.
-        card: what it is, as a study writes it (`docs/serving.md`); empty if there is none.
-        study_sha256: hash of the facts that identify the study that trained it; empty if none did.
+        keras_file: file of the model.
+        card: the model's card, as a study writes it (`docs/serving.md`); empty if there is none.
+        study_sha256: hash that identifies the study that trained it; empty if there is none.
         origin: where it comes from, in a word for people: `study`, `file`, or `pretrained`.
     """
 
@@ -110,13 +110,13 @@ def choose(
     """Finds the model that flags name.
 
     Args:
-        study_directory: `--study_dir`.
-        variant: `--variant`; `best` if not given.
-        keras_file: `--keras_file`.
-        pretrained: `--pretrained`.
+        study_directory: value of `--study_dir`.
+        variant: value of `--variant`; `best` if not given.
+        keras_file: value of `--keras_file`.
+        pretrained: value of `--pretrained`.
 
     Raises:
-        InputError: unless exactly one of study, file and name is given and is there.
+        InputError: unless exactly one of study, file and name is given, and it exists.
     """
     flags = {
         "--study_dir": study_directory,
@@ -139,10 +139,10 @@ def choose(
 
 
 def from_folder(folder: Path) -> Source:
-    """Takes the model and the card of a folder such as `best/<code>` of a study.
+    """Returns the model and the card in a folder such as `best/<code>` of a study.
 
     Raises:
-        InputError: if one of them is not there, or the card is no card.
+        InputError: if one of them is missing, or the card is invalid.
     """
     for name in (MODEL, CARD):
         if not (folder / name).is_file():
@@ -151,16 +151,16 @@ def from_folder(folder: Path) -> Source:
     card = read_card(folder / CARD)
     if folder.parent.name == "best" and study.is_file():
         return Source(folder / MODEL, card, study_sha256(files.read_json(study)), "study")
-    # A model that left its study remembers it in its card.
+    # Outside its study, a model's card remembers the study.
     return Source(folder / MODEL, card, card.get("study_sha256") or "", "file")
 
 
 def from_file(path: Path) -> Source:
-    """Takes a `.keras` file, and the card beside it if there is one.
+    """Returns the model in a `.keras` file, with the card next to it if there is one.
 
     Raises:
-        InputError: if there is no such file, its name does not end so, or the card is no
-            card.
+        InputError: if there is no such file, its name does not end in `.keras`, or the card is
+            invalid.
     """
     if path.suffix != ".keras" or not path.is_file():
         found = "no such file" if path.suffix == ".keras" else "a name that ends otherwise"
@@ -173,10 +173,10 @@ def from_file(path: Path) -> Source:
 
 
 def from_pretrained(name: str) -> Source:
-    """Takes a trained model that comes with the package.
+    """Returns a trained model that comes with the package.
 
     Raises:
-        InputError: if there is none of that name; the message names the nearest.
+        InputError: if there is no model of that name; the message suggests the nearest name.
     """
     import zoo
 
@@ -191,7 +191,7 @@ def find_best(study_directory: Path, variant: str = "best") -> Path:
     """Finds the folder of a study's best model.
 
     Args:
-        study_directory: the study.
+        study_directory: folder of the study.
         variant: code of a variant, or `best` for the best of all by validation.
 
     Returns:
@@ -201,7 +201,7 @@ def find_best(study_directory: Path, variant: str = "best") -> Path:
         InputError: if there is no such model yet.
     """
     folder = study_directory / "best"
-    # Names with a dot are folders that are being written.
+    # Names that start with a dot are folders that are being written.
     paths = sorted(folder.glob(f"[!.]*/{CARD}"))
     cards = {path.parent.name: read_card(path) for path in paths}
     if not cards:
@@ -227,11 +227,11 @@ def find_best(study_directory: Path, variant: str = "best") -> Path:
 def study_sha256(facts: Mapping[str, Any]) -> str:
     """Hashes what identifies a study: task, data, protocol, search space, seed, versions.
 
-    Where the data lay and on which machines and by which commands the study was run is no part of
-    it.
+    The place of the data, the machines, and the commands by which the study was run are not part
+    of it.
 
     Args:
-        facts: of `study.json`.
+        facts: content of `study.json`.
 
     Returns:
         SHA-256, in hexadecimal digits, of the facts as JSON with sorted keys.
@@ -247,11 +247,11 @@ def study_sha256(facts: Mapping[str, Any]) -> str:
 
 
 def exported(source: Source, model_base_path: Path) -> Path:
-    """Exports a model, or finds the export that was made of it before, which takes no TensorFlow.
+    """Exports a model, or finds its earlier export, which does not need TensorFlow.
 
     Args:
         source: the model.
-        model_base_path: folder of its versions; a note about the last one is put beside it.
+        model_base_path: folder of its versions; a note about the last export is put next to it.
 
     Returns:
         The folder of the version.
@@ -276,7 +276,7 @@ def exported(source: Source, model_base_path: Path) -> Path:
 
 
 def _made_of(source: Source) -> str:
-    """Hashes the model, its card, and what makes exports: our code and the libraries."""
+    """Hashes the model, its card, and what exports depend on: our code and the libraries."""
     digest = hashlib.sha256(json.dumps(dict(source.card), sort_keys=True).encode())
     digest.update(source.keras_file.read_bytes())
     rooms = Path(__file__).parents[2]

@@ -1,4 +1,4 @@
-"""From a trained model to a numbered version that TF Serving picks up."""
+"""Publishes a trained model as a numbered version that TF Serving picks up."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from serving.publish.sources import Source
 from serving.runtime import saved_model
 
 LARGEST = 2**63 - 1
-"""The largest number of a version: TF Serving counts in 64 bits."""
+"""The largest version number: TF Serving uses 64-bit integers."""
 
 
 def versions(model_base_path: Path) -> list[int]:
-    """Lists the versions of a model, as TF Serving counts them: folders named by a number.
+    """Lists the versions of a model by TF Serving's rule: folders whose names are numbers.
 
     Raises:
         InputError: if the folder is itself a version.
@@ -40,23 +40,23 @@ def versions(model_base_path: Path) -> list[int]:
 
 
 def publish(model: Source | Path, model_base_path: Path, version: int | None = None) -> Path:
-    """Exports a model as a new version; as the next, unless the latest is that very model.
+    """Exports a model as a new version: the next one, unless the latest is the same model.
 
     The version appears at once and whole: a server that polls the folder never loads half of it.
-    Of processes that publish to the same folder at the same time, one waits for the other.
+    Processes that publish to the same folder at the same time wait for each other.
 
     Args:
-        model: where it comes from; or its folder, such as `best/<code>` of a study.
-        model_base_path: folder of the model's versions; made if it does not exist.
-        version: number of the version, if it is not to be the next.
+        model: where the model comes from; or its folder, such as `best/<code>` of a study.
+        model_base_path: folder of the model's versions; created if it does not exist.
+        version: number of the version; None for the next one.
 
     Returns:
         The folder of the version.
 
     Raises:
-        InputError: if the version exists or is no number of 63 bits, the model is none of
-            `zoo.networks`, or the card does not fit it.
-        OSError: if it cannot be written.
+        InputError: if the version exists or is not a positive 63-bit integer, the model is not one
+            of `zoo.networks`, or the card does not match it.
+        OSError: if the version cannot be written.
     """
     source = sources.from_folder(model) if isinstance(model, Path) else model
     if version in versions(model_base_path):
@@ -74,7 +74,7 @@ def publish(model: Source | Path, model_base_path: Path, version: int | None = N
         model_card.write(folder, described, found)
         warmup.write(folder, found)
 
-    # The graph is no larger than some hundred kilobytes.
+    # The graph takes at most a few hundred kilobytes.
     size = 2**21 + 2 * source.keras_file.stat().st_size
     with files.locked(model_base_path):
         while True:
@@ -89,7 +89,7 @@ def publish(model: Source | Path, model_base_path: Path, version: int | None = N
             try:
                 files.write_new_folder(folder, write, size=size)
             except FileExistsError as error:
-                # A process that takes no locks was faster.
+                # A process that ignores the lock was faster.
                 if version is not None:
                     raise _taken(model_base_path, version) from error
             else:
@@ -100,7 +100,7 @@ def load(source: Source) -> keras.Model:
     """Loads the model of a source.
 
     Raises:
-        InputError: if Keras cannot, or a weight is not finite.
+        InputError: if Keras cannot load it, or a weight is not finite.
     """
     try:
         model = keras.models.load_model(source.keras_file, compile=False)

@@ -1,4 +1,4 @@
-"""What a server does before its first request: warm-up records, and how it batches a model."""
+"""Files that prepare a server for a model: warm-up records, and parameters of batching."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from serving.runtime import messages, tensors
 from serving.runtime.specs import MAX_BATCH, Signature
 
 RECORDS = "tf_serving_warmup_requests"
-"""The name, inside `assets.extra`, that TF Serving looks for."""
+"""Name of the file inside `assets.extra` that TF Serving looks for."""
 
 BATCHING = "batching_params.pbtxt"
-"""The name, inside a version, that TF Serving's flag `--enable_per_model_batching_parameters` looks
-for."""
+"""Name of the file inside a version that TF Serving reads with
+`--enable_per_model_batching_parameters`."""
 
 _FRAMES, _SAMPLES = 100, 16_000
-"""What a typical request has: frames of a sequence, samples of a second of audio."""
+"""Size of a typical request: frames of a sequence, or samples of a second of audio."""
 
-# Sequences of different lengths may meet in a batch, for padding changes nothing.
+# Sequences of different lengths can share a batch, because padding has no effect.
 _BATCHING_PARAMETERS = "\n".join(
     [
         f"max_batch_size {{ value: {MAX_BATCH} }}",
@@ -40,11 +40,11 @@ _BATCHING_PARAMETERS = "\n".join(
 def write(version: Path, signatures: Mapping[str, Signature]) -> None:
     """Writes warm-up records, one for each signature, and the parameters of batching.
 
-    A server replays the records before it answers anybody.
+    A server replays the records before it answers requests.
 
     Args:
-        version: the folder of a version.
-        signatures: of the SavedModel in it.
+        version: folder of a version.
+        signatures: signatures of the SavedModel in it.
     """
     files.write_text(version / BATCHING, _BATCHING_PARAMETERS)
     extra = version / FOLDER
@@ -69,15 +69,15 @@ def _records(signatures: Mapping[str, Signature]) -> Iterator[Any]:
 
 
 def sample(signature: Signature, batch: int = 1, frames: int = _FRAMES) -> dict[str, np.ndarray]:
-    """Makes inputs of the shape of a typical request.
+    """Makes inputs with the size of a typical request.
 
     Args:
-        signature: what takes them.
-        batch: sequences.
-        frames: of each sequence; audio has a second.
+        signature: the signature to call.
+        batch: number of sequences.
+        frames: number of frames in each sequence; audio has one second.
 
     Returns:
-        Zeros of each input; the lengths say that all of a sequence counts.
+        Zeros for each input, except `lengths`: every sequence has its full length.
     """
     made = {}
     for name, spec in signature.inputs.items():

@@ -1,1 +1,1 @@
-"""Exports that run in this process, and the protocol messages that they and their servers speak."""
+"""Runtimes for exports in this process, and the protocol messages of exports and servers."""

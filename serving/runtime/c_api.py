@@ -1,6 +1,6 @@
-"""The part of TensorFlow's C API that running a SavedModel takes, from the installed package.
+"""The part of TensorFlow's C API that running a SavedModel needs, from the installed package.
 
-Nothing of TensorFlow's Python is imported, which takes seconds.
+TensorFlow's Python package, which takes seconds to import, is not imported.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from serving.runtime.status import Code
 Pointer = ctypes.c_void_p
 
 _STRING_BYTES = 24
-"""Bytes of a `TF_TString`."""
+"""Size of a `TF_TString` in bytes."""
 
 _NUMBER, _SIZE = ctypes.c_int, ctypes.c_size_t
 
-# Result and arguments of each function: without them ctypes would cut pointers to 32 bits.
+# Result and argument types of each function: without them ctypes would cut pointers to 32 bits.
 _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "TF_AllocateTensor": (Pointer, [_NUMBER, Pointer, _NUMBER, _SIZE]),
     "TF_CloseSession": (None, [Pointer, Pointer]),
@@ -74,7 +74,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 }
 
 _LONG = ("TF_CloseSession", "TF_DeleteSession", "TF_LoadSessionFromSavedModel", "TF_SessionRun")
-"""Functions that other threads of Python go on beside; the others are over too soon."""
+"""Functions that release Python's interpreter lock; all others end too soon for that."""
 
 
 class Output(ctypes.Structure):
@@ -87,8 +87,8 @@ class Failure(Exception):
     """A call failed.
 
     Attributes:
-        code: of `TF_Code`, the same numbers as those of gRPC.
-        cause: what failed, in one line, without where in the graph: TensorFlow writes that around.
+        code: the `TF_Code`, whose numbers are those of gRPC.
+        cause: what failed, in one line, without the place in the graph that TensorFlow adds.
     """
 
     def __init__(self, code: int, message: str) -> None:
@@ -124,7 +124,7 @@ def library() -> Any:
         An object with the functions as attributes.
 
     Raises:
-        InputError: if TensorFlow is not installed, or without its C library.
+        InputError: if TensorFlow is not installed, or lacks its C library.
     """
     # Not RTLD_GLOBAL: Python's own modules would find TensorFlow's copy of OpenSSL, and crash.
     paths = [str(path) for path in _paths()]
@@ -144,7 +144,7 @@ def library() -> Any:
 
 
 def start() -> None:
-    """Has the library find its devices, about which it talks, without a model.
+    """Makes the library find its devices, which it logs, without loading a model.
 
     Raises:
         InputError: as `library` does.
@@ -162,7 +162,7 @@ def start() -> None:
 
 
 def raise_failure(status: int) -> None:
-    """Raises `Failure` if the last call that was given this status has failed."""
+    """Raises `Failure` if the last call with this status failed."""
     functions = library()
     code = functions.TF_GetCode(status)
     if code:
@@ -173,7 +173,7 @@ def to_tensor(array: npt.NDArray[Any]) -> int:
     """Copies an array into a new `TF_Tensor`.
 
     Args:
-        array: of a type in `serving.runtime.specs.DTYPES`; strings are objects of type `bytes`.
+        array: an array of a type in `serving.runtime.specs.DTYPES`; strings are `bytes` objects.
     """
     array = np.asarray(array, order="C")
     functions, is_text = library(), array.dtype.hasobject
@@ -222,7 +222,7 @@ def _texts(functions: Any, data: int, shape: Sequence[int]) -> npt.NDArray[Any]:
 
 
 def delete(tensor: int) -> None:
-    """Frees a tensor; the strings in it too."""
+    """Frees a tensor, including the strings in it."""
     functions = library()
     if functions.TF_TensorType(tensor) == DTYPES["string"]:
         data = functions.TF_TensorData(tensor)

@@ -1,4 +1,4 @@
-"""The file of `serving.export --format=litert` in LiteRT's interpreter."""
+"""Runs the file of `serving.export --format=litert` with LiteRT's interpreter."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from serving.runtime.specs import Signature, TensorSpec
 
 
 class LiteRTModel(Model):
-    """A `Predictor` of a LiteRT file, of one sequence a call; threads that share it take turns.
+    """A `Predictor` for a LiteRT file, one sequence per call; threads that share it take turns.
 
     Args:
-        path: `NAME.tflite`.
+        path: the file, `NAME.tflite`.
 
     Raises:
-        InputError: if it is no such file, or LiteRT is not installed.
+        InputError: if it is not a LiteRT file, or LiteRT is not installed.
 
     Example:
         >>> LiteRTModel(Path("music.tflite")).signatures().keys()  # doctest: +SKIP
@@ -63,7 +63,7 @@ class LiteRTModel(Model):
         return {output: np.asarray(answer[output]) for output in spec.outputs}
 
     def close(self) -> None:
-        """Frees the model; what is asked afterward is a `ServingError`."""
+        """Frees the model; later calls raise `ServingError`."""
         with self._lock:
             self._runners = {}
 

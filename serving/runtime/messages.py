@@ -1,10 +1,10 @@
 """The protocol messages of SavedModels and TensorFlow Serving, without TensorFlow.
 
-`tensorflow-serving-api` brings the same messages, but imports TensorFlow (seconds, and hundreds of
-megabytes), and lacks those of three configuration files. Here are the fields that this project
-reads or writes, by the names and numbers of the `.proto` files of
+`tensorflow-serving-api` has the same messages, but imports TensorFlow (seconds, and hundreds of
+megabytes), and lacks those of three configuration files. This module defines the fields that this
+project reads or writes, with the names and numbers in the `.proto` files of
 https://github.com/tensorflow/tensorflow and https://github.com/tensorflow/serving; other fields of
-a message are kept as they are when it is written again.
+a message are kept when it is written again.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from google.protobuf import (
 
 from serving.runtime.status import Code, State
 
-# One line a message: its fields, each `name number kind`, where `*kind` is repeated and `@kind` a
-# map from strings. Alternatives of a `oneof` stand in parentheses behind its name.
+# One message per line: its fields, each `name number kind`, where `*kind` is repeated and `@kind`
+# a map from strings. The alternatives of a `oneof` are in parentheses after its name.
 _MESSAGES = """\
 tensorflow.TensorShapeProto: dim 2 *tensorflow.TensorShapeProto.Dim, unknown_rank 3 bool
 tensorflow.TensorShapeProto.Dim: size 1 int64, name 2 string
@@ -101,7 +101,7 @@ _DATA_TYPES = """
     BFLOAT16 QINT16 QUINT16 UINT16 COMPLEX128 HALF RESOURCE VARIANT UINT32 UINT64
 """.split()
 
-# Some are part of another message or package there, which only their full names would show.
+# Some are part of another message or package there, which only shows in their full names.
 _ENUMS: Mapping[str, Mapping[str, int]] = {
     "tensorflow.DataType": {f"DT_{name}": number for number, name in enumerate(_DATA_TYPES)},
     "tensorflow.Code": {code.name: code.value for code in Code},
@@ -151,7 +151,7 @@ def _add_message(file: Any, parents: dict[str, Any], line: str) -> None:
 
 
 def _files() -> list[Any]:
-    """Describes the messages, a file for each of the two packages."""
+    """Describes the messages, in one file for each of the two packages."""
     lines = list(filter(None, _MESSAGES.split("\n")))
     found: list[Any] = []
     for package in ("tensorflow", "tensorflow.serving"):
@@ -175,7 +175,7 @@ def _files() -> list[Any]:
 
 
 def _pool() -> descriptor_pool.DescriptorPool:
-    # A pool of their own: TensorFlow's own descriptors may be loaded, too.
+    # A separate pool, because TensorFlow's own descriptors may be loaded, too.
     pool = descriptor_pool.DescriptorPool()
     for known in (wrappers_pb2, any_pb2):
         copy = descriptor_pb2.FileDescriptorProto()
@@ -190,10 +190,10 @@ _POOL = _pool()
 
 
 def message(name: str) -> Any:
-    r"""Finds the class of a message.
+    r"""Returns the class of a message.
 
     Args:
-        name: with its package, such as `tensorflow.serving.PredictRequest`.
+        name: name of the message with its package, such as `tensorflow.serving.PredictRequest`.
 
     Example:
         >>> message("tensorflow.serving.ModelSpec")(name="music").SerializeToString()
@@ -223,7 +223,7 @@ SSLConfig = message("tensorflow.serving.SSLConfig")
 
 
 def to_json(message: Any) -> dict[str, Any]:
-    """Writes a message as TensorFlow Serving's REST interface does: all fields, by their names."""
+    """Converts a message to JSON as TensorFlow Serving's REST API does: all fields, by name."""
     document: dict[str, Any] = json_format.MessageToDict(
         message, always_print_fields_with_no_presence=True, preserving_proto_field_name=True
     )
@@ -231,10 +231,10 @@ def to_json(message: Any) -> dict[str, Any]:
 
 
 def from_json(document: Any, message: Any) -> Any:
-    """Fills a message; fields and names of numbers that it does not know are left out.
+    """Fills a message from JSON; unknown fields and unknown names of enum values are left out.
 
     Raises:
-        ValueError: if the document is no such message.
+        ValueError: if the document is not such a message.
     """
     try:
         return json_format.ParseDict(document, message, ignore_unknown_fields=True)

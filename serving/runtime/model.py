@@ -1,4 +1,4 @@
-"""What every exported model that runs in this process has in common, whatever runs it."""
+"""What all exported models that run in this process have in common, whatever runs them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from serving.runtime.specs import DEFAULT_SIGNATURE, Signature
 
 
 class Model(abc.ABC):
-    """A `serving.clients.predictor.Predictor`; inputs are checked before they are run.
+    """A `serving.clients.predictor.Predictor` that checks inputs before it runs them.
 
     Args:
-        path: of the model, for error texts.
-        signatures: what it can be asked, by name.
+        path: path of the model, for error messages.
+        signatures: signatures of the model, by name.
     """
 
     def __init__(self, path: Path, signatures: Mapping[str, Signature]) -> None:
@@ -30,7 +30,7 @@ class Model(abc.ABC):
         self._signatures = signatures
 
     def signatures(self) -> Mapping[str, Signature]:
-        """What the model can be asked, by name of the signature."""
+        """Returns the signatures of the model, by name."""
         return self._signatures
 
     def predict(
@@ -45,9 +45,9 @@ class Model(abc.ABC):
         """Runs a signature.
 
         Args:
-            name: of the signature.
-            spec: what it takes and returns.
-            arrays: its inputs.
+            name: name of the signature.
+            spec: inputs and outputs of the signature.
+            arrays: inputs by name.
 
         Raises:
             ServingError: if the runtime fails, or the model is closed.
@@ -58,7 +58,7 @@ class Model(abc.ABC):
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Frees the model; what is asked afterward is a `ServingError`."""
+        """Frees the model; later calls raise `ServingError`."""
 
     def __enter__(self) -> Self:
         return self
@@ -68,16 +68,16 @@ class Model(abc.ABC):
 
 
 def require(path: Path, module: str, package: str, extra: str) -> Any:
-    """Imports what runs a model.
+    """Imports the module that runs a model.
 
     Args:
-        path: of the model.
-        module: that is imported.
-        package: that has it, as pip calls it.
-        extra: of this project, that brings it.
+        path: path of the model, for the error message.
+        module: name of the module.
+        package: name of the module's package for pip.
+        extra: extra of this project that installs the package.
 
     Raises:
-        InputError: if it is not installed.
+        InputError: if the package is not installed.
     """
     try:
         return importlib.import_module(module)

@@ -1,4 +1,4 @@
-"""The files of `serving.export --format=onnx` in ONNX Runtime."""
+"""Runs the files of `serving.export --format=onnx` with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _TYPES = {"float": "float32", "double": "float64"}
 
 
 class OnnxModel(Model):
-    """A `Predictor` of ONNX files, one for each signature; threads may share it.
+    """A `Predictor` for ONNX files, one per signature; threads may share it.
 
-    One core runs a call: small networks gain nothing from more, and spinning threads cost the
-    others.
+    A call runs on one core: small networks gain nothing from more, and spinning threads slow down
+    the others.
 
     Args:
         path: `NAME.onnx`, for the files `NAME.SIGNATURE.onnx`; or one of them, for all of them; or
-            a single file of any name, which is `serving_default`.
+            a single file of any name, which is used as `serving_default`.
 
     Raises:
-        InputError: if there are none, or ONNX Runtime is not installed or cannot load one.
+        InputError: if there are no such files, or ONNX Runtime is not installed or cannot load one.
 
     Example:
         >>> OnnxModel(Path("music.onnx")).signatures().keys()  # doctest: +SKIP
@@ -47,7 +47,7 @@ class OnnxModel(Model):
                     str(file), options, providers=["CPUExecutionProvider"]
                 )
             except Exception as error:
-                # Its own errors have no common class.
+                # ONNX Runtime's errors have no common base class.
                 raise InputError(
                     f"{file}: expected a file that ONNX Runtime {onnxruntime.__version__} loads. "
                     f"Received: {reason(error)}"
@@ -66,12 +66,12 @@ class OnnxModel(Model):
         try:
             values = session.run(names, arrays)
         except Exception as error:
-            # Its own errors have no common class.
+            # ONNX Runtime's errors have no common base class.
             raise ServingError("INVALID_ARGUMENT", f"{self._where}: {reason(error)}") from error
         return dict(zip(names, map(_encoded, values), strict=True))
 
     def close(self) -> None:
-        """Frees the model; what is asked afterward is a `ServingError`."""
+        """Frees the model; later calls raise `ServingError`."""
         self._sessions = {}
 
 

@@ -1,4 +1,4 @@
-"""What stands in a SavedModel's file, read without loading the model and without TensorFlow."""
+"""Reads a SavedModel's file, without loading the model and without TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from serving.runtime import messages
 from serving.runtime.specs import Signature, callable_signatures
 
 FILE = "saved_model.pb"
-"""The file's name in the folder of a SavedModel."""
+"""Name of the file in the folder of a SavedModel."""
 
 VERSION = re.compile(r"[0-9]{1,19}")
-"""How the folder of a version is named below a model's base path."""
+"""Pattern of the names of version folders in a model's base path."""
 
 _TAG = "serve"
 _VARIABLES = Path("variables", "variables.index")
@@ -27,9 +27,9 @@ def read_signature_defs(folder: Path) -> Mapping[str, Any]:
     """Reads the signatures of the SavedModel in `folder` as protocol messages, by name.
 
     Raises:
-        InputError: if the file is none, there is no model for serving in it, or its variables are
-            missing: it is copied half.
-        OSError: if it cannot be read.
+        InputError: if the file is not a SavedModel, it has no graph for serving, or its variables
+            are missing, as in a partial copy.
+        OSError: if the file cannot be read.
     """
     path = folder / FILE
     try:
@@ -38,7 +38,7 @@ def read_signature_defs(folder: Path) -> Mapping[str, Any]:
         raise InputError(f"{path}: expected a SavedModel. Received: damaged or other") from error
     for graph in content.meta_graphs:
         if _TAG in graph.meta_info_def.tags:
-            # TensorFlow's own loader would leave variables that are not there yet without values.
+            # TensorFlow's own loader would leave missing variables without values.
             if graph.saver_def.restore_op_name and not (folder / _VARIABLES).is_file():
                 raise InputError(
                     f"{path}: expected {_VARIABLES} beside it, with the variables. Received: none"
@@ -48,5 +48,5 @@ def read_signature_defs(folder: Path) -> Mapping[str, Any]:
 
 
 def read_signatures(folder: Path) -> dict[str, Signature]:
-    """Reads the signatures of the SavedModel in `folder` that can be called, by name."""
+    """Reads the callable signatures of the SavedModel in `folder`, by name."""
     return callable_signatures(read_signature_defs(folder))

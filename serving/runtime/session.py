@@ -22,17 +22,17 @@ _TAG = b"serve"
 class Session:
     """A SavedModel that runs in this process; threads may share it.
 
-    No Python runs in a call, and the interpreter is free meanwhile. What a call is fed and what it
-    fetches is looked up once.
+    A call runs no Python and releases the interpreter lock. The tensors that feed and fetch a
+    call's inputs and outputs are looked up once.
 
     Args:
-        folder: of the SavedModel.
-        intra_op_threads: of one operation; 0 for TensorFlow's choice, which all sessions share.
-        inter_op_threads: operations at the same time; likewise.
+        folder: folder of the SavedModel.
+        intra_op_threads: threads per operation; 0 for TensorFlow's choice, shared by all sessions.
+        inter_op_threads: operations at the same time; 0 for TensorFlow's choice, shared as above.
 
     Attributes:
-        signatures: what it can be asked, by name.
-        signature_defs: the same as protocol messages, also those that cannot be called.
+        signatures: signatures by name, including those that cannot be called.
+        signature_defs: the signatures as protocol messages, by name.
 
     Raises:
         InputError: if TensorFlow is not installed, or the folder has no SavedModel.
@@ -86,17 +86,17 @@ class Session:
         outputs: Sequence[str] = (),
         seconds: float | None = None,
     ) -> dict[str, npt.NDArray[Any]]:
-        """Calls a signature.
+        """Runs a signature.
 
         Args:
-            name: of the signature.
-            inputs: arrays of the types that it takes, by name. TensorFlow itself checks their
-                shapes.
-            outputs: names of those that are wanted; none for all.
-            seconds: after which to give up; None for never.
+            name: name of the signature.
+            inputs: arrays by name, of the types that the signature expects. TensorFlow itself
+                checks their shapes.
+            outputs: names of the wanted outputs; empty for all.
+            seconds: timeout in seconds; None for no timeout.
 
         Raises:
-            Failure: if TensorFlow fails, or there is no time left.
+            Failure: if TensorFlow fails, or the timeout expires.
         """
         with self._using():
             fed, fetched = self._prepared(name, tuple(outputs))
@@ -121,7 +121,7 @@ class Session:
     ) -> None:
         functions, options = self._functions, None
         if seconds is not None:
-            # 0 would mean that there is no hurry.
+            # 0 would mean no timeout.
             hurry = messages.RunOptions(timeout_in_ms=max(int(1000 * seconds), 1))
             content = hurry.SerializeToString()
             options = functions.TF_NewBufferFromString(content, len(content))
@@ -173,7 +173,7 @@ class Session:
                 self._free.notify_all()
 
     def close(self) -> None:
-        """Frees all memory once no call uses the model any more."""
+        """Frees all memory, once no call uses the model anymore."""
         with self._free:
             if self._is_closed:
                 return
@@ -190,7 +190,7 @@ def _config(intra: int, inter: int) -> bytes:
     config = messages.ConfigProto(
         intra_op_parallelism_threads=intra,
         inter_op_parallelism_threads=inter,
-        # Otherwise all sessions of the process share the threads that the first one asked for.
+        # Otherwise all sessions of the process share the threads that the first one requested.
         use_per_session_threads=bool(intra or inter),
         allow_soft_placement=True,
     )

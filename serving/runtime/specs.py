@@ -1,4 +1,4 @@
-"""Inputs and outputs of a signature: names, types and shapes, wherever they were read from."""
+"""Inputs and outputs of signatures: names, types and shapes, wherever they were read from."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ DTYPES: Mapping[str, int] = {
     "bool": 10,
     "string": 7,
 }
-"""Numbers of TensorFlow's `DataType`, by NumPy's name of the type; `string` is bytes."""
+"""Numbers of TensorFlow's `DataType` by the name of the NumPy type; `string` is bytes."""
 
 NAMES = {number: name for name, number in DTYPES.items()}
-"""The other way around."""
+"""Names of the types by their number."""
 
 MAX_BATCH = 32
-"""Rows of a batch: what exports let a server put together, and so what clients send at most."""
+"""Largest batch, in rows: what exports let servers combine, and what clients send by default."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class TensorSpec:
 
     Attributes:
         dtype: a key of `DTYPES`.
-        shape: size of each dimension, None where it is free; None if even their number is.
+        shape: size of each dimension, None for a free one; None if the rank is unknown.
         tensor: its name in the graph, such as `serving_default_sequence:0`; may be empty.
     """
 
@@ -51,7 +51,7 @@ class TensorSpec:
 
     @property
     def numpy_dtype(self) -> np.dtype[Any]:
-        """The type of a NumPy array of it; strings are objects, each of type `bytes`."""
+        """Type of a NumPy array for the tensor; strings are objects of type `bytes`."""
         return np.dtype(object if self.dtype == "string" else self.dtype)
 
 
@@ -60,9 +60,9 @@ class Signature:
     """One way to call a model.
 
     Attributes:
-        inputs: tensors by name.
-        outputs: likewise.
-        method: the method's name; `tensorflow/serving/predict` for all that can be called here.
+        inputs: input tensors by name.
+        outputs: output tensors by name.
+        method: name of the method; `tensorflow/serving/predict` if it can be called here.
     """
 
     inputs: Mapping[str, TensorSpec]
@@ -74,8 +74,8 @@ class Signature:
         """Reads a `SignatureDef`.
 
         Args:
-            signature_def: the protocol message, as a `MetaGraphDef` or the server's metadata has
-                it.
+            signature_def: the protocol message, as it occurs in a `MetaGraphDef` or in a server's
+                metadata.
 
         Example:
             >>> from tensorflow.core.protobuf import meta_graph_pb2
@@ -93,11 +93,11 @@ class Signature:
 
 
 def callable_signatures(signature_defs: Mapping[str, Any]) -> dict[str, Signature]:
-    """Reads the signatures that can be called, sorted by name.
+    """Returns the callable signatures, sorted by name.
 
     Args:
-        signature_defs: of a `MetaGraphDef` or of a server's metadata. Keras adds one without a
-            method, which initializes the model.
+        signature_defs: those of a `MetaGraphDef` or of a server's metadata. Keras adds one without
+            a method, which initializes the model.
     """
     return {
         name: Signature.of(signature_defs[name])

@@ -1,4 +1,4 @@
-"""How calls end and where versions of models are in their lives, by the names that all share."""
+"""Status codes of calls and states of model versions, by the names that all interfaces share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TO_HTTP = {
     "UNAVAILABLE": 503,
     "UNAUTHENTICATED": 401,
 }
-# Of several codes with one status the first; and what proxies and HTTP itself answer with.
+# The first of several codes with the same status; and statuses that proxies and HTTP itself use.
 _FROM_HTTP = {status: name for name, status in reversed(_TO_HTTP.items())} | {
     408: "DEADLINE_EXCEEDED",
     412: "FAILED_PRECONDITION",
@@ -30,7 +30,7 @@ _FROM_HTTP = {status: name for name, status in reversed(_TO_HTTP.items())} | {
 
 
 class Code(enum.IntEnum):
-    """Codes of gRPC, `tensorflow.errors` and `StatusProto`: they are the same numbers.
+    """Codes of gRPC, `tensorflow.errors` and `StatusProto`, which have the same numbers.
 
     Example:
         >>> Code(8).name, Code.RESOURCE_EXHAUSTED.http, Code.of_http(503).name, Code(99).name
@@ -61,17 +61,17 @@ class Code(enum.IntEnum):
 
     @property
     def http(self) -> int:
-        """The HTTP status that TensorFlow Serving's REST interface gives this code."""
+        """HTTP status that TensorFlow Serving's REST API returns for the code."""
         return _TO_HTTP.get(self.name, 500)
 
     @classmethod
     def of_http(cls, status: int) -> Code:
-        """Returns the code that an HTTP status stands for."""
+        """Returns the code for an HTTP status."""
         return cls[_FROM_HTTP.get(status, "UNKNOWN")]
 
 
 class State(enum.IntEnum):
-    """States of `ModelVersionStatus`, by their numbers there."""
+    """States of `ModelVersionStatus`, with their numbers there."""
 
     UNKNOWN = 0
     START = 10

@@ -1,4 +1,4 @@
-"""`TensorProto` messages to NumPy arrays and back."""
+"""Converts `TensorProto` messages to NumPy arrays and back."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _FIELDS = {
     "string": "string_val",
     **dict.fromkeys(("int8", "int16", "int32", "uint8", "uint16"), "int_val"),
 }
-# On the wire, repeated numbers of fixed size are one stretch of bytes: number of the field, type.
+# On the wire, repeated fixed-size numbers are contiguous bytes: number of the field, type.
 _PACKED = {"float32": (5, "<f4"), "float64": (6, "<f8")}
 _OTHERS = ("scomplex_val", "dcomplex_val")
 _ALL_FIELDS = (*dict.fromkeys(_FIELDS.values()), *_OTHERS)
 
 
 def shape_of(proto: Any) -> tuple[int, ...]:
-    """Reads the shape of a tensor; nothing is made of it yet.
+    """Reads the shape of a tensor, but not its values.
 
     Raises:
-        ValueError: if it has none, or a negative size.
+        ValueError: if the tensor has no shape, or a negative size.
     """
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
@@ -40,20 +40,20 @@ def shape_of(proto: Any) -> tuple[int, ...]:
 
 
 def dtype_of(proto: Any) -> str:
-    """Names the type of a tensor, a key of `specs.DTYPES`, or any other in words."""
+    """Returns the type of a tensor: a key of `specs.DTYPES`, or a description of any other."""
     return NAMES.get(proto.dtype, f"DataType {proto.dtype}")
 
 
 def itemsize(name: str) -> int:
-    """Returns the bytes of a number of a type, a key of `serving.runtime.specs.DTYPES`."""
+    """Returns the bytes per number of a type, a key of `serving.runtime.specs.DTYPES`."""
     return np.dtype(name).itemsize
 
 
 def to_array(proto: Any) -> npt.NDArray[Any]:
-    """Makes an array of a tensor.
+    """Converts a tensor to an array.
 
-    As TensorFlow reads it: of the repeated fields the last value stands for all that are left out,
-    and none for zeros.
+    As in TensorFlow, the last value of a repeated field stands for all values that are left out,
+    and an empty field stands for zeros.
 
     Args:
         proto: a `TensorProto`, ours or TensorFlow's.
@@ -62,7 +62,7 @@ def to_array(proto: Any) -> npt.NDArray[Any]:
         The array, which may share the message's memory; strings are objects of type `bytes`.
 
     Raises:
-        ValueError: if type, shape and values do not fit together.
+        ValueError: if type, shape and values do not match.
 
     Example:
         >>> from serving.runtime.messages import TensorProto
@@ -134,12 +134,12 @@ def fill(proto: Any, array: npt.NDArray[Any], *, as_content: bool) -> None:
 
     Args:
         proto: an empty message.
-        array: of a type in `serving.runtime.specs.DTYPES`; strings are objects of type `bytes`.
-        as_content: whether numbers go into `tensor_content`, as clients send them, instead of a
-            repeated field, as TensorFlow Serving answers.
+        array: an array of a type in `serving.runtime.specs.DTYPES`; strings are `bytes` objects.
+        as_content: whether numbers are written to `tensor_content`, as clients do, instead of a
+            repeated field, as TensorFlow Serving does.
 
     Raises:
-        KeyError: if messages have no such type.
+        KeyError: if messages do not support the type.
     """
     name = "string" if array.dtype == object else array.dtype.name
     proto.dtype = DTYPES[name]

@@ -362,12 +362,14 @@ def test_configuration_is_complete(arguments: dict[str, Any]) -> None:
         ({"halting": "never"}, "`halting`, expected 'act' or 'choice' or 'fixed', got 'never'"),
         ({"form": "deep"}, "`form`, expected 'transition' or 'shared', got 'deep'"),
         ({"epsilon": 1}, "`epsilon`, expected a number above 0 and below 1, got 1"),
+        ({"epsilon": True}, "`epsilon`, expected a number above 0 and below 1, got True"),
         ({"inner": "FGR"}, "`inner`, expected a variant without gate recurrence, got 'FGR'"),
     ],
 )
 def test_arguments_are_checked(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         zoo.DepthAdaptiveCell(3, **arguments)
+    assert zoo.DepthAdaptiveCell(3, epsilon=np.float32(0.25)).epsilon == 0.25
 
 
 def test_what_else_is_refused() -> None:

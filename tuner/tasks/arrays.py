@@ -26,7 +26,7 @@ SPLITS = ("train", "validation", "test")
 _MOST_OUTPUTS = 2**16
 
 LARGEST = 2**33
-"""Most bytes of a file, packed or unpacked; half of the machine's memory if that is less."""
+"""Largest file, packed or unpacked, in bytes; half of the machine's memory if that is less."""
 
 _METRICS = {
     "bernoulli": Metric("NLL", "nats per frame"),
@@ -183,7 +183,7 @@ def save(
 
 
 def _largest() -> int:
-    """Returns the most bytes that a file may have, packed or unpacked."""
+    """Returns the largest size that a file may have, packed or unpacked, in bytes."""
     return min(LARGEST, machine.memory() // 2 or LARGEST)
 
 

@@ -20,7 +20,7 @@ def read_content(path: Path, data: str, largest: int) -> bytes:
     Args:
         path: the file.
         data: expected content, for the error message.
-        largest: most bytes that the file may have.
+        largest: largest allowed size, in bytes.
 
     Raises:
         DataError: if it is missing, unreadable, not a regular file, too large, or empty.

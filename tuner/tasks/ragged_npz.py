@@ -152,7 +152,7 @@ def read(source: str, content: bytes, largest: int) -> RaggedNpz:
     Args:
         source: the file, for error messages.
         content: content of the file.
-        largest: most bytes that it may have when unpacked.
+        largest: largest allowed size when unpacked, in bytes.
 
     Raises:
         DataError: if it would unpack to more.

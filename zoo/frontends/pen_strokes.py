@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from zoo.frontends.frontend import Frontend, invalid
+from zoo.variant_cell import is_positive_integer
 
 FEATURES = 4
 """Features per frame: Δx, Δy, time since the stroke's start, pen-up."""
@@ -61,9 +62,9 @@ class PenStrokes(Frontend):
         **kwargs: Any,
     ) -> None:
         super().__init__(FEATURES, mean, variance, **kwargs)
-        if keep_every < 1:
+        if not is_positive_integer(keep_every):
             raise invalid("keep_every", "an integer of 1 or more", keep_every)
-        self.keep_every = keep_every
+        self.keep_every = int(keep_every)
 
     def call(self, raw: Any, lengths: Any) -> tuple[Any, Any]:
         lengths = ops.cast(lengths, "int32")

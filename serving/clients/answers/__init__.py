@@ -1,1 +1,1 @@
-"""What a model makes of a file, told and drawn: the answers of `python -m serving.client`."""
+"""Reports and plots of a model's answer for a file: the output of `python -m serving.client`."""

@@ -17,22 +17,22 @@ from serving.runtime.specs import DEFAULT_SIGNATURE
 
 _SHOWN = 60
 _LARGEST = 2**31
-"""Bytes of all arrays."""
+"""Largest total size of the arrays, in bytes."""
 
 
 def report(predictor: Predictor, path: Path, signature: str | None = None) -> Report:
-    """Asks a model about arrays.
+    """Runs a model on arrays from a file.
 
     Args:
         predictor: the model.
-        path: `.npz`. If its arrays are named as the signature's inputs, they are those; else each
-            is a sequence `[time, ...]`, and the outputs are named `OUTPUT_NAME` by the name of the
-            sequence.
-        signature: of the model; `serving_default` if None.
+        path: the `.npz` file. If its arrays have the names of the signature's inputs, they are the
+            inputs; otherwise each array is a sequence `[time, ...]`, and the outputs are named
+            `OUTPUT_NAME`, where `NAME` is the name of the sequence.
+        signature: name of the signature; `serving_default` if None.
 
     Raises:
-        InputError: if it is no such file.
-        ServingError: if the model gives no answer, or takes other inputs.
+        InputError: if the file is not a usable `.npz` file.
+        ServingError: if the model does not answer, or expects other inputs.
     """
     name = signature or DEFAULT_SIGNATURE
     spec = signature_of("--model", predictor.signatures(), name)
@@ -67,7 +67,7 @@ def _read(path: Path) -> dict[str, Array]:
         with np.load(io.BytesIO(content), allow_pickle=False) as loaded:
             arrays = dict(loaded)
     except Exception as error:
-        # zlib, zipfile, tokenize and NumPy: what is damaged fails in any of them, in many ways.
+        # Damaged files fail in zlib, zipfile, tokenize or NumPy, with many kinds of errors.
         problem = f"{path}, damaged or other content ({reason(error)})"
         raise InputError(f"--input: expected an .npz file. Received: {problem}") from error
     if not arrays:

@@ -1,4 +1,4 @@
-"""Draws what a model says over time."""
+"""Draws a model's answer over time."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _NAMES_SHOWN = 40
 
 
 def write_svg(picture: Picture, title: str, path: Path) -> None:
-    """Writes an image over time as SVG.
+    """Writes values over time as an SVG image.
 
     Args:
         picture: what to draw.
-        title: stands above.
-        path: where, as `common.files.write_file` puts it.
+        title: heading of the image.
+        path: file to write; see `common.files.write_file`.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: if the file cannot be written.
     """
     import matplotlib
     from matplotlib.figure import Figure

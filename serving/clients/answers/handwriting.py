@@ -1,4 +1,4 @@
-"""Handwriting: what it says."""
+"""Handwriting: the transcription of pen strokes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ SIGNATURE = "strokes"
 def report(
     predictor: Predictor, path: Path, signature: str | None = None, *, scale: float = 1.0
 ) -> Report:
-    """Asks a model of handwriting about a file of pen strokes.
+    """Transcribes a file of pen strokes with a handwriting model.
 
     Args:
         predictor: the model.
         path: InkML, or a stroke file of IAM-OnDB.
-        signature: of the model; `strokes` if None.
-        scale: what coordinates are multiplied by, to have the unit of the model's training data.
+        signature: name of the signature; `strokes` if None.
+        scale: factor that converts coordinates to the units of the model's training data.
 
     Raises:
-        InputError: if it is no such file.
-        ServingError: if the model gives no answer, or takes no strokes.
+        InputError: if the file has no pen strokes, or the model has no output `text`.
+        ServingError: if the model does not answer, or does not accept strokes.
     """
     try:
         points = ink.read(str(path), path.read_bytes())

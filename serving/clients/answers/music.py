@@ -1,4 +1,4 @@
-"""A piece of music: how well the model foresees it, and what it expects next."""
+"""Music: how well the model predicts a piece, and which notes it expects next."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _SHOWN = 8
 
 
 def report(predictor: Predictor, path: Path, signature: str | None = None) -> Report:
-    """Asks a model of music about a MIDI file.
+    """Scores a MIDI file with a music model, and reports the notes that it expects next.
 
     Args:
         predictor: the model.
-        path: the file.
-        signature: of the model; `serving_default` if None.
+        path: the MIDI file.
+        signature: name of the signature; `serving_default` if None.
 
     Raises:
-        InputError: if it is no MIDI file with a piano roll, or no model of 88 pitches.
-        ServingError: if the model gives no answer.
+        InputError: if the file is not MIDI with a piano roll, or the model is not of 88 pitches.
+        ServingError: if the model does not answer.
     """
     name = signature or DEFAULT_SIGNATURE
     spec = signature_of("--model", predictor.signatures(), name)
@@ -67,17 +67,17 @@ def _name(column: int) -> str:
 
 
 def negative_log_likelihood(logits: Array, roll: Roll) -> npt.NDArray[np.float64]:
-    """Surprise of a model at every frame but the first, in nats.
+    """Computes the negative log-likelihood of every frame but the first, in nats.
 
-    Of the frame after t it is Σ_j [ln(1 + exp(z_tj)) − z_tj · x_(t+1)j]: each pitch j is there or
-    not by itself.
+    For the frame after t it is Σ_j [ln(1 + exp(z_tj)) − z_tj · x_(t+1)j]: the pitches j are
+    independent of each other.
 
     Args:
-        logits: z, `[frames, 88]`; those at t are about the frame after t.
+        logits: z, `[frames, 88]`; those at t predict the frame after t.
         roll: x, `[frames, 88]`.
 
     Returns:
-        `[frames - 1]`.
+        Array `[frames - 1]`.
     """
     z = logits[:-1].astype(np.float64)
     return np.asarray((np.logaddexp(0.0, z) - z * roll[1:]).sum(axis=1))

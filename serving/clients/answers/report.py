@@ -1,4 +1,4 @@
-"""The report of an answer, whatever the kind of file."""
+"""The report of an answer, for any kind of file."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from serving.clients.predictor import Array
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Picture:
-    """Something over time, to be drawn.
+    """Values over time, to be plotted.
 
     Attributes:
         values: `[time, rows]`.
-        quantity: what a value is: `probability`.
-        time_label: what the time axis counts: `quarter note`.
-        rows_label: what the rows are: `pitch`.
-        row_names: names of rows, where they are known.
-        time_step: how far it is from one value to the next on the time axis.
+        quantity: what a value is, such as `probability`.
+        time_label: label of the time axis, such as `quarter note`.
+        rows_label: what the rows are, such as `pitch`.
+        row_names: names of rows by index, where known.
+        time_step: distance between consecutive values on the time axis.
     """
 
     values: npt.NDArray[np.floating]
@@ -35,12 +35,12 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Report:
-    """An answer as a person wants it.
+    """A model's answer, prepared for people.
 
     Attributes:
-        lines: to print.
+        lines: text to print.
         outputs: the model's outputs by name.
-        picture: of them, if there is something over time.
+        picture: plot of the outputs; None if there is nothing over time to plot.
     """
 
     lines: tuple[str, ...]
@@ -49,14 +49,14 @@ class Report:
 
 
 def softmax(logits: Array) -> npt.NDArray[np.float64]:
-    """Probabilities of classes that exclude each other, along the last axis."""
+    """Computes the probabilities of mutually exclusive classes, along the last axis."""
     shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
     exponentials = np.exp(shifted)
     return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
 
 
 def sigmoid(logits: Array) -> npt.NDArray[np.float64]:
-    """Probabilities of things that each may be or not.
+    """Computes the probabilities of independent events.
 
     Example:
         >>> sigmoid(np.array([0.0, -1000.0]))

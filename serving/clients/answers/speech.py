@@ -1,4 +1,4 @@
-"""Speech: which sound is heard when."""
+"""Speech: which phone is heard when."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from serving.clients.ragged import predict_sequences
 SIGNATURE = "audio"
 
 STEP_SECONDS = 0.01
-"""From a frame to the next, as `zoo.frontends.MFCC` and the paper have it."""
+"""Time from one frame to the next, as in `zoo.frontends.MFCC` and the paper."""
 
 
 def report(predictor: Predictor, path: Path, signature: str | None = None) -> Report:
-    """Asks a model of speech about an audio file.
+    """Classifies the frames of an audio file with a speech model.
 
     Args:
         predictor: the model.
-        path: a file that `common.media.audio` reads.
-        signature: of the model; `audio` if None.
+        path: a file in a format that `common.media.audio` reads.
+        signature: name of the signature; `audio` if None.
 
     Raises:
-        InputError: if it is no audio of one channel.
-        ServingError: if the model gives no answer, or takes no audio.
+        InputError: if the file is not audio of one channel.
+        ServingError: if the model does not answer, or does not accept audio.
     """
     try:
         samples = audio.read(str(path))
@@ -54,10 +54,10 @@ def report(predictor: Predictor, path: Path, signature: str | None = None) -> Re
 
 
 def segments(classes: Sequence[str]) -> list[tuple[float, float, str]]:
-    """Joins frames of the same class.
+    """Joins consecutive frames of the same class.
 
     Returns:
-        Beginning and end in seconds, and the class.
+        Start and end in seconds, and the class, of each segment.
 
     Example:
         >>> segments(["h#", "h#", "iy"])

@@ -24,13 +24,13 @@ COUNTS = (5355, 2956, 3859)
 """Lines in the training, validation and test sets of the paper."""
 
 LARGEST_MEMBER = 2**24
-"""Most bytes of a stroke file, transcription or list; real ones are below a megabyte."""
+"""Largest stroke file, transcription or list, in bytes; real ones are below a megabyte."""
 
 LARGEST_UNPACKED = 2**31
-"""Most bytes of an unpacked archive; all stroke files together are about half a gigabyte."""
+"""Largest unpacked archive, in bytes; all stroke files together are about half a gigabyte."""
 
 MOST_MEMBERS = 100_000
-"""Most files and folders in an archive; real ones have about 15,000."""
+"""Largest number of files and folders in an archive; real ones have about 15,000."""
 
 SETS = ("trainset.txt", "testset_v.txt", "testset_t.txt", "testset_f.txt")
 """The lists of boards of the task IAM-OnDB-t1."""
@@ -68,7 +68,7 @@ def read_iam(folder: Path) -> tuple[Lines, str]:
 
     Raises:
         InputError: if a part is missing, a list is malformed, an archive is damaged, or a stroke
-            file is an attack on its reader.
+            file is an attack on its parser.
     """
     strokes_part, texts_part, sets_part = find_parts(folder)
     log(f"Reading IAM-OnDB from {folder}; about a minute ...")
@@ -109,7 +109,7 @@ def _read_texts(part: Path, boards: Collection[str]) -> dict[str, list[str]]:
     texts = {}
     for name, content in files_in(part, wanted):
         written = text_of(content).partition("CSR:")[2].strip()
-        # Not `splitlines`: what else it takes for a line break would shift all lines after it.
+        # Not `splitlines`: the other line breaks that it accepts would shift all later lines.
         lines = re.split(r"\r\n|\r|\n", written)
         texts[name.removesuffix(".txt")] = [line.strip() for line in lines] if written else []
     return texts

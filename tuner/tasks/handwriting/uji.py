@@ -29,7 +29,7 @@ PUBLISHED = RemoteFile(
 FILE = "ujipenchars2.txt"
 
 LARGEST_FILE = 2**26
-"""Most bytes of the text; the real one has about 13 million."""
+"""Largest size of the text, in bytes; the real one has about 13 million."""
 
 LINES_A_WRITER = 20
 

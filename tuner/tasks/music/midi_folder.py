@@ -38,7 +38,7 @@ def read_folder(folder: Path) -> MidiFolder:
 
     The files are sorted by the SHA-256 of their content; the first three fifths are train, the next
     fifth is valid, the last is test. So the splits depend on the files' content alone, not on their
-    names or places. Of files with the same content, one is used.
+    names or locations. Of files with the same content, one is used.
 
     Args:
         folder: where to look; links to folders are not followed.

@@ -45,7 +45,7 @@ Features = npt.NDArray[np.float32]
 
 
 def of(samples: Sequence[Samples], sha256: str) -> list[Features]:
-    """Computes features of utterances, `[frames, 39]` each; not normalized; views of one array.
+    """Computes features, float32 `[frames, 39]` per utterance, not normalized; views of one array.
 
     Args:
         samples: int16 `[samples]` of each utterance, at least one frame.

@@ -16,7 +16,7 @@ from tuner.tasks.speech.timit import SPLITS, Tree
 from tuner.tasks.speech.utterances import Speech
 from tuner.tasks.task import Corpus, DatasetInfo, Metric, Task
 
-# Of an incomplete copy, it cannot be known whether it is TIMIT's.
+# There is no way to know whether incomplete data are TIMIT's.
 _INCOMPLETE = "speech in TIMIT's layout, incomplete"
 
 

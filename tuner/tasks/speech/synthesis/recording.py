@@ -109,7 +109,7 @@ class Session:
 
 
 def plan(sessions: list[Session], processes: int) -> str:
-    """Serializes for this process what to record, and with how many speakers at once."""
+    """Serializes what this process is to record, and how many speakers at once."""
     fields = [dataclasses.asdict(session) for session in sessions]
     return json.dumps({"processes": processes, "sessions": fields})
 

@@ -33,7 +33,7 @@ _PIECE = 66
 """Samples per value of a sound's level, 3 ms."""
 
 _PITCH_PERIOD = 5
-"""Pieces: closing gaps of fewer bridges the quiet between two pulses of the deepest voice."""
+"""In pieces: closing shorter gaps bridges the quiet between two pulses of the deepest voice."""
 
 _QUIET = 2.0
 """How far, in nepers, a closure is below the phoneme before it."""
@@ -42,7 +42,7 @@ _RISE = 1.0
 """How far, in nepers, a burst is at least above its closure."""
 
 _SHORTEST_CLOSURE, _LATEST_MARK = 3, 3
-"""Pieces: the shortest closure, and how late after the beginning of the burst a mark may be."""
+"""In pieces: the shortest closure, and how late after the start of the burst a mark may be."""
 
 _BURST_HERTZ = 2_500
 """With a closed mouth, a voice has no energy above this frequency; bursts do."""
