@@ -165,6 +165,7 @@ def test_saved_model_takes_any_length(tmp_path: Path) -> None:
     ("arguments", "problem"),
     [
         ({"keep_every": 0}, "`keep_every`"),
+        ({"keep_every": 2.5}, "`keep_every`, expected an integer of 1 or more, got 2.5"),
         ({"mean": [0, 0, 0, 0]}, "must be given together"),
         ({"mean": [0, 0, 0], "variance": [1, 1, 1]}, "`mean`, expected 4 finite floats"),
         ({"mean": [0, 0, 0, 0], "variance": [1, 0, 1, 1]}, "`variance`, expected positive floats"),
