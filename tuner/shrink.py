@@ -244,7 +244,7 @@ def main() -> int:
     from zoo.gates import CELLS
 
     task = find_task(_TASK.value)
-    # Data of one's own say which way the network reads.
+    # A user's own data decide whether the network is bidirectional.
     corpus = load_corpus(task, _DATA.value)
     if task.bidirectional:
         raise InputError(

@@ -1,4 +1,4 @@
-"""All numbers about a study that the report draws and words."""
+"""All numbers about a study that the figures and the text of the report need."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class StudyAnalysis:
 
     Attributes:
         records: its trials.
-        metric: what their scores are.
+        metric: the metric of their scores.
         summaries: one for each variant with a finished trial.
-        comparisons: of each variant's best tenth with vanilla's.
-        expected_best: one for each variant with a finished trial; none unless trials were drawn at
+        comparisons: comparison of each variant's best tenth with vanilla's.
+        expected_best: one for each variant with a finished trial; empty unless trials were drawn at
             random.
         importance: by variant (None: all pooled) and target.
-        progress: of a study by a sampler that looks at results.
+        progress: progress of the search, if the sampler looks at results.
     """
 
     records: Records
@@ -45,7 +45,7 @@ class StudyAnalysis:
 
     @property
     def best(self) -> VariantSummary | None:
-        """The variant of the trial with the best validation score; None without any trial."""
+        """The variant of the trial with the best validation score; None if there are no trials."""
         return min(
             self.summaries,
             key=lambda summary: summary.best.result.validation.mean,
@@ -54,11 +54,11 @@ class StudyAnalysis:
 
 
 def analyze(records: Records, backend: str = "forest") -> StudyAnalysis:
-    """Computes all numbers about a study from what is finished so far.
+    """Computes all numbers about a study from the trials finished so far.
 
     Args:
         records: its trials.
-        backend: what computes the importance, "forest" or "fanova".
+        backend: back end that computes the importance, "forest" or "fanova".
 
     Raises:
         InputError: if the package of the back end is not installed.
@@ -101,7 +101,7 @@ def analyze(records: Records, backend: str = "forest") -> StudyAnalysis:
 
 
 def _lacking(records: Records, assume: str) -> NotDrawnAtRandom:
-    """Says why there is no result."""
+    """Explains why there is no result."""
     how = "evenly" if records.drawn == "evenly" else "where earlier ones had been good"
     return NotDrawnAtRandom(
         f"{assume} trials drawn at random, and the sampler {records.sampler} proposed them {how}"

@@ -98,7 +98,7 @@ def live(study: Records) -> Run:
     """Extracts the run of a real study, in the order of its proposals.
 
     Args:
-        study: of any sampler; of several variants, a study at random goes by index.
+        study: a study of any sampler; trials of a random one are in order of index, then variant.
     """
     answers = [Answer.of(record) for record in study.as_proposed if not isinstance(record, Trial)]
     return _follow(study.sampler, int(study.facts["seed"]), answers)

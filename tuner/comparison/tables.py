@@ -46,7 +46,7 @@ class Answer:
 
     @classmethod
     def of(cls, record: TrialRecord | Failure) -> Answer:
-        """Converts a real trial; one that diverged or failed has no validation score."""
+        """Makes the answer of a real trial; one that diverged or failed has no validation score."""
         if isinstance(record, Failure):
             return cls(None, math.inf, 0.0)
         result = record.result

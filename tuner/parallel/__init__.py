@@ -1,1 +1,1 @@
-"""Many trials at a time: worker processes, here or on a Ray cluster; distribution strategies."""
+"""Training many trials at a time: local workers, workers on a Ray cluster, strategies."""

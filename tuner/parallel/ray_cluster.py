@@ -112,7 +112,7 @@ def placed_on(ray: Any, node: str) -> Any:
 
 
 def difference(found: Facts) -> str:
-    """Says why results of a node may differ from this machine's; empty if they do not."""
+    """Explains why results of a node may differ from this machine's; empty if they do not."""
     here = engines.versions()
     parts = [
         f"{name} {found.versions.get(name, 'none')}, not {here.get(name, 'none')}"

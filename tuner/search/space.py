@@ -192,7 +192,7 @@ class Hyperparameter:
         return int(written) if self.integer else float(written)
 
     def fault(self, low: Number, high: Number) -> str:
-        """Says what a range of finite numbers should be instead; empty if it can be sampled.
+        """Describes what a range of finite numbers should be instead; empty if it can be sampled.
 
         Example:
             >>> PAPER["learning_rate"].fault(0, 1)

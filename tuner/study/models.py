@@ -252,7 +252,7 @@ def train_again(
 
 
 def _is_of(folder: Path, entry: TrialRecord, facts: Mapping[str, Any]) -> bool:
-    """Returns whether a folder contains the model of a trial of a study, and all beside it."""
+    """Returns whether a folder contains the model of a study's trial, and all of its files."""
     try:
         described = check_best(folder)
     except InputError:

@@ -1,10 +1,10 @@
-"""What a study varied, on the scale that it was sampled on.
+"""The factors that a study varied, on the scales that they were sampled on.
 
-A variance share is a share of the variance over some distribution of the inputs, and the study's
-own is uniform on the sampling scale: half of its learning rates are below 1e-4. Importance is
-therefore computed in the unit cube, in which every factor of the design is uniform. On raw values
-the same forest answers for a study that would draw 99 of 100 learning rates above 1e-4, and another
-factor may come out on top (https://github.com/automl/fanova/issues/49).
+A share of variance is relative to some distribution of the inputs, and the study's own is uniform
+on the sampling scale: half of its learning rates are below 1e-4. Importance is therefore computed
+in the unit cube, in which every factor of the design is uniform. On raw values, the same forest
+would describe a study that draws 99 of 100 learning rates above 1e-4, and another factor might come
+out on top (https://github.com/automl/fanova/issues/49).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ VARIANT = "variant"
 """Name of the factor that identifies the variant in a pooled analysis."""
 
 _ROUNDING = 1e-9
-"""How far beyond its range a value may lie, in widths of the range: 1 - (1 - x) is not quite x."""
+"""How far outside its range a value may lie, in widths of the range: 1 - (1 - x) is not quite x."""
 
 
 def variants(codes: Sequence[str]) -> Hyperparameter:
-    """The variant as a factor; its codes in the order in which they lie on the axis."""
+    """Returns the variant as a factor, with its codes in their order on the axis."""
     return Hyperparameter(
         VARIANT, 0, len(codes) - 1, "categories",
         rank=10, label=VARIANT, noun="the variant", plural="variants", categories=tuple(codes),
@@ -33,17 +33,17 @@ def variants(codes: Sequence[str]) -> Hyperparameter:
 
 
 def values(entries: Sequence[TrialRecord], factors: Sequence[Hyperparameter]) -> np.ndarray:
-    """Reads what was tried.
+    """Collects the values that were tried.
 
     Args:
         entries: finished trials.
-        factors: what was varied.
+        factors: the factors that were varied.
 
     Returns:
-        The values, of categories their places: float64 `[trials, factors]`.
+        The values (for categories, their indices): float64 `[trials, factors]`.
 
     Raises:
-        InputError: if a value is not in its range: trials and space are not of the same study.
+        InputError: if a value is outside its range: trials and space are not of the same study.
     """
     table = np.array([[_value(entry, factor) for factor in factors] for entry in entries], float)
     for factor, column in zip(factors, table.T, strict=True):
@@ -61,11 +61,11 @@ def values(entries: Sequence[TrialRecord], factors: Sequence[Hyperparameter]) ->
 
 
 def to_unit_cube(table: np.ndarray, factors: Sequence[Hyperparameter]) -> np.ndarray:
-    """Places trials in the unit cube.
+    """Maps trials to the unit cube.
 
     Args:
-        table: as `values` returns it.
-        factors: what was varied.
+        table: the table returned by `values`.
+        factors: the factors that were varied.
 
     Returns:
         float64 `[trials, factors]`.

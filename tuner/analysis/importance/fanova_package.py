@@ -1,15 +1,15 @@
-"""The back end `fanova`: the package of the method's authors, on their random forest `pyrfr`.
+"""The back end `fanova`: the package by the method's authors, with their random forest `pyrfr`.
 
-It computes what the back end `forest` computes, by the same definitions ("individual" importance,
+It computes the same as the back end `forest`, by the same definitions ("individual" importance,
 mean and standard deviation over the trees), with the authors' own code for forest and marginals. It
-is an extra, because its license allows academic and non-commercial use only, and because its last
-release (2.0.19, of 2020) needs care:
+is an extra because its license allows only academic and non-commercial use, and because its last
+release (2.0.19, from 2020) needs care:
 
-* It says `np.float`, which NumPy no longer has (https://github.com/automl/fanova/issues/108); its
-  module gets a NumPy of its own that does; the real one stays as it is.
+* It uses `np.float`, which NumPy no longer has (https://github.com/automl/fanova/issues/108); its
+  module gets its own copy of NumPy that does; the real one is not changed.
 * It calls `logging.basicConfig`, which would take over this program's log.
-* Without a configuration space it refuses trials on the ends of ranges that it rounds itself. It is
-  given the unit cube.
+* Without a configuration space, it rejects trials at the ends of ranges that it rounds itself. It
+  is therefore given the unit cube.
 * pyrfr must be built with SWIG before 4.2 (https://github.com/automl/fanova/issues/113).
 * It visits each cell of each tree's grid from Python, thousands of times slower than
   `tuner.analysis.importance.trees`; hence its own default of 16 trees.
@@ -33,7 +33,7 @@ from tuner.analysis.importance.forest import features_tried, smallest_leaf
 from tuner.analysis.importance.trees import Decomposition
 
 TREES = 16
-"""Trees of a forest, the package's default."""
+"""Number of trees in a forest, the package's default."""
 
 LICENSE = "the package fanova is free for academic and non-commercial use only"
 """Stated on stderr when the back end is first used."""
@@ -49,23 +49,23 @@ def decompose(
     trees: int = TREES,
     seed: int = 1,
 ) -> tuple[Decomposition, float]:
-    """Fits the package's forest and has the package take it apart.
+    """Fits the package's forest and lets the package decompose it.
 
     Args:
-        points: trials in the unit cube, of categories their places: float64 `[trials, factors]`.
+        points: trials in the unit cube (for categories, indices): float64 `[trials, factors]`.
         targets: float64 `[trials]`, not all equal.
-        categories: for each factor, how many it has; 0 if it is no category.
-        curves: for each factor, the points at which its marginal is wanted.
+        categories: for each factor, its number of categories; 0 if it is not categorical.
+        curves: for each factor, the points at which to evaluate its marginal.
         surfaces: the same for the marginals of pairs.
-        trees: how many.
-        seed: of the forest.
+        trees: number of trees.
+        seed: seed of the forest.
 
     Returns:
         The decomposition, and R² of the mean prediction of the trees that have not seen a trial
         (out-of-bag).
 
     Raises:
-        InputError: if the package is not installed, or pyrfr was built with a SWIG too new.
+        InputError: if the package is not installed, or pyrfr was built with too new a SWIG.
     """
     fanova = _load()
     options = {
@@ -133,7 +133,7 @@ def _load() -> Any:
 
 @contextlib.contextmanager
 def _own_log() -> Iterator[None]:
-    """Keeps the package's warnings, and its hands, off the program's log."""
+    """Keeps the package from writing to the program's log and from configuring it."""
     logger = logging.getLogger("fanova")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -164,7 +164,7 @@ def _unit_cube(categories: Sequence[int]) -> Any:
 
 
 def _shares(analysis: Any, factors: int) -> np.ndarray:
-    """Main effects and pairs as shares of each tree's variance, `[trees that vary, effects]`."""
+    """Returns all effects as shares of each tree's variance, `[trees that vary, effects]`."""
     totals = np.array(analysis.trees_total_variance)
     effects = [
         effect for size in (1, 2) for effect in itertools.combinations(range(factors), size)
@@ -177,7 +177,7 @@ def _shares(analysis: Any, factors: int) -> np.ndarray:
 
 
 def _at(factors: Sequence[Any], held: Mapping[int, float]) -> list[float]:
-    """A point with some coordinates, the others to be averaged over."""
+    """Returns a point with some given coordinates; the others are averaged over."""
     return [float(held.get(factor, np.nan)) for factor in range(len(factors))]
 
 
@@ -195,7 +195,7 @@ def _explained(
     categories: Sequence[int],
     seed: int,
 ) -> float:
-    """R² out of bag, of a twin: the package does not have its own forest compute it."""
+    """Computes the out-of-bag R² of a twin forest, as the package does not for its own."""
     twin = fanova.reg.fanova_forest()
     twin.options = analysis.the_forest.options
     twin.options.compute_oob_error = True

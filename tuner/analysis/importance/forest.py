@@ -1,10 +1,10 @@
-"""The back end `forest`: scikit-learn's random forest (BSD license), its trees taken apart exactly.
+"""The back end `forest`: scikit-learn's random forest (BSD license), its trees decomposed exactly.
 
 The settings are those of the `fanova` package: trees grown until their leaves are pure, on
-bootstrap samples as large as the study, some of the factors tried at each split. Three things
-differ. scikit-learn splits halfway between two neighboring trials, the package at a random point
-between them. scikit-learn knows no categories (`tuner.analysis.importance.importance` says what
-stands in for them). And see `features_tried`, which the other back end gets too.
+bootstrap samples as large as the study, with some of the factors tried at each split. There are
+three differences: scikit-learn splits halfway between two neighboring trials, the package at a
+random point between them; scikit-learn lacks categories (`tuner.analysis.importance.importance`
+says what replaces them); and `features_tried`, which the back end `fanova` uses as well.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import numpy as np
 from tuner.analysis.importance.trees import TreeLeaves
 
 TREES = 64
-"""Trees of a forest."""
+"""Number of trees in a forest."""
 _LEAF_SHARE = 600
 _TWO_PROCESSORS = 1000
 
 
 def smallest_leaf(trials: int) -> int:
-    """How many trials a leaf has at least: 1 in a study of 200, 3 in nine of them pooled.
+    """Returns the minimum size of a leaf: 1 trial in a study of 200, 3 in nine of them pooled.
 
-    Leaves of one trial in a tree of 1,800 describe the noise of single trials at five times the
-    cost.
+    Leaves of one trial in a tree of 1,800 would describe the noise of single trials at five times
+    the cost.
 
     Example:
         >>> [smallest_leaf(trials) for trials in (20, 200, 1800)]
@@ -36,11 +36,11 @@ def smallest_leaf(trials: int) -> int:
 
 
 def features_tried(factors: int) -> int:
-    """How many factors are tried at each split: 7/10, rounded up.
+    """Returns how many factors are tried at each split: 7/10 of them, rounded up.
 
-    The package rounds down, to 2 of 4. Where one factor dominates, half of the splits then have to
-    do without it, and its share comes out too small: on 200 trials of an additive function whose
-    first factor explains 0.83, by 0.09 instead of 0.04.
+    The package rounds down, to 2 of 4. If one factor dominates, half of the splits must then do
+    without it, and its share is underestimated: on 200 trials of an additive function whose first
+    factor explains 0.83, by 0.09 instead of 0.04.
 
     Example:
         >>> [features_tried(factors) for factors in (1, 4, 5)]
@@ -57,15 +57,15 @@ def grow(
     trees: int = TREES,
     seed: int = 1,
 ) -> tuple[TreeLeaves, float]:
-    """Fits a forest; the same for any number of processors.
+    """Fits a forest; the result does not depend on the number of processors.
 
     Args:
         points: trials in the unit cube, float64 `[trials, factors]`.
         targets: float64 `[trials]`, not all equal.
-        bin_edges: of each factor, `Hyperparameter.bin_edges`; a split of a discrete one moves to
-            the end of the interval that it cuts, since no value lies between.
-        trees: how many.
-        seed: of bootstrap samples and of the factors tried.
+        bin_edges: `Hyperparameter.bin_edges` of each factor; a split of a discrete one is moved
+            to the end of the interval that it cuts, since no value lies in between.
+        trees: number of trees.
+        seed: seed of the bootstrap samples and of the factors tried.
 
     Returns:
         The trees, and R² of the mean prediction of the trees that have not seen a trial
@@ -90,7 +90,7 @@ def grow(
 
 
 def leaves(trees: Sequence[Any], bin_edges: Sequence[np.ndarray | None]) -> TreeLeaves:
-    """Turns the leaves of scikit-learn's trees over the unit cube into boxes.
+    """Converts the leaves of scikit-learn's trees over the unit cube to boxes.
 
     Args:
         trees: `tree_` of each fitted regressor.
@@ -107,7 +107,7 @@ def leaves(trees: Sequence[Any], bin_edges: Sequence[np.ndarray | None]) -> Tree
     for factor, ends in enumerate(bin_edges):
         if ends is not None:
             splits = feature == factor
-            # The trees compare what they were given, in single precision.
+            # The trees compare values in single precision, as they were given.
             middles = ((ends[:-1] + ends[1:]) / 2).astype(np.float32)
             threshold[splits] = ends[np.searchsorted(middles, threshold[splits], side="right")]
     lower = np.zeros((len(feature), len(bin_edges)))

@@ -1,13 +1,13 @@
 """Which hyperparameter matters: functional ANOVA of a study's trials.
 
-A random forest is fitted to what the trials say, and the variance of its prediction over the search
-space is divided among the hyperparameters, their pairs and the rest (Hutter, Hoos and Leyton-Brown,
-"An Efficient Approach for Assessing Hyperparameter Importance", ICML 2014), as in the LSTM
-paper. Two back ends do it by the same definitions: `forest`, and the authors' own package in
+A random forest is fitted to the trials, and the variance of its prediction over the search space is
+divided among the hyperparameters, their pairs and the rest (Hutter, Hoos and Leyton-Brown, "An
+Efficient Approach for Assessing Hyperparameter Importance", ICML 2014), as in the LSTM paper. Two
+back ends do this by the same definitions: `forest`, and the authors' own package in
 `fanova_package`.
 
 As in the paper, the target is the test score itself, except that outliers are clipped.
-`explained` says how far to trust the result, and where it is near 0 the result is
+`explained` tells how far the result can be trusted; where it is near 0, the result is
 `InsufficientData`.
 """
 
@@ -30,27 +30,27 @@ from tuner.search.space import Hyperparameter, Space
 from tuner.training.protocol import TrialRecord
 
 BACKENDS = ("forest", "fanova")
-"""What can take a forest apart."""
+"""The back ends, which fit a forest and decompose it."""
 
 TARGETS = {"test": "test score", "seconds": "training time"}
-"""What can be explained, with words for it."""
+"""The targets that can be explained, with their names in words."""
 
 FEWEST_TRIALS = 20
-"""Trials that an analysis needs: enough to find a dominant factor, not to measure its share.
+"""Minimum number of trials: enough to find a dominant factor, not to measure its share.
 
-The largest error of a main effect of an additive function (0.83, 0.10, 0.07, 0) had the median 0.11
-with 20 trials, 0.08 with 30, 0.06 with 50 and 0.04 with 200.
+The largest error of a main effect of an additive function (0.83, 0.10, 0.07, 0) had a median of
+0.11 with 20 trials, 0.08 with 30, 0.06 with 50 and 0.04 with 200.
 """
 
 LEAST_EXPLAINED = 0.1
-"""Least out-of-bag R² of a forest that is worth taking apart.
+"""Minimum out-of-bag R² of a forest that is worth decomposing.
 
 Pure noise reached it in 13 of 200 studies of 20 trials, 3 of 30 and 5 of 50, and in none of 50
 studies of 200.
 """
 
 FEWEST_OF_A_VARIANT = 5
-"""Trials that a variant needs to be pooled with others."""
+"""Number of trials that a variant needs to be pooled with others."""
 
 _CURVE_POINTS = 64
 _SURFACE_POINTS = 24
@@ -58,11 +58,11 @@ _SURFACE_POINTS = 24
 
 @dataclasses.dataclass(frozen=True)
 class Effect:
-    """What one factor, or several together, explain of the variance.
+    """The share of the variance that one factor, or several together, explain.
 
     Attributes:
-        names: of the factors; none for all third- and higher-order interactions.
-        share: of the variance of the forest's prediction over the design; mean over the trees.
+        names: names of the factors; empty for all third- and higher-order interactions.
+        share: share of the variance of the forest's prediction over the design, mean over trees.
         std: standard deviation over the trees.
     """
 
@@ -73,11 +73,11 @@ class Effect:
 
 @dataclasses.dataclass(frozen=True)
 class Marginal:
-    """The target by one factor, averaged over all others.
+    """The target as a function of one factor, averaged over all others.
 
     Attributes:
-        name: of the factor.
-        values: a grid even on the sampling scale; of categories their places.
+        name: name of the factor.
+        values: a grid that is even on the sampling scale; for categories, their indices.
         mean: the target there, mean over the trees.
         std: standard deviation over the trees.
     """
@@ -90,11 +90,11 @@ class Marginal:
 
 @dataclasses.dataclass(frozen=True)
 class Surface:
-    """The target by two factors, averaged over all others.
+    """The target as a function of two factors, averaged over all others.
 
     Attributes:
-        names: of the factors.
-        values: of each factor, as in `Marginal`.
+        names: names of the factors.
+        values: the grid of each factor, as in `Marginal`.
         mean: the target there, mean over the trees: `[len(values[0]), len(values[1])]`.
     """
 
@@ -103,7 +103,7 @@ class Surface:
     mean: np.ndarray
 
     def turned(self) -> Self:
-        """The same with the factors in the other order."""
+        """Returns the surface with its factors swapped."""
         return dataclasses.replace(
             self, names=self.names[::-1], values=self.values[::-1], mean=self.mean.T
         )
@@ -114,20 +114,20 @@ class Importance:
     """Functional ANOVA of the trials of one variant, or of all.
 
     Attributes:
-        variant: code; None for all variants pooled, with "variant" as a factor of its own.
+        variant: code; None for all variants pooled, with "variant" as an additional factor.
         target: "test" (score) or "seconds" (training time).
-        trials: how many there were.
+        trials: number of trials.
         backend: "forest" or "fanova".
-        factors: what was varied, without those that a user fixed.
-        mains: of each factor alone, in the order of `factors`.
-        pairs: of each pair of factors, beyond what its two factors explain alone.
-        higher_order: of all combinations of three and more; all shares add up to 1.
-        marginals: in the order of `factors`.
-        surfaces: in the order of `pairs`.
-        explained: R² of the forest's predictions of trials that a tree has not seen: how far to
+        factors: the factors that were varied, without those that the user fixed.
+        mains: effect of each factor alone, in the order of `factors`.
+        pairs: effect of each pair of factors, beyond what its two factors explain alone.
+        higher_order: effect of all combinations of three or more; all shares add up to 1.
+        marginals: marginals of the factors, in the order of `factors`.
+        surfaces: marginals of the pairs, in the order of `pairs`.
+        explained: R² of the forest's predictions for trials that a tree has not seen: how far to
             trust the rest.
-        limit: to which test scores above it were clipped; infinite for training times.
-        clipped: how many trials that were.
+        limit: value at which test scores were clipped; infinite for training times.
+        clipped: number of trials whose score was clipped.
         ped_anova: Optuna's PED-ANOVA by factor, a third opinion: what matters for getting into the
             best tenth; empty for training times.
     """
@@ -184,24 +184,24 @@ def analyze(
     """Explains the variance of a target by the hyperparameters.
 
     Test scores are clipped at `Distribution.tukey_fence`. The variance is a mean of squares: a few
-    trials that diverged before their first epoch, at several times the score of the worst other
-    ones, would otherwise be nearly all of it and hide what matters to the rest.
+    trials that diverged before their first epoch, with several times the score of the worst other
+    ones, would otherwise make up nearly all of it and hide what matters for the rest.
 
     Args:
-        entries: finished trials; those of other variants than `variant` are left out.
-        space: what the study drew them from; a range without width is left out.
+        entries: finished trials; those of variants other than `variant` are ignored.
+        space: the space that the study drew them from; ranges of zero width are ignored.
         variant: code; None for all variants pooled, which adds the factor "variant": every variant
-            counts the same, however many trials it has.
+            has the same weight, however many trials it has.
         target: "test" or "seconds".
         backend: "forest" or "fanova".
-        seed: of the forest.
+        seed: seed of the forest.
 
     Returns:
         The analysis, or why there is none: too few trials, nothing that varies, or a forest that
-        hardly predicts trials which its trees have not seen.
+        hardly predicts trials that its trees have not seen.
 
     Raises:
-        InputError: if a trial lies outside the space, or the package `fanova` is chosen and not
+        InputError: if a trial lies outside the space, or the package `fanova` is chosen but not
             installed.
     """
     pool = _pool(entries, variant, target)
@@ -265,7 +265,7 @@ def analyze(
         explained=explained,
         limit=limit,
         clipped=clipped,
-        # The importance for training time within the fastest tenth answers no question.
+        # What makes a trial one of the fastest tenth is of no interest.
         ped_anova=ped_anova.importance(table, targets, factors) if target == "test" else {},
     )
 
@@ -294,9 +294,9 @@ def _pool(
                 f"pooling needs two variants with {FEWEST_OF_A_VARIANT} finished trials; "
                 f"there {'is' if len(means) == 1 else 'are'} {len(means)}"
             )
-        # A regression tree that may split categories into any two sets finds its best split among
-        # those that cut them in the order of their mean target (Fisher 1958), so that splitting a
-        # number that stands for this place loses nothing at the root, and little below it.
+        # The best split of categories into any two sets is among those that cut them in the order
+        # of their mean target (Fisher 1958), so that splitting on the rank in this order loses
+        # nothing at the root, and little below it.
         codes = tuple(sorted(means, key=lambda code: (means[code], code)))
     chosen = [entry for entry in entries if entry.trial.variant in (codes or (variant,))]
     if len(chosen) < FEWEST_TRIALS:
@@ -329,7 +329,7 @@ def _run_fanova(
     seed: int,
 ) -> tuple[Decomposition, float]:
     categories = [len(factor.categories) for factor in factors]
-    # The package knows categories and takes their places.
+    # The package supports categories, given as indices.
     for column, count in enumerate(categories):
         if count:
             points[:, column] = np.floor(count * points[:, column])
@@ -338,7 +338,7 @@ def _run_fanova(
 
 
 def _effects(decomposition: Decomposition, factors: Sequence[Hyperparameter]) -> dict[str, Any]:
-    """Names the shares, and gives what is left to all higher orders together."""
+    """Names the shares, and assigns the remainder to all higher orders together."""
     names = [factor.name for factor in factors]
     rest = 1.0 - decomposition.mains.sum(axis=1) - decomposition.pairs.sum(axis=1)
     return {
@@ -361,7 +361,7 @@ def _effect(names: tuple[str, ...], shares: np.ndarray) -> Effect:
 
 
 def _unpredictable(targets: np.ndarray, name: str, target: str, explained: float) -> str:
-    """Says that a forest explains nothing, and whether a single trial is the reason."""
+    """Explains that a forest predicts nothing, and whether a single trial is the reason."""
     squares = (targets - targets.mean()) ** 2
     share = float(squares.max() / squares.sum())
     reason = (

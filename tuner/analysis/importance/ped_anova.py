@@ -1,11 +1,11 @@
 """A third opinion on which hyperparameter matters: Optuna's PED-ANOVA (MIT license).
 
 PED-ANOVA (Watanabe, Bansal and Hutter, "PED-ANOVA: Efficiently Quantifying Hyperparameter
-Importance in Arbitrary Subspaces", IJCAI 2023) asks another question than functional ANOVA: not
+Importance in Arbitrary Subspaces", IJCAI 2023) asks a different question from functional ANOVA: not
 what explains the variance of the score over the whole space, most of which may lie between bad and
 worse, but what *getting into the best tenth* depends on. It compares, factor by factor, the density
 of the best tenth of the trials with that of all trials (Pearson divergence of two Parzen
-estimators) and fits no forest. It sees no interactions.
+estimators), and fits no forest. It does not see interactions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import optuna
 
 BEST = 0.1
-"""Which share of the trials are the best."""
+"""Share of the trials that count as the best."""
 
 
 def importance(
@@ -29,12 +29,12 @@ def importance(
 ) -> dict[str, float]:
     """Computes PED-ANOVA by factor.
 
-    A density fitted to fewer than five trials, the best tenth of fewer than 50, says little.
+    A density fitted to fewer than five trials (the best tenth of fewer than 50) means little.
 
     Args:
-        table: the trials' values, of categories their places: `[trials, factors]`.
-        targets: what is to be small, `[trials]`.
-        factors: what was varied.
+        table: the trials' values (for categories, their indices): `[trials, factors]`.
+        targets: the target to minimize, `[trials]`.
+        factors: the factors that were varied.
 
     Returns:
         Shares that add up to 1, by name, in the order of `factors`.

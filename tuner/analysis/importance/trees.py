@@ -1,12 +1,12 @@
-"""Functional ANOVA of regression trees, exact: the leaves of a tree are boxes of the unit cube.
+"""Exact functional ANOVA of regression trees, whose leaves are boxes in the unit cube.
 
 A tree over the unit cube [0, 1]^d is a step function: leaf l predicts v_l in a box with sides
 w_l1, …, w_ld. Its average over all factors but those of a subset U, the marginal
 
     a_U(x_U) = Σ_l v_l · [x_U in the box of l] · Π_{j not in U} w_lj,
 
-is a step function too, on the grid of the tree's own split points. A difference array gives all
-its steps at once: v_l · Π w_lj is added in the 2^|U| corners of each box with alternating signs,
+is also a step function, on the grid of the tree's own split points. A difference array yields all
+its steps at once: v_l · Π w_lj is added at the 2^|U| corners of each box with alternating signs,
 and a running sum along each axis fills the boxes. That takes O(leaves + cells) instead of one
 descent of the tree for each cell, for all trees in the same few NumPy calls, and the variances
 
@@ -29,7 +29,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 _CELLS = 2**19
-"""Cells of marginals of pairs in memory at a time: 4 MiB."""
+"""Number of cells of pairs' marginals in memory at a time: 4 MiB."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,22 +84,22 @@ class TreeLeaves:
         )
 
     def edges(self, factor: int) -> np.ndarray:
-        """Ends of the steps along a factor: 0, split points ascending, 1, and ones to fill up.
+        """Returns ends of the steps along a factor: 0, ascending split points, 1, padding of ones.
 
         Returns:
-            float64 `[trees, edges of the tree that has most]`.
+            float64 `[trees, edges of the tree with the most]`.
         """
         return self._steps[factor][0]
 
     def marginals(self, factors: Sequence[int]) -> np.ndarray:
-        """Averages each tree over all factors but some.
+        """Averages each tree over all but some factors.
 
         Args:
-            factors: which to keep, at least one.
+            factors: the factors to keep, at least one.
 
         Returns:
-            The averages in the cells of the grid of these factors' edges: `[trees, cells, …]`, an
-            axis for each factor. Cells between two ones of `edges` are empty.
+            The averages in the cells of the grid of these factors' edges: `[trees, cells, …]`, one
+            axis per factor. Cells between two ones of `edges` are empty.
         """
         shape = (self.count, *(self.edges(factor).shape[1] for factor in factors))
         mass = self.values * np.delete(self.sides, factors, axis=1).prod(axis=1)
@@ -120,11 +120,11 @@ class TreeLeaves:
         return marginals[(slice(None), *inner)]
 
     def variances_of(self, factors: Sequence[int], marginals: np.ndarray) -> np.ndarray:
-        """Variances of marginals: what their factors explain, each alone and all together.
+        """Computes variances of marginals: what their factors explain, each alone and all together.
 
         Args:
-            factors: those of the marginals.
-            marginals: as `marginals` returns them.
+            factors: the factors of the marginals.
+            marginals: the marginals returned by `marginals`.
 
         Returns:
             `[trees]`.
@@ -137,9 +137,9 @@ class TreeLeaves:
         return squares
 
     def steps_at(self, factor: int, points: np.ndarray) -> np.ndarray:
-        """In which step along a factor points of the unit interval lie, `[trees, points]`.
+        """Returns the step along a factor that contains each point in [0, 1], `[trees, points]`.
 
-        A split point belongs to its left, as in scikit-learn.
+        A split point belongs to the step on its left, as in scikit-learn.
         """
         below = self.edges(factor)[:, np.newaxis, :] < points[:, np.newaxis]
         places: np.ndarray = below.sum(axis=2) - 1
@@ -163,11 +163,11 @@ def _steps(ends: np.ndarray, trees: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """Sorts the ends of boxes along a factor.
 
     Args:
-        ends: lower and upper ones, `[2, leaves]`.
+        ends: lower and upper ends, `[2, leaves]`.
         trees: the tree of each leaf.
 
     Returns:
-        The different ends in each tree, filled up with ones, and the place there of each of `ends`.
+        The distinct ends in each tree, padded with ones, and the index there of each of `ends`.
     """
     owners = np.concatenate([trees, trees])
     order = np.lexsort((ends.ravel(), owners))
@@ -209,13 +209,13 @@ def decompose(
 
     Args:
         leaves: the trees.
-        curves: for each factor, the points of the unit interval at which its marginal is wanted.
+        curves: for each factor, the points in [0, 1] at which to evaluate its marginal.
         surfaces: the same for the marginals of pairs.
     """
     parts = [_decompose(batch, curves, surfaces) for batch in leaves.batches()]
     shares, drawn_curves, drawn_surfaces = zip(*parts, strict=True)
     varying = leaves.variances > 0
-    # A pair explains at least nothing; rounding may say a little less.
+    # No pair explains less than nothing, but rounding may make it so.
     explained = np.concatenate(shares)[varying].clip(0)
     explained /= leaves.variances[varying, np.newaxis]
     return Decomposition(

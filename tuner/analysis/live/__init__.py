@@ -1,1 +1,1 @@
-"""A study that is watched in a browser while it runs."""
+"""Watching a study in a browser while it runs."""

@@ -1,11 +1,11 @@
 """Serves the progress of studies to a browser on the same machine, and pushes changes to it.
 
     /            the page that changes as trials end
-    /events      server-sent events: how the studies stand, as JSON
-    /report/     the report of what has ended so far, the very page that is written at the end
+    /events      server-sent events: the state of the studies, as JSON
+    /report/     the report on what has ended so far, the same page that is written at the end
 
-It listens on the loopback interface alone, and answers only those who ask for it by that name: a
-page of elsewhere cannot read it through a name that resolves to this machine.
+It listens only on the loopback interface, and answers only requests that name it as the host: a
+foreign page cannot read it through a name that resolves to this machine.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from tuner.analysis.live.standing import Follower, stamp
 HOST = "127.0.0.1"
 _POLL_SECONDS = 1.0
 _BEAT_SECONDS = 15.0
-"""How often a browser hears of the server when nothing changes."""
+"""How often a browser hears from the server when nothing changes."""
 _FRESH_SECONDS = 30.0
-"""How old a report may be before it is written again, if trials have ended since."""
+"""How old a report may be before it is rewritten, if trials have ended since."""
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -48,7 +48,7 @@ _FILES = {
 
 
 class _State:
-    """How the studies stand, read once for all browsers that watch."""
+    """The state of the studies, read once for all watching browsers."""
 
     def __init__(
         self, directories: Sequence[Path], running: Callable[[], Sequence[str]] | None
@@ -62,7 +62,7 @@ class _State:
         self.ended = False
 
     def follow(self) -> None:
-        """Reads again whenever something has changed, until `ended`."""
+        """Reads the studies again whenever something has changed, until `ended`."""
         read: Any = None
         found: dict[str, Any] = {}
         while not self.ended:
@@ -83,7 +83,7 @@ class _State:
 
 
 class _Report:
-    """The report of what has ended so far; written on request."""
+    """The report on what has ended so far, written on request."""
 
     def __init__(self, write: Callable[[], Path], folder: Path) -> None:
         self._write, self.folder = write, folder.resolve()
@@ -91,7 +91,7 @@ class _Report:
         self._version, self._written = -1, -_FRESH_SECONDS
 
     def refresh(self, version: int) -> None:
-        """Writes it again if trials have ended, and not too often."""
+        """Rewrites the report if trials have ended, but not too often."""
         with self._lock:
             old = time.monotonic() - self._written >= _FRESH_SECONDS
             if version != self._version and old:
@@ -99,13 +99,13 @@ class _Report:
                 self._version, self._written = version, time.monotonic()
 
     def close(self) -> None:
-        """Waits for one that is being written; there will be no other."""
+        """Waits for a report that is being written, and prevents any others."""
         with self._lock:
             self._written = math.inf
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    """Answers GET."""
+    """Answers GET requests."""
 
     protocol_version = "HTTP/1.1"
     server: LiveServer
@@ -186,21 +186,21 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: Any) -> None:
-        """Says nothing: the terminal is the study's."""
+        """Logs nothing: the terminal belongs to the study."""
 
 
 class LiveServer(http.server.ThreadingHTTPServer):
     """Serves the live page of studies.
 
     Args:
-        directories: of the studies; they need not have begun.
-        write_report: writes the report of what has ended so far, and returns its page.
-        folder: of that report.
-        port: where to listen; 0 for one that is free.
-        running: a line for each trial underway, of a study of this process.
+        directories: directories of the studies, which need not have begun.
+        write_report: writes the report on what has ended so far, and returns its page.
+        folder: folder of that report.
+        port: port to listen on; 0 for a free one.
+        running: returns a line for each running trial, if this process runs the studies.
 
     Raises:
-        InputError: if the port cannot be had.
+        InputError: if the port is not available.
 
     Example:
         ```python
@@ -242,10 +242,10 @@ class LiveServer(http.server.ThreadingHTTPServer):
         super().server_close()
 
     def start(self) -> None:
-        """Serves in a thread of its own."""
+        """Serves in a separate thread."""
         threading.Thread(
             target=functools.partial(self.serve_forever, poll_interval=0.2), daemon=True
         ).start()
 
     def handle_error(self, *_: Any) -> None:
-        """A browser that went away is no fault."""
+        """Ignores the error: a browser may disconnect at any time."""

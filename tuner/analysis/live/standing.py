@@ -1,4 +1,4 @@
-"""How studies stand, read from their directories while other processes write there."""
+"""The state of studies, read from their directories while other processes write there."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tuner.training.protocol import Failure, Trial, TrialRecord
 from zoo.registry import variant_name
 
 _RECENT = 12
-"""How many of the trials that ended last are shown."""
+"""Number of most recently ended trials that are shown."""
 
 Stamp = tuple[tuple[str, int, int], ...]
-"""What changes whenever a trial ends or is proposed: names, sizes and times of the files."""
+"""Changes whenever a trial ends or is proposed: names, sizes and times of the files."""
 
 
 def stamp(directories: Sequence[Path]) -> Stamp:
-    """Looks whether anything may have changed, without reading it."""
+    """Returns a stamp of the studies' files, without reading them."""
     found = []
     for directory in directories:
         paths = [directory / STUDY, *directory.glob("designs/*.csv")]
@@ -36,10 +36,10 @@ def stamp(directories: Sequence[Path]) -> Stamp:
 
 
 class Follower:
-    """Reads how studies stand, and what has ended since it began.
+    """Reads the state of studies, and which trials have ended since it began.
 
     Args:
-        directories: of the studies; one that has not begun is left out.
+        directories: directories of the studies; those that have not begun are ignored.
     """
 
     def __init__(self, directories: Sequence[Path]) -> None:
@@ -54,8 +54,8 @@ class Follower:
 
         Returns:
             What the page shows, ready for JSON: `studies`; `recent`, the trials that have ended
-            since the beginning, the last first; `left`, the seconds that all will take at the speed
-            since then, None if no trial has ended.
+            since the beginning, latest first; `left`, the remaining seconds at the speed since
+            then, None if no trial has ended.
 
         Raises:
             InputError: if a file of a study is damaged.
@@ -76,7 +76,7 @@ class Follower:
                 if _key(study, one) not in self._known:
                     self._recent.insert(0, {"study": study.name, **_trial(study, one)})
                     if isinstance(one, TrialRecord):
-                        # What it had done before the page began says nothing about the speed.
+                        # Its training before the page began says nothing about the speed.
                         self._seconds += min(one.result.seconds, since)
             del self._recent[_RECENT:]
         self._known = {_key(study, one) for study, one in ended}
@@ -94,15 +94,15 @@ class Follower:
 
 
 def _key(study: Records, one: TrialRecord | Failure) -> tuple[str, Trial, bool]:
-    """Names an end of a trial: one that failed may be trained again."""
+    """Identifies the end of a trial; a failed one may be trained again."""
     return study.name, one.trial, isinstance(one, Failure)
 
 
 def _remaining(study: Records) -> float:
-    """Estimates the seconds of training that are left.
+    """Estimates the remaining training time in seconds.
 
-    A trial takes as long as the finished one of its variant that is nearest in size, or of any
-    variant where that has none.
+    A trial is assumed to take as long as the finished one of its variant that is nearest in size,
+    or of any variant if its own has none.
     """
     total = 0.0
     for code, waiting in study.waiting.items():

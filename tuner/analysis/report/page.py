@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tuner.analysis.words.claims import Claim
     from tuner.analysis.words.findings import Finding
 
-# Which figure stands in which section, in the order of the page.
+# The figures that belong to sections, in the order of the page.
 _PLACES = (
     "variants",
     "marginals",
@@ -45,16 +45,16 @@ _PLACES = (
 
 @dataclasses.dataclass(frozen=True)
 class StudyPage:
-    """All that the page says about one study.
+    """Everything that the page says about one study.
 
     Attributes:
-        key: what the anchors of this study begin with; letters, digits, `-` and `_`.
+        key: prefix of the anchors of this study; letters, digits, `-` and `_`.
         analysis: the numbers.
-        figures: drawn from them.
+        figures: the figures drawn from them.
         findings: the summary in words, and guidelines.
-        claims: what the paper found, beside what this study found.
-        command: what makes the study again, one command a line.
-        files: addresses of what lies beside the page, relative to it, by label:
+        claims: what the paper found, next to what this study found.
+        command: the commands that reproduce the study, one per line.
+        files: addresses of the files next to the page, relative to it, by label:
             `{"variants.csv": "tables/variants.csv"}`.
         figure_files: addresses of the figures by name, relative to the page.
     """
@@ -70,16 +70,16 @@ class StudyPage:
 
 
 def render(studies: Sequence[StudyPage]) -> str:
-    """Writes the page.
+    """Renders the page.
 
-    Its script changes the list of trials and the colors only; without it the page says the same.
-    The page's own policy (CSP) forbids it the network.
+    Its script only changes the list of trials and the colors; without it, the page says the same.
+    The page's own policy (CSP) denies it network access.
 
     Args:
-        studies: at least one; with several there is a table of them all on top.
+        studies: at least one study; with several, the page begins with a table of all of them.
 
     Returns:
-        An HTML document with its style, its script and its figures inside.
+        An HTML document that contains its style, its script and its figures.
 
     Raises:
         ValueError: if two studies have the same key, or a key cannot be part of an anchor.
@@ -118,7 +118,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    # Half a million points: no spaces between them.
+    # There may be half a million points, hence no spaces between them.
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     environment.filters |= {
         "number": text.significant,
@@ -137,7 +137,7 @@ def _environment() -> jinja2.Environment:
 
 
 def style() -> markupsafe.Markup:
-    """Returns the style sheet of a page, what all pages share first."""
+    """Returns the style sheet of a page, which begins with what all pages share."""
     theme = resources.files("common").joinpath("theme.css").read_text(encoding="utf-8")
     return markupsafe.Markup(theme + _source("style.css"))
 
@@ -152,7 +152,7 @@ _POWER = re.compile(r"\d[\d.]*e-\d+")
 
 
 def _words(sentence: str) -> markupsafe.Markup:
-    """Keeps numbers of a sentence in one line with their signs and units."""
+    """Keeps the numbers in a sentence on one line with their signs and units."""
     escaped = str(markupsafe.escape(_GLUED.sub("\N{NO-BREAK SPACE}", sentence)))
     return markupsafe.Markup(_POWER.sub(r'<span class="whole">\g<0></span>', escaped))
 
@@ -169,7 +169,7 @@ def _effect(effect: Effect) -> str:
 
 
 def _view(study: StudyPage) -> dict[str, Any]:
-    """Collects what the templates ask of a study."""
+    """Collects what the templates need for a study."""
     analysis = study.analysis
     records = analysis.records
     columns = trial_list.columns(records)
@@ -215,23 +215,23 @@ def _range(row: Hyperparameter) -> str:
 
 
 def _inline(figure: Figure, key: str) -> markupsafe.Markup:
-    """Takes a figure into the page as it was drawn, from numbers and codes.
+    """Inserts a figure into the page unescaped: it was drawn from numbers and codes.
 
-    Its identifiers begin with its name and a hash of what it shows, which in two studies of the
-    same trials are the same.
+    Its identifiers get the key as a prefix, since the name and the hash of the content that they
+    begin with are the same in two studies of the same trials.
     """
     own = re.compile(rf'(?<=[#" ])(?={re.escape(figure.name)}-[0-9a-f]{{8}}-)')
     return markupsafe.Markup(own.sub(f"{key}-", figure.svg))
 
 
 def _only_reason(results: Iterable[object]) -> str:
-    """The reason why there is no result at all, if it is the same for all."""
+    """Returns the reason why there is no result at all, if it is the same for all."""
     reasons = {result.reason if isinstance(result, InsufficientData) else "" for result in results}
     return reasons.pop() if len(reasons) == 1 else ""
 
 
 def _in_order(figures: Iterable[Figure]) -> list[Figure]:
-    """Sorts figures as they stand on the page; those that no section knows come last."""
+    """Sorts figures in the order of the page; those that belong to no section come last."""
     places = {name: place for place, name in enumerate(_PLACES)}
     return sorted(figures, key=lambda figure: places.get(figure.name, len(places)))
 
@@ -244,7 +244,7 @@ def _subject(variant: str | None) -> str:
 
 
 def _target(name: str, importance: _Results) -> dict[str, Any]:
-    """Importance for one target: a row for the pooled trials and for each variant."""
+    """Collects the importance for one target: a row for the pooled trials and each variant."""
     rows = [(_subject(key), result) for (key, of), result in importance.items() if of == name]
     found = [(subject, result) for subject, result in rows if isinstance(result, Importance)]
     labels = {factor.name: factor.label for _, result in found for factor in result.factors}
@@ -265,7 +265,7 @@ def _target(name: str, importance: _Results) -> dict[str, Any]:
 
 
 def _pairs(importance: _Results) -> dict[str, Any]:
-    """Interactions on the test score: a row a pair, the largest first, a column a variant."""
+    """Collects interactions on the test score: a row per pair, the largest first."""
     results = {
         _subject(variant): result
         for (variant, target), result in importance.items()

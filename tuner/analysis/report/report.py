@@ -29,15 +29,15 @@ _TRIALS = ("trials.csv", "trials.parquet")
 
 
 def write(studies: Sequence[Records], folder: Path, backend: str = "forest") -> Path:
-    """Writes a report from what is finished so far.
+    """Writes a report on the trials finished so far.
 
     Args:
         studies: one or several, with different names.
-        folder: where; made if it does not exist.
-        backend: what computes the importance, "forest" or "fanova".
+        folder: the output folder; created if it does not exist.
+        backend: back end that computes the importance, "forest" or "fanova".
 
     Returns:
-        The page, `index.html`.
+        The path of the page, `index.html`.
 
     Raises:
         InputError: if the package of the back end is not installed.
@@ -84,7 +84,7 @@ def _write_beside(analyses: Mapping[str, StudyAnalysis], folder: Path) -> dict[s
 
 
 def _keys(names: Sequence[str]) -> dict[str, str]:
-    """Makes what the anchors and figure files of each study begin with, different for all."""
+    """Makes a unique prefix for the anchors and figure files of each study."""
     keys: dict[str, str] = {}
     for name in names:
         plain = re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-") or "study"
@@ -99,13 +99,13 @@ def _keys(names: Sequence[str]) -> dict[str, str]:
 
 
 def command(study: Records) -> str:
-    """Names the commands that made a study, one a line."""
+    """Returns the commands that made a study, one per line."""
     commands: list[str] = study.facts.get("commands", [])
     return "\n".join(commands) or _derived_command(study)
 
 
 def _derived_command(study: Records) -> str:
-    """Makes the command of a study that was not begun by one, or by an earlier release."""
+    """Derives the command of a study that was begun without one, or by an earlier release."""
     facts = study.facts
     rules = facts["protocol"]
     trials = max(study.planned.values())

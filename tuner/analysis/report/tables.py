@@ -1,6 +1,6 @@
-"""The numbers of a report as CSV tables, for those who draw or test for themselves.
+"""The numbers of a report as CSV tables, for readers with their own figures or tests.
 
-Each table has all studies of the report; its first column says which. One row is one observation: a
+Each table has all studies of the report, named in its first column. One row is one observation: a
 variant, a comparison, an effect, a point of a curve.
 """
 
@@ -23,11 +23,11 @@ def write(studies: Mapping[str, StudyAnalysis]) -> dict[str, str]:
     """Writes all tables.
 
     Args:
-        studies: by the name that stands in the column `study`.
+        studies: the analyses, by the name for the column `study`.
 
     Returns:
-        The text of each CSV file by the name of the table. A table without a row is empty but for
-        its header.
+        The text of each CSV file, by the name of the table. A table without rows has only a
+        header.
     """
     varied = hyperparameters(name for one in studies.values() for name in one.records.space.names)
     names = [row.name for row in varied]
@@ -71,7 +71,7 @@ def _comparisons(study: StudyAnalysis) -> Iterator[Cells]:
 
 
 def _analyzed(study: StudyAnalysis) -> Iterator[tuple[str, str, Importance]]:
-    """The importance analyses that there are, with the cells that name them."""
+    """Yields the available importance analyses, with the cells that name them."""
     for (variant, target), result in study.importance.items():
         if isinstance(result, Importance):
             yield variant or "all", target, result
@@ -143,4 +143,4 @@ _TABLES: dict[str, tuple[str, Callable[[StudyAnalysis], Iterator[Cells]]]] = {
     "expected_best": ("variant trials validation test spread", _expected_best),
     "curves": ("variant trial epoch loss validation", _curves),
 }
-"""Columns of each table, and what makes its rows."""
+"""Columns of each table, and the function that makes its rows."""

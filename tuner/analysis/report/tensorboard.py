@@ -1,7 +1,7 @@
 """The trials of studies for TensorBoard: its HParams dashboard, and learning curves as scalars.
 
-Nothing of TensorFlow is imported: an event file is a sequence of protocol buffers, which
-TensorBoard's own package brings.
+TensorFlow is not imported: an event file is a sequence of protocol buffers, which TensorBoard's
+own package provides.
 """
 
 from __future__ import annotations
@@ -30,33 +30,33 @@ _METRICS = {
     "seconds": hparams.Metric.TRAINING,
     "parameters": None,
 }
-"""Columns of the HParams dashboard, of which data each is measured on."""
+"""Columns of the HParams dashboard, with the data that each is measured on."""
 
 
 def write(studies: Sequence[Records], logdir: Path) -> None:
     """Writes all ended trials as TensorBoard's HParams with their scalars.
 
-    Each trial is a run, `V/013`, of several studies `music/V/013`. It has the hyperparameters, as
-    metrics `validation`, `test`, `seconds` and `parameters`, and by epoch `epoch_validation` and
-    `epoch_loss` (the names that Keras' TensorBoard callback gives them). Ledgers know how long a
-    trial took, not when: its epochs lie evenly over its seconds from the beginning of 1970, so that
-    TensorBoard's "relative" axis is training time.
+    Each trial is a run, such as `V/013`, or `music/V/013` with several studies. It has the
+    hyperparameters, the metrics `validation`, `test`, `seconds` and `parameters`, and by epoch
+    `epoch_validation` and `epoch_loss` (the names in Keras' TensorBoard callback). Ledgers record
+    how long a trial took, not when: its epochs are spread evenly over its seconds from the start
+    of 1970, so that TensorBoard's "relative" axis is training time.
 
-    Writing a grown study again adds its new trials and leaves no run twice; what is not of these
-    studies goes.
+    Writing a study again after it has grown adds its new trials and duplicates no run; what does
+    not belong to these studies is removed.
 
     Args:
-        studies: with different names.
-        logdir: folder for `tensorboard --logdir`; made if it does not exist.
+        studies: the studies, with different names.
+        logdir: folder for `tensorboard --logdir`; created if it does not exist.
 
     Raises:
-        OSError: if it cannot be written; each run is then whole or absent.
+        OSError: if the folder cannot be written; each run is then complete or absent.
     """
     wanted = set()
     for name, content in _runs(studies):
         path = logdir / name / _FILE_NAME
         wanted.add(path)
-        # An ended trial does not change, and to sync a file takes longer than to read it.
+        # An ended trial does not change, and syncing a file takes longer than reading it.
         if not path.exists() or path.read_bytes() != content:
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_bytes(path, content)
@@ -95,7 +95,7 @@ def _event(summary: Any, step: int = 0, seconds: float = 0.0) -> event_pb2.Event
 
 
 def _repeatable(summary: Any) -> Any:
-    """Writes a map of a summary's metadata in an order that is the same in every process."""
+    """Serializes the map in a summary's metadata in an order that is the same in every process."""
     (value,) = summary.value
     plugin = value.metadata.plugin_data
     data = plugin_data_pb2.HParamsPluginData.FromString(plugin.content)
@@ -143,7 +143,7 @@ def _scalars(values: Mapping[str, float]) -> summary_pb2.Summary:
 
 
 def _events(record: TrialRecord | Failure) -> Iterator[event_pb2.Event]:
-    """Yields what there is to say about an ended trial, after what was tried."""
+    """Yields the events of an ended trial that follow its hyperparameters."""
     status, seconds = api_pb2.STATUS_FAILURE, 0.0
     if isinstance(record, TrialRecord):
         result = record.result

@@ -1,4 +1,4 @@
-"""The list of all trials on a study's page: what is sorted, filtered and opened there."""
+"""The list of all trials on a study's page, where they are sorted, filtered and opened."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Column:
     """One column of the list.
 
     Attributes:
-        name: as in conditions, such as `learning_rate` in "learning_rate < 1e-3".
+        name: name in conditions, such as `learning_rate` in "learning_rate < 1e-3".
         label: its heading.
-        write: the cell of a trial; empty if a failed trial has no such number.
-        order: what the script sorts and compares by, where it cannot read that from the cell.
-        words: whether it is read, not compared: aligned left.
+        write: returns the cell of a trial; empty if a failed trial has no such number.
+        order: returns what the script sorts and compares by, if it cannot read that from the cell.
+        words: whether it is text to read, not to compare: aligned left.
     """
 
     name: str
@@ -34,14 +34,14 @@ class Column:
     words: bool = False
 
     def sort_key(self, record: Record) -> int | float | None:
-        """What the script sorts a trial by; None if it reads the cell."""
+        """Returns what the script sorts a trial by; None if it reads the cell."""
         if self.order is None or isinstance(record, Failure):
             return None
         return self.order(record.result)
 
 
 def columns(records: Records) -> tuple[Column, ...]:
-    """Lists the columns of a study; merged classes have one if the task has some."""
+    """Lists the columns of a study, with one for merged classes if the task has any."""
     grouped = any(entry.result.test_grouped is not None for entry in records.all_entries)
     return (
         Column(
@@ -91,17 +91,17 @@ def _epochs(result: Metrics) -> int:
 
 
 def status(record: Record) -> str:
-    """Says how a trial ended: "finished", "diverged" or "failed"."""
+    """Returns how a trial ended: "finished", "diverged" or "failed"."""
     if isinstance(record, Failure):
         return "failed"
     return "diverged" if record.result.diverged else "finished"
 
 
 def rows(records: Records) -> Iterator[tuple[Record, int | None]]:
-    """Lists the ended trials: by variant, the finished before the failed.
+    """Lists the ended trials by variant, finished ones before failed ones.
 
     Yields:
-        Each trial, and the place of its learning curve in `curves`; None for failed trials.
+        Each trial, and the index of its learning curve in `curves`; None for failed trials.
     """
     numbers = itertools.count()
     for code, entries in records.entries.items():
@@ -133,5 +133,5 @@ def _curve(result: Metrics) -> dict[str, Any]:
 
 def _rounded(value: float) -> float | int:
     number = float(f"{value:.4g}")
-    # "61.0" is two characters more than it says.
+    # "61.0" is two characters longer than necessary.
     return int(number) if number.is_integer() else number

@@ -1,4 +1,4 @@
-"""How a search went that looked at results: its trials in the order of the proposals."""
+"""The course of a search that looked at results: its trials in the order of the proposals."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tuner.training.protocol import TrialRecord
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """The trials of a search that have ended, by the place of their proposal.
+    """The finished trials of a search, in the order of the proposals.
 
     Attributes:
-        places: of the finished trials, from 0: how many were proposed before.
+        places: for each finished trial, the number of trials proposed before it.
         entries: the finished trials.
-        best: the best validation score of those up to each; diverged ones never win.
+        best: the best validation score up to each trial; diverged trials never win.
         proposed: number of proposals.
     """
 
@@ -26,7 +26,7 @@ class Progress:
 
     @property
     def last_gain(self) -> int:
-        """Place among `entries` of the trial that was the last to be better than all before."""
+        """Index in `entries` of the last trial that was better than all before it."""
         return self.best.index(self.best[-1])
 
 
@@ -34,7 +34,7 @@ def follow(records: Records) -> Progress:
     """Follows a search.
 
     Args:
-        records: of its study, with a finished trial.
+        records: records of its study, with at least one finished trial.
     """
     places, entries, best = [], [], []
     lowest = float("inf")

@@ -1,11 +1,11 @@
-"""Tests and intervals that make the choice of the best tenth again.
+"""Tests and intervals that repeat the selection of the best tenth.
 
-A best tenth is no random sample: where test scores follow validation scores, all of it moves with
-the score of the trial at its edge, and the standard error that Welch's test takes from it is
+A best tenth is not a random sample: where test scores follow validation scores, all of it moves
+with the score of the trial at its edge, and the standard error that Welch's test takes from it is
 too small. With 200 trials each, that test, corrected, called one of nine equal variants
-different in 36 of 100 made-up studies, both tests together in 5 (`docs/studies/comparisons.py`).
-What is here deals or draws all trials anew and chooses anew, so that the choice is part of the
-chance.
+different in 36 of 100 simulated studies, both tests together in 5
+(`docs/studies/comparisons.py`). The functions here permute or resample all trials and select
+again, so that the selection is part of the randomness.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import numpy as np
 from tuner.training.protocol import TrialRecord
 
 DEALS = 9999
-"""Random deals of a permutation test; its smallest p is 1 / (DEALS + 1)."""
+"""Number of random deals in a permutation test, whose smallest p is 1 / (DEALS + 1)."""
 
 DRAWS = 2000
-"""Bootstrap resamples of an interval."""
+"""Number of bootstrap resamples for an interval."""
 
 _SEED = 1
 
@@ -36,7 +36,7 @@ class Ranked:
     Attributes:
         validation: float64 of shape [trials], ascending.
         test: float64 of shape [trials].
-        top: how many of the first are the best tenth.
+        top: number of trials in the best tenth.
     """
 
     validation: np.ndarray
@@ -49,7 +49,7 @@ class Ranked:
 
         Args:
             entries: finished trials, the best by validation first.
-            top: how many of the first are the best tenth.
+            top: number of trials in the best tenth.
         """
         return cls(
             validation=np.array([entry.result.validation.mean for entry in entries]),
@@ -66,16 +66,16 @@ class Ranked:
 def permutation_p(scores: Ranked, reference: Ranked) -> float:
     """Tests whether two best tenths differ in their mean test score, by permutation.
 
-    All trials of both variants are dealt anew at random into two heaps of the same sizes, and the
-    best by validation of each heap are compared. p is the share of deals, the true one counted too,
-    whose difference is at least as large as the true one. If the trials of both variants come from
-    one distribution, every deal is as likely as the true one, and p is below any level at most that
-    often, whatever the distribution. The designs of a study make it so: every variant's trials are
-    drawn independently from one space.
+    All trials of both variants are randomly dealt into two heaps of the same sizes, and the best by
+    validation of each heap are compared. p is the share of deals, including the true one, whose
+    difference is at least as large as the true one. If the trials of both variants come from the
+    same distribution, every deal is as likely as the true one, and p is below any level at most
+    that often, whatever the distribution. The designs of a study ensure this: every variant's
+    trials are drawn independently from the same space.
 
     Args:
-        scores: of one variant.
-        reference: of the other.
+        scores: scores of one variant.
+        reference: scores of the other variant.
 
     Returns:
         Two-sided p; the deals are the same in every call.
@@ -96,7 +96,7 @@ def _deals(sizes: tuple[int, int], tops: tuple[int, int]) -> np.ndarray:
     """Deals trials into two heaps, from the best by validation on, until both best tenths are full.
 
     Returns:
-        What to weigh the pooled test scores with, the best by validation first, to get each deal's
+        Weights of the pooled test scores, the best by validation first, that yield each deal's
         difference of means: float64 of shape [DEALS, dealt].
     """
     generator = np.random.default_rng(_SEED)
@@ -118,7 +118,7 @@ class Moments:
     Attributes:
         mean: float64 of any shape.
         variance: of the same shape, divided by the count minus 1.
-        count: trials of each best tenth.
+        count: number of trials in each best tenth.
     """
 
     mean: np.ndarray
@@ -127,7 +127,7 @@ class Moments:
 
     @classmethod
     def of(cls, scores: np.ndarray) -> Self:
-        """Computes them along the last axis.
+        """Computes the moments along the last axis.
 
         Args:
             scores: test scores, float64 of shape [..., count], count at least 2.
@@ -136,11 +136,11 @@ class Moments:
 
 
 def resample(scores: Ranked, variant: str) -> Moments:
-    """Draws as many trials with replacement as there are and chooses the best tenth, many times.
+    """Resamples all trials with replacement and selects the best tenth, many times.
 
     Args:
-        scores: of a variant.
-        variant: its code; every variant has a random stream of its own.
+        scores: scores of a variant.
+        variant: code of the variant; every variant has its own random stream.
 
     Returns:
         Moments of shape [DRAWS].
@@ -148,8 +148,8 @@ def resample(scores: Ranked, variant: str) -> Moments:
     generator = np.random.default_rng([_SEED, *variant.encode()])
     count = len(scores.test)
     # Only the smallest of `count` uniform numbers are needed: they are the first arrivals of a
-    # Poisson process over the time of the arrival after the last (Devroye 1986, *Non-Uniform
-    # Random Variate Generation*, V.3).
+    # Poisson process divided by the time of the arrival after the last (Devroye 1986,
+    # *Non-Uniform Random Variate Generation*, V.3).
     arrivals = generator.standard_exponential((DRAWS, scores.top)).cumsum(axis=1)
     rest = generator.standard_gamma(count + 1 - scores.top, size=(DRAWS, 1))
     best = (count * arrivals / (arrivals[:, -1:] + rest)).astype(np.intp)
@@ -177,14 +177,14 @@ def hedges_g(scores: Moments, reference: Moments) -> np.ndarray:
     )
     pooled = ((n - 1) * scores.variance + (m - 1) * reference.variance) / freedom
     difference = scores.mean - reference.mean
-    # A resample can hold one trial over and over: no variance, and g without bound.
+    # A resample can contain one trial over and over: no variance, and unbounded g.
     with np.errstate(divide="ignore", invalid="ignore"):
         g = correction * difference / np.sqrt(pooled)
     return np.where(difference == 0.0, 0.0, g)
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """Cuts the percentile interval that holds 95 % of resampled values.
+    """Computes the percentile interval that contains 95% of the resampled values.
 
     Args:
         values: float64 of shape [DRAWS]; infinite ones count as the largest.

@@ -1,4 +1,4 @@
-"""Numbers about the trials of a study: summaries, comparisons with vanilla, expected best of n."""
+"""Statistics of a study's trials: summaries, comparisons with vanilla, expected best of n."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from tuner.study.ledger import best_first
 from tuner.training.protocol import TrialRecord
 
 LEVEL = 0.05
-"""Level of the tests, over all comparisons of a study together (section 5.1 of the paper)."""
+"""Significance level of the tests over all comparisons of a study (section 5.1 of the paper)."""
 
 BASELINE = "V"
 """The variant that the others are compared with."""
 
 FEWEST = 3
-"""Trials that a best tenth needs for a test."""
+"""Number of trials that a best tenth needs for a test."""
 
 _POWER = 0.8
 
 
 @dataclasses.dataclass(frozen=True)
 class InsufficientData:
-    """Stands in the place of a result that the trials are too few or too alike for.
+    """Stands in for a result for which the trials are too few or too similar.
 
     Attributes:
-        label: what stands in a cell of a table.
-        reason: what is lacking, a clause for a person: "the best tenth of NFG has 2 trials; a test
-            needs 3".
+        label: text for a cell of a table.
+        reason: what is lacking, as a clause: "the best tenth of NFG has 2 trials; a test needs
+            3".
     """
 
     label: ClassVar[str] = "no test"
@@ -42,27 +42,27 @@ class InsufficientData:
 
 @dataclasses.dataclass(frozen=True)
 class TooFewTrials(InsufficientData):
-    """Stands in the place of a comparison of best tenths of fewer than `FEWEST` trials."""
+    """Stands in for a comparison of best tenths with fewer than `FEWEST` trials."""
 
     label: ClassVar[str] = "not enough trials"
 
 
 @dataclasses.dataclass(frozen=True)
 class NotDrawnAtRandom(InsufficientData):
-    """Stands in the place of a result that assumes trials drawn at random."""
+    """Stands in for a result that assumes trials drawn at random."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Distribution:
-    """What a box plot shows of some numbers.
+    """The numbers that a box plot shows.
 
     Attributes:
-        count: how many numbers.
+        count: number of values.
         minimum: the smallest.
-        lower_quartile: a quarter of the numbers lies below.
-        median: half of the numbers lies below.
-        mean: their mean.
-        upper_quartile: three quarters of the numbers lie below.
+        lower_quartile: a quarter of the values are below.
+        median: half of the values are below.
+        mean: the mean.
+        upper_quartile: three quarters of the values are below.
         maximum: the largest.
     """
 
@@ -78,16 +78,16 @@ class Distribution:
     def tukey_fence(self) -> float:
         """Tukey's outer fence: 3 interquartile ranges above the upper quartile.
 
-        Tukey 1977, *Exploratory Data Analysis*. An untrained or overshooting network scores beyond.
+        Tukey 1977, *Exploratory Data Analysis*. Untrained or overshooting networks score beyond it.
         """
         return self.upper_quartile + 3 * (self.upper_quartile - self.lower_quartile)
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:
-        """Describes numbers; quartiles are interpolated linearly, as NumPy's default is.
+        """Describes values; quartiles are interpolated linearly, as by default in NumPy.
 
         Args:
-            values: finite numbers, at least one.
+            values: finite values, at least one.
 
         Example:
             >>> Distribution.of([4.0, 1.0, 2.0, 3.0, 10.0])
@@ -108,16 +108,16 @@ class Distribution:
 
 @dataclasses.dataclass(frozen=True)
 class VariantSummary:
-    """What the trials of one variant come to.
+    """A summary of the trials of one variant.
 
     Attributes:
-        variant: code.
+        variant: code of the variant.
         planned: number of rows of the design.
         failed: number of trials that could not be finished.
         ranked: all finished trials, the best by validation first.
         test: their test scores.
         top_test: test scores of the best tenth.
-        parameters: trainable weights of the best tenth.
+        parameters: numbers of trainable weights in the best tenth.
         seconds: training times of all finished trials.
     """
 
@@ -147,39 +147,39 @@ class VariantSummary:
 
     @property
     def top(self) -> tuple[TrialRecord, ...]:
-        """The best tenth by validation, rounded up, the best first."""
+        """The best tenth by validation, rounded up, best first."""
         return _best_tenth(self.ranked)
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """The test scores of a variant's best tenth against those of the baseline's best tenth.
+    """A comparison of the test scores of a variant's best tenth with those of the baseline's.
 
     Attributes:
-        variant: code.
+        variant: code of the variant.
         baseline: code of the variant that it is compared with.
-        count: trials of the variant's best tenth.
-        baseline_count: trials of the baseline's best tenth.
+        count: number of trials in the variant's best tenth.
+        baseline_count: number of trials in the baseline's best tenth.
         difference: mean test score minus the baseline's, in the metric's unit: positive is worse.
-        difference_interval: its 90 % interval, d ± t_0.95(ν) SE with the bootstrap's SE, for which
-            the choice of the best tenths is made again. A difference outside is rejected by two
-            one-sided tests at 5 %, for this comparison alone (Schuirmann 1987, *A comparison of the
+        difference_interval: its 90% interval, d ± t_0.95(ν) SE with the bootstrap's SE, which
+            repeats the selection of the best tenths. A difference outside is rejected by two
+            one-sided tests at 5%, for this comparison alone (Schuirmann 1987, *A comparison of the
             two one-sided tests procedure and the power approach*).
-        t: Welch's statistic of that difference.
-        degrees_of_freedom: of the statistic, by Welch and Satterthwaite.
+        t: Welch's statistic for that difference.
+        degrees_of_freedom: degrees of freedom of `t`, by Welch and Satterthwaite.
         p: two-sided p of Welch's test, for this comparison alone.
         p_holm: p after Holm's correction for all comparisons made with the baseline.
         p_bonferroni: p after Bonferroni's correction for the same comparisons.
         hedges_g: the difference in pooled standard deviations, corrected for small samples.
-        g_interval: its 95 % bootstrap interval, with the choice of the best tenths made again; an
-            end can be infinite where best tenths are very small.
+        g_interval: its 95% bootstrap interval, which repeats the selection of the best tenths; an
+            end can be infinite if the best tenths are very small.
         p_mann_whitney: two-sided p of the Mann-Whitney test for this comparison alone: a check that
-            does not ask for normal scores.
-        p_permutation: two-sided p, for this comparison alone, of a permutation test that makes the
-            choice of the best tenths again (`tuner.analysis.statistics.resampling`).
-        p_permutation_holm: the same after Holm's correction.
-        detectable: about the smallest true difference, in the metric's unit, that would be called
-            one with a chance of 80 %.
+            does not assume normal scores.
+        p_permutation: two-sided p, for this comparison alone, of a permutation test that repeats
+            the selection of the best tenths (`tuner.analysis.statistics.resampling`).
+        p_permutation_holm: `p_permutation` after Holm's correction.
+        detectable: the approximate smallest true difference, in the metric's unit, that would be
+            detected with a probability of 80%.
         verdict: "worse" or "better" if `p_holm` and `p_permutation_holm` are both below the level,
             else "no difference shown".
     """
@@ -206,10 +206,10 @@ class Comparison:
 
 @dataclasses.dataclass(frozen=True)
 class ExpectedBest:
-    """What to expect of the best of n trials, for n = 1 to all of them; index 0 is n = 1.
+    """The expected best of n trials, for n = 1 to all of them; index 0 is n = 1.
 
     Attributes:
-        variant: code.
+        variant: code of the variant.
         validation: expected validation score of the best by validation.
         test: expected test score of that same trial.
         std: standard deviation of the validation score of the best.
@@ -234,7 +234,7 @@ def summarize(
     200 trials); it is rounded up.
 
     Args:
-        variant: code.
+        variant: code of the variant.
         entries: finished trials, at least one.
         failed: number of trials that could not be finished.
         planned: number of rows of the design.
@@ -258,20 +258,20 @@ def compare(
 ) -> dict[str, Comparison | InsufficientData]:
     """Compares the best tenth of every variant with the baseline's (section 5.1 of the paper).
 
-    Welch's t-test as in the paper, beside it a permutation test that makes the choice of the best
-    tenth again; each with Holm's correction over the comparisons that could be made. A difference
-    is called one only if both see it: where test scores follow validation closely, Welch's test
-    alone finds one in a third of all studies of equal variants, the verdict here in 5 % at most
+    Uses Welch's t-test, as in the paper, and a permutation test that repeats the selection of the
+    best tenth; each with Holm's correction over the comparisons that could be made. A difference is
+    reported only if both tests find it: where test scores follow validation closely, Welch's test
+    alone finds one in a third of all studies of equal variants, the verdict here in at most 5%
     (`docs/studies/comparisons.csv`). A best tenth with one score far above the others has a
-    large variance, and neither test then sees a difference that the ranks (Mann-Whitney) may show.
+    large variance, and neither test then finds a difference that the ranks (Mann-Whitney) may show.
 
     Args:
         summaries: one for each variant.
         baseline: code of the variant that the others are compared with.
-        level: of the verdicts.
+        level: significance level of the verdicts.
 
     Returns:
-        A comparison for each variant but the baseline, or what it lacks.
+        For each variant except the baseline, a comparison or what is lacking for one.
     """
     by_variant = {summary.variant: summary for summary in summaries}
     reference = by_variant.get(baseline)
@@ -337,7 +337,7 @@ def _compare(
 
 
 def _lack(summary: VariantSummary | None, variant: str) -> InsufficientData | None:
-    """Says what the best tenth of a variant lacks for a test."""
+    """Returns what the best tenth of a variant lacks for a test, if anything."""
     if summary is None:
         return TooFewTrials(f"{variant} has no finished trial to compare with")
     if len(summary.top) < FEWEST:
@@ -353,15 +353,15 @@ def _lack(summary: VariantSummary | None, variant: str) -> InsufficientData | No
 def expected_best(variant: str, entries: Sequence[TrialRecord]) -> ExpectedBest:
     """Estimates the score of the best of n trials, for every n up to all of them.
 
-    For n draws with replacement from the N finished trials, of which the k-th best by validation is
-    chosen with probability ((N - k + 1)ⁿ - (N - k)ⁿ) / Nⁿ (Dodge et al. 2019, *Show Your Work:
-    Improved Reporting of Experimental Results*, https://aclanthology.org/D19-1224). Draws repeat,
-    so the estimate is biased: for n near N it is worse than what n new trials would give (Tang et
-    al. 2020, *Showing Your Work Doesn't Always Work*,
+    Considers n draws with replacement from the N finished trials; the k-th best by validation wins
+    with probability ((N - k + 1)ⁿ - (N - k)ⁿ) / Nⁿ (Dodge et al. 2019, *Show Your Work: Improved
+    Reporting of Experimental Results*, https://aclanthology.org/D19-1224). Draws repeat, so the
+    estimate is biased: for n near N, it is worse than n new trials would be (Tang et al. 2020,
+    *Showing Your Work Doesn't Always Work*,
     https://aclanthology.org/2020.acl-main.246).
 
     Args:
-        variant: code.
+        variant: code of the variant.
         entries: finished trials, at least one.
     """
     count = len(entries)

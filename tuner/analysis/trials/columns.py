@@ -1,4 +1,4 @@
-"""The columns of the table of all trials: names, types, units and meaning, in one place."""
+"""The columns of the trial table: names, types, units and meanings, in one place."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Iterable
 from tuner.search.space import EXTRAS, PAPER, Hyperparameter
 
 FINISHED, FAILED, WAITING = STATUSES = ("finished", "failed", "waiting")
-"""How far a trial is, the values of the column `status`."""
+"""The states of a trial, which are the values of the column `status`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """One column of the table of all trials.
+    """One column of the trial table.
 
     Attributes:
-        name: its head.
-        dtype: `str`, `int64`, `uint64`, `float64`, `bool`, `list[int64]` or `list[float64]` (in CSV
-            as JSON), `json object` or `json list` (everywhere as text in JSON).
-        unit: of the numbers; empty if they have none.
-        meaning: what the cells say.
-        statuses: trials that have a value; the cells of others are empty.
-        optional: whether the value may be missing even there.
+        name: heading of the column.
+        dtype: `str`, `int64`, `uint64`, `float64`, `bool`, `list[int64]` or `list[float64]` (JSON
+            in CSV), `json object` or `json list` (JSON text everywhere).
+        unit: unit of the numbers; empty if they have none.
+        meaning: what the cells mean.
+        statuses: statuses of the trials that have a value; the cells of others are empty.
+        optional: whether the value may be missing even for these.
     """
 
     name: str
@@ -105,13 +105,13 @@ _RESULT = (
 
 
 def hyperparameters(names: Iterable[str] = ()) -> tuple[Hyperparameter, ...]:
-    """Lists the paper's hyperparameters, and those beyond them that are named."""
+    """Lists the paper's hyperparameters, and the named ones beyond them."""
     extras = set(names)
     return (*PAPER, *(row for row in EXTRAS if row.name in extras))
 
 
 def columns(names: Iterable[str] = ()) -> tuple[Column, ...]:
-    """Lists all columns in their order; a unit `metric_unit` stands for the value of that column.
+    """Lists all columns in order; the unit `metric_unit` stands for the value of that column.
 
     Args:
         names: hyperparameters and facts beyond the paper's that a study of the table has; their
@@ -134,4 +134,4 @@ def columns(names: Iterable[str] = ()) -> tuple[Column, ...]:
 
 
 STUDY_COLUMNS = tuple(column.name for column in (*_STUDY, *_BEYOND))
-"""Those that are the same in all rows of a study."""
+"""Names of the columns that are the same in all rows of a study."""

@@ -1,4 +1,4 @@
-"""What the analysis reads: every trial of a study, also while the study is running."""
+"""The input of the analysis: every trial of a study, even while the study is running."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from zoo.registry import list_variants
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """Everything that a study says.
+    """The records of all trials of a study.
 
-    All mappings are by variant and have the same keys, in the order of the tables; their trials are
-    in the order of their index.
+    All mappings are keyed by variant and have the same keys, in the order of the tables; their
+    trials are sorted by index.
 
     Attributes:
-        name: of the study, for a person; studies that are read together have different names.
-        facts: `study.json`.
+        name: name of the study, for display; studies read together have different names.
+        facts: contents of `study.json`.
         entries: finished trials.
         failures: failed trials.
         waiting: trials of the design that have not ended.
@@ -43,38 +43,38 @@ class Records:
 
     @property
     def metric(self) -> Metric:
-        """What the task is judged by."""
+        """The metric of the task."""
         return Metric(**self.facts["metric"])
 
     @functools.cached_property
     def space(self) -> Space:
-        """The hyperparameters, also those that a user fixed."""
+        """The hyperparameters, including those that the user fixed."""
         return Space.from_json(self.facts["space"])
 
     @property
     def sampler(self) -> str:
-        """What proposed the trials."""
+        """Name of the sampler that proposed the trials."""
         return str(self.facts.get("sampler", RANDOM))
 
     @property
     def drawn(self) -> str:
         """How the trials lie in the space; see `tuner.search.samplers.SamplerRow.drawn`."""
         row = SAMPLERS.get(self.sampler)
-        # A user's sampler of elsewhere may do anything.
+        # An unknown sampler may do anything.
         return row.drawn if row else "by results"
 
     @property
     def as_proposed(self) -> list[TrialRecord | Failure | Trial]:
-        """Every trial in the order in which a sampler that looks at results proposed them."""
+        """Every trial, in the order in which a sampler that looks at results proposed them."""
         row = SAMPLERS.get(self.sampler)
         if row is not None and row.joint:
             return sorted(self.trials, key=lambda record: place_of(trial_of(record).seed))
-        # Stable: trials of equal index stay in the order of the variants.
+        # The sort is stable: trials of equal index stay in the order of the variants.
         return sorted(self.trials, key=_index)
 
     @property
     def planned(self) -> dict[str, int]:
-        """Trials of each variant, whether they have ended or not."""
+        """Number of trials of each variant, whether they have ended or not."""
         return {
             code: len(entries) + len(self.failures[code]) + len(self.waiting[code])
             for code, entries in self.entries.items()
@@ -107,7 +107,7 @@ class Records:
 
 
 def in_order(codes: Iterable[str]) -> list[str]:
-    """Sorts codes of variants as tables have them: the zoo's first, then others as they come.
+    """Sorts codes of variants for tables: the zoo's first, then others in their given order.
 
     Example:
         >>> in_order(["GRUCell", "FGR", "V"])
@@ -121,7 +121,7 @@ def load(directory: Path) -> Records:
     """Reads a study directory.
 
     Raises:
-        InputError: if it is no study directory, or a file of it is damaged.
+        InputError: if it is not a study directory, or one of its files is damaged.
     """
     try:
         facts = study_facts.load(directory / STUDY)
@@ -147,12 +147,12 @@ def gather(
     codes: Iterable[str],
     records: Iterable[TrialRecord | Failure | Trial],
 ) -> Records:
-    """Sorts trials by variant, by how far they are and by index.
+    """Groups trials by variant and status, and sorts them by index.
 
     Args:
-        name: of the study.
-        facts: as `tuner.study.facts.check` returns them.
-        codes: of the variants, in any order.
+        name: name of the study.
+        facts: the facts returned by `tuner.study.facts.check`.
+        codes: codes of the variants, in any order.
         records: finished, failed and waiting trials.
     """
     trials: dict[type, dict[str, list[Any]]] = {
@@ -167,7 +167,7 @@ def gather(
 
 
 def trial_of(record: TrialRecord | Failure | Trial) -> Trial:
-    """What was tried, or is planned."""
+    """Returns the trial that was run, or is planned."""
     return record if isinstance(record, Trial) else record.trial
 
 

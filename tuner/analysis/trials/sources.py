@@ -1,4 +1,4 @@
-"""Where studies are read from: directories and tables of trials, one or several at a time."""
+"""Loading of studies from directories and tables of trials, one or several at a time."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tuner.training.protocol import Protocol
 
 
 def load_all(paths: Sequence[Path]) -> tuple[Records, ...]:
-    """Reads studies from directories and from tables of trials, in any mixture.
+    """Loads studies from directories and from tables of trials, in any mixture.
 
-    What was trained in several directories on the same task and data by the same protocol, space
-    and seed is one study: its variants may come from anywhere, each from one place.
+    Trials from several places with the same task, data, protocol, space and seed are one study:
+    its variants may come from different places, but each from only one.
 
     Args:
         paths: study directories, and `.csv` or `.parquet` files of `tuner.analysis.trials.table`.
@@ -28,7 +28,7 @@ def load_all(paths: Sequence[Path]) -> tuple[Records, ...]:
         The studies in the order of their first paths, with different names.
 
     Raises:
-        InputError: if a path is neither or is damaged, or a variant of a study comes twice.
+        InputError: if a path is neither or is damaged, or a variant of a study occurs twice.
     """
     parts: dict[str, list[tuple[Path, Records]]] = {}
     for place, path in enumerate(paths):
@@ -47,7 +47,7 @@ def load_all(paths: Sequence[Path]) -> tuple[Records, ...]:
 
 
 def with_different_names(studies: Iterable[Records]) -> tuple[Records, ...]:
-    """Numbers the studies whose name an earlier one has: `music`, `music (2)`."""
+    """Numbers studies that have the name of an earlier one: `music`, `music (2)`."""
     named: dict[str, Records] = {}
     for study in studies:
         names = (f"{study.name} ({number})" for number in itertools.count(2))
@@ -57,10 +57,10 @@ def with_different_names(studies: Iterable[Records]) -> tuple[Records, ...]:
 
 
 def load_one(path: Path) -> Records:
-    """Reads a study directory, or a table of the trials of one study.
+    """Loads a study directory, or a table of the trials of one study.
 
     Raises:
-        InputError: if it is neither or is damaged, or has the trials of none or of several studies.
+        InputError: if it is neither or is damaged, or has the trials of no study or of several.
     """
     studies = load_all([path])
     if len(studies) != 1:
@@ -70,11 +70,11 @@ def load_one(path: Path) -> Records:
 
 
 def _identity(study: Records) -> str:
-    """What studies have in common that are parts of one."""
+    """Returns what the parts of one study have in common."""
     facts = study.facts
     data = {name: facts["data"][name] for name in ("name", "sha256")}
     alike = {name: facts[name] for name in ("task", "metric", "space", "seed")}
-    # An earlier release wrote fewer rules, which were then the only ones.
+    # An earlier release recorded fewer rules, which were then the only ones.
     protocol = dataclasses.asdict(Protocol(**facts["protocol"]))
     # A sampler that chooses among variants has searched them together.
     sampler = [study.sampler, facts.get("lag"), facts.get("variants")]
@@ -82,11 +82,11 @@ def _identity(study: Records) -> str:
 
 
 def _merge(parts: Sequence[Records]) -> Records:
-    """Makes one study of parts with different variants."""
+    """Merges parts with different variants into one study."""
     if len(parts) == 1:
         return parts[0]
     facts = dict(parts[0].facts)
-    # Each library's version, or versions, and everybody who worked on it.
+    # Each library's version or versions, and all machines and commands.
     facts["versions"] = {
         name: ", ".join(_distinct(part.facts["versions"].get(name) for part in parts))
         for name in _distinct(name for part in parts for name in part.facts["versions"])
@@ -104,5 +104,5 @@ def _merge(parts: Sequence[Records]) -> Records:
 
 
 def _distinct(values: Iterable[str | None]) -> list[str]:
-    """The values without repetitions, in the order of their first places."""
+    """Returns the values without duplicates, in order of first appearance."""
     return [value for value in dict.fromkeys(values) if value is not None]

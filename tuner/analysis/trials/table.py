@@ -1,6 +1,6 @@
-"""All trials of one or several studies as one tidy table: a row a trial, in CSV, Parquet, pandas.
+"""All trials of one or several studies as one tidy table, a row per trial: CSV, Parquet, pandas.
 
-The table says everything that the report needs: studies come back from it exactly, floats bit for
+The table has everything that the report needs: studies are restored from it exactly, floats bit for
 bit. The columns are those of `tuner.analysis.trials.columns`; `docs/trial_table.md` explains them.
 """
 
@@ -44,7 +44,7 @@ _FACTS = {
     **{name: (name,) for name in ("protocol", "space", "versions")},
     **{name: (name,) for name in ("machines", "commands", "sampler", "lag", "variants", "cells")},
 }
-"""Where in the facts of a study each column lies."""
+"""The path to each column in the facts of a study."""
 
 _JSON = ("protocol", "space", "versions", "machines", "commands", "variants", "cells")
 _CURVE = ("curve_epoch", "curve_loss", "curve_validation")
@@ -55,7 +55,7 @@ def _columns_of(studies: Iterable[Records]) -> tuple[Column, ...]:
 
 
 def rows(studies: Sequence[Records]) -> list[Row]:
-    """Lists all trials of all studies, by study, variant and place in the design."""
+    """Lists all trials of all studies, by study, variant and position in the design."""
     empty: Row = {column.name: None for column in _columns_of(studies)}
     return [
         {**empty, **study_cells, **cells}
@@ -122,18 +122,18 @@ def write(studies: Sequence[Records], path: Path) -> None:
     """Writes the table of all trials, whole or not at all.
 
     Args:
-        studies: with different names.
-        path: the format is that of its suffix, `.csv` or `.parquet`; its folder must exist.
+        studies: the studies, with different names.
+        path: the file, whose suffix, `.csv` or `.parquet`, sets the format; its folder must exist.
 
     Raises:
-        InputError: if the suffix is another.
-        OSError: if the file cannot be written; what was there is then as it was.
+        InputError: if the suffix is neither.
+        OSError: if the file cannot be written; an existing one is then unchanged.
     """
     table_files.write(path, rows(studies), _columns_of(studies))
 
 
 def read(path: Path) -> tuple[Records, ...]:
-    """Reads the studies of a table that `write` wrote, also if other columns were added to it.
+    """Reads the studies of a table written by `write`, even if other columns were added to it.
 
     Args:
         path: a `.csv` or `.parquet` file.
@@ -142,8 +142,8 @@ def read(path: Path) -> tuple[Records, ...]:
         The studies in the order of their first rows.
 
     Raises:
-        InputError: if it is no such table; the message names file, row (the first trial is row 1),
-            column, what was expected and what is there.
+        InputError: if it is not such a table; the message names the file, the row (the first trial
+            is row 1), the column, what was expected and what was found.
     """
     studies: dict[str, list[Row]] = {}
     facts: dict[str, dict[str, Any]] = {}
@@ -190,7 +190,7 @@ def read(path: Path) -> tuple[Records, ...]:
 
 
 def frame(studies: Sequence[Records]) -> pd.DataFrame:
-    """Makes a pandas frame of all trials; its dtypes are those of `docs/trial_table.md`.
+    """Makes a DataFrame of all trials, with the dtypes of `docs/trial_table.md`.
 
     Example:
         >>> frame([]).dtypes["seed"]
@@ -208,7 +208,7 @@ def frame(studies: Sequence[Records]) -> pd.DataFrame:
 
 
 def _dtype(column: Column) -> Any:
-    """Names the dtype of a column in pandas; only where cells may be empty a nullable one."""
+    """Returns the pandas dtype of a column, a nullable one only if cells may be empty."""
     import pandas as pd
 
     if column.dtype.startswith("list"):

@@ -1,4 +1,4 @@
-"""The table of all trials as a file: cells to and from CSV and Parquet, every cell checked."""
+"""The trial table as a file: writes and reads CSV and Parquet, and checks every cell."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Row = Mapping[str, Any]
-"""Cells by column: lists as tuples, JSON as text, None where there is nothing."""
+"""Cells by column: lists as tuples, JSON as text, None for empty cells."""
 
 SUFFIXES = (".csv", ".parquet")
 
 _LONGEST_CELL = 2**31 - 1
-"""Most characters of a cell of CSV; Python's own limit is reached by a curve of 6,000 epochs."""
+"""Maximum length of a CSV cell; a curve of 6,000 epochs would reach Python's own limit."""
 
 _MOST_ROWS = 2**20
-"""Rows of a file; a few bytes of Parquet can stand for any number."""
+"""Maximum number of rows in a file; a few bytes of Parquet can stand for any number."""
 
 _NOTHING = frozenset(["", "nan", "na", "<na>", "n/a", "#n/a", "nat", "none", "null"])
 """What pandas and spreadsheets write into an empty cell."""
 
 _EXACT = 2**53
-"""The largest integer up to which a float stands for one only."""
+"""The largest integer up to which every float stands for only one integer."""
 
 _NO_CAST = (
     *(ArithmeticError, LookupError, NotImplementedError),
     *(RecursionError, TypeError, ValueError),
 )
-"""What Arrow, JSON and the functions here raise for a value of another type."""
+"""What Arrow, JSON and the functions here raise for a value of the wrong type."""
 
 _EXPECTED = {
     "str": "a text",
@@ -55,11 +55,11 @@ _EXPECTED = {
 
 
 def write(path: Path, rows: Sequence[Row], columns: Sequence[Column]) -> None:
-    """Writes rows, whole or not at all.
+    """Writes rows, either all or none.
 
     Raises:
         InputError: if the suffix of `path` is not one of `SUFFIXES`.
-        OSError: if the file cannot be written; what was there is then as it was.
+        OSError: if the file cannot be written; an existing one is then unchanged.
     """
     if _suffix(path) == ".csv":
         names = [column.name for column in columns]
@@ -70,14 +70,14 @@ def write(path: Path, rows: Sequence[Row], columns: Sequence[Column]) -> None:
 
 
 def read(path: Path) -> list[Row]:
-    """Reads rows; other columns than those of `columns.columns` are left out.
+    """Reads rows; columns other than those of `columns.columns` are ignored.
 
-    Also of a table that pandas or a spreadsheet saved: `TRUE`, `37.0` for 37, lists as Python or
+    Also accepts tables saved by pandas or a spreadsheet: `TRUE`, `37.0` for 37, lists as Python or
     NumPy prints them, `NaN` in empty cells.
 
     Raises:
-        InputError: if the file is no table of trials; the message names file, row (the first one
-            below the head is row 1), column, what was expected and what is there.
+        InputError: if the file is not a table of trials; the message names the file, the row (row 1
+            is the first below the header), the column, what was expected and what was found.
         OSError: if the file cannot be read.
     """
     raw = _read_csv(path) if _suffix(path) == ".csv" else _read_parquet(path)
@@ -139,10 +139,10 @@ def _write_parquet(path: Path, rows: Sequence[Row], columns: Sequence[Column]) -
 
 
 def _wanted(path: Path, names: Sequence[str]) -> list[tuple[int, str]]:
-    """Lists the known columns of a file with their places.
+    """Lists the known columns of a file with their positions.
 
     Raises:
-        InputError: if one is there twice.
+        InputError: if a column occurs twice.
     """
     known = {column.name for column in columns(names)}
     wanted = [(place, name) for place, name in enumerate(names) if name in known]
@@ -153,7 +153,7 @@ def _wanted(path: Path, names: Sequence[str]) -> list[tuple[int, str]]:
 
 
 def _read_csv(path: Path) -> dict[str, pa.Array]:
-    """Reads the columns as texts."""
+    """Reads the columns as strings."""
     import pyarrow as pa
 
     limit = csv.field_size_limit(_LONGEST_CELL)
@@ -190,7 +190,7 @@ def _read_parquet(path: Path) -> dict[str, pa.Array]:
     import pyarrow.parquet as pq
 
     try:
-        # Not `read_table`, which makes columns of folders that are named like `seed=1`.
+        # Not `read_table`, which turns folders named like `seed=1` into columns.
         with pq.ParquetFile(path) as file:
             if file.metadata.num_rows > _MOST_ROWS:
                 raise InputError(
@@ -199,7 +199,7 @@ def _read_parquet(path: Path) -> dict[str, pa.Array]:
                 )
             wanted = _wanted(path, file.schema_arrow.names)
             found = file.read([name for _, name in wanted])
-            # Damage can leave offsets out of bounds, and text that is none.
+            # Damage can leave offsets out of bounds, and invalid text.
             found.validate(full=True)
             return {name: found.column(name).combine_chunks() for _, name in wanted}
     except InputError:
@@ -211,10 +211,10 @@ def _read_parquet(path: Path) -> dict[str, pa.Array]:
 
 
 def _checked(column: pa.Array, wanted: Column, statuses: Sequence[str], path: Path) -> list[Any]:
-    """Returns the values of a column.
+    """Returns the checked values of a column.
 
     Raises:
-        InputError: if a trial's status demands a value and there is none, or the other way round,
+        InputError: if a trial's status requires a value and there is none, or the other way around,
             or a value is not of the column's type.
     """
     expected = _EXPECTED[wanted.dtype]
@@ -248,15 +248,15 @@ def _checked(column: pa.Array, wanted: Column, statuses: Sequence[str], path: Pa
 
 
 def _is_nothing(cell: Any) -> bool:
-    """Whether a cell is one of those that are empty."""
+    """Returns whether a cell counts as empty."""
     return cell is None or cell != cell or (isinstance(cell, str) and cell.lower() in _NOTHING)
 
 
 def _cast(values: list[Any], dtype: str, stored: pa.DataType) -> list[Any]:
-    """Makes values of a dtype of what a file has.
+    """Converts values from a file to a dtype.
 
     Raises:
-        One of `_NO_CAST`: if one of them is not a value of that dtype.
+        One of `_NO_CAST`: if one of them cannot be converted.
     """
     import pyarrow as pa
 
@@ -273,7 +273,7 @@ def _cast(values: list[Any], dtype: str, stored: pa.DataType) -> list[Any]:
         array = pa.array(values, stored)
     cast: list[Any] = array.cast(arrow_type(dtype)).to_pylist()
     if dtype.startswith("list"):
-        # There is no loss of the untrained network.
+        # The untrained network has no loss.
         cast = [None if one is None else tuple(None if x != x else x for x in one) for one in cast]
         numbers = [number for one in cast for number in one or ()]
         if dtype == "list[int64]" and None in numbers:
@@ -286,7 +286,7 @@ def _cast(values: list[Any], dtype: str, stored: pa.DataType) -> list[Any]:
 
 
 def _integer(cell: Any) -> int:
-    """Reads an integer; columns with empty cells have floats in pandas."""
+    """Parses an integer, or a float, as pandas has in columns with empty cells."""
     if isinstance(cell, str) and re.fullmatch("-?[0-9]+", cell):
         return int(cell)
     if type(cell) is int:
@@ -299,21 +299,21 @@ def _integer(cell: Any) -> int:
 
 
 def _float(cell: Any) -> float:
-    """Reads a number; Python would also take underscores and the digits of all scripts."""
+    """Parses a number; Python would also accept underscores and the digits of all scripts."""
     if isinstance(cell, str) and not re.fullmatch("[-+.0-9eE]+", cell):
         raise ValueError
     return float(cell)
 
 
 def _truth(cell: Any) -> bool:
-    """Reads a truth value, in the spelling of Python, JSON or a spreadsheet, or as a number."""
+    """Parses a Boolean as spelled by Python, JSON or a spreadsheet, or as a number."""
     return {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}[
         str(cell).lower()
     ]
 
 
 def _numbers(text: str) -> Any:
-    """Reads a list in JSON, or as Python or NumPy prints one: `[nan 9.5 9.25]`."""
+    """Parses a list in JSON, or as Python or NumPy prints one: `[nan 9.5 9.25]`."""
     try:
         return json.loads(text)
     except ValueError:
@@ -330,4 +330,4 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "uint64": _integer,
     "bool": _truth,
 }
-"""What reads a cell of a dtype that Arrow would not read in all spellings."""
+"""Parsers for cells of dtypes that Arrow does not read in all spellings."""

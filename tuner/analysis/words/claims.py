@@ -1,7 +1,7 @@
-"""The paper's own claims beside what a study found.
+"""The paper's own claims, compared with what a study found.
 
-What the paper says is given with where it was read, and how sure that is; the criterion of each
-verdict is that of its function in `tuner.analysis.words.verdicts` or `comparisons`.
+Each claim comes with where it was read, and how certain that is; the criterion of each verdict is
+that of its function in `tuner.analysis.words.verdicts` or `comparisons`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _UNCONFIRMED = "unconfirmed: no source that was read states it"
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """One claim of the paper and what became of it.
+    """One claim of the paper, and how a study compares with it.
 
     Attributes:
-        topic: what it is about, a few words.
+        topic: what it is about, in a few words.
         paper: what the paper says.
-        source: where that was read, and how sure it is.
-        judge: holds a study against it.
+        source: where that was read, and how certain it is.
+        judge: compares a study with it.
         args: names and numbers that the judge needs.
-        tasks: which tasks it is about; empty for all.
+        tasks: the tasks that it is about; empty for all.
         found: what this study found.
         verdict: "agrees", "differs" or "undecided".
     """
@@ -156,14 +156,14 @@ _CLAIMS = (
 
 
 def check(analysis: StudyAnalysis) -> tuple[Claim, ...]:
-    """Holds a study against the paper's claims, those about its task and the general ones.
+    """Compares a study with the paper's claims, both those about its task and the general ones.
 
-    The trials that have ended of a study that is not complete are a biased sample: nothing is
-    concluded from them.
+    The ended trials of an incomplete study are a biased sample, so nothing is concluded from
+    them.
 
     Returns:
-        The claims; the first says where the study is not the paper's. None for a study without a
-        finished trial.
+        The claims; the first says where the study differs from the paper's. Empty for a study
+        without a finished trial.
     """
     if not analysis.summaries:
         return ()

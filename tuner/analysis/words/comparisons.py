@@ -1,7 +1,7 @@
 """Whether comparisons of variants agree with a claim, by criteria fixed beforehand.
 
-A test that shows nothing is no evidence of equality. That takes a test of equivalence: an interval
-of the difference that a margin contains.
+A test that shows nothing is not evidence of equality. That takes a test of equivalence: an interval
+of the difference that lies within a margin.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.analysis.words.verdicts import AGREES, DIFFERS, MARGIN, UNDECIDED, Judge, Verdict
 
 ENOUGH = 10
-"""Trials of a best tenth from which on its interval is trusted: half of the paper's."""
+"""Minimum number of trials in a best tenth for its interval to be trusted: half of the paper's."""
 
 _Missing = dict[str, str]
-"""Reasons by variant that could not be compared."""
+"""Reasons why variants could not be compared, by variant."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,20 +30,20 @@ class _Margin:
     unit: str
 
     def excludes_gain(self, one: Comparison) -> bool:
-        """Whether a variant is not better by as much: its interval ends before."""
+        """Returns whether a variant is not better by this size: its interval ends before it."""
         return _smaller(one) >= ENOUGH and one.difference_interval[0] > -self.size
 
     def excludes_loss(self, one: Comparison) -> bool:
-        """Whether a variant is not worse by as much."""
+        """Returns whether a variant is not worse by this size."""
         return _smaller(one) >= ENOUGH and one.difference_interval[1] < self.size
 
     def excludes_both(self, one: Comparison) -> bool:
-        """Whether a variant is equivalent to the baseline."""
+        """Returns whether a variant is equivalent to the baseline."""
         return self.excludes_gain(one) and self.excludes_loss(one)
 
 
 def _compared(judge: Callable[[list[Comparison], _Missing, _Margin], Verdict]) -> Judge:
-    """Makes a judge of what judges the comparisons made (at least one) of some variants, or all."""
+    """Makes a judge from a function of the comparisons (at least one) of some or all variants."""
 
     @functools.wraps(judge)
     def judged(analysis: StudyAnalysis, *variants: str) -> Verdict:
@@ -65,7 +65,7 @@ def _compared(judge: Callable[[list[Comparison], _Missing, _Margin], Verdict]) -
 
 @_compared
 def none_better(made: list[Comparison], missing: _Missing, margin: _Margin) -> Verdict:
-    """Agrees if no variant is better by the margin, of all that finished trials; else undecided.
+    """Agrees if no variant with finished trials is better by the margin, otherwise undecided.
 
     Differs if one is significantly better.
     """
@@ -77,7 +77,7 @@ def none_better(made: list[Comparison], missing: _Missing, margin: _Margin) -> V
 
 @_compared
 def worse(made: list[Comparison], missing: _Missing, margin: _Margin) -> Verdict:
-    """Agrees if all are significantly worse; differs if one is better, or not worse by a margin."""
+    """Agrees if all are significantly worse; differs if one is better or not worse by a margin."""
     found = _described(made, missing)
     others = [one for one in made if one.verdict != "worse"]
     if any(one.verdict == "better" or margin.excludes_loss(one) for one in others):
@@ -113,7 +113,7 @@ def _nothing_shown(
     margin: _Margin,
     excludes: Callable[[Comparison], bool],
 ) -> Verdict:
-    """Words and judges comparisons of which none shows what is asked for."""
+    """Describes and judges comparisons of which none shows what is asked for."""
     smallest = min(map(_smaller, made))
     codes = text.listed([one.variant for one in made])
     reference = f"{100 * MARGIN:.0f} % of {made[0].baseline}'s score"
@@ -133,7 +133,7 @@ def _nothing_shown(
 
 
 def _resolution(made: Sequence[Comparison]) -> str:
-    """Says how small differences the comparisons can see."""
+    """Describes how small a difference the comparisons can detect."""
     low = min(one.difference_interval[0] for one in made)
     high = max(one.difference_interval[1] for one in made)
     detectable = max(one.detectable for one in made)

@@ -1,4 +1,4 @@
-"""Where a study is not the paper's."""
+"""Where a study deviates from the paper's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tuner.study.facts import RANDOM
 from tuner.training.protocol import Protocol
 
 TRIALS = 200
-"""Trials of a variant in the paper (section 4.4)."""
+"""Number of trials of each variant in the paper (section 4.4)."""
 
 DATA = {"music": "JSB Chorales", "speech": "TIMIT (LDC93S1)", "handwriting": "IAM-OnDB"}
 """What this project calls the paper's data, by task."""
@@ -23,10 +23,10 @@ _RULES = {
 
 
 def of_search(records: Records) -> tuple[str, ...]:
-    """Says what a study does otherwise than the paper: trials, ranges and rules.
+    """Describes how a study deviates from the paper: trials, ranges and rules.
 
     Returns:
-        Clauses such as "20 trials a variant instead of 200"; none if all is the paper's.
+        Clauses such as "20 trials a variant instead of 200"; empty if it does not deviate.
     """
     clauses = []
     planned = records.planned.values()
@@ -51,7 +51,7 @@ def of_search(records: Records) -> tuple[str, ...]:
 
 
 def of_data(records: Records) -> tuple[str, ...]:
-    """Says whether a study has other data than the paper, as `of_search` does."""
+    """Describes how a study's data deviate from the paper's, as `of_search` does."""
     name, papers = records.facts["data"]["name"], DATA.get(records.facts["task"])
     return () if name == papers else (f"{name} instead of {papers or 'the data of the paper'}",)
 

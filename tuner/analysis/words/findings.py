@@ -1,7 +1,7 @@
 """What a study found, in words made from its numbers.
 
-No sentence says more than its evidence: "significantly" stands only where the tests say so, a test
-that shows nothing is not called equality, and where there are too few trials, the text says so.
+No sentence claims more than its evidence: "significantly" is used only where the tests say so, a
+test that shows nothing is not called equality, and if there are too few trials, the text says so.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from tuner.tasks.task import Metric
 from tuner.training.protocol import TrialRecord
 
 NEAR = 0.01
-"""How near a score has to come to the best to be called as good, relative to it."""
+"""Relative distance from the best score within which a score counts as equally good."""
 
 FEWEST_FOR_SEARCH = 10
-"""Finished trials of a variant from which on its search is judged."""
+"""Minimum number of finished trials of a variant for its search to be judged."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Finding:
 
 
 def find(analysis: StudyAnalysis) -> tuple[Finding, ...]:
-    """Says in words what the trials of a study show, the most important first."""
+    """Describes what the trials of a study show, the most important first."""
     return tuple(_findings(analysis))
 
 
@@ -111,7 +111,7 @@ def _unfinished(analysis: StudyAnalysis) -> Finding:
 
 
 def _compared(analysis: StudyAnalysis) -> Iterator[Finding]:
-    """Variants against the baseline."""
+    """Compares variants with the baseline."""
     results = analysis.comparisons.values()
     made = [result for result in results if isinstance(result, Comparison)]
     for verdict in ("worse", "better"):
@@ -193,7 +193,7 @@ def _not_shown(comparisons: Sequence[Comparison], metric: Metric) -> Finding:
 
 
 def _disputed(alike: Sequence[Comparison], made: int) -> Iterator[Finding]:
-    """Where one test alone sees a difference."""
+    """Lists where only one of the tests finds a difference."""
     by_welch = [one for one in alike if one.p_holm < LEVEL]
     if by_welch:
         yield Finding(
@@ -223,7 +223,7 @@ def search_needed(expected: ExpectedBest) -> int:
     """Counts the trials whose best is expected to be about as good as the best of all.
 
     Returns:
-        The least n whose expected test score is within `NEAR` of that of all trials.
+        The smallest n whose expected test score is within `NEAR` of that of all trials.
     """
     last = expected.test[-1]
     # Test scores may rise again: the best by validation need not be the best by test.
@@ -232,7 +232,7 @@ def search_needed(expected: ExpectedBest) -> int:
 
 
 def _followed(progress: Progress) -> Finding:
-    """How a search by results went."""
+    """Describes the course of a search that looked at results."""
     best, gain = progress.best, progress.last_gain
     half = best[max((len(best) - 1) // 2, 0)]
     if not math.isfinite(best[-1]):

@@ -1,4 +1,4 @@
-"""What to do about it: advice that a study's numbers support."""
+"""Guidelines: advice that a study's numbers support."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tuner.search.space import Hyperparameter
 from tuner.tasks.task import Metric
 
 NEAR = 0.02
-"""How much worse than the best an average score may be to count as good, relative to it."""
+"""Relative distance from the best average score within which an average score counts as good."""
 
 _guideline = functools.partial(Finding, kind="guideline")
 
@@ -24,9 +24,9 @@ _guideline = functools.partial(Finding, kind="guideline")
 def guide(analysis: StudyAnalysis) -> tuple[Finding, ...]:
     """Derives advice from the trials of a study.
 
-    Advice on hyperparameters is read off the marginal curves of the pooled trials, or of one
-    variant where the pooled ones are too unlike. An average over all other hyperparameters, bad
-    ones too, it is about where to search, not about what the best model will score.
+    Advice on hyperparameters is based on the marginal curves of the pooled trials, or of one
+    variant if the pooled ones are too unlike. These average over all other hyperparameters, bad
+    ones too, so the advice is about where to search, not about what the best model will score.
     """
     return tuple(_guidelines(analysis)) if analysis.summaries else ()
 
@@ -91,7 +91,7 @@ def _range(result: Importance, curve: Marginal) -> Finding:
 
 
 def _end(result: Importance, factor: Hyperparameter, curve: Marginal) -> Iterator[Finding]:
-    """A range whose best value lies in the last twentieth at one of its ends."""
+    """Advises on a range whose best value lies in the last twentieth at one of its ends."""
     last = len(curve.values) - 1
     place = lookup.best(curve) / last
     if 0.05 < place < 0.95 or np.ptp(curve.mean) <= curve.std.mean():

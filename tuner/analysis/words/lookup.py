@@ -1,4 +1,4 @@
-"""What is read off an importance analysis: shares, marginal curves, and where they are best."""
+"""Lookups in an importance analysis: shares, marginal curves, and where they are best."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.tasks.task import Metric
 
 RELIABLE = 0.5
-"""Share of the variance of unseen trials from which on an analysis is called more than rough."""
+"""Share of the variance of unseen trials that an analysis must explain to be more than rough."""
 
 VANILLA_FIRST = ("V", None)
 POOLED_FIRST = (None, "V")
@@ -20,12 +20,12 @@ POOLED_FIRST = (None, "V")
 def choose(
     analysis: StudyAnalysis, target: str, order: tuple[str | None, ...]
 ) -> Importance | None:
-    """Takes the first analysis that there were enough trials for, a reliable one if there is one.
+    """Chooses the first analysis that had enough trials, a reliable one if there is one.
 
     Args:
-        analysis: of the study.
+        analysis: analysis of the study.
         target: "test" or "seconds".
-        order: variants that come first, None for all pooled; the others follow in their order.
+        order: variants to try first, None for all pooled; the others follow in their order.
     """
     variants = dict.fromkeys([*order, *(key[0] for key in analysis.importance)])
     every = [analysis.importance.get((variant, target)) for variant in variants]
@@ -40,11 +40,11 @@ def unfinished(analysis: StudyAnalysis) -> int:
 
 
 def why_none(analysis: StudyAnalysis, order: tuple[str | None, ...]) -> str:
-    """Says why no analysis of the test score could be chosen.
+    """Explains why no analysis of the test score could be chosen.
 
     Args:
-        analysis: of the study.
-        order: whose reasons to give.
+        analysis: analysis of the study.
+        order: variants whose reasons to give, None for all pooled.
     """
     lacks = [analysis.importance.get((variant, "test")) for variant in order]
     reasons = [lack.reason for lack in lacks if isinstance(lack, InsufficientData)]
@@ -54,7 +54,7 @@ def why_none(analysis: StudyAnalysis, order: tuple[str | None, ...]) -> str:
 
 
 def whose(importance: Importance) -> str:
-    """Says which trials an analysis is of."""
+    """Describes the trials that an analysis is based on."""
     if importance.variant is None:
         return f"{importance.trials:,} pooled trials"
     return f"the {importance.trials:,} trials of {importance.variant}"
@@ -66,7 +66,7 @@ def nouns(importance: Importance, effect: Effect) -> str:
 
 
 def ranked(importance: Importance) -> list[Effect]:
-    """Sorts the main effects, the largest first."""
+    """Sorts the main effects, largest first."""
     return sorted(importance.mains, key=lambda effect: -effect.share)
 
 
@@ -81,18 +81,18 @@ def interactions(importance: Importance) -> Effect:
 
 
 def clearly_above(larger: Effect, smaller: Effect) -> bool:
-    """Whether one share lies above another by more than both standard deviations."""
+    """Returns whether one share exceeds another by more than both standard deviations."""
     return larger.share - larger.std > smaller.share + smaller.std
 
 
 def change(curve: Marginal, first: int, second: int) -> tuple[float, float]:
-    """The difference between two places of a curve, second minus first, and its deviation."""
+    """Returns the difference of two points of a curve, second minus first, and its deviation."""
     difference = float(curve.mean[second] - curve.mean[first])
     return difference, float(np.hypot(curve.std[first], curve.std[second]))
 
 
 def best(curve: Marginal) -> int:
-    """Place of the lowest mean of a marginal curve."""
+    """Returns the index of the lowest mean of a marginal curve."""
     return int(np.argmin(curve.mean))
 
 
@@ -100,11 +100,11 @@ def basin(curve: Marginal, share: float) -> tuple[int, int]:
     """Finds the range around the best value in which the curve stays near it.
 
     Args:
-        curve: of a score that is positive.
-        share: how much higher than its lowest, relative to that.
+        curve: marginal curve of a positive score.
+        share: how far above its lowest value it may be, relative to that.
 
     Returns:
-        Places of its first and its last value.
+        Indices of the first and the last value of the range.
 
     Example:
         >>> mean = np.array([9.0, 8.1, 8.0, 8.05, 9.0, 8.02])
@@ -121,20 +121,20 @@ def basin(curve: Marginal, share: float) -> tuple[int, int]:
 
 
 def slowdown(times: Importance | None) -> float | None:
-    """By what factor the largest networks take longer than the smallest; None if unknown."""
+    """Returns how many times as long the largest networks take as the smallest, if known."""
     curve = times and times.marginal("units")
     return float(curve.mean[-1] / curve.mean[0]) if curve else None
 
 
 def reliability(importance: Importance) -> str:
-    """Says how far an analysis can be trusted."""
+    """Describes how far an analysis can be trusted."""
     share = importance.explained
     words = f"the forest explains {100 * share:.0f} % of the variance of out-of-bag trials"
     return words if share >= RELIABLE else f"{words}: treat the numbers as rough"
 
 
 def difference(value: float, metric: Metric) -> str:
-    """Writes a difference of scores with its sign.
+    """Formats a difference of scores with its sign.
 
     Example:
         >>> difference(0.6131, Metric("NLL", "nats per frame"))
@@ -144,7 +144,7 @@ def difference(value: float, metric: Metric) -> str:
 
 
 def share(effect: Effect) -> str:
-    """Writes a share with its standard deviation over the trees.
+    """Formats a share with its standard deviation over the trees.
 
     Example:
         >>> share(Effect(("units",), 0.0712, 0.031))

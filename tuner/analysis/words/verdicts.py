@@ -1,10 +1,10 @@
 """Whether the numbers of a study agree with a claim, each by a criterion fixed beforehand.
 
-"undecided" is the verdict wherever the numbers that a criterion asks for are missing, or lie nearer
-to its bound than they are certain. Importance is judged on vanilla's trials where its forest
-predicts well, else on the first analysis that does, and named so; shares and curves count as
-different if they are so by more than their standard deviations over the trees. Comparisons of
-variants have a module of their own, `tuner.analysis.words.comparisons`.
+The verdict is "undecided" wherever the numbers that a criterion needs are missing, or are closer to
+its bound than their uncertainty. Importance is judged on vanilla's trials if its forest predicts
+well, otherwise on the first analysis that does, which is then named; shares and curves count as
+different if they differ by more than their standard deviations over the trees. Comparisons of
+variants have their own module, `tuner.analysis.words.comparisons`.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from tuner.search.space import PAPER
 AGREES, DIFFERS, UNDECIDED = "agrees", "differs", "undecided"
 
 MARGIN = 0.02
-"""How far apart scores are called the same, relative to the paper's or the baseline's.
+"""Distance within which scores count as the same, relative to the paper's or the baseline's.
 
-Seeds of one good trial differ by 0.3 % on JSB Chorales; two searches may differ by more.
+Seeds of one good trial differ by 0.3% on JSB Chorales; two searches may differ by more.
 """
 
 Verdict = tuple[str, str]
 """What a study found, and "agrees", "differs" or "undecided"."""
 
 Judge = Callable[..., Verdict]
-"""Holds a study, its first argument, against a claim, whose names and numbers follow."""
+"""Compares a study, its first argument, with a claim, whose names and numbers follow."""
 
 _Claimed = ParamSpec("_Claimed")
 
@@ -48,7 +48,7 @@ def same_study(analysis: StudyAnalysis) -> Verdict:
 
 
 def best_score(analysis: StudyAnalysis, papers: float) -> Verdict:
-    """Agrees if the best model's test score is within 2 % of the paper's, on the paper's data."""
+    """Agrees if the best model's test score is within 2% of the paper's, on the paper's data."""
     if analysis.best is None:
         return "No trial has finished.", UNDECIDED
     best = analysis.best.best
@@ -66,10 +66,10 @@ def best_score(analysis: StudyAnalysis, papers: float) -> Verdict:
 def _analyzed(
     *varied: str,
 ) -> Callable[[Callable[Concatenate[StudyAnalysis, Importance, _Claimed], Verdict]], Judge]:
-    """Makes a judge of what judges a reliable analysis.
+    """Makes a judge from a function that judges a reliable analysis.
 
     Args:
-        varied: factors that must have been varied, beside those that the claim names.
+        varied: factors that must have been varied, in addition to those that the claim names.
     """
 
     def decorate(
@@ -96,7 +96,7 @@ def _analyzed(
 
 @_analyzed()
 def share_above(analysis: StudyAnalysis, result: Importance, factor: str, bound: float) -> Verdict:
-    """Agrees if a factor's share lies above a bound by more than its std; differs if below so."""
+    """Agrees if a factor's share is above a bound by more than its std; differs if so far below."""
     effect, found = _main(result, factor)
     if effect.share - bound > effect.std:
         return found, AGREES
@@ -107,7 +107,7 @@ def share_above(analysis: StudyAnalysis, result: Importance, factor: str, bound:
 def share_below(analysis: StudyAnalysis, result: Importance, factor: str, bound: float) -> Verdict:
     """Agrees if a factor's share lies below a bound; differs if above by more than its std.
 
-    A share cannot lie below a small bound by its std: there the share itself decides.
+    A share cannot be below a small bound by more than its std, so the share itself decides.
     """
     effect, found = _main(result, factor)
     if effect.share < bound:
@@ -123,9 +123,9 @@ def _main(result: Importance, factor: str) -> tuple[Effect, str]:
 
 @_analyzed()
 def order(analysis: StudyAnalysis, result: Importance, *factors: str) -> Verdict:
-    """Agrees if factors come in an order, each by more than both deviations.
+    """Agrees if factors are in the given order, each by more than both deviations.
 
-    Differs if a pair comes in the other order by more than both deviations.
+    Differs if two neighbors are in reverse order by more than both deviations.
     """
     effects = [_main(result, name)[0] for name in factors]
     found = "; ".join(
@@ -143,7 +143,7 @@ def order(analysis: StudyAnalysis, result: Importance, *factors: str) -> Verdict
 def interactions_within(
     analysis: StudyAnalysis, result: Importance, low: float, high: float
 ) -> Verdict:
-    """Agrees if all interactions add up to a share in a range; differs if out by more than std."""
+    """Agrees if all interactions add up to a share in a range; differs if off by more than std."""
     total = lookup.interactions(result)
     found = f"{lookup.share(total)} over the trees, of {lookup.whose(result)}."
     if low <= total.share <= high:
@@ -158,7 +158,7 @@ def largest_interaction(
 ) -> Verdict:
     """Agrees if a pair's share lies above all others' by more than both deviations.
 
-    Differs if another pair's lies so above it.
+    Differs if another pair's share lies above it by as much.
     """
     own = result.pair(first, second)
     if own is None:
@@ -183,7 +183,7 @@ def _curve(result: Importance, name: str) -> Marginal:
 
 @_analyzed("units")
 def larger_is_better(analysis: StudyAnalysis, result: Importance) -> Verdict:
-    """Agrees if the largest networks beat the smallest, most of it gained in the smaller half.
+    """Agrees if the largest networks beat the smallest, with most of the gain in the smaller half.
 
     The gain has to exceed the deviation over the trees, the halves are those of the logarithmic
     range, and the time has to grow. Differs if the largest are worse by more than the deviation.
@@ -208,7 +208,7 @@ def larger_is_better(analysis: StudyAnalysis, result: Importance) -> Verdict:
 
 @_analyzed("noise_std")
 def noise_hurts(analysis: StudyAnalysis, result: Importance) -> Verdict:
-    """Agrees if most noise is worse than none by more than the deviation; differs if better so."""
+    """Agrees if the most noise is worse than the least by over a deviation; differs if better."""
     curve = _curve(result, "noise_std")
     harm, std = lookup.change(curve, 0, -1)
     found = (
@@ -225,7 +225,7 @@ def noise_hurts(analysis: StudyAnalysis, result: Importance) -> Verdict:
 def noise_dips(analysis: StudyAnalysis, result: Importance, low: float, high: float) -> Verdict:
     """Agrees if noise hurts at the end of its range and the best is between two values.
 
-    Differs if no noise, or most, is best.
+    Differs if the least noise is best, or if the most noise is better than the least.
     """
     found, verdict = noise_hurts(analysis)
     curve = _curve(result, "noise_std")
@@ -241,8 +241,8 @@ def noise_dips(analysis: StudyAnalysis, result: Importance, low: float, high: fl
 def best_rate_beyond(analysis: StudyAnalysis, result: Importance, end: float) -> Verdict:
     """Agrees if the best average score is at a learning rate beyond the end of the paper's range.
 
-    In a study of that range it is enough that the best is in its last tenth. Differs if all rates
-    within 1 % of the best average lie before that tenth.
+    In a study of that range, it suffices that the best is in its last tenth. Differs if all rates
+    within 1% of the best average lie before that tenth.
     """
     curve = _curve(result, "learning_rate")
     place = lookup.best(curve)

@@ -1,4 +1,4 @@
-"""Figures of a study as SVG, which live in the page and are files of their own."""
+"""Figures of a study as SVG, which are part of the page and also separate files."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _FIGURES = (
 
 
 def draw(analysis: StudyAnalysis) -> tuple[Figure, ...]:
-    """Draws everything that a study has the numbers for.
+    """Draws all figures for which a study has the numbers.
 
     Returns:
         The figures in the order of the page: `variants`, `marginals`, `importance`,
-        `interactions`, `learning_curves`, `axes`, `expected_best`, `progress`; without those
-        that would be empty.
+        `interactions`, `learning_curves`, `axes`, `expected_best`, `progress`; those that
+        would be empty are left out.
     """
     with matplotlib.rc_context(style.SETTINGS):
         drawn = [figure(analysis) for figure in _FIGURES]

@@ -51,7 +51,7 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
 def plot(
     curves: Sequence[ExpectedBest], styles: Mapping[str, style.Series], metric: Metric
 ) -> matplotlib.figure.Figure:
-    """Draws one line a variant, with markers at 1, 2, 5, 10, ... trials."""
+    """Draws one line per variant, with markers at 1, 2, 5, 10, ... trials."""
     figure, ((axes,),) = style.panels(3.65, left=0.75, right=1.4, top=0.15, bottom=0.6)
     most = max(len(curve.test) for curve in curves)
     ticks = [tick for tick in scales.log_ticks(1, max(most, 20), fewest=5) if tick <= most]
@@ -98,5 +98,5 @@ def plot(
 
 
 def _with_band(curves: Sequence[ExpectedBest]) -> ExpectedBest:
-    """The curve that has a band: the baseline's, or the first."""
+    """Returns the curve that gets a band: the baseline's, or the first."""
     return next((curve for curve in curves if curve.variant == style.BASELINE), curves[0])

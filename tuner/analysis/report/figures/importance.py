@@ -21,7 +21,7 @@ from tuner.search.space import Hyperparameter
 _TITLES = {"test": "variance of the test score", "seconds": "variance of the training time"}
 _PITCH = 1.8
 _LAST = 4.4
-# From the ninth column on headings take two lines, and names of pairs more room.
+# From the ninth column on, headings take two lines, and names of pairs need more room.
 _ROOMY = 8
 _HEADING = 11
 _LAST_CROWDED = 6.0
@@ -32,13 +32,13 @@ _LONGEST = 105
 
 @dataclasses.dataclass(frozen=True)
 class Bar:
-    """One bar: what explains how much.
+    """One bar: the share that something explains.
 
     Attributes:
-        column: where it stands.
-        share: of the variance.
-        std: over the trees; None where there is none.
-        note: words behind the number.
+        column: heading of its column.
+        share: share of the variance.
+        std: standard deviation over the trees; None if there is none.
+        note: words after the number.
     """
 
     column: str
@@ -48,7 +48,7 @@ class Bar:
 
 
 def draw(analysis: StudyAnalysis) -> svg.Figure | None:
-    """Draws bars of main effects, pairs and higher orders: a row a variant."""
+    """Draws bars of main effects, pairs and higher orders: one row per variant."""
     results = analysis.importance
     found = {key: one for key, one in results.items() if isinstance(one, Importance)}
     if not found:
@@ -142,7 +142,7 @@ def _draw_table(
 
 
 def _columns(found: Sequence[Importance]) -> dict[str, float]:
-    """Where each column of bars starts, in the order of the fullest row."""
+    """Returns where each column of bars starts, in the order of the fullest row."""
     names = [bar.column for bar in max(map(bars, found), key=len)]
     return {name: place * _PITCH for place, name in enumerate(names)}
 

@@ -1,4 +1,4 @@
-"""What two hyperparameters do together, as in Figure 6 of the paper."""
+"""The joint effect of two hyperparameters, as in Figure 6 of the paper."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COLUMNS = 3
 
 
 def draw(analysis: StudyAnalysis) -> svg.Figure | None:
-    """Draws the mean score by every pair of hyperparameters, of vanilla if it can be."""
+    """Draws the mean score by every pair of hyperparameters, for vanilla if possible."""
     importance = _chosen(analysis.importance)
     if importance is None:
         return None
@@ -48,7 +48,7 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
 
 
 def _chosen(results: marginals.Results) -> Importance | None:
-    """The baseline's analysis, or else the pooled one, or else the first that there is."""
+    """Returns the baseline's analysis, or else the pooled one, or else the first available one."""
     order = (style.BASELINE, None, *(variant for variant, _ in results))
     found = (results.get((variant, "test")) for variant in order)
     return next(
@@ -57,7 +57,7 @@ def _chosen(results: marginals.Results) -> Importance | None:
 
 
 def _surfaces(importance: Importance) -> list[Surface]:
-    """The surfaces in the order of the figure, the first hyperparameter on the horizontal axis."""
+    """Returns the surfaces in figure order, the first hyperparameter on the horizontal axis."""
     order = [factor.name for factor in scales.in_order(importance.factors)]
     turned = [
         surface
@@ -70,7 +70,7 @@ def _surfaces(importance: Importance) -> list[Surface]:
 
 
 def plot(importance: Importance, metric: Metric) -> matplotlib.figure.Figure:
-    """Draws a panel a pair, all in the same colors."""
+    """Draws one panel per pair, all on the same color scale."""
     surfaces = _surfaces(importance)
     columns = min(_COLUMNS, len(surfaces))
     rows = -(-len(surfaces) // columns)
@@ -131,13 +131,13 @@ def _draw_color_bar(
 
 
 def _range(surfaces: list[Surface]) -> tuple[float, float, float]:
-    """The lowest mean, where the colors end, and the highest mean."""
+    """Returns the lowest mean, the end of the color scale, and the highest mean."""
     means = Distribution.of(np.concatenate([surface.mean.ravel() for surface in surfaces]).tolist())
     return means.minimum, scales.shown_to(means), means.maximum
 
 
 def _norm(surfaces: list[Surface]) -> matplotlib.colors.Normalize:
-    """Colors for all panels; the few means far above the rest have the darkest."""
+    """Returns the color scale of all panels; the few means far above the rest are darkest."""
     low, high, _ = _range(surfaces)
     if scales.is_wide(low, high):
         return matplotlib.colors.LogNorm(low, high, clip=True)
@@ -149,7 +149,7 @@ def _levels(low: float, high: float, logarithmic: bool) -> np.ndarray:
 
 
 def _edges(values: np.ndarray, factor: Hyperparameter) -> np.ndarray:
-    """Ends of the cells around grid points, halfway on the sampling scale."""
+    """Returns the ends of the cells around grid points, halfway on the sampling scale."""
     points, ends = np.asarray(factor.sampled(values), float), np.array(factor.sampled_range, float)
     if factor.logarithmic:
         points, ends = np.log(points), np.log(ends)

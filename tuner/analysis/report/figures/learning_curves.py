@@ -20,7 +20,7 @@ _FEW = 12
 
 
 def draw(analysis: StudyAnalysis) -> svg.Figure | None:
-    """Draws validation by epoch: the best trial of each variant bold, its best tenth thin."""
+    """Draws validation scores by epoch: each variant's best trial bold, its best tenth thin."""
     shown = [summary for summary in analysis.summaries if _trained(summary.best)]
     if not shown:
         return None
@@ -45,7 +45,7 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
 def plot(
     summaries: Sequence[VariantSummary], styles: Mapping[str, style.Series], metric: Metric
 ) -> tuple[matplotlib.figure.Figure, int]:
-    """Draws the curves; also counts the points above the panel."""
+    """Draws the curves, and counts the points above the panel."""
     figure, ((axes,),) = style.panels(3.85, left=0.75, right=1.6, top=0.15, bottom=0.6)
     points = [point for summary in summaries for entry in summary.top for point in _trained(entry)]
     low, high = _limits([point.validation for point in points])
@@ -71,7 +71,7 @@ def plot(
 def _draw_thin(
     axes: matplotlib.axes.Axes, entries: Sequence[TrialRecord], series: style.Series
 ) -> None:
-    """All in one line with gaps: one path in the file."""
+    """Draws all of them as one line with gaps, hence one path in the file."""
     epochs: list[float] = []
     values: list[float] = []
     for entry in entries:
@@ -108,12 +108,12 @@ def _draw_best(axes: matplotlib.axes.Axes, entry: TrialRecord, series: style.Ser
 
 
 def _trained(entry: TrialRecord) -> list[Epoch]:
-    """The epochs of a trial without the untrained network, which is far off."""
+    """Returns the epochs of a trial without the untrained network, which is far off."""
     return [point for point in entry.result.curve if point.epoch > 0]
 
 
 def _limits(values: Sequence[float]) -> tuple[float, float]:
-    """Ends of the axis: all that is not far above the rest, as Tukey's box plots draw the line."""
+    """Returns the ends of the axis: all values up to the upper fence of Tukey's box plots."""
     quarter, three_quarters = np.quantile(values, [0.25, 0.75])
     fence = three_quarters + 1.5 * (three_quarters - quarter)
     return min(values), max(value for value in values if value <= fence)

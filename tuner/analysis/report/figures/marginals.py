@@ -1,4 +1,4 @@
-"""What each hyperparameter does on average, as in Figure 4 of the paper."""
+"""The average effect of each hyperparameter, as in Figure 4 of the paper."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
 def plot(
     results: Results, styles: Mapping[str, style.Series], metric: Metric
 ) -> matplotlib.figure.Figure:
-    """Draws a row of panels a hyperparameter: the score at the left, the time at the right."""
+    """Draws a row of panels per hyperparameter: the score on the left, the time on the right."""
     found = [one for one in results.values() if isinstance(one, Importance)]
     factors = scales.in_order(factor for factor in found[0].factors if factor.name != VARIANT)
     names = list(dict.fromkeys(variant for variant, _ in results if variant is not None))
@@ -90,7 +90,7 @@ def plot(
 def _axis_words(
     target: str, results: Mapping[str | None, Importance], metric: Metric
 ) -> tuple[str, float]:
-    """What a column's axes are called, and by what its values are divided."""
+    """Returns the label of a column's axes, and the divisor of its values."""
     if target == "test":
         return f"mean test {metric.name}", 1.0
     longest = max(
@@ -139,7 +139,7 @@ def _set_ends(
     lines: Mapping[str | None, Marginal],
     prominent: Sequence[str | None],
 ) -> None:
-    """Lays out the vertical axis: all of thick lines, most of their bands, most of thin lines."""
+    """Sets the vertical axis: all of thick lines, most of their bands, most of thin lines."""
     lowest = min(float(line.mean.min()) for line in lines.values())
     thick = [lines[variant] for variant in prominent if variant in lines]
     tops = [float(np.quantile(line.mean, 0.75)) for line in lines.values()]
@@ -163,7 +163,7 @@ def _set_ends(
 
 
 def _prominent(shown: Iterable[str | None]) -> list[str | None]:
-    """Vanilla and the pooled trials; a variant that stands alone too."""
+    """Returns vanilla and the pooled trials, or a variant that stands alone."""
     variants = list(shown)
     return [one for one in variants if one in (style.BASELINE, None) or len(variants) == 1]
 
@@ -220,7 +220,7 @@ def _caption(results: Results, metric: Metric, canvas: matplotlib.figure.Figure)
 
 
 def lacking(results: Results) -> list[str]:
-    """Sentences that say what is not drawn and why; of many reasons alike, one."""
+    """Returns sentences that say what is not drawn and why, with one of several reasons."""
     targets: dict[str | None, list[str]] = {}
     for (variant, target), one in results.items():
         if isinstance(one, InsufficientData):

@@ -1,4 +1,4 @@
-"""How a search went: scores, the best so far and the values, proposal by proposal."""
+"""The course of a search: scores, the best so far and the values, proposal by proposal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _VALUES = 1.15
 
 
 def draw(analysis: StudyAnalysis) -> svg.Figure | None:
-    """Draws the validation score and each hyperparameter by the place of the proposal."""
+    """Draws the validation score and each hyperparameter by number of the proposal."""
     progress = analysis.progress
     if progress is None:
         return None
@@ -45,7 +45,7 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
 def plot(
     analysis: StudyAnalysis, progress: Progress, factors: list[Hyperparameter]
 ) -> tuple[matplotlib.figure.Figure, int]:
-    """Draws the panels; also counts the scores above the first one."""
+    """Draws the panels, and counts the scores above the first one."""
     styles = style.series(analysis.records.entries)
     scores = np.array([entry.result.validation.mean for entry in progress.entries])
     figure, grid = style.panels(
@@ -53,7 +53,7 @@ def plot(
         between=(0, 0.16), grid=(1, 1 + len(factors)),
     )  # fmt: skip
     panels = list(grid[:, 0])
-    # The first panel is higher than the others.
+    # The first panel is taller than the others.
     box = panels[0].get_position()
     height = box.height * _SCORES / _VALUES
     panels[0].set_position((box.x0, box.y0, box.width, height))

@@ -1,4 +1,4 @@
-"""Axes: what is laid out by powers of ten, and how ticks are written."""
+"""Axes: which ones are logarithmic, and how ticks are labeled."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_DECADES = 6
 
 
 def number(value: float) -> str:
-    """Writes the number of a tick.
+    """Formats the number of a tick.
 
     Example:
         >>> number(0.25), number(1e-6), number(-2.5), number(200000.0), number(0.0)
@@ -36,7 +36,7 @@ def number(value: float) -> str:
 
 
 def _power(value: float) -> str:
-    """Writes a number with a power of ten."""
+    """Formats a number with a power of ten."""
     mantissa, exponent = f"{value:.2e}".split("e")
     power = "10" + str(int(exponent)).translate(_SUPERSCRIPTS)
     factor = f"{float(mantissa):g}".replace("-", "−")
@@ -44,18 +44,18 @@ def _power(value: float) -> str:
 
 
 def log_ticks(low: float, high: float, fewest: int = 3) -> list[float]:
-    """Chooses round numbers for an axis by powers of ten: powers of ten alone if they suffice.
+    """Chooses round numbers for a logarithmic axis: only powers of ten if they suffice.
 
     Args:
         low: lower end, positive.
         high: upper end.
-        fewest: how many ticks suffice.
+        fewest: number of ticks that suffices.
 
     Example:
         >>> log_ticks(20, 200), log_ticks(1e-4, 1e-2)
         ([20.0, 50.0, 100.0, 200.0], [0.0001, 0.001, 0.01])
     """
-    # Ends that are round numbers up to rounding count.
+    # Ends that are round numbers up to rounding errors are included.
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     step = math.ceil((last - first) / _MOST_DECADES) if last > first else 1
     ticks: list[float] = []
@@ -73,12 +73,12 @@ def log_ticks(low: float, high: float, fewest: int = 3) -> list[float]:
 
 
 def is_wide(low: float, high: float) -> bool:
-    """Whether values are better laid out by powers of ten: all positive, and over 3 times apart."""
+    """Returns whether a log scale is better for values: all positive, and over 3 times apart."""
     return low > 0 and high > _WIDE * low
 
 
 def shown_to(values: Distribution) -> float:
-    """Where an axis may end, so that a few outliers, as untrained networks, flatten nothing.
+    """Returns where an axis may end, so that outliers (untrained networks) do not flatten the rest.
 
     That is Tukey's outer fence, or the mean if that is higher, or the highest value if that is
     lower.
@@ -93,13 +93,13 @@ def shown_to(values: Distribution) -> float:
 
 
 def common_end(lowest: float, ends: Sequence[float]) -> float:
-    """Where an axis may end that several variants share, each with an end of its own.
+    """Returns where an axis may end that is shared by several variants, each with its own end.
 
-    A variant far above the others is cut off if the axis is thereby less than half as long.
+    A variant far above the others is cut off if this makes the axis less than half as long.
 
     Args:
         lowest: lower end of the axis.
-        ends: of each variant.
+        ends: the end for each variant.
 
     Example:
         >>> common_end(8.0, [9.0, 9.5, 10.0, 11.0, 60.0]), common_end(8.0, [9.0, 9.5, 10.0, 12.0])
@@ -112,7 +112,7 @@ def common_end(lowest: float, ends: Sequence[float]) -> float:
 
 
 def in_order(factors: Iterable[Hyperparameter]) -> list[Hyperparameter]:
-    """Sorts hyperparameters as the paper's Figure 4 has them; others come last.
+    """Sorts hyperparameters as in the paper's Figure 4; others come last.
 
     Example:
         >>> from tuner.search.space import PAPER
@@ -123,7 +123,7 @@ def in_order(factors: Iterable[Hyperparameter]) -> list[Hyperparameter]:
 
 
 def turned(factors: Iterable[Hyperparameter]) -> list[str]:
-    """Sentences about hyperparameters that are not laid out as they are written."""
+    """Returns sentences about hyperparameters whose axis does not show the value itself."""
     return [
         f"{capitalized(factor.label)} is laid out as 1 − {factor.label} on a log scale."
         for factor in factors
@@ -134,14 +134,14 @@ def turned(factors: Iterable[Hyperparameter]) -> list[str]:
 def value_axis(
     axis: matplotlib.axis.Axis, low: float, high: float, *, margin: float = 0.04, ticks: int = 5
 ) -> bool:
-    """Lays out scores or times, by powers of ten if they lie far apart.
+    """Sets up an axis of scores or times, logarithmic if they are far apart.
 
     Args:
-        axis: horizontal or vertical.
+        axis: the axis, horizontal or vertical.
         low: smallest value shown.
         high: largest value shown.
         margin: space beyond both ends, as a share of the axis.
-        ticks: about how many there should be where the axis is linear.
+        ticks: approximate number of ticks if the axis is linear.
 
     Returns:
         Whether the axis is logarithmic.
@@ -162,7 +162,7 @@ def value_axis(
 
 
 def factor_ticks(factor: Hyperparameter) -> list[tuple[float, str]]:
-    """Chooses the ticks of a hyperparameter: the sampled quantity, and what is written there.
+    """Chooses the ticks of a hyperparameter: the sampled quantity, and the label of each.
 
     Example:
         >>> from tuner.search.space import PAPER
@@ -182,10 +182,10 @@ def factor_ticks(factor: Hyperparameter) -> list[tuple[float, str]]:
 
 
 def factor_axis(axis: matplotlib.axis.Axis, factor: Hyperparameter) -> None:
-    """Lays out a hyperparameter on the scale that it was sampled on, and names the axis.
+    """Sets up the axis of a hyperparameter on the scale that it was sampled on, and labels it.
 
-    Where 1 - value was sampled, the axis is of that quantity, its ticks are values, and the
-    smallest value is at the left.
+    If 1 - value was sampled, the axis shows that quantity, its ticks are labeled with values, and
+    the smallest value is on the left.
     """
     ticks = factor_ticks(factor)
     low, high = factor.sampled_range
@@ -200,7 +200,7 @@ def factor_axis(axis: matplotlib.axis.Axis, factor: Hyperparameter) -> None:
 
 
 def time_unit(longest: float) -> tuple[str, float]:
-    """Chooses the unit of training times: its name, and how many seconds it has.
+    """Chooses the unit of training times: its name, and its length in seconds.
 
     Example:
         >>> time_unit(40.0), time_unit(3000.0), time_unit(9000.0)

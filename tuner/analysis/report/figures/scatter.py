@@ -23,7 +23,7 @@ _GAP = (np.nan, np.nan)
 
 
 def draw(analysis: StudyAnalysis) -> svg.Figure | None:
-    """Draws a row of panels a variant, one for each hyperparameter."""
+    """Draws a row of panels per variant, one for each hyperparameter."""
     metric, records = analysis.metric, analysis.records
     space, trials = records.space, records.all_entries
     if not (analysis.summaries and space.varied):
@@ -58,9 +58,9 @@ def plot(
     space: Space,
     metric: Metric,
 ) -> tuple[matplotlib.figure.Figure, int]:
-    """Draws one panel a variant; also counts the trials above it.
+    """Draws one panel per variant, and counts the trials above it.
 
-    The hyperparameters stand side by side in it: a panel each for 9 variants and 4 hyperparameters
+    The hyperparameters are side by side in it: separate panels for 9 variants and 4 hyperparameters
     would take matplotlib four times as long.
     """
     factors = scales.in_order(space.varied)
@@ -96,7 +96,7 @@ def _draw_points(
 ) -> int:
     """Draws a trial once for each hyperparameter, and counts the trials above the panel.
 
-    Points are lines without length, which makes one short path in the file of all of them.
+    Points are lines of zero length, so that all of them form one short path in the file.
     """
     top = axes.get_ylim()[1]
 
@@ -131,7 +131,7 @@ def _draw_points(
 
 
 def _across(quantity: float, factor: Hyperparameter) -> float:
-    """Where a sampled quantity lies between the left and the right end of its hyperparameter."""
+    """Returns where a sampled quantity lies between the left and right end of its axis."""
     low, high = factor.sampled_range
     if factor.logarithmic:
         quantity, low, high = np.log(quantity), np.log(low), np.log(high)
@@ -140,7 +140,7 @@ def _across(quantity: float, factor: Hyperparameter) -> float:
 
 
 def _draw_frames(axes: matplotlib.axes.Axes, factors: Sequence[Hyperparameter]) -> None:
-    """Draws a base line for each hyperparameter, and a grid at its ticks and at those of scores."""
+    """Draws a baseline for each hyperparameter, and a grid at its ticks and at those of scores."""
     low, high = axes.get_ylim()
     grid, base = [], []
     for place, factor in enumerate(factors):

@@ -1,8 +1,8 @@
-"""The one style of all figures.
+"""The common style of all figures.
 
 Series colors have a contrast of at least 3:1 with white and with the dark page (WCAG 2.2, success
-criterion 1.4.11). Nine colors in so narrow a band of lightness cannot all differ for color-blind
-readers, so every variant has a dash and a marker of its own too.
+criterion 1.4.11). Nine colors in such a narrow band of lightness cannot all differ for color-blind
+readers, so every variant also has its own dash and marker.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ROLES = {
     "grid": (GRID, "#3b4048"),
     "paper": (PAPER, "#16181c"),
 }
-"""Colors that change with the page, by role: on light and on dark. Nothing else may have them."""
+"""Colors that change with the page, by role: on light and on dark. Nothing else may use them."""
 
 ACCENT = "#1c6ad4"
 """What differs significantly, as blue in the paper's figures."""
@@ -47,7 +47,7 @@ RASTER_DPI = 144
 FONT = "font-family: system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 SETTINGS: dict[Any, Any] = {
-    # The same trials give the same file.
+    # The same trials produce the same file.
     "svg.hashsalt": "lstm-odyssey",
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",
@@ -81,7 +81,7 @@ SETTINGS: dict[Any, Any] = {
     "grid.linewidth": 0.6,
     "path.simplify_threshold": 0.3,
 }
-"""Settings of matplotlib under which figures are drawn and written."""
+"""Matplotlib settings with which figures are drawn and written."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Series:
     """How a variant is drawn in every figure.
 
     Attributes:
-        color: of lines and points.
+        color: color of lines and points.
         dash: matplotlib's line style.
         marker: matplotlib's marker.
     """
@@ -116,7 +116,7 @@ _OTHERS = (
 
 
 def series(variants: Iterable[str]) -> dict[str, Series]:
-    """Gives each variant its style, by its place in a study; vanilla's is always the same.
+    """Assigns each variant its style, by its position in a study; vanilla's is always the same.
 
     Example:
         >>> styles = series(["V", "NIG", "NFG"])
@@ -129,7 +129,7 @@ def series(variants: Iterable[str]) -> dict[str, Series]:
 
 
 def _further(place: int) -> Series:
-    """The style of a series after the nine, different from theirs and from all others.
+    """Returns the style of a series after the nine, different from theirs and from all others.
 
     Its color has the luminance between white and the dark page that contrasts with both.
     """
@@ -140,7 +140,7 @@ def _further(place: int) -> Series:
     linear = linear * _LUMINANCE / luminance if excess < 0 else linear + excess * (1 - linear)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     color = "#" + "".join(f"{round(255 * channel):02x}" for channel in encoded)
-    # Dashes of a length of their own; markers, then letters.
+    # Each has its own dash length; markers come first, then letters.
     dash = (0, (2 + 0.5 * place, 1.2, 1.2, 1.2, 1.2, 1.2))
     markers = ("*", "p", "h", "d", "8", "H", *(f"${chr(97 + letter)}$" for letter in range(26)))
     return Series(color, dash, markers[place % len(markers)])
@@ -163,16 +163,16 @@ def panels(
 ) -> tuple[matplotlib.figure.Figure, np.ndarray]:
     """Makes a figure of the common width with empty panels; all lengths are in inches.
 
-    Fixed margins take no time; automatic layouts draw a figure several times.
+    Fixed margins cost no time, while automatic layouts draw a figure several times.
 
     Args:
-        height: of each panel.
-        left: margin at the left.
-        right: margin at the right.
+        height: height of each panel.
+        left: margin on the left.
+        right: margin on the right.
         top: margin above.
         bottom: margin below.
-        between: columns, rows.
-        grid: number of columns, of rows.
+        between: space between columns and between rows.
+        grid: number of columns and of rows.
         share: whether all panels have the same axes.
 
     Returns:
@@ -194,7 +194,7 @@ def panels(
 
 
 def legend_line(series: Series, label: str, *, marker: bool = False) -> matplotlib.lines.Line2D:
-    """A line for a legend."""
+    """Makes a line for a legend."""
     return matplotlib.lines.Line2D(
         [],
         [],

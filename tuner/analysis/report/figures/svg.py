@@ -1,4 +1,4 @@
-"""From a matplotlib canvas to SVG that lives inside an HTML page, on light and on dark."""
+"""Conversion of a matplotlib canvas to SVG for an HTML page, on light and on dark."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _ROLE_COLOR = re.compile(rf"(fill|stroke): ({'|'.join(_ROLE)})\b")
 _FAMILY = re.compile(r"font-family: [^;]*;? ?")
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
-# A point that is drawn as a line without length.
+# A point that is drawn as a line of zero length.
 _DOT = re.compile(r"M([\d.]+ [\d.]+)L\1(?![\d.])")
 
-# A page that the figure stands in sets the colors, and the figure has no background. As a file of
-# its own it follows the reader's system; `svg:root` is the root of a file, never a part of a page.
+# A page that contains the figure sets its colors, and the figure has no background. As a separate
+# file, it follows the reader's system; `svg:root` is the root of a file, never part of a page.
 _WHEN_ALONE = (
     f"svg:root{{background:var(--figure-paper,{style.PAPER})}}"
     "@media (prefers-color-scheme:dark){svg:root{"
@@ -37,13 +37,13 @@ for _prefix, _address in (("", _SVG), ("xlink", "http://www.w3.org/1999/xlink"))
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A drawn figure with its words.
+    """A drawn figure with its texts.
 
     Attributes:
-        name: what it is called in addresses: `learning_curves`.
+        name: its name in addresses, such as `learning_curves`.
         title: a heading.
         caption: exactly what is drawn and what is left out, as plain text.
-        svg: an `<svg>` element for an HTML page, which is also a file of its own. A page sets its
+        svg: an `<svg>` element for an HTML page, which is also a valid file. A page sets its
             colors by the CSS variables `--figure-ink`, `--figure-muted`, `--figure-grid` and
             `--figure-paper`; a file follows the reader's `prefers-color-scheme`.
     """
@@ -57,17 +57,17 @@ class Figure:
 def render(
     canvas: matplotlib.figure.Figure, name: str, title: str, caption: str, description: str
 ) -> Figure:
-    """Writes a canvas as SVG; the same canvas gives the same bytes.
+    """Renders a canvas as SVG; the same canvas always produces the same bytes.
 
-    Identifiers begin with the figure's name and a hash of its content, so that those of several
-    figures of several studies in one page differ.
+    Identifiers begin with the figure's name and a hash of its content, so that they differ among
+    the figures of several studies in one page.
 
     Args:
-        canvas: what is drawn, in the colors of `style`.
-        name: of the figure.
+        canvas: the drawing, in the colors of `style`.
+        name: name of the figure.
         title: a heading; also the SVG's title.
         caption: exactly what is drawn.
-        description: the main numbers in words, for readers who do not see the figure.
+        description: the main numbers in words, for readers who cannot see the figure.
     """
     file = io.BytesIO()
     canvas.savefig(
@@ -119,7 +119,7 @@ def _shorten(element: ElementTree.Element) -> None:
     if _HREF in element.attrib:
         element.set(_HREF, element.attrib[_HREF].replace("\n", ""))
     if "style" in element.attrib:
-        # The first declaration is for programs that do not know CSS variables.
+        # The first declaration is for programs that do not support CSS variables.
         style_text = _ROLE_COLOR.sub(
             lambda match: (
                 f"{match[0]}; {match[1]}: var(--figure-{_ROLE[match[2]]}, {match[2]})"
@@ -130,7 +130,7 @@ def _shorten(element: ElementTree.Element) -> None:
 
 
 def _describe(root: ElementTree.Element, prefix: str, title: str, description: str) -> None:
-    """Puts the words in front, and what matplotlib says of all elements of a page on the root."""
+    """Inserts the words first, and sets on the root what matplotlib sets for a whole page."""
     for parent in root.iter(f"{{{_SVG}}}defs"):
         for element in parent.findall(f"{{{_SVG}}}style"):
             parent.remove(element)

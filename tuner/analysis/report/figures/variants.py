@@ -78,7 +78,7 @@ def plot(
 def _draw_boxes(
     axes: matplotlib.axes.Axes, boxes: Sequence[tuple[str, Distribution, str]]
 ) -> None:
-    """Draws boxes at 1, 2, ...; what differs significantly has a thick blue box and a mark."""
+    """Draws boxes at 1, 2, ...; significant differences have a thick blue box and a mark."""
     for place, (_, values, verdict) in enumerate(boxes, start=1):
         marked = verdict in _MARKS
         color = style.ACCENT if marked else style.INK
@@ -131,7 +131,7 @@ def _draw_boxes(
 
 
 def _say_what_is_cut(axes: matplotlib.axes.Axes, boxes: Sequence[Distribution]) -> None:
-    """Writes where a whisker ends that leaves the panel, or where a whole box is."""
+    """Notes where a whisker that leaves the panel ends, or where a whole box is."""
     high = axes.get_ylim()[1]
     for place, values in enumerate(boxes, start=1):
         if values.maximum <= high:
@@ -140,7 +140,7 @@ def _say_what_is_cut(axes: matplotlib.axes.Axes, boxes: Sequence[Distribution]) 
         words = f"↑ {significant(values.maximum, 3)}"
         if not inside and values.count > 1:
             words = f"↑ {significant(values.minimum, 3)}\nto {significant(values.maximum, 3)}"
-        # Beside the whisker, or beside the box where that leaves the panel too.
+        # Next to the whisker, or next to the box if that leaves the panel, too.
         beside = _BOX_WIDTH / 2 if inside and values.upper_quartile > high else 0.0
         axes.annotate(
             words,
@@ -154,7 +154,7 @@ def _say_what_is_cut(axes: matplotlib.axes.Axes, boxes: Sequence[Distribution]) 
 
 
 def _draw_parameters(axes: matplotlib.axes.Axes, means: Sequence[float]) -> None:
-    """Draws bars behind the boxes, on an axis of their own at the right."""
+    """Draws bars behind the boxes, on their own axis on the right."""
     behind = axes.twinx()
     behind.set_zorder(axes.get_zorder() - 1)
     thousands = max(means) >= 10_000
