@@ -264,8 +264,7 @@ def _is_of(folder: Path, entry: TrialRecord, facts: Mapping[str, Any]) -> bool:
         "hyperparameters": trial.values,
         "study_sha256": study_sha256(facts),
     }
-    is_same = {name: described.get(name) for name in expected} == expected
-    return is_same and (folder / pretrained.PAGE).is_file()
+    return {name: described.get(name) for name in expected} == expected
 
 
 def _write(folder: Path, result: TrialResult, problem: Problem, facts: Mapping[str, Any]) -> None:
@@ -278,5 +277,6 @@ def _write(folder: Path, result: TrialResult, problem: Problem, facts: Mapping[s
     path = folder / CARD
     card = files.read_json(path)
     card["study_sha256"] = study_sha256(facts)
-    files.write_text(path, json.dumps(card, indent=2) + "\n")
     files.write_text(folder / pretrained.PAGE, pretrained.hub_page(card, folder.name))
+    # Last: by its hash, the next run knows that the folder is complete.
+    files.write_text(path, json.dumps(card, indent=2) + "\n")

@@ -72,7 +72,8 @@ def test_the_best_trial_of_each_variant_gives_its_model_again(
 
     assert train_again(study, tmp_path) == []
     # What a process that was killed left unfinished is made again; so is another study's.
-    (tmp_path / "tiny-V" / "README.md").unlink()
+    path = tmp_path / "tiny-V" / "card.json"
+    path.write_text(json.dumps({**card, "study_sha256": None}))
     assert [folder.name for folder, _ in train_again(study, tmp_path)] == ["tiny-V"]
     other = dataclasses.replace(study, facts={**study.facts, "seed": 2})
     assert len(train_again(other, tmp_path)) == 2
