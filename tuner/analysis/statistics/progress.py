@@ -1,4 +1,4 @@
-"""The course of a search that looked at results: its trials in the order of the proposals."""
+"""The progress of a search that looked at results: its trials in the order of the proposals."""
 
 from __future__ import annotations
 

@@ -232,7 +232,7 @@ def search_needed(expected: ExpectedBest) -> int:
 
 
 def _followed(progress: Progress) -> Finding:
-    """Describes the course of a search that looked at results."""
+    """Describes the progress of a search that looked at results."""
     best, gain = progress.best, progress.last_gain
     half = best[max((len(best) - 1) // 2, 0)]
     if not math.isfinite(best[-1]):

@@ -1,4 +1,4 @@
-"""The course of a search: scores, the best so far and the values, proposal by proposal."""
+"""The progress of a search: scores, the best so far and the values, proposal by proposal."""
 
 from __future__ import annotations
 
