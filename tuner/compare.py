@@ -47,6 +47,7 @@ _SAMPLERS = flags.DEFINE_list(
 _BUDGETS = flags.DEFINE_list("budgets", ["20", "50", "100", "200", "500"], "Numbers of trainings.")
 _SEEDS = flags.DEFINE_integer("seeds", 30, "Runs of each sampler.", lower_bound=1)
 _LAG = flags.DEFINE_integer("lag", 1, "See `python -m tuner.run --lag`.", lower_bound=1)
+# The standard deviation over seeds of one trial's test score on the JSB Chorales.
 _SMALLEST = flags.DEFINE_float(
     "smallest", 0.014, "The smallest difference worth naming, in the metric's unit.", lower_bound=0
 )

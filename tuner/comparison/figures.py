@@ -11,6 +11,7 @@ import numpy as np
 
 from common.text import significant
 from tuner.analysis.report.figures import scales, style, svg
+from tuner.analysis.statistics.summaries import BASELINE
 from tuner.comparison.runs import Run
 from tuner.tasks.task import Metric
 
@@ -53,7 +54,7 @@ def draw(runs: Sequence[Run], metric: Metric, best: float | None) -> list[svg.Fi
     styles = style.series(found)
     # Samplers are not variants; the first is the baseline of the others.
     names = list(found)
-    series = dict(zip(names, [styles[style.BASELINE], *map(styles.get, names)], strict=False))
+    series = dict(zip(names, [styles[BASELINE], *map(styles.get, names)], strict=False))
     with matplotlib.rc_context(style.SETTINGS):
         figures = [
             _curves(found, series, metric, "trainings"),

@@ -10,10 +10,6 @@ import numpy as np
 
 from tuner.comparison.runs import Run
 
-SMALLEST = 0.014
-"""The smallest difference worth naming, in nats: the standard deviation over seeds of one trial's
-test score on the JSB Chorales."""
-
 LEVEL = 0.05
 _PERMUTATIONS = 20_000
 _SEED = 1
@@ -77,9 +73,7 @@ def paired_permutation(differences: np.ndarray, seed: int = _SEED) -> float:
     return float(((abs(signs @ differences) >= least).sum() + own) / (len(signs) + own))
 
 
-def compare(
-    runs: Sequence[Run], budgets: Sequence[int], smallest: float = SMALLEST
-) -> list[Verdict]:
+def compare(runs: Sequence[Run], budgets: Sequence[int], smallest: float) -> list[Verdict]:
     """Compares all pairs of samplers on the seeds that they share.
 
     A sampler is called better or worse if the areas differ significantly after Holm's correction,

@@ -170,7 +170,7 @@ def test_verdicts_need_a_difference_that_is_real_and_matters() -> None:
         *runs("random", 0.0, 1e-4), *runs("better", -0.1, 1e-3), *runs("little", 0.004, 1e-4),
         *runs("unsure", 0.0, 0.2),
     ]  # fmt: skip
-    found = {(one.first, one.second): one for one in verdicts.compare(some, (30, 999))}
+    found = {(one.first, one.second): one for one in verdicts.compare(some, (30, 999), 0.014)}
     assert len(found) == 6 and {one.budget for one in found.values()} == {30}
     assert found["random", "better"].words == "worse"
     little = found["random", "little"]

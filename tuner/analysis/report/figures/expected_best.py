@@ -9,7 +9,7 @@ import numpy as np
 
 from common.text import significant
 from tuner.analysis.report.figures import scales, style, svg
-from tuner.analysis.statistics.summaries import ExpectedBest
+from tuner.analysis.statistics.summaries import BASELINE, ExpectedBest
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.tasks.task import Metric
 
@@ -72,7 +72,7 @@ def plot(
             markersize=5.5,
             markevery=[int(n) - 1 for n in (*ticks, len(curve.test)) if n <= len(curve.test)],
             label=curve.variant,
-            zorder=4 if curve.variant == style.BASELINE else 3,
+            zorder=4 if curve.variant == BASELINE else 3,
         )
         above = min(curve.test) > axes.get_ylim()[1]
         label = f"{curve.variant} (above)" if above else curve.variant
@@ -99,4 +99,4 @@ def plot(
 
 def _with_band(curves: Sequence[ExpectedBest]) -> ExpectedBest:
     """Returns the curve that gets a band: the baseline's, or the first."""
-    return next((curve for curve in curves if curve.variant == style.BASELINE), curves[0])
+    return next((curve for curve in curves if curve.variant == BASELINE), curves[0])

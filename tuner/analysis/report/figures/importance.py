@@ -14,7 +14,7 @@ from common.text import percent
 from tuner.analysis.importance.factors import VARIANT
 from tuner.analysis.importance.importance import TARGETS, Effect, Importance
 from tuner.analysis.report.figures import marginals, scales, style, svg
-from tuner.analysis.statistics.summaries import InsufficientData
+from tuner.analysis.statistics.summaries import BASELINE, InsufficientData
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.search.space import Hyperparameter
 
@@ -58,7 +58,7 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
         + ", ".join(f"{bar.column} {percent(bar.share)}" for bar in bars(one))
         + "."
         for (variant, target), one in found.items()
-        if variant in (None, style.BASELINE)
+        if variant in (None, BASELINE)
     )
     return svg.render(
         plot(results),

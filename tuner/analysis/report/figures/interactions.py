@@ -10,7 +10,7 @@ from common.text import percent, significant
 from tuner.analysis.importance.factors import VARIANT
 from tuner.analysis.importance.importance import Importance, Surface
 from tuner.analysis.report.figures import marginals, scales, style, svg
-from tuner.analysis.statistics.summaries import Distribution
+from tuner.analysis.statistics.summaries import BASELINE, Distribution
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.search.space import Hyperparameter
 from tuner.tasks.task import Metric
@@ -49,7 +49,7 @@ def draw(analysis: StudyAnalysis) -> svg.Figure | None:
 
 def _chosen(results: marginals.Results) -> Importance | None:
     """Returns the baseline's analysis, or else the pooled one, or else the first available one."""
-    order = (style.BASELINE, None, *(variant for variant, _ in results))
+    order = (BASELINE, None, *(variant for variant, _ in results))
     found = (results.get((variant, "test")) for variant in order)
     return next(
         (one for one in found if isinstance(one, Importance) and _surfaces(one)), None

@@ -15,7 +15,7 @@ from common.text import significant
 from tuner.analysis.importance.factors import VARIANT
 from tuner.analysis.importance.importance import TARGETS, Importance, Marginal
 from tuner.analysis.report.figures import scales, style, svg
-from tuner.analysis.statistics.summaries import Distribution, InsufficientData
+from tuner.analysis.statistics.summaries import BASELINE, Distribution, InsufficientData
 from tuner.analysis.study_analysis import StudyAnalysis
 from tuner.search.space import Hyperparameter
 from tuner.tasks.task import Metric
@@ -165,7 +165,7 @@ def _set_ends(
 def _prominent(shown: Iterable[str | None]) -> list[str | None]:
     """Returns vanilla and the pooled trials, or a variant that stands alone."""
     variants = list(shown)
-    return [one for one in variants if one in (style.BASELINE, None) or len(variants) == 1]
+    return [one for one in variants if one in (BASELINE, None) or len(variants) == 1]
 
 
 def _say_why(axes: matplotlib.axes.Axes, results: Results, target: str) -> None:
@@ -248,7 +248,7 @@ def _description(results: Results, metric: Metric) -> str:
         _lowest(variant, one, metric)
         for (variant, target), one in results.items()
         if target == "test" and isinstance(one, Importance)
-        if variant in (style.BASELINE, None)
+        if variant in (BASELINE, None)
     )
 
 

@@ -17,8 +17,7 @@ import matplotlib.figure
 import matplotlib.lines
 import numpy as np
 
-BASELINE = "V"
-"""The variant that the others are compared with; it is drawn in the color of text."""
+from tuner.analysis.statistics.summaries import BASELINE
 
 INK = "#1c1c1c"
 MUTED = "#595959"
