@@ -361,7 +361,7 @@ def test_configuration_is_complete(arguments: dict[str, Any]) -> None:
         ({"max_depth": 0}, "`max_depth`, expected a positive integer, got 0"),
         ({"halting": "never"}, "`halting`, expected 'act' or 'choice' or 'fixed', got 'never'"),
         ({"form": "deep"}, "`form`, expected 'transition' or 'shared', got 'deep'"),
-        ({"epsilon": True}, "`epsilon`, expected a number above 0 and below 1, got True"),
+        ({"epsilon": 1}, "`epsilon`, expected a number above 0 and below 1, got 1"),
         ({"inner": "FGR"}, "`inner`, expected a variant without gate recurrence, got 'FGR'"),
     ],
 )

@@ -294,9 +294,8 @@ class Study:
                 "wait for it or choose another --study_dir"
             ) from error
         try:
-            trials = self.directory.glob("keras_tuner/*/trial_*/")
-            folders = [self.directory / name for name in (".", *_FOLDERS, "report")]
-            for path in filter(Path.is_dir, (*folders, *trials)):
+            folders = [self.directory / name for name in (".", *_FOLDERS)]
+            for path in (*folders, *self.directory.glob("keras_tuner/*/trial_*/")):
                 files.sweep(path)
             yield
         finally:
