@@ -12,9 +12,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import runner
+from benchmarks.remote import ONE_THREAD
 from benchmarks.runner import Case, Measured, Peer, Row, Runner
 from benchmarks.targets import NATIVE
 from benchmarks.work_files import WorkFiles
+from common.machine import XLA_LOOP_FLAG
+from tuner.training.engines import ENGINES
 
 SGEMM = Peer("benchmarks.peers.sgemm:Sgemm")
 _SGEMM_SIZES = (512, 768, 1024)
@@ -24,7 +27,10 @@ _CHECKED_UNITS, _TOGETHER = 24, (1, 2, 4, 8, 16)
 def engine(name: str, seconds: float = 0.0, processes: int = 1) -> Peer:
     """Makes a peer of an engine of this project; see `benchmarks.peers.engine_trial`."""
     options = {"engine": name, "seconds": seconds}
-    return Peer("benchmarks.peers.engine_trial:EngineTrial", options, processes=processes)
+    flags = f"{ONE_THREAD['XLA_FLAGS']} {XLA_LOOP_FLAG}"
+    environment = {"XLA_FLAGS": flags} if ENGINES[name].keras_backend == "jax" else {}
+    target = "benchmarks.peers.engine_trial:EngineTrial"
+    return Peer(target, options, environment=environment, processes=processes)
 
 
 def _of(library: str, **options: Any) -> Peer:

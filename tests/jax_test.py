@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 
+from common import machine
 from tests.tuner import tiny
 from tests.tuner.tiny_task import TinyHandwriting
 from tests.zoo import harness
@@ -39,7 +40,7 @@ GUIDED = {
 }
 """Guided evolutionary strategies and a truncated gradient."""
 
-ENGINE = {"tuner/training/jax/on_jax.py": ("on_jax", 14)}
+ENGINE = {"tuner/training/jax/on_jax.py": ("on_jax", 19)}
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="runs on JAX already")
@@ -67,7 +68,8 @@ def test_on_jax(
         *(f"tests/{name}" for name in files),
         KERAS_BACKEND="jax",
         JAX_PLATFORMS="cpu",
-        XLA_FLAGS=f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}",
+        XLA_FLAGS=f"{os.environ['XLA_FLAGS']} {machine.XLA_LOOP_FLAG} "
+        f"--xla_force_host_platform_device_count={devices}",
         EXPECTED=str(tmp_path / "gru.npz"),
     )
     # That all of them ran: none was skipped, renamed away or not collected.

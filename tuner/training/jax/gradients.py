@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from tuner.training.jax.blocks import BLOCK, block, blocks_for, put, row
+from tuner.training.jax.blocks import BLOCK, block, blocks_for, put, row, rows, total
 from tuner.training.jax.losses import Loss
 from tuner.training.jax.step import Arrays, Step
 
@@ -55,8 +56,32 @@ def _added(sums: Arrays, addends: Arrays) -> Arrays:
     return [one + other for one, other in zip(sums, addends, strict=True)]
 
 
+def _put_all(arrays: Arrays, parts: Arrays, place: Any) -> Arrays:
+    return [put(array, part[None], place) for array, part in zip(arrays, parts, strict=True)]
+
+
 def _like(arrays: Arrays) -> Arrays:
     return [jnp.zeros_like(array) for array in arrays]
+
+
+class _Saved(NamedTuple):
+    """What the backward pass of a direction needs.
+
+    Attributes:
+        derived: the result of `Step.derive`.
+        pull: propagates its gradients back to the weights.
+        projected: the results of `Step.project`, `[room, ...]`.
+        past: the states before each step, `[room, units]`.
+        factors: factors of the tapped products of each step, `[room, ...]`.
+        products: their values.
+    """
+
+    derived: Arrays
+    pull: Callable[[Arrays], tuple[Arrays]]
+    projected: Arrays
+    past: Arrays
+    factors: Arrays
+    products: Arrays
 
 
 class Direction:
@@ -89,7 +114,7 @@ class Direction:
         """Projects a block of frames."""
         return jax.vmap(lambda frame: self._step.project(derived, frame))(inputs)
 
-    def forward(self, weights: Arrays, sequence: Sequence) -> tuple[Any, Any, Any]:
+    def forward(self, weights: Arrays, sequence: Sequence) -> tuple[Any, _Saved, Any]:
         """Computes all outputs `[room, units]`, the values that `backward` needs, and ponder."""
         step, room = self._step, sequence.room
         derived, pull = jax.vjp(step.derive, weights)
@@ -104,30 +129,42 @@ class Direction:
         projected = [jnp.zeros((room, *shape)) for shape in step.projected]
         projected = lax.fori_loop(0, sequence.blocks, project, projected)
         looped = [derived[place] for place in step.looped]
-        taps = [jnp.zeros(tap.product) for tap in step.taps]
 
         def advance(number: Any, carry: Any) -> Any:
-            states, outputs, past = carry
+            states, outputs, past, factors, products = carry
             frame = self._frame(sequence, number)
-            rows = [row(array, frame) for array in projected]
-            past = [
-                put(array, state[None], number) for array, state in zip(past, states, strict=True)
-            ]
-            (output, *states), _ = step.advance(derived, looped, rows, states, taps)
-            return states, put(outputs, output[None], frame), past
+            own = [row(array, frame) for array in projected]
+            (output, *new), (own_factors, own_products) = step.advance(
+                derived, looped, own, states
+            )
+            return (
+                new,
+                put(outputs, output[None], frame),
+                _put_all(past, states, number),
+                _put_all(factors, own_factors, number),
+                _put_all(products, own_products, number),
+            )
 
-        states = [jnp.zeros(size) for size in step.states]
-        past = [jnp.zeros((room, size)) for size in step.states]
-        outputs = jnp.zeros((room, self._units))
-        states, outputs, past = lax.fori_loop(0, sequence.steps, advance, (states, outputs, past))
+        states, outputs, past, factors, products = lax.fori_loop(
+            0,
+            sequence.steps,
+            advance,
+            (
+                [jnp.zeros(size) for size in step.states],
+                jnp.zeros((room, self._units)),
+                [jnp.zeros((room, size)) for size in step.states],
+                [jnp.zeros((room, *tap.factor)) for tap in step.taps],
+                [jnp.zeros((room, *tap.product)) for tap in step.taps],
+            ),
+        )
         ponder: Any = 0.0
         if self._ponders:
             # Steps past the end, which another trial's sequence may need, are not charged for.
             before = row(past[-1], jnp.minimum(sequence.frames, room - 1))
             ponder = jnp.where(sequence.frames < sequence.steps, before, states[-1])[0]
-        return outputs, (derived, pull, projected, past), ponder
+        return outputs, _Saved(derived, pull, projected, past, factors, products), ponder
 
-    def backward(self, saved: Any, gradient: Any, sequence: Sequence, price: Any) -> Arrays:
+    def backward(self, saved: _Saved, gradient: Any, sequence: Sequence, price: Any) -> Arrays:
         """Computes the gradients of the weights.
 
         Args:
@@ -136,76 +173,64 @@ class Direction:
             sequence: the sequence.
             price: price of the ponder.
         """
-        step, room = self._step, sequence.room
-        derived, pull, projected, past = saved
+        step, derived = self._step, saved.derived
         looped = [derived[place] for place in step.looped]
-        taps = [jnp.zeros(tap.product) for tap in step.taps]
 
         def retreat(count: Any, carry: Any) -> Any:
-            of_looped, of_states, of_projected, of_taps, factors = carry
+            of_looped, of_states, of_projected, of_products = carry
             number = sequence.steps - 1 - count
             frame = self._frame(sequence, number)
             if self._ponders:
                 # This is its whole gradient, since nothing else reads that state.
                 charged = jnp.where(number < sequence.frames, price, 0.0)
                 of_states = [*of_states[:-1], jnp.zeros_like(of_states[-1]).at[0].set(charged)]
-            _, chain, factor = jax.vjp(
+            _, chain, _ = jax.vjp(
                 functools.partial(step.advance, derived),
                 looped,
-                [row(array, frame) for array in projected],
-                [row(array, number) for array in past],
-                taps,
+                [row(array, frame) for array in saved.projected],
+                [row(array, number) for array in saved.past],
+                [row(array, number) for array in saved.products],
                 has_aux=True,
             )
-            looped_part, rows, of_states, products = chain([row(gradient, frame), *of_states])
-
-            def put_all(arrays: Arrays, parts: Arrays, place: Any) -> Arrays:
-                return [
-                    put(array, part[None], place)
-                    for array, part in zip(arrays, parts, strict=True)
-                ]
-
+            looped_part, parts, of_states, products = chain([row(gradient, frame), *of_states])
             return (
                 _added(of_looped, looped_part),
                 of_states,
-                put_all(of_projected, rows, frame),
-                put_all(of_taps, products, number),
-                put_all(factors, factor, number),
+                _put_all(of_projected, parts, frame),
+                _put_all(of_products, products, number),
             )
 
-        of_looped, _, of_projected, of_taps, factors = lax.fori_loop(
+        of_looped, _, of_projected, of_products = lax.fori_loop(
             0,
             sequence.steps,
             retreat,
             (
                 _like(looped),
                 [jnp.zeros(size) for size in step.states],
-                _like(projected),
-                [jnp.zeros((room, *tap.product)) for tap in step.taps],
-                [jnp.zeros((room, *tap.factor)) for tap in step.taps],
+                _like(saved.projected),
+                _like(saved.products),
             ),
         )
 
-        def collect(number: Any, sums: Arrays) -> Arrays:
-            inputs = block(sequence.inputs, number)
+        def collect(start: Any, *, count: int) -> Arrays:
+            inputs = rows(sequence.inputs, start, count)
             _, chain = jax.vjp(lambda derived: self._project(derived, inputs), derived)
-            (parts,) = chain([block(array, number) for array in of_projected])
-            sums = _added(sums, parts)
-            for tap, products, factor in zip(step.taps, of_taps, factors, strict=True):
-                rows = block(factor, number)
+            sums: Arrays
+            (sums,) = chain([rows(array, start, count) for array in of_projected])
+            for tap, products, factor in zip(step.taps, of_products, saved.factors, strict=True):
                 _, chain = jax.vjp(
-                    lambda weight, rows=rows, tap=tap: jax.vmap(tap.multiply, (0, None))(
-                        rows, weight
+                    functools.partial(
+                        jax.vmap(tap.multiply, (0, None)), rows(factor, start, count)
                     ),
                     derived[tap.weight],
                 )
-                sums[tap.weight] += chain(block(products, number))[0]
+                sums[tap.weight] += chain(rows(products, start, count))[0]
             return sums
 
-        sums = lax.fori_loop(0, sequence.blocks, collect, _like(derived))
+        sums: Arrays = total(sequence.blocks, sequence.room // BLOCK, collect)
         for place, part in zip(step.looped, of_looped, strict=True):
             sums[place] += part
-        (gradients,) = pull(sums)
+        (gradients,) = saved.pull(sums)
         return list(gradients)
 
 

@@ -7,10 +7,11 @@ fall into three parts:
 * those that depend on the frame but on no state run for many frames at once (`Step.project`);
 * the rest depend on the states and run frame by frame (`Step.advance`).
 
-In the last part, each product with a weight gets a *tap*, an addend of zeros: the gradient of the
-tap is that of the product, so the gradient of the weight is one product over all frames after the
-loop, x_1ᵀδ_1 + … + x_Tᵀδ_T, instead of T sums of whole matrices. Any cell is thus trained like the
-zoo's recurrence, without knowledge of its equations.
+In the last part, each product with a weight is a *tap*: its factor x_t and its value are kept, so
+that the backward pass need not multiply again, and the gradient δ_t of the value gives that of the
+weight as one product over all frames after the loop, x_1ᵀδ_1 + … + x_Tᵀδ_T, instead of T sums of
+whole matrices. Any cell is thus trained like the zoo's recurrence, without knowledge of its
+equations.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import jax.numpy as jnp
 import keras
 
 Arrays = list[Any]
+Multiply = Callable[[Any, Any], Any]
 
 _INLINED = ("jit", "pjit")
 _PRODUCT = "dot_general"
@@ -48,7 +50,7 @@ class Tap:
     factor: tuple[int, ...]
     product: tuple[int, ...]
     weight: int
-    multiply: Callable[[Any, Any], Any]
+    multiply: Multiply
 
 
 class Step:
@@ -174,8 +176,8 @@ class Step:
         looped: Sequence[Any],
         projected: Sequence[Any],
         states: Sequence[Any],
-        taps: Sequence[Any],
-    ) -> tuple[Arrays, Arrays]:
+        known: Sequence[Any] | None = None,
+    ) -> tuple[Arrays, tuple[Arrays, Arrays]]:
         """Runs one step.
 
         Args:
@@ -183,28 +185,52 @@ class Step:
             looped: the derived weights at the indices `Step.looped`, for everything else.
             projected: the result of `project`.
             states: the states before the step.
-            taps: addends of the tapped products.
+            known: values of the tapped products, if an earlier call has computed them. Their
+                gradients are those of the products.
 
         Returns:
-            The output and the states after the step; and the other factors of the tapped products.
+            The output and the states after the step; factors and values of the tapped products.
         """
         values = self._constants | dict(zip(self._derived, derived, strict=True))
         places = [self._derived[place] for place in self.looped]
         values |= dict(zip(places, looped, strict=True))
         values |= dict(zip(self._projected, projected, strict=True))
         values |= dict(zip(self._states, states, strict=True))
-        factors = []
-        addends = iter(zip(self.taps, taps, strict=True))
+        factors: Arrays = []
+        products: Arrays = []
         for equation in self._parts[_STATES]:
             if any(equation is tapped for tapped in self._tapped):
-                tap, addend = next(addends)
-                factor = values[equation.invars[0]]
+                tap = self.taps[len(factors)]
+                factor, weight = values[equation.invars[0]], derived[tap.weight]
+                if known is None:
+                    product = tap.multiply(factor, weight)
+                else:
+                    product = _known_product(tap.multiply, factor, weight, known[len(factors)])
                 factors.append(factor)
-                product = tap.multiply(factor, derived[tap.weight])
-                values[equation.outvars[0]] = product + addend
+                products.append(product)
+                values[equation.outvars[0]] = product
             else:
                 _run([equation], values)
-        return [_value(one, values) for one in self._outputs], factors
+        return [_value(one, values) for one in self._outputs], (factors, products)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _known_product(multiply: Multiply, factor: Any, weight: Any, value: Any) -> Any:
+    """Returns a product's value, with the gradient of the product for its factor and value."""
+    return value
+
+
+def _keep(multiply: Multiply, factor: Any, weight: Any, value: Any) -> tuple[Any, Any]:
+    return value, (factor, weight)
+
+
+def _propagate(multiply: Multiply, kept: Any, gradient: Any) -> tuple[Any, ...]:
+    factor, weight = kept
+    (of_factor,) = jax.linear_transpose(lambda factor: multiply(factor, weight), factor)(gradient)
+    return of_factor, jnp.zeros_like(weight), gradient
+
+
+_known_product.defvjp(_keep, _propagate)
 
 
 def _check_kept(step: Callable[..., Any], kept: Arrays, arguments: tuple[Any, ...]) -> None:

@@ -24,6 +24,7 @@ from tuner.tasks import ctc
 from tuner.tasks.task import Task
 from tuner.training import random_streams
 from tuner.training.jax import engine, losses, noise, program
+from tuner.training.jax.blocks import BLOCK, rows, total
 from tuner.training.jax.gradients import Sequence
 from tuner.training.jax.padding import fit, padded_units
 from tuner.training.jax.step import Step
@@ -256,9 +257,9 @@ def test_a_step_in_parts_is_the_step(make, taps, projected) -> None:
         (output, new), _ = cell.stateless_call(weights, kept, frame[None], nested)
         return [output[0], *(one[0] for one in keras.tree.flatten(new))]
 
-    def parts(derived, tapped, taps):
+    def parts(derived, tapped, known=None):
         looped = [derived[place] for place in step.looped]
-        return step.advance(tapped, looped, step.project(derived, frame), states, taps)
+        return step.advance(tapped, looped, step.project(derived, frame), states, known)
 
     def total(outputs):
         return sum(jnp.sum(jnp.sin(k + 1 + one)) for k, one in enumerate(outputs))
@@ -267,26 +268,29 @@ def test_a_step_in_parts_is_the_step(make, taps, projected) -> None:
     def check(weights):
         def of_parts(weights):
             derived = step.derive(weights)
-            outputs, factors = parts(derived, derived, zeros)
-            return total(outputs), (outputs, factors)
+            outputs, kept = parts(derived, derived)
+            return total(outputs), (outputs, kept)
 
         def of_whole(weights):
             outputs = whole(weights)
             return total(outputs), outputs
 
         derived = step.derive(weights)
-        ours, (outputs, factors) = jax.grad(of_parts, has_aux=True)(weights)
+        ours, (outputs, (factors, products)) = jax.grad(of_parts, has_aux=True)(weights)
         theirs, expected = jax.grad(of_whole, has_aux=True)(weights)
-        through_taps, by_weight = jax.grad(
-            lambda taps, tapped: total(parts(derived, tapped, taps)[0]), argnums=(0, 1)
-        )(zeros, derived)
+        by_weight = jax.grad(lambda tapped: total(parts(derived, tapped)[0]))(derived)
+        known, of_products = jax.value_and_grad(
+            lambda products: total(parts(derived, derived, products)[0])
+        )(products)
         back = {place: 0.0 for place in range(len(derived))}
-        for tap, factor, gradient in zip(step.taps, factors, through_taps, strict=True):
+        for tap, factor, gradient in zip(step.taps, factors, of_products, strict=True):
             _, pull = jax.vjp(functools.partial(tap.multiply, factor), derived[tap.weight])
             back[tap.weight] += pull(gradient)[0]
-        return (outputs, ours, back), (expected, theirs, dict(enumerate(by_weight)))
+        return (
+            ([*outputs, known], ours, back),
+            ([*expected, total(expected)], theirs, dict(enumerate(by_weight))),
+        )
 
-    zeros = [jnp.zeros(tap.product) for tap in step.taps]
     (outputs, *gradients), (expected, *others) = check(weights)
     for one, other in zip(outputs, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
@@ -294,6 +298,20 @@ def test_a_step_in_parts_is_the_step(make, taps, projected) -> None:
         functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6),
         *(jax.tree.map(np.asarray, one) for one in (gradients, others)),
     )
+
+
+@pytest.mark.parametrize(("blocks", "most"), [(1, 3), (3, 3), (7, 20), (8, 20), (19, 20)])
+def test_products_over_many_frames_at_once(blocks: int, most: int) -> None:
+    """In one piece, and in pieces of eight blocks and a rest."""
+    left, right = _bounded((most * BLOCK, 3), 1), _bounded((most * BLOCK, 2), 2)
+
+    def part(start: Any, *, count: int) -> list[Any]:
+        return [rows(left, start, count).T @ rows(right, start, count)]
+
+    (found,) = jax.jit(lambda blocks: total(blocks, most, part))(blocks)
+    frames = blocks * BLOCK
+    expected = np.asarray(left, float)[:frames].T @ np.asarray(right, float)[:frames]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 class Counting(keras.layers.SimpleRNNCell):
