@@ -28,7 +28,7 @@ def _start(code: str, path: str, cache: str) -> Row:
     """Times a process from its start to the end of its first trial."""
     started = time.perf_counter()
     environment = {"NUMBA_CACHE_DIR": cache}
-    with Remote(engine("").target, environment=environment, engine="native") as remote:
+    with Remote(engine("native").target, environment=environment, engine="native") as remote:
         remote.call("prepare", path=path)
         ready = time.perf_counter()
         measured = remote.call("run")

@@ -22,7 +22,7 @@ _COUNTS = "OMP_NUM OPENBLAS_NUM MKL_NUM NUMBA_NUM TF_NUM_INTRAOP TF_NUM_INTEROP"
 
 ONE_THREAD = {
     **{f"{name}_THREADS": "1" for name in _COUNTS},
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
     # Everything is measured on the CPU, without messages.
     "CUDA_VISIBLE_DEVICES": "-1",
     "JAX_PLATFORMS": "cpu",
