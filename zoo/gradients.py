@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from zoo.variant_cell import Tensor
 
@@ -23,7 +24,7 @@ def gradient(
         The gradient of the scalar with respect to each tensor, and the auxiliary result.
 
     Raises:
-        NotImplementedError: on backends other than TensorFlow and JAX.
+        NotImplementedError: on other backends than TensorFlow, JAX and PyTorch.
 
     Example:
         >>> from keras import ops
@@ -31,7 +32,7 @@ def gradient(
         >>> float(gradient_of_x), more
         (6.0, 'more')
     """
-    # Only the active backend is imported: the other need not be installed.
+    # Only the active backend is imported: the others need not be installed.
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -44,7 +45,15 @@ def gradient(
 
         found, more = jax.grad(function, has_aux=True)(list(values))
         return found, more
+    if keras.backend.backend() == "torch":
+        import torch
+
+        points = [ops.convert_to_tensor(one).detach().requires_grad_() for one in values]
+        with torch.enable_grad():
+            value, more = function(points)
+        parts = torch.autograd.grad(value, points, allow_unused=True)
+        return list(parts), keras.tree.map_structure(ops.stop_gradient, more)
     raise NotImplementedError(
-        "Gradients are taken on the backends tensorflow and jax. "
+        "Gradients are taken on the backends tensorflow, jax and torch. "
         f"Received: {keras.backend.backend()}."
     )
