@@ -41,13 +41,13 @@ def orthonormal(rows: Tensor) -> Tensor:
     for row in ops.unstack(rows, rows.shape[0]):
         row = ops.where(ops.all(ops.isfinite(row)), row, ops.zeros_like(row))
         # By the largest number first: squares of very small or large ones are out of range.
-        for size in (lambda x: ops.max(ops.abs(x)), ops.norm):
+        for size in (lambda x: ops.max(ops.abs(x)), _length):
             length = size(row)
             row = row / ops.where(length > 0, length, ops.ones_like(length))
         for _ in range(2):
             for known in basis:
                 row = row - known * ops.sum(known * row)
-        length = ops.norm(row)
+        length = _length(row)
         outside = length > least
         row = row / ops.where(outside, length, ops.ones_like(length))
         basis.append(ops.where(outside, row, ops.zeros_like(row)))
@@ -108,6 +108,11 @@ def side_by_side(blocks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     ]
     basis = ops.concatenate(rows)
     return basis, _count(basis)
+
+
+def _length(vector: Tensor) -> Tensor:
+    # Not `ops.norm`: on PyTorch it is of single precision.
+    return ops.sqrt(ops.sum(vector * vector))
 
 
 def _count(basis: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from zoo.directions import (
     side_by_side,
     slices,
 )
+from zoo.gradients import batched, one_by_one
 from zoo.variant_cell import Tensor, check_argument, is_positive_integer
 
 
@@ -131,7 +132,9 @@ class GuidedES(keras.optimizers.Optimizer):
         if self.guide == "exact":
             expected = f"at least {columns}, one for each direction of the exact guide"
             check_argument("pairs", self.pairs, expected, self.pairs >= columns)
-        dtype = keras.backend.result_type(*(variable.dtype for variable in variables))
+        dtypes = {variable.dtype for variable in variables}
+        # On PyTorch the result of one double precision type would be single precision.
+        dtype = dtypes.pop() if len(dtypes) == 1 else keras.backend.result_type(*dtypes)
         self.inner_optimizer.build(variables)
         super().build(variables)
         # The last surrogate gradients, newest first; 0 where there are none yet.
@@ -227,9 +230,9 @@ class GuidedES(keras.optimizers.Optimizer):
 
         steps = point + ops.concatenate([points, -points])
         if self.vectorized:
-            values = ops.vectorized_map(value, steps)
+            values = batched(value, steps)
         else:
-            values = ops.stack([value(each) for each in ops.unstack(steps, 2 * self.pairs)])
+            values = one_by_one(value, ops.unstack(steps, 2 * self.pairs))
         above, below = ops.split(ops.reshape(values, (-1,)), 2)
         return _like(ops.matmul(weights * (above - below), points), variables)
 

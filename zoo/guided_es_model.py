@@ -20,8 +20,8 @@ class GuidedESModel(keras.Model):
 
     Pass a `zoo.GuidedES` to `compile` as optimizer. A step computes the model's surrogate gradient,
     evaluates the loss at the perturbed weights (all pairs in one batched program, with the same
-    dropout and noise), and updates the weights with the inner optimizer. Backends: TensorFlow and
-    JAX.
+    dropout and noise), and updates the weights with the inner optimizer. On PyTorch the model may
+    need `vectorized=False`: `torch.vmap` refuses some layers, such as `BatchNormalization`.
 
     Args:
         model: the model to train; it shares its weights, so it can be used and saved on its own.
@@ -33,7 +33,6 @@ class GuidedESModel(keras.Model):
     Raises:
         ValueError: if `truncate` is neither a positive integer nor None; in training, if the
             optimizer is not a `zoo.GuidedES`.
-        NotImplementedError: in training on other backends.
 
     Example:
         >>> import keras, numpy as np, zoo

@@ -53,6 +53,38 @@ NUMBERS = """
 """
 """Runs on every backend; NP is held against Keras' own layer."""
 
+GUIDED = """
+    import keras, numpy as np, zoo
+
+    # On a quadratic the exact guide measures the derivative along the surrogate exactly.
+    x = keras.Variable([3.0, -4.0, 5.0])
+    guided = zoo.GuidedES("sgd", guide="exact", seed=1)
+    (found,) = guided.estimate(
+        lambda values: keras.ops.sum(values[0] ** 2) / 2, [x], [keras.ops.array([0.0, -2.0, 0.0])]
+    )
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(found), [0, -4, 0], atol=1e-4)
+
+    frames = np.random.default_rng(1).normal(size=(4, 6, 2)).astype("float32")
+    ends = []
+    for at_once in (True, False):
+        keras.utils.set_random_seed(4)
+        network = zoo.networks.network(zoo.VanillaCell(3), inputs=2, outputs=2)
+        inputs = keras.Input((None, 2))
+        network = keras.Model(inputs, keras.layers.Dropout(0.2)(network(inputs)))
+        before = network.get_weights()
+        model = zoo.GuidedESModel(network, truncate=2)
+        optimizer = keras.optimizers.SGD(0.1)
+        guided = zoo.GuidedES(optimizer, pairs=4, vectorized=at_once, seed=1)
+        model.compile(guided, loss="mse")
+        model.fit(frames, frames, batch_size=4, epochs=3, verbose=0)
+        ends.append(np.concatenate([weight.ravel() for weight in network.get_weights()]))
+    # Alike only with the same dropout in all evaluations.
+    np.testing.assert_allclose(*ends, atol=1e-3)
+    moved = ends[0] - np.concatenate([weight.ravel() for weight in before])
+    assert 0.01 < np.linalg.norm(moved) < 1, moved
+"""
+"""Guided evolutionary strategies, on every backend."""
+
 ARRAYS = """
     import numpy as np
 
@@ -112,10 +144,11 @@ def call(*command: object, status: int = 0, **options: object) -> str:
 
 
 def try_cell(env: Environment) -> None:
-    """The README's ten lines, every cell, every trained model."""
+    """The README's ten lines, every cell, every trained model, guided strategies."""
     ten_lines = re.search(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.S | re.M)
     assert "loss" in env.python(ten_lines[1])
     env.python(NUMBERS)
+    env.python(GUIDED)
 
 
 def try_refusals(env: Environment) -> None:

@@ -26,6 +26,10 @@ def _draw(n: int, k: int, samples: int, seed: int = 1) -> tuple[np.ndarray, np.n
     return random.normal(size=(samples, n)), random.normal(size=(samples, k))
 
 
+def _tensors(*arrays: np.ndarray) -> list[Any]:
+    return [keras.ops.convert_to_tensor(array, dtype=array.dtype.name) for array in arrays]
+
+
 def _gradient(basis: np.ndarray, share: float) -> np.ndarray:
     """A gradient of length 1 with this part of its square in the subspace."""
     random = np.random.default_rng(3)
@@ -48,7 +52,7 @@ def _sum(values: list[Any]) -> Any:
 def test_perturbations_have_the_covariance_of_the_paper(alpha: float) -> None:
     n, k, sigma = 6, 2, 0.7
     basis = _basis(n, k)
-    points = numpy_of(perturbations(basis, *_draw(n, k, SAMPLES), alpha, sigma))
+    points = numpy_of(perturbations(*_tensors(basis, *_draw(n, k, SAMPLES)), alpha, sigma))
     expected = sigma**2 * (alpha / n * np.eye(n) + (1 - alpha) / k * basis.T @ basis)
     assert np.trace(expected) == pytest.approx(sigma**2)
     # The variance of a product of two jointly normal numbers.
@@ -62,8 +66,8 @@ def test_without_a_subspace_a_plain_strategy_remains() -> None:
     xi, zeta = _draw(5, 2, 4)
     plain = 0.1 * xi / math.sqrt(5)
     for basis, alpha in ((_basis(5, 2), 1.0), (np.zeros((2, 5)), 0.3)):
-        assert_close(numpy_of(perturbations(basis, xi, zeta, alpha, 0.1)), plain, 1e-15)
-    assert not np.any(numpy_of(perturbations(np.zeros((2, 5)), xi, zeta, 0.0, 0.1)))
+        assert_close(numpy_of(perturbations(*_tensors(basis, xi, zeta), alpha, 0.1)), plain, 1e-15)
+    assert not np.any(numpy_of(perturbations(*_tensors(np.zeros((2, 5)), xi, zeta), 0.0, 0.1)))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +83,7 @@ def test_bias_and_variance(
 ) -> None:
     basis = _basis(n, k)
     gradient = _gradient(basis, share)
-    points = numpy_of(perturbations(basis, *_draw(n, k, SAMPLES), alpha, 1.0))
+    points = numpy_of(perturbations(*_tensors(basis, *_draw(n, k, SAMPLES)), alpha, 1.0))
     estimates = beta * points * (points @ gradient)[:, None]
     mean = estimates.mean(axis=0)
     # Without what the mean of a sample strays by itself.
@@ -101,7 +105,7 @@ def test_expected_error_at_the_best_scale(
 ) -> None:
     basis, trials = _basis(n, k), 40_000 // (n // 100 * pairs)
     gradient = _gradient(basis, share)
-    points = numpy_of(perturbations(basis, *_draw(n, k, trials * pairs), alpha, 1.0))
+    points = numpy_of(perturbations(*_tensors(basis, *_draw(n, k, trials * pairs)), alpha, 1.0))
     estimates = beta / pairs * points * (points @ gradient)[:, None]
     means = estimates.reshape(trials, pairs, n).sum(axis=1)
     errors = ((means - gradient) ** 2).sum(axis=1)
@@ -116,8 +120,9 @@ def test_expected_error_of_the_exact_guide(n: int, share: float, pairs: int, err
     basis, trials, others = _basis(n, 1), 4000, pairs - 1
     gradient = _gradient(basis, share)
     xi = np.random.default_rng(1).normal(size=(trials * others, n))
-    _, weights = numpy_of(exact_directions(basis, np.array(1.0), xi[:others] if others else None))
-    points, _ = numpy_of(exact_directions(basis, np.array(1.0), xi if others else None))
+    axis, one, drawn = _tensors(basis, np.array(1.0), xi)
+    _, weights = map(numpy_of, exact_directions(axis, one, drawn[:others] if others else None))
+    points, _ = map(numpy_of, exact_directions(axis, one, drawn if others else None))
     assert weights[1:] == pytest.approx([(n - 1) / (others + n)] * others)
     samples = points[1:].reshape(trials, others, n)
     scaled = weights[1:] * (samples @ gradient)
@@ -135,7 +140,8 @@ def test_plain_strategy_on_a_quadratic_follows_its_moments() -> None:
     moments = (curvature * start) ** 2
     x = np.tile(start, (streams, 1))
     xi, zeta = random.normal(size=(steps, streams, n)), np.zeros((steps * streams, 1))
-    points = numpy_of(perturbations(np.zeros((1, n)), xi.reshape(-1, n), zeta, 1.0, 0.1))
+    nothing = np.zeros((1, n))
+    points = numpy_of(perturbations(*_tensors(nothing, xi.reshape(-1, n), zeta), 1.0, 0.1))
     for now in points.reshape(xi.shape):
         x -= rate * now / 0.1**2 * ((curvature * x) * now).sum(axis=1, keepdims=True)
         shrunk = 1 - 2 * rate * curvature / n + 2 * rate**2 * curvature**2 / n**2
@@ -149,7 +155,7 @@ def test_plain_strategy_on_a_quadratic_follows_its_moments() -> None:
 def _loss_of(weights: np.ndarray) -> Any:
     return lambda values: sum(
         keras.ops.sum(keras.ops.reshape(value, (-1,)) * part)
-        for value, part in zip(values, np.split(weights, [2]), strict=True)
+        for value, part in zip(values, _tensors(*np.split(weights, [2])), strict=True)
     )
 
 
@@ -183,8 +189,13 @@ def test_on_a_quadratic_the_size_of_perturbations_has_no_effect(guide: str) -> N
         guided = zoo.GuidedES(
             "sgd", 0.5, sigma, pairs=3, guide=guide, seed=2, vectorized=vectorized
         )
-        loss = [lambda values: keras.ops.sum(values[0] ** 2 * np.array([1.0, 2.0, 0.5]))]
-        estimates.append(numpy_of(guided.estimate(loss[0], [x], [np.array([1.0, 0.5, 0.0])])[0]))
+        (curvature,) = _tensors(np.array([1.0, 2.0, 0.5]))
+        estimate = guided.estimate(
+            lambda values, curvature=curvature: keras.ops.sum(values[0] ** 2 * curvature),
+            [x],
+            [np.array([1.0, 0.5, 0.0])],
+        )
+        estimates.append(numpy_of(estimate[0]))
     assert_close(estimates[0], estimates[1], 1e-9)
     assert np.linalg.norm(estimates[0]) > 0.1
 
@@ -202,7 +213,7 @@ def test_on_a_quadratic_the_size_of_perturbations_has_no_effect(guide: str) -> N
     ids=["zeros", "parallel", "not yet full", "not a number", "small", "a third takes its place"],
 )
 def test_basis_has_no_arbitrary_axes(rows: list[list[float]], expected: list[Any]) -> None:
-    basis = numpy_of(orthonormal(np.array(rows, "float32")))
+    basis = numpy_of(orthonormal(*_tensors(np.array(rows, "float32"))))
     for row, right in zip(basis, expected, strict=True):
         # What is left out counts as a direction unless it is exactly 0.
         assert np.any(row) == (right is None or any(right))
