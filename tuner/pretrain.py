@@ -30,26 +30,17 @@ def main() -> int:
 
     study = sources.load_one(trials)
     command_line.start_tensorflow()
+    from tuner.study import facts
     from tuner.study.models import train_again
-    from tuner.tasks.task import find_task, load_corpus
-    from tuner.training.protocol import Problem, Protocol
 
-    task = find_task(study.facts["task"])
-    corpus = load_corpus(task, _DATA.value)
-    print(f"data: {corpus.dataset}")
-    expected, received = study.facts["data"]["sha256"], corpus.dataset.sha256
-    if received != expected:
-        raise InputError(
-            f"--data: expected the data of the trials, sha256 {expected}. Received: {received}"
-        )
+    problem = facts.load_problem(study.facts, _DATA.value)
+    print(f"data: {problem.corpus.dataset}")
     out.mkdir(parents=True, exist_ok=True)
-    cells = tuple(study.facts.get("cells", {}).values())
-    problem = Problem(task, corpus, Protocol(**study.facts["protocol"]), cells)
     finished = {code: entries for code, entries in study.entries.items() if entries}
     for folder, result in train_again(finished, study.facts, problem, out):
         scores = result.result
         print(f"{folder}: validation {scores.validation.mean:.4f}, test {scores.test.mean:.4f} "
-              f"{task.metric.unit}")
+              f"{problem.task.metric.unit}")
     return 0
 
 

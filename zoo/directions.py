@@ -41,7 +41,7 @@ def orthonormal(rows: Tensor) -> Tensor:
     for row in ops.unstack(rows, rows.shape[0]):
         row = ops.where(ops.all(ops.isfinite(row)), row, ops.zeros_like(row))
         # By the largest number first: squares of very small or large ones are out of range.
-        for size in (lambda x: ops.max(ops.abs(x)), _length):
+        for size in (_largest, _length):
             length = size(row)
             row = row / ops.where(length > 0, length, ops.ones_like(length))
         for _ in range(2):
@@ -108,6 +108,10 @@ def side_by_side(blocks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     ]
     basis = ops.concatenate(rows)
     return basis, _count(basis)
+
+
+def _largest(vector: Tensor) -> Tensor:
+    return ops.max(ops.abs(vector))
 
 
 def _length(vector: Tensor) -> Tensor:

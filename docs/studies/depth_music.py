@@ -4,8 +4,8 @@
 
 reads `docs/studies/depth_music.parquet`, trials of studies by grid search (docs/depth.md has their
 commands). An arm is a cell, of an adaptive one with its price; its learning rate is that of the
-best validation score. Of networks that studies have left, the depth in a frame is compared with the
-frame's surprise: its negative log-likelihood given all frames before it.
+best mean validation score over the seeds. Of networks that studies have left, the depth in a frame
+is compared with the frame's surprise: its negative log-likelihood given all frames before it.
 """
 
 from __future__ import annotations
@@ -41,36 +41,49 @@ def _multiply_adds(code: str, units: int) -> int:
     return first + (_STEPS - 1) * {"V": 0, "StackedCell": 2}.get(code, 1) * further
 
 
-def _arms(path: Path) -> dict[str, TrialRecord]:
-    """The best trial of each arm by validation."""
-    best: dict[str, TrialRecord] = {}
+def _arms(path: Path) -> dict[str, list[TrialRecord]]:
+    """The trials of each arm, one of each seed, with the learning rate that is best on average."""
+    found: dict[str, dict[str, list[TrialRecord]]] = {}
     for study in trials.read(path):
         for code, records in study.entries.items():
             for one in records:
                 price = one.trial.values.get("ponder_price")
                 arm = code.rpartition(":")[2] + (f", price {price:.2g}" if price else "")
-                best[arm] = min(
-                    (best.get(arm, one), one), key=lambda one: one.result.validation.mean
-                )
-    return best
-
-
-def _reaches(record: TrialRecord, score: float) -> int | str:
-    """The first epoch with a validation score as good as this; empty if there is none."""
-    return next((one.epoch for one in record.result.curve if one.validation <= score), "")
-
-
-def _row(arm: str, record: TrialRecord, target: float) -> Row:
-    result = record.result
+                rates = found.setdefault(arm, {})
+                rates.setdefault(f"{one.trial.learning_rate:.2g}", []).append(one)
     return {
-        "arm": arm,
-        "learning_rate": f"{record.trial.learning_rate:.2g}",
-        "parameters": result.parameters,
-        "multiply_adds": _multiply_adds(record.trial.variant, record.trial.units),
-        "validation": round(result.validation.mean, 3),
-        "test": round(result.test.mean, 3),
-        "epochs_to_its_best": _reaches(record, _NEAR * result.validation.mean),
-        "epochs_to_the_best_of_v": _reaches(record, target),
+        arm: min(rates.values(), key=lambda seeds: np.mean([*_scores(seeds, "validation")]))
+        for arm, rates in found.items()
+    }
+
+
+def _scores(records: list[TrialRecord], split: str) -> list[float]:
+    return [getattr(one.result, split).mean for one in records]
+
+
+def _reaches(record: TrialRecord, score: float) -> int | None:
+    """The first epoch with a validation score as good as this; None if there is none."""
+    return next((one.epoch for one in record.result.curve if one.validation <= score), None)
+
+
+def _row(arm: str, records: list[TrialRecord], target: float) -> Row:
+    (first, *_), row = records, {"arm": arm}
+    row |= {"learning_rate": f"{first.trial.learning_rate:.2g}", "seeds": len(records)}
+    row |= {
+        "parameters": first.result.parameters,
+        "multiply_adds": _multiply_adds(first.trial.variant, first.trial.units),
+    }
+    for split in ("validation", "test"):
+        scores = _scores(records, split)
+        mean, least, most = np.mean(scores), min(scores), max(scores)
+        row |= {split: round(mean, 3), f"{split}_min": round(least, 3)}
+        row |= {f"{split}_max": round(most, 3)}
+    near = [_reaches(one, _NEAR * one.result.validation.mean) for one in records]
+    there = [epoch for one in records if (epoch := _reaches(one, target)) is not None]
+    return {
+        **row,
+        "epochs_to_its_best": ", ".join(map(str, near)),
+        "epochs_to_the_mean_of_v": ", ".join(map(str, there)),
     }
 
 
@@ -128,8 +141,8 @@ def _surprise(folder: Path, split: Sequences) -> Row:
 def main() -> int:
     """Runs the command."""
     arms = _arms(table.STUDIES / "depth_music.parquet")
-    target = arms["V"].result.validation.mean
-    rows = [_row(arm, record, target) for arm, record in arms.items()]
+    target = float(np.mean(_scores(arms["V"], "validation")))
+    rows = [_row(arm, records, target) for arm, records in arms.items()]
     table.save("depth_music", rows, table.PACKAGES, table.STUDIES)
     table.show(rows)
     if not _MODELS.value:

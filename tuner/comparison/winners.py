@@ -14,9 +14,9 @@ from tuner.analysis.trials.records import Records
 from tuner.comparison.runs import Run, live
 from tuner.parallel.messages import Assignment, Event
 from tuner.parallel.pool import ListedTrials, Pool
-from tuner.tasks.task import find_task, load_corpus
+from tuner.study import facts
 from tuner.training import engines, random_streams
-from tuner.training.protocol import Failure, Problem, Protocol, Trial, TrialRecord, TrialResult
+from tuner.training.protocol import Failure, Trial, TrialRecord, TrialResult
 
 _COLUMNS = ("sampler", "seed", "variant", "trial", "repeat", "test")
 
@@ -114,15 +114,7 @@ def _train(
     study: Records, trials: Sequence[Trial], data: str, pool: Pool
 ) -> Iterator[tuple[Trial, float]]:
     """Trains trials by the protocol of a study and yields their test scores."""
-    task = find_task(study.facts["task"])
-    corpus = load_corpus(task, data)
-    expected, received = study.facts["data"]["sha256"], corpus.dataset.sha256
-    if received != expected:
-        raise InputError(
-            f"--data: expected the data of {study.name}, sha256 {expected}. Received: {received}"
-        )
-    cells = tuple(study.facts.get("cells", {}).values())
-    problem = Problem(task, corpus, Protocol(**study.facts["protocol"]), cells)
+    problem = facts.load_problem(study.facts, data)
     ended: list[TrialResult] = []
 
     def take(event: Event) -> None:
@@ -140,11 +132,11 @@ def _train(
                     trial,
                     engines.choose("auto", problem, trial),
                     Path(folder) / f"{trial.index}.npz",
-                    task.name,
+                    problem.task.name,
                 )
                 for trial in trials
             ]
         )
-        pool.run({task.name: problem}, queue, take)
+        pool.run({problem.task.name: problem}, queue, take)
     for result in ended:
         yield result.trial, result.result.test.mean

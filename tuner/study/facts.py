@@ -14,9 +14,9 @@ from common.errors import InputError, one_line
 from tuner.search.samplers import SAMPLERS
 from tuner.search.space import Space
 from tuner.study.presets import StudyConfig
-from tuner.tasks.task import DatasetInfo, Metric
+from tuner.tasks.task import DatasetInfo, Metric, find_task, load_corpus
 from tuner.training import engines
-from tuner.training.protocol import Protocol
+from tuner.training.protocol import Problem, Protocol
 from zoo import registry
 
 RANDOM = "random"
@@ -75,6 +75,27 @@ def check(facts: Any, where: str) -> dict[str, Any]:
     if named.get("sampler") in (None, RANDOM):
         named.pop("sampler", None)
     return named
+
+
+def load_problem(facts: Mapping[str, Any], data: str) -> Problem:
+    """Loads what the trials of a study were trained on, to train some of them again.
+
+    Args:
+        facts: the facts of the study, checked.
+        data: see `tuner.tasks.task.Task.load`.
+
+    Raises:
+        InputError: if the task is not one of the project's, or these are other data.
+    """
+    task = find_task(facts["task"])
+    corpus = load_corpus(task, data)
+    expected, received = facts["data"]["sha256"], corpus.dataset.sha256
+    if received != expected:
+        raise InputError(
+            f"--data: expected the data of the trials, sha256 {expected}. Received: {received}"
+        )
+    cells = tuple(facts.get("cells", {}).values())
+    return Problem(task, corpus, Protocol(**facts["protocol"]), cells)
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from tests.tuner.studies import HERE, run
 from tuner.analysis.trials import records
 from tuner.comparison import winners
 from tuner.comparison.runs import live
+from tuner.study import facts
 
 
 class Counting:
@@ -35,7 +36,7 @@ def test_the_winner_is_trained_with_fresh_seeds_and_once(
     entries = study.entries["V"]
     assert best == min(entries, key=lambda one: one.result.validation.mean)
     assert winners.winner(study, 1) == entries[0]
-    monkeypatch.setattr(winners, "find_task", lambda name: config.problem.task)
+    monkeypatch.setattr(facts, "find_task", lambda name: config.problem.task)
     pool, lines, path = Counting(), [], tmp_path / "winners.csv"
     (made,) = winners.again([study], 4, 2, "a", pool, path, lines.append)
     with path.open() as file:
@@ -48,5 +49,5 @@ def test_the_winner_is_trained_with_fresh_seeds_and_once(
     winners.again([study], 4, 3, "a", pool, path, lines.append)
     assert pool.count == 3 and len(path.read_text().splitlines()) == 4
     assert f"V {best.trial.index}, test" in lines[0]
-    with pytest.raises(InputError, match="--data: expected the data of study, sha256 a"):
+    with pytest.raises(InputError, match="--data: expected the data of the trials, sha256 a"):
         winners.again([study], 4, 4, "b", pool, path, lines.append)
