@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,7 @@ from serving.runtime.specs import Signature, TensorSpec, callable_signatures
 def request_body(inputs: Mapping[str, Array], signature: str) -> bytes:
     """Writes a predict request in column format.
 
-    Strings are sent in base64, since they need not be UTF-8. Non-finite numbers are written as the
-    tokens NaN, Infinity and -Infinity, which are not JSON but which the server accepts.
+    Strings are sent in base64, since they need not be UTF-8.
 
     Args:
         inputs: arrays by name; strings are objects of type `bytes`.
@@ -29,34 +29,54 @@ def request_body(inputs: Mapping[str, Array], signature: str) -> bytes:
         >>> request_body({"h": np.array([np.nan])}, "step")
         b'{"signature_name":"step","inputs":{"h":[NaN]}}'
     """
+    values = {name: plain(array, as_base64) for name, array in inputs.items()}
+    return write_json({"signature_name": signature, "inputs": values}, inputs.values())
+
+
+def as_base64(value: bytes) -> dict[str, str]:
+    """Encodes a string that need not be UTF-8."""
+    return {"b64": base64.b64encode(value).decode("ascii")}
+
+
+def plain(array: Array, text: Callable[[bytes], Any]) -> Any:
+    """Converts an array to a value for `write_json`.
+
+    Args:
+        array: numbers, truth values, or objects of type `bytes`.
+        text: encodes a string.
+    """
+    if array.dtype == object:
+        return np.vectorize(text, otypes=[object])(array).tolist()
+    if array.dtype == np.float16:
+        array = array.astype(np.float32)
+    # orjson writes contiguous arrays, and no arrays without an axis.
+    return np.ascontiguousarray(array) if array.ndim else array[()]
+
+
+def write_json(document: Any, arrays: Iterable[Array]) -> bytes:
+    """Writes a document in which arrays may stand.
+
+    Non-finite numbers are written as the tokens NaN, Infinity and -Infinity, which are not JSON but
+    which TensorFlow Serving accepts and writes.
+
+    Args:
+        document: the document.
+        arrays: the arrays that stand in it.
+    """
     import orjson
 
-    values = {name: _outgoing(array) for name, array in inputs.items()}
-    body = {"signature_name": signature, "inputs": values}
-    if all(array.dtype.kind != "f" or np.isfinite(array).all() for array in inputs.values()):
-        return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
-    body["inputs"] = {
-        name: value.tolist() if isinstance(value, np.ndarray) else value
-        for name, value in values.items()
-    }
-    return json.dumps(body, separators=(",", ":")).encode()
-
-
-def _outgoing(array: Array) -> Any:
-    if array.dtype != object:
-        return array.astype(np.float32) if array.dtype == np.float16 else array
-    encoded = np.empty(array.shape, object)
-    for index, value in np.ndenumerate(array):
-        encoded[index] = {"b64": base64.b64encode(value).decode("ascii")}
-    return encoded.tolist()
+    if all(array.dtype.kind != "f" or np.isfinite(array).all() for array in arrays):
+        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    text = json.dumps(document, default=lambda value: value.tolist(), separators=(",", ":"))
+    return text.encode()
 
 
 def read_json(body: bytes) -> Any:
-    """Parses a response.
+    """Parses a request or a response.
 
     Args:
         body: JSON, which may contain the tokens NaN, Infinity and -Infinity, and strings that are
-            not UTF-8: their bytes become surrogates, which `read_outputs` converts back.
+            not UTF-8: their bytes become surrogates, which `to_bytes` converts back.
 
     Raises:
         ValueError: if it is something else.
@@ -66,7 +86,14 @@ def read_json(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return json.loads(body.decode("utf-8", "surrogateescape"))
+        return json.loads(body.decode("utf-8", "surrogateescape"), parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:20]} is beyond every number")
+    return number
 
 
 def read_outputs(outputs: Any, signature: Signature) -> dict[str, Array]:
@@ -94,7 +121,7 @@ def _incoming(value: Any, spec: TensorSpec) -> Array:
         texts = np.array(value, object)
         array = np.empty(texts.shape, object)
         for index, text in np.ndenumerate(texts):
-            array[index] = _bytes(text)
+            array[index] = to_bytes(text)
     else:
         array = np.array(value, spec.numpy_dtype)
     if array.size == 0 and spec.shape is not None:
@@ -104,12 +131,23 @@ def _incoming(value: Any, spec: TensorSpec) -> Array:
     return array
 
 
-def _bytes(text: Any) -> bytes:
+def to_bytes(text: Any) -> bytes:
+    """Decodes a string, which may be in base64.
+
+    Raises:
+        ValueError: if it is something else.
+    """
     if isinstance(text, str):
         return text.encode("utf-8", "surrogateescape")
-    if isinstance(text, Mapping) and text.keys() == {"b64"}:
-        return base64.b64decode(text["b64"], validate=True)
+    if is_base64(text):
+        # The padding is optional in TensorFlow Serving.
+        return base64.b64decode(text["b64"] + "=" * (-len(text["b64"]) % 4), validate=True)
     raise ValueError(f"{type(text).__name__} in a string tensor")
+
+
+def is_base64(value: Any) -> bool:
+    """Returns whether a value is a string in base64."""
+    return isinstance(value, Mapping) and value.keys() == {"b64"} and isinstance(value["b64"], str)
 
 
 def read_signatures(metadata: Mapping[str, Any]) -> dict[str, Signature]:

@@ -6,14 +6,14 @@ import asyncio
 import collections
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from serving.devserver.errors import RequestError, invalid
+from serving.devserver.errors import expired, invalid
 from serving.devserver.settings import Batching
 from serving.runtime.c_api import Failure
 from serving.runtime.session import Session
@@ -58,7 +58,7 @@ class Runner:
             end: deadline, in seconds of `time.monotonic`; None for no deadline.
 
         Raises:
-            RequestError: if TensorFlow fails, or the deadline passes.
+            Failure: if TensorFlow fails, or the deadline passes.
         """
         # The expected duration is that of the last call with the same shapes.
         key = id(session), name, *(array.shape for array in inputs.values())
@@ -73,8 +73,6 @@ class Runner:
                 answer = session.run(name, inputs, outputs, seconds)
                 self._seconds[key] = time.monotonic() - start
                 return answer
-            except Failure as failure:
-                raise told(failure) from failure
             finally:
                 self.running -= 1
 
@@ -90,19 +88,7 @@ class Runner:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def expired() -> RequestError:
-    """Makes the error of a request whose deadline has passed."""
-    return RequestError(Code.DEADLINE_EXCEEDED, "The deadline was exceeded.")
-
-
-def told(failure: Failure) -> RequestError:
-    """Converts an error of TensorFlow."""
-    if failure.code == Code.DEADLINE_EXCEEDED:
-        return expired()
-    return RequestError(failure.code, failure.cause)
-
-
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class _Waiting:
     """A request that is waiting for a batch."""
 
@@ -128,20 +114,16 @@ class Batcher:
 
     def __init__(self, runner: Runner, session: Session, batching: Batching) -> None:
         self._runner, self._session, self._batching = runner, session, batching
-        self._queues: dict[Any, collections.deque[_Waiting]] = collections.defaultdict(
-            collections.deque
-        )
-        self._due: dict[Any, None] = {}
-        self._free = batching.num_batch_threads
+        self._queues: dict[Any, collections.deque[_Waiting]] = {}
+        self._due: set[Any] = set()
+        self._threads = asyncio.Semaphore(batching.num_batch_threads)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def takes(self, name: str, inputs: Arrays) -> bool:
         """Returns whether the inputs and outputs have rows, of which batches are made."""
-        signature = self._session.signatures[name]
-        outputs = signature.outputs.values()
-        return bool(inputs) and all(
-            shape != () for shape in [a.shape for a in inputs.values()] + [o.shape for o in outputs]
-        )
+        outputs = self._session.signatures[name].outputs.values()
+        shapes = [array.shape for array in inputs.values()] + [spec.shape for spec in outputs]
+        return bool(inputs) and () not in shapes
 
     async def call(self, name: str, inputs: Arrays, end: float | None) -> Arrays:
         """Runs the rows of a request in a batch.
@@ -152,23 +134,21 @@ class Batcher:
             end: deadline, in seconds of `time.monotonic`; None for no deadline.
 
         Raises:
-            RequestError: if there are too many rows, the inputs differ in their number, the queue
-                is full, or TensorFlow fails.
+            Failure: if there are too many rows, the inputs differ in their number, the queue is
+                full, or TensorFlow fails.
         """
-        sizes = {array.shape[0] for array in inputs.values()}
-        if len(sizes) > 1:
-            raise invalid("Batching session Run() input tensors must have equal 0th-dimension size")
-        rows, most = sizes.pop(), self._batching.max_batch_size
-        if rows > most:
-            raise invalid(f"Task size {rows} is larger than maximum input batch size {most}")
+        rows, most = len(next(iter(inputs.values()))), self._batching.max_batch_size
+        if rows > most or any(len(array) != rows for array in inputs.values()):
+            raise invalid(f"expected inputs with one number of rows, at most {most}")
         key = name, *(self._shape(name, key, inputs[key]) for key in sorted(inputs))
-        queue = self._queues[key]
-        if sum(one.rows for one in queue) + rows > most * self._batching.max_enqueued_batches:
-            raise RequestError(Code.UNAVAILABLE, "The batch scheduling queue is full.")
+        queue = self._queues.setdefault(key, collections.deque())
+        queued = rows + sum(one.rows for one in queue)
+        if queued > most * self._batching.max_enqueued_batches:
+            raise Failure(Code.UNAVAILABLE, "The batch scheduling queue is full.")
         loop = asyncio.get_running_loop()
         waiting = _Waiting(inputs, rows, end, loop.create_future())
         queue.append(waiting)
-        if sum(one.rows for one in queue) >= most:
+        if queued >= most:
             self._is_due(key)
         elif len(queue) == 1:
             loop.call_later(self._batching.batch_timeout_micros / 1e6, self._is_due, key)
@@ -176,78 +156,59 @@ class Batcher:
 
     def _shape(self, name: str, key: str, array: npt.NDArray[Any]) -> tuple[int | None, ...]:
         """Returns the sizes that requests in the same batch must have in common."""
-        free = self._session.signatures[name].inputs[key].shape
-        if not self._batching.pad_variable_length_inputs or free is None:
-            return array.shape[1:]
-        return (
-            tuple(
-                None if wanted is None else size
-                for wanted, size in zip(free[1:], array.shape[1:], strict=True)
-            )
-            if len(free) == array.ndim
-            else array.shape[1:]
-        )
+        sizes, wanted = array.shape[1:], self._session.signatures[name].inputs[key].shape
+        is_padded = self._batching.pad_variable_length_inputs
+        if not is_padded or wanted is None or len(wanted) != array.ndim:
+            return sizes
+        pairs = zip(wanted[1:], sizes, strict=True)
+        return tuple(None if expected is None else size for expected, size in pairs)
 
     def _is_due(self, key: Any) -> None:
-        if self._queues.get(key):
-            self._due[key] = None
-        self._begin()
+        if key in self._queues and key not in self._due:
+            self._due.add(key)
+            task = asyncio.ensure_future(self._run(key))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    def _begin(self) -> None:
-        """Starts batches that are due, as far as threads are free."""
-        while self._free and self._due:
-            key = next(iter(self._due))
-            del self._due[key]
-            queue, batch, rows = self._queues[key], [], 0
-            while queue and rows + queue[0].rows <= self._batching.max_batch_size:
-                waiting = queue.popleft()
-                # A canceled or expired request takes up no space in the batch.
-                if not waiting.answer.done():
-                    batch.append(waiting)
-                    rows += waiting.rows
-            if queue:
-                self._due[key] = None
-            else:
-                del self._queues[key]
-            if batch:
-                self._free -= 1
-                task = asyncio.ensure_future(self._run(key[0], batch))
-                self._tasks.add(task)
-                task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._free += 1
-        self._begin()
-
-    async def _run(self, name: str, batch: list[_Waiting]) -> None:
-        ends = [one.end for one in batch]
-        end = None if None in ends else max(end for end in ends if end is not None)
-        try:
-            inputs = {
-                key: _joined([one.inputs[key] for one in batch])
-                for key in self._session.signatures[name].inputs
-            }
-            outputs = await self._runner.call(self._session, name, inputs, (), end)
-            total = sum(one.rows for one in batch)
-            for key, array in outputs.items():
-                if array.shape[:1] != (total,):
-                    raise RequestError(
-                        Code.FAILED_PRECONDITION,
-                        f"Batched output tensor's 0th dimension does not equal the sum of the 0th "
-                        f"dimension sizes of the input tensors: {key}",
-                    )
-        except Exception as error:
-            for one in batch:
+    async def _run(self, key: Any) -> None:
+        """Runs a batch that is due as soon as a thread is free; until then it keeps filling."""
+        async with self._threads:
+            self._due.discard(key)
+            batch = self._taken(key)
+            try:
+                answers = await self._answers(key[0], batch) if batch else []
+            except Exception as error:
+                for one in batch:
+                    if not one.answer.done():
+                        one.answer.set_exception(error)
+                return
+            for one, answer in zip(batch, answers, strict=True):
                 if not one.answer.done():
-                    one.answer.set_exception(error)
-            return
-        start = 0
-        for one in batch:
-            if not one.answer.done():
-                stop = start + one.rows
-                one.answer.set_result({key: array[start:stop] for key, array in outputs.items()})
-            start += one.rows
+                    one.answer.set_result(answer)
+
+    def _taken(self, key: Any) -> list[_Waiting]:
+        queue, batch, rows = self._queues.pop(key), [], 0
+        while queue and rows + queue[0].rows <= self._batching.max_batch_size:
+            waiting = queue.popleft()
+            # A canceled or expired request takes up no space in the batch.
+            if not waiting.answer.done():
+                batch.append(waiting)
+                rows += waiting.rows
+        if queue:
+            self._queues[key] = queue
+            self._is_due(key)
+        return batch
+
+    async def _answers(self, name: str, batch: list[_Waiting]) -> list[Arrays]:
+        ends = [one.end for one in batch if one.end is not None]
+        end = max(ends) if len(ends) == len(batch) else None
+        inputs = {key: _joined([one.inputs[key] for one in batch]) for key in batch[0].inputs}
+        outputs = await self._runner.call(self._session, name, inputs, (), end)
+        *stops, total = np.cumsum([one.rows for one in batch]).tolist()
+        if any(array.shape[:1] != (total,) for array in outputs.values()):
+            raise Failure(Code.FAILED_PRECONDITION, f"expected outputs with {total} rows each")
+        parts = {key: np.split(array, stops) for key, array in outputs.items()}
+        return [{key: parts[key][index] for key in parts} for index in range(len(batch))]
 
 
 def _joined(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
@@ -265,8 +226,3 @@ def _joined(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
         part[(slice(None), *map(slice, array.shape[1:]))] = array
         start += len(array)
     return joined
-
-
-def selected(outputs: Mapping[str, npt.NDArray[Any]], names: Sequence[str]) -> Arrays:
-    """Selects the wanted outputs by name; all, if no names are given."""
-    return {name: outputs[name] for name in names or outputs}

@@ -1,27 +1,46 @@
-"""The exception for a request that fails."""
+"""What fails, a request or the loading of a version, fails with a `Failure`, as sessions do."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from google.protobuf.message import DecodeError
+
+from common.errors import InputError
+from serving.runtime.c_api import Failure
 from serving.runtime.status import Code
 
-_LONGEST = 1000
-"""Longest message, in characters: gRPC sends it in a header, which is limited to 8 KiB."""
+_LOG = logging.getLogger(__name__)
 
 
-class RequestError(Exception):
-    """A request cannot be answered, or a model cannot be loaded.
-
-    Attributes:
-        code: kind of the failure.
-        message: one or a few lines for the client, truncated to fit into a gRPC header.
-    """
-
-    def __init__(self, code: Code, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message if len(message) <= _LONGEST else f"{message[: _LONGEST - 3]}..."
-
-
-def invalid(message: str) -> RequestError:
+def invalid(message: str) -> Failure:
     """Makes the error for a malformed request."""
-    return RequestError(Code.INVALID_ARGUMENT, message)
+    return Failure(Code.INVALID_ARGUMENT, message)
+
+
+def expired() -> Failure:
+    """Makes the error for a request whose deadline has passed."""
+    return Failure(Code.DEADLINE_EXCEEDED, "The deadline was exceeded.")
+
+
+@contextmanager
+def only_failures(what: str) -> Iterator[None]:
+    """Converts all other exceptions to `Failure`; clients do not learn what was not expected.
+
+    Args:
+        what: name of the work, for the log.
+
+    Raises:
+        Failure: if the work fails.
+    """
+    try:
+        yield
+    except Failure:
+        raise
+    except (DecodeError, InputError, OSError) as error:
+        raise invalid(str(error)) from error
+    except Exception as error:
+        _LOG.exception("%s failed", what)
+        raise Failure(Code.INTERNAL, "Internal error.") from error

@@ -7,18 +7,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
 
-from common.errors import InputError
 from serving.devserver import configuration
-from serving.devserver.core import Core, Target, inputs_of
-from serving.devserver.errors import RequestError, invalid
-from serving.devserver.versions import Version
+from serving.devserver.core import Core, inputs_of
+from serving.devserver.errors import invalid, only_failures
+from serving.devserver.versions import Target, Version
 from serving.runtime import messages, tensors
+from serving.runtime.c_api import Failure
+from serving.runtime.status import Code
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 _SIGNATURES = "signature_def"
+
+_LONGEST = 1000
+"""Longest error message, in characters: it is sent in a header, which is limited to 8 KiB."""
 
 _FOREVER = 1e6
 """Deadlines beyond this many seconds count as none: without one, gRPC reports centuries."""
@@ -37,10 +40,10 @@ def status_message(versions: list[Version]) -> Any:
     response = messages.GetModelStatusResponse()
     for version in versions:
         entry = response.model_version_status.add(version=version.number, state=int(version.state))
-        entry.status.error_code = 0
+        entry.status.error_code = int(Code.OK)
         if version.error is not None:
             entry.status.error_code = int(version.error.code)
-            entry.status.error_message = version.error.message
+            entry.status.error_message = version.error.cause
     return response
 
 
@@ -48,10 +51,10 @@ def metadata_message(core: Core, target: Target) -> Any:
     """Makes a `GetModelMetadataResponse`.
 
     Raises:
-        RequestError: if the model is not loaded.
+        Failure: if the model is not loaded.
     """
     response, signatures = messages.GetModelMetadataResponse(), messages.SignatureDefMap()
-    with core.models.use(target.name, target.version, target.label or None) as version:
+    with core.models.use(target) as version:
         assert version.loaded is not None
         for name, message in version.loaded.session.signature_defs.items():
             signatures.signature_def[name].CopyFrom(message)
@@ -88,23 +91,21 @@ class Services:
         return grpc.method_handlers_generic_handler(f"tensorflow.serving.{service}", handlers)
 
     def _answer(self, name: str, method: _Method) -> Callable[[bytes, Any], Awaitable[bytes]]:
-        kind = {"HandleReloadConfigRequest": "ReloadConfigRequest"}.get(name, f"{name}Request")
+        kind = "ReloadConfigRequest" if method == self._reload else f"{name}Request"
         message = getattr(messages, kind)
 
         async def answer(content: bytes, context: Any) -> bytes:
             left = context.time_remaining()
             end = None if left is None or left > _FOREVER else time.monotonic() + left
             try:
-                request = message.FromString(content)
-            except DecodeError:
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"expected a {kind}")
-            spec = getattr(request, "model_spec", None)
-            try:
+                with only_failures(name):
+                    request = message.FromString(content)
+                spec = getattr(request, "model_spec", None)
                 with self._core.counted("" if spec is None else spec.name, name, "GRPC"):
                     response = await method(request, end)
                     return bytes(response.SerializeToString())
-            except RequestError as error:
-                await context.abort(_CODES[error.code], error.message)
+            except Failure as error:
+                await context.abort(_CODES[error.code], error.cause[:_LONGEST])
                 raise AssertionError from error
 
         return answer
@@ -128,28 +129,15 @@ class Services:
         return response
 
     async def _metadata(self, request: Any, _: float | None) -> Any:
-        if not request.HasField("model_spec"):
-            raise invalid("Missing ModelSpec")
-        if not request.metadata_field:
-            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
-        for field in request.metadata_field:
-            if field != _SIGNATURES:
-                raise invalid(f"Metadata field {field} is not supported")
+        if set(request.metadata_field) != {_SIGNATURES}:
+            raise invalid(f"expected the metadata_field {_SIGNATURES}")
         return metadata_message(self._core, target_of(request.model_spec))
 
     async def _status(self, request: Any, _: float | None) -> Any:
-        if not request.HasField("model_spec"):
-            raise invalid("Missing ModelSpec")
-        target = target_of(request.model_spec)
-        return status_message(
-            self._core.models.statuses(target.name, target.version, target.label or None)
-        )
+        return status_message(self._core.models.statuses(target_of(request.model_spec)))
 
     async def _reload(self, request: Any, end: float | None) -> Any:
-        try:
-            models = configuration.models_of(request.config)
-        except InputError as error:
-            raise invalid(str(error)) from error
+        models = configuration.models_of(request.config)
         self._core.models.require_roots(models)
         await self._core.models.reload(models, None if end is None else end - time.monotonic())
         return messages.ReloadConfigResponse()

@@ -7,28 +7,21 @@ strings that are not text are sent as `{"b64": ...}`; NaN and Infinity are bare 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import itertools
-import json
-import math
 import reprlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import orjson
 
+from serving.clients import json_tensors
 from serving.devserver.batcher import Arrays
 from serving.devserver.core import check_names, check_shape
 from serving.devserver.errors import invalid
 from serving.devserver.settings import Limits
 from serving.runtime.specs import Signature, TensorSpec
 
-_DEEPEST = 32
 _KINDS: Mapping[str, set[type]] = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}}
-_EXACT = {"float16": 2**11, "float32": 2**24, "float64": 2**53}
-"""The first integer whose successor the type cannot represent."""
 
 
 def load(body: bytes) -> dict[str, Any]:
@@ -38,39 +31,20 @@ def load(body: bytes) -> dict[str, Any]:
         body: JSON in UTF-8, which may contain NaN, Infinity and -Infinity.
 
     Raises:
-        RequestError: INVALID_ARGUMENT if it is not an object with `inputs` or `instances`.
+        Failure: INVALID_ARGUMENT if it is not an object with `inputs` or `instances`.
     """
     try:
-        document = _parse(body)
-    except RecursionError:
-        raise invalid("JSON Parse error: The values are nested too deeply") from None
-    except ValueError as error:
-        raise invalid(f"JSON Parse error: {error}") from None
-    if not isinstance(document, dict):
-        raise invalid(f"JSON Value: {reprlib.repr(document)} Is not object")
+        document = json_tensors.read_json(body)
+    except (RecursionError, ValueError) as error:
+        raise invalid(f"JSON Parse error: {error}") from error
+    if not isinstance(document, dict) or ("instances" in document) == ("inputs" in document):
+        raise invalid("expected an object with either the key 'inputs' or the key 'instances'")
     if not isinstance(document.get("signature_name", ""), str):
-        raise invalid("'signature_name' key must be a string value.")
-    if ("instances" in document) == ("inputs" in document):
-        raise invalid("expected either the key 'inputs' or the key 'instances'")
+        raise invalid("'signature_name': expected a string")
     rows = document.get("instances", [0])
     if not isinstance(rows, list) or not rows:
         raise invalid("'instances': expected a list with at least one value")
     return document
-
-
-def _parse(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        # Slower, but accepts NaN and Infinity.
-        return json.loads(body.decode("utf-8"), parse_float=_finite)
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError(f"{text[:20]} is beyond every number")
-    return number
 
 
 def inputs_of(document: Mapping[str, Any], signature: Signature, limits: Limits) -> Arrays:
@@ -82,117 +56,81 @@ def inputs_of(document: Mapping[str, Any], signature: Signature, limits: Limits)
         limits: limits of a request.
 
     Raises:
-        RequestError: INVALID_ARGUMENT if it does not match the signature or exceeds the limits.
+        Failure: INVALID_ARGUMENT if it does not match the signature or exceeds the limits.
     """
-    by_row = "instances" in document
-    columns = _columns(document["instances" if by_row else "inputs"], signature, by_row=by_row)
-    check_names(signature, set(columns))
+    columns = _columns(document, signature)
     return {
         name: _array(name, columns[name], spec, limits) for name, spec in signature.inputs.items()
     }
 
 
-def _is_base64(value: Any) -> bool:
-    return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict) and not _is_base64(value)
-
-
-def _columns(values: Any, signature: Signature, *, by_row: bool) -> dict[str, Any]:
-    if not _is_object(values[0] if by_row else values):
-        if len(signature.inputs) != 1:
-            raise invalid(
-                f"expected an object with the inputs {','.join(signature.inputs)}. "
-                "Received: a plain value"
-            )
-        if by_row and any(map(_is_object, values)):
-            raise invalid("'instances': expected all of one kind. Received: lists and objects")
-        return {next(iter(signature.inputs)): values}
-    if not by_row:
-        return dict(values)
-    for position, row in enumerate(values):
-        if not _is_object(row) or row.keys() != signature.inputs.keys():
-            raise invalid(
-                f"'instances', item {position}: expected an object with the inputs "
-                f"{','.join(signature.inputs)}. Received: {reprlib.repr(row)}"
-            )
-    return {name: [row[name] for row in values] for name in signature.inputs}
+def _columns(document: Mapping[str, Any], signature: Signature) -> dict[str, Any]:
+    by_row = "instances" in document
+    rows = document["instances"] if by_row else [document["inputs"]]
+    named = [isinstance(row, dict) and not json_tensors.is_base64(row) for row in rows]
+    if not any(named) and len(signature.inputs) == 1:
+        return dict.fromkeys(signature.inputs, rows if by_row else rows[0])
+    if not all(named):
+        raise invalid("expected objects with the inputs by name. Received: plain values")
+    for row in rows:
+        check_names(signature, row)
+    return {name: [row[name] for row in rows] for name in rows[0]} if by_row else rows[0]
 
 
 def _array(name: str, value: Any, spec: TensorSpec, limits: Limits) -> Any:
-    shape = _shape(value)
-    if 0 in shape and spec.shape is not None:
-        # JSON does not keep the dimensions after one of size 0.
-        shape += tuple(size or 0 for size in spec.shape[len(shape) :])
-    check_shape(name, shape, spec.dtype, limits)
-    flat = _flat(value, shape)
-    if flat is None:
-        raise invalid(f'input "{name}": expected lists of one shape, {list(shape)}')
-    if spec.dtype == "string":
-        array = np.empty(len(flat), object)
-        array[:] = [_text(name, one) for one in flat]
-        return array.reshape(shape)
-    dtype = spec.numpy_dtype
-    wrong = set(map(type, flat)) - _KINDS[dtype.kind]
-    if wrong:
-        raise _no_value(name, spec, next(one for one in flat if type(one) in wrong))
     try:
-        array = np.array(flat, np.float64 if dtype.kind == "f" else dtype)
-    except OverflowError:
-        raise _no_value(name, spec, max(flat, key=abs)) from None
-    if dtype.kind == "f":
-        finite = array[np.isfinite(array)]
-        if finite.size and np.abs(finite).max() > np.finfo(dtype).max:
-            raise _no_value(name, spec, finite[np.abs(finite).argmax()])
-        inexact = (one for one in flat if type(one) is int and abs(one) > _EXACT[spec.dtype])
-        for one in inexact:
-            raise _no_value(name, spec, one)
-    return array.astype(dtype, copy=False).reshape(shape)
+        shape, values = _flattened(value)
+        if 0 in shape and spec.shape is not None:
+            # JSON does not keep the dimensions after one of size 0.
+            shape += tuple(size or 0 for size in spec.shape[len(shape) :])
+        check_shape(name, shape, spec, limits)
+        return _converted(values, spec).reshape(shape)
+    except (OverflowError, ValueError) as error:
+        raise invalid(f'input "{name}": {error}') from error
 
 
-def _no_value(name: str, spec: TensorSpec, value: Any) -> Exception:
-    shown = reprlib.repr(value)
-    return invalid(f'input "{name}": expected values of {spec.dtype}. Received: {shown}')
-
-
-def _shape(value: Any) -> tuple[int, ...]:
-    shape: list[int] = []
-    while isinstance(value, list) and len(shape) <= _DEEPEST:
-        shape.append(len(value))
-        if not value:
-            break
-        value = value[0]
-    return tuple(shape)
-
-
-def _flat(value: Any, shape: tuple[int, ...]) -> Any:
-    """Returns the values of nested lists as one list, or None if the lists differ in shape.
+def _flattened(value: Any) -> tuple[tuple[int, ...], list[Any]]:
+    """Returns the shape of nested lists, and their values as one list.
 
     Works on one level at a time, because that runs in C. NumPy could do it, too, but would accept
     strings as numbers, and would run out of memory for a long string among many values.
+
+    Raises:
+        ValueError: if the lists differ in shape.
     """
+    shape: tuple[int, ...] = ()
     layer = [value]
-    for size in shape:
-        if not layer:
-            break
-        if set(map(type, layer)) != {list} or set(map(len, layer)) != {size}:
-            return None
+    while list in (kinds := set(map(type, layer))):
+        sizes = set(map(len, layer)) if len(kinds) == 1 else set()
+        if len(sizes) != 1:
+            raise ValueError("expected lists of one shape")
+        shape += tuple(sizes)
         layer = list(itertools.chain.from_iterable(layer))
-    return None if any(type(one) is list for one in layer) else layer
+    return shape, layer
 
 
-def _text(name: str, value: Any) -> bytes:
-    if isinstance(value, str):
-        return value.encode("utf-8", "surrogatepass")
-    if _is_base64(value):
-        text = value["b64"]
-        try:
-            return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-        except (binascii.Error, ValueError):
-            raise invalid(f'input "{name}": Unable to base64 decode') from None
-    raise invalid(f'input "{name}": expected strings. Received: {reprlib.repr(value)}')
+def _converted(values: list[Any], spec: TensorSpec) -> Any:
+    """Makes a flat array.
+
+    Raises:
+        OverflowError: if a number is beyond the type's range.
+        ValueError: as above, or if a value is of another kind.
+    """
+    dtype = spec.numpy_dtype
+    if spec.dtype == "string":
+        strings = np.empty(len(values), dtype)
+        strings[:] = [json_tensors.to_bytes(value) for value in values]
+        return strings
+    wrong = set(map(type, values)) - _KINDS[dtype.kind]
+    if wrong:
+        received = next(value for value in values if type(value) in wrong)
+        raise ValueError(f"expected values of {spec.dtype}. Received: {reprlib.repr(received)}")
+    wide = np.array(values, np.float64 if dtype.kind == "f" else dtype)
+    with np.errstate(over="ignore"):
+        array = wide.astype(dtype)
+    if dtype.kind == "f" and (np.isinf(array) & ~np.isinf(wide)).any():
+        raise ValueError(f"expected values of {spec.dtype}. Received: one out of range")
+    return array
 
 
 def render(outputs: Arrays, *, by_row: bool) -> bytes:
@@ -206,38 +144,26 @@ def render(outputs: Arrays, *, by_row: bool) -> bytes:
         JSON in UTF-8: `predictions` with rows, or `outputs` with columns.
 
     Raises:
-        RequestError: INVALID_ARGUMENT if rows are wanted but the outputs differ in their number.
+        Failure: INVALID_ARGUMENT if rows are wanted but the outputs differ in their number.
     """
-    finite = all(array.dtype.kind != "f" or np.isfinite(array).all() for array in outputs.values())
-    plain = {name: _plain(name, array, finite) for name, array in outputs.items()}
-    bare = next(iter(plain.values())) if len(plain) == 1 else None
-    document: dict[str, Any] = {"outputs": plain if bare is None else bare}
-    if by_row:
-        sizes = {array.shape[:1] for array in outputs.values()}
-        if len(sizes) != 1 or () in sizes:
-            raise invalid("expected outputs of one batch size for 'instances'; ask with 'inputs'")
-        ((size,),) = sizes
-        rows = [{name: value[row] for name, value in plain.items()} for row in range(size)]
-        document = {"predictions": rows if bare is None else bare}
-    if finite:
-        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
-    return json.dumps(document).encode()
+    sizes = {array.shape[:1] for array in outputs.values()}
+    if by_row and (len(sizes) != 1 or () in sizes):
+        raise invalid("expected outputs of one batch size for 'instances'; ask with 'inputs'")
+    plain: dict[str, Any] = {
+        name: json_tensors.plain(
+            array, json_tensors.as_base64 if name.endswith("_bytes") else _text
+        )
+        for name, array in outputs.items()
+    }
+    value: Any = plain
+    if len(plain) == 1:
+        (value,) = plain.values()
+    elif by_row:
+        rows = zip(*plain.values(), strict=True)
+        value = [dict(zip(plain, row, strict=True)) for row in rows]
+    key = "predictions" if by_row else "outputs"
+    return json_tensors.write_json({key: value}, outputs.values())
 
 
-def _plain(name: str, array: Any, finite: bool) -> Any:
-    if array.dtype == object:
-        return _strings(array.tolist(), name.endswith("_bytes"))
-    if array.dtype == np.float16:
-        array = array.astype(np.float32)
-    # orjson writes float32 in the fewest digits that identify it; it needs contiguous arrays.
-    if finite:
-        return np.ascontiguousarray(array) if array.ndim else array[()]
-    return array.tolist()
-
-
-def _strings(value: Any, as_base64: bool) -> Any:
-    if isinstance(value, list):
-        return [_strings(entry, as_base64) for entry in value]
-    if as_base64:
-        return {"b64": base64.b64encode(value).decode()}
+def _text(value: bytes) -> str:
     return value.decode("utf-8", "replace")

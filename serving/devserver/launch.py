@@ -19,11 +19,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from common.errors import InputError
 from serving.devserver import configuration
 from serving.devserver.core import Core
-from serving.devserver.errors import RequestError
 from serving.devserver.grpc_service import Services
+from serving.devserver.models import until
 from serving.devserver.rest import Rest
-from serving.devserver.settings import TLS, Settings
-from serving.runtime.status import State
+from serving.devserver.settings import Settings
+from serving.runtime.c_api import Failure
 
 _LOG = logging.getLogger(__name__)
 
@@ -84,8 +84,8 @@ def running(settings: Settings, is_cancelled: threading.Event | None = None) -> 
     thread.start()
     try:
         yield started.result()
-    except RequestError as error:
-        raise InputError(error.message) from error
+    except Failure as error:
+        raise InputError(error.cause) from error
     finally:
         stop.set()
         thread.join()
@@ -100,49 +100,24 @@ async def _serve(
     core = Core(settings)
     work = asyncio.ensure_future(core.models.work())
     try:
-        await _until_available(core, work, cancelled)
+        await until(lambda: work.done() or cancelled.is_set() or core.models.are_settled())
+        if work.done():
+            work.result()
         servicer = health.aio.HealthServicer()
         async with _grpc(core, servicer) as grpc_address, _rest(core) as rest_address:
             watch = asyncio.ensure_future(_watch_config(core))
             started.set_result(Running(grpc_address, rest_address, core))
-            # Polled: signals and other threads set it, and an executor's thread would be left over.
-            while not stop.is_set():
-                await asyncio.sleep(0.02)
+            await until(stop.is_set)
             watch.cancel()
             await servicer.enter_graceful_shutdown()
             core.is_closed = True
-            await _wait(lambda: not core.inside, settings.grace_seconds)
+            await until(lambda: not core.inside, settings.grace_seconds)
     finally:
         work.cancel()
         with suppress(asyncio.CancelledError):
             await work
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_SECONDS):
-                await core.models.unload_all()
+        await core.models.unload_all(_LAST_SECONDS)
         core.runner.close()
-
-
-async def _until_available(
-    core: Core, work: asyncio.Future[None], cancelled: threading.Event
-) -> None:
-    wait = asyncio.ensure_future(core.models.wait_until_available())
-    while not wait.done() and not work.done() and not cancelled.is_set():
-        await asyncio.wait((wait, work), timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
-    if work.done():
-        work.result()
-    if not wait.done():
-        wait.cancel()
-        return
-    for version in wait.result():
-        if version.state == State.END and version.error is not None:
-            raise InputError(f"version {version.number}: {version.error.message}")
-
-
-async def _wait(is_so: Any, seconds: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            while not is_so():
-                await asyncio.sleep(0.01)
 
 
 def _join(host: str, port: int) -> str:
@@ -169,27 +144,25 @@ async def _grpc(core: Core, servicer: Any) -> AsyncIterator[str]:
     if settings.health:
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
         await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
-    address = _join(settings.host, settings.grpc_port)
+    address, tls = _join(settings.host, settings.grpc_port), settings.tls
     try:
-        if settings.tls is None:
+        if tls is None:
             port = server.add_insecure_port(address)
         else:
-            port = server.add_secure_port(address, _credentials(settings.tls))
+            credentials = grpc.ssl_server_credentials(
+                [(tls.server_key.encode(), tls.server_cert.encode())],
+                root_certificates=tls.custom_ca.encode() or None,
+                require_client_auth=tls.client_verify,
+            )
+            port = server.add_secure_port(address, credentials)
     except RuntimeError:
-        raise InputError(f"--port: expected a port that is free. Received: {address}") from None
+        keys = "" if tls is None else ", and in --ssl_config_file a key and its certificate"
+        raise InputError(f"--port: expected a free port{keys}. Received: {address}") from None
     await server.start()
     try:
         yield _join(settings.host, port)
     finally:
         await server.stop(_LAST_SECONDS)
-
-
-def _credentials(tls: TLS) -> Any:
-    return grpc.ssl_server_credentials(
-        [(tls.server_key.encode(), tls.server_cert.encode())],
-        root_certificates=tls.custom_ca.encode() or None,
-        require_client_auth=tls.client_verify,
-    )
 
 
 @asynccontextmanager
@@ -207,10 +180,10 @@ async def _rest(core: Core) -> AsyncIterator[str]:
         listener.bind((settings.host, settings.rest_port))
     except OSError as error:
         listener.close()
+        address = _join(settings.host, settings.rest_port)
         raise InputError(
-            "--rest_api_port: expected a port that is free. "
-            f"Received: {_join(settings.host, settings.rest_port)} ({error.strerror})"
-        ) from None
+            f"--rest_api_port: expected a free port. Received: {address} ({error.strerror})"
+        ) from error
     server = uvicorn.Server(
         uvicorn.Config(
             Rest(core),
@@ -223,7 +196,7 @@ async def _rest(core: Core) -> AsyncIterator[str]:
         )
     )
     serving = asyncio.ensure_future(server.serve([listener]))
-    await _wait(lambda: server.started or serving.done(), 60)
+    await until(lambda: server.started or serving.done())
     try:
         yield _join(settings.host, listener.getsockname()[1])
     finally:
@@ -234,19 +207,15 @@ async def _rest(core: Core) -> AsyncIterator[str]:
 
 async def _watch_config(core: Core) -> None:
     """Rereads the configuration file periodically, and retries a configuration that was refused."""
-    settings = core.settings
-    if settings.config_file is None or settings.config_poll_seconds <= 0:
-        return
-    served, refused = settings.models, ""
-    while True:
+    settings, served, refused = core.settings, core.settings.models, ""
+    while settings.config_file is not None and settings.config_poll_seconds > 0:
         await asyncio.sleep(settings.config_poll_seconds)
         try:
             models = await asyncio.to_thread(configuration.read_models, settings.config_file)
             if models != served:
                 await core.models.reload(models)
-                served = models
-            refused = ""
-        except (InputError, RequestError) as error:
+            served, refused = models, ""
+        except (InputError, Failure) as error:
             if str(error) != refused:
                 _LOG.error("%s", error)
             refused = str(error)

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from serving.devserver.errors import RequestError, invalid
+from serving.devserver.errors import invalid
 from serving.devserver.settings import Loading, ModelConfig
-from serving.devserver.versions import Loaded, Version, find_versions
+from serving.devserver.versions import Loaded, Target, Version
+from serving.runtime import saved_model
+from serving.runtime.c_api import Failure
 from serving.runtime.status import Code, State
 
 _LOG = logging.getLogger(__name__)
@@ -25,9 +28,26 @@ _LOG = logging.getLogger(__name__)
 _REMEMBERED = 100
 """Number of ended versions that are remembered per model."""
 
-
 Load = Callable[[str, Path], Loaded]
-"""Loads a version, in a thread, given the model's name and a folder; may raise `RequestError`."""
+"""Loads a version, in a thread, given the model's name and a folder; may raise `Failure`."""
+
+
+async def until(is_so: Callable[[], bool], seconds: float | None = None) -> bool:
+    """Waits until something is so; looks every 20 milliseconds, for other threads may make it so.
+
+    Args:
+        is_so: returns whether it is.
+        seconds: longest time to wait; None for no limit.
+
+    Returns:
+        False if the time is over.
+    """
+    end = math.inf if seconds is None else time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() >= end:
+            return False
+        await asyncio.sleep(0.02)
+    return True
 
 
 class Models:
@@ -37,90 +57,76 @@ class Models:
         models: the models to serve at first.
         loading: how versions are loaded.
         load: loads a version.
+
+    Raises:
+        Failure: if a label names a version that is not loaded, unless `loading` allows that.
     """
 
     def __init__(self, models: Sequence[ModelConfig], loading: Loading, load: Load) -> None:
         self._loading, self._load = loading, load
         self._roots = [model.base_path.resolve() for model in models]
-        configs = {model.name: model for model in models}
         self._configs: dict[str, ModelConfig] = {}
-        self._versions: dict[str, dict[int, Version]] = {name: {} for name in configs}
-        self._check_labels(configs)
-        self._configs = configs
+        self._versions: dict[str, dict[int, Version]] = {model.name: {} for model in models}
         self._wanted: dict[str, set[int]] = {}
         self._warned: dict[str, str] = {}
-        self._asked, self._looked = 0, -1
-        self._ask, self._turned = asyncio.Event(), asyncio.Condition()
-        self._unloading: set[asyncio.Task[None]] = set()
+        self._asked, self._looked, self._ask = 0, -1, asyncio.Event()
+        self._configure(models)
 
     # --- What requests ask ---
 
     @contextmanager
-    def use(
-        self, name: str, version: int | None = None, label: str | None = None
-    ) -> Iterator[Version]:
+    def use(self, target: Target) -> Iterator[Version]:
         """Yields a loaded version, which stays loaded until the context ends.
 
-        Args:
-            name: name of the model.
-            version: number of the version; None for the latest that serves.
-            label: label of the version, instead of its number.
-
         Raises:
-            RequestError: if there is none, in the words of TensorFlow Serving.
+            Failure: if there is none.
         """
-        entry = self._resolve(name, version, label)
-        entry.users += 1
+        available, number = self._available(target.name), self._number(target)
+        if number is None:
+            number = max(available, default=None)
+        if number not in available:
+            which = f"Latest({target.name})"
+            if number is not None:
+                which = f"Specific({target.name}, {number})"
+            raise Failure(Code.NOT_FOUND, f"Servable not found for request: {which}")
+        version = available[number]
+        version.users += 1
         try:
-            yield entry
+            yield version
         finally:
-            entry.users -= 1
-            self._unload_unused(entry)
+            version.users -= 1
+            self._unload_unused(version)
 
-    def _resolve(self, name: str, version: int | None, label: str | None) -> Version:
-        if not name:
-            raise invalid("ModelSpec has no name specified.")
-        version = self._version_of_label(name, label) if label else version
-        entries = self._versions.get(name, {})
-        serving = [number for number in entries if entries[number].state == State.AVAILABLE]
-        if version is None and serving:
-            return entries[max(serving)]
-        if version in serving:
-            return entries[version]
-        wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
-        raise RequestError(Code.NOT_FOUND, f"Servable not found for request: {wanted}")
+    def _number(self, target: Target) -> int | None:
+        if not target.name:
+            raise invalid("expected the name of a model. Received: none")
+        if not target.label:
+            return target.version
+        config = self._configs.get(target.name)
+        if config is None or target.label not in config.labels:
+            raise invalid(f"Unrecognized servable version label: {target.label}")
+        return config.labels[target.label]
 
-    def _version_of_label(self, name: str, label: str) -> int:
-        config = self._configs.get(name)
-        if config is None or label not in config.labels:
-            raise invalid(f"Unrecognized servable version label: {label}")
-        return config.labels[label]
+    def _available(self, name: str) -> dict[int, Version]:
+        versions = self._versions.get(name, {})
+        return {n: versions[n] for n in versions if versions[n].state == State.AVAILABLE}
 
     def knows(self, name: str) -> bool:
         """Returns whether a model is or was configured."""
         return name in self._versions
 
-    def statuses(
-        self, name: str, version: int | None = None, label: str | None = None
-    ) -> list[Version]:
-        """Returns the versions of a model with their states, newest first.
-
-        Args:
-            name: name of the model.
-            version: number of the only version to return; None for all.
-            label: label of that version, instead of its number.
+    def statuses(self, target: Target) -> list[Version]:
+        """Returns all versions of a model, newest first, or the one that is asked for.
 
         Raises:
-            RequestError: NOT_FOUND if there is none.
+            Failure: NOT_FOUND if there is none.
         """
-        version = self._version_of_label(name, label) if label else version
-        entries = self._versions.get(name, {})
-        if version is not None and version in entries:
-            return [entries[version]]
-        if version is None and entries:
-            return [entries[number] for number in sorted(entries, reverse=True)]
-        what = "any versions" if version is None else f"version {version}"
-        raise RequestError(Code.NOT_FOUND, f"Could not find {what} of model {name}")
+        versions, number = self._versions.get(target.name, {}), self._number(target)
+        found = [versions[n] for n in sorted(versions, reverse=True) if number in (None, n)]
+        if not found:
+            wanted = "versions" if number is None else f"version {number}"
+            raise Failure(Code.NOT_FOUND, f"Could not find {wanted} of model {target.name}")
+        return found
 
     # --- What to serve ---
 
@@ -128,14 +134,14 @@ class Models:
         """Refuses base paths that a client may not use: those outside the initial base paths.
 
         Raises:
-            RequestError: PERMISSION_DENIED if there is one.
+            Failure: PERMISSION_DENIED if there is one.
         """
         for model in models:
             resolved = model.base_path.resolve()
             if not any(resolved.is_relative_to(root) for root in self._roots):
-                raise RequestError(
+                raise Failure(
                     Code.PERMISSION_DENIED,
-                    f"Model {model.name}: expected a base path in a folder that the server was "
+                    f"model {model.name}: expected a base path in a folder that the server was "
                     f"started with. Received: {model.base_path}",
                 )
 
@@ -147,107 +153,72 @@ class Models:
             timeout: longest time to wait, in seconds; None for no limit.
 
         Raises:
-            RequestError: if the configuration is refused (in which case nothing changes), or a
-                model does not load in time.
+            Failure: if the configuration is refused (in which case nothing changes), or a model
+                does not load in time.
         """
-        configs = {model.name: model for model in models}
-        self._check_labels(configs)
-        self._configs = configs
+        self._configure(models)
         self._asked += 1
         asked = self._asked
         self._ask.set()
-        try:
-            async with asyncio.timeout(timeout):
-                await self._until(lambda: self._looked >= asked)
-        except TimeoutError:
-            raise RequestError(
-                Code.DEADLINE_EXCEEDED, "The models are still being loaded."
-            ) from None
-        missing = [name for name in configs if not self._serves(name)]
+        if not await until(lambda: self._looked >= asked, timeout):
+            raise Failure(Code.DEADLINE_EXCEEDED, "The models are still being loaded.")
+        missing = [model.name for model in models if not self._available(model.name)]
         if missing:
-            raise RequestError(
-                Code.UNKNOWN, f"Some models did not become available: {{{', '.join(missing)}}}"
-            )
+            raise Failure(Code.UNKNOWN, f"Some models are not available: {', '.join(missing)}")
 
-    def _check_labels(self, configs: Mapping[str, ModelConfig]) -> None:
-        for name, config in configs.items():
-            old = self._configs[name].labels if name in self._configs else {}
-            entries = self._versions.get(name, {})
-            for label, number in config.labels.items():
-                if number in entries and entries[number].state == State.AVAILABLE:
-                    continue
+    def _configure(self, models: Sequence[ModelConfig]) -> None:
+        for model in models:
+            old = self._configs[model.name].labels if model.name in self._configs else {}
+            for label, number in model.labels.items():
                 # The flag lets a new label wait for its version, but not an old one move to it.
-                is_free = old.get(label, number) == number
-                if not (self._loading.labels_for_unavailable_models and is_free):
-                    raise RequestError(
+                stays = old.get(label, number) == number
+                may_wait = self._loading.labels_for_unavailable_models and stays
+                if not may_wait and number not in self._available(model.name):
+                    raise Failure(
                         Code.FAILED_PRECONDITION,
-                        f"Request to assign label to version {number} of model {name}, "
-                        "which is not currently available for inference",
+                        f"model {model.name}: expected a loaded version for the label {label}. "
+                        f"Received: {number}",
                     )
+        self._configs = {model.name: model for model in models}
 
-    async def wait_until_available(self) -> list[Version]:
-        """Waits until every model serves or has failed for good.
+    def are_settled(self) -> bool:
+        """Returns whether every model serves, and none of its versions has yet to be tried.
 
-        Returns:
-            The versions of the models that failed.
+        Raises:
+            Failure: if none of the versions of a model can be loaded.
         """
-
-        def waiting() -> list[str]:
-            return [name for name in self._configs if not self._is_settled(name)]
-
-        await self._until(lambda: all(map(self._has_failed, waiting())))
-        return [entry for name in waiting() for entry in self._versions[name].values()]
-
-    async def _until(self, is_so: Callable[[], bool]) -> None:
-        async with self._turned:
-            await self._turned.wait_for(is_so)
-
-    async def _tell(self) -> None:
-        async with self._turned:
-            self._turned.notify_all()
-
-    def _serves(self, name: str) -> bool:
-        entries = self._versions.get(name, {})
-        return any(entry.state == State.AVAILABLE for entry in entries.values())
-
-    def _is_settled(self, name: str) -> bool:
-        """Returns whether a model serves, and none of its versions has yet to be tried."""
-        entries = self._versions.get(name, {}).values()
-        untried = (entry.is_pending and not entry.attempts for entry in entries)
-        return self._serves(name) and not any(untried)
-
-    def _has_failed(self, name: str) -> bool:
-        wanted, entries = self._wanted.get(name, set()), self._versions.get(name, {})
-        return bool(wanted) and all(entries[number].state == State.END for number in wanted)
+        is_settled = True
+        for name in self._configs:
+            versions = [self._versions[name][number] for number in self._wanted.get(name, ())]
+            errors = [one.error for one in versions if one.error and one.state == State.END]
+            if errors and len(errors) == len(versions):
+                raise Failure(errors[0].code, f"model {name}: {errors[0].cause}")
+            is_untried = any(one.is_pending and not one.attempts for one in versions)
+            is_settled = is_settled and not is_untried and bool(self._available(name))
+        return is_settled
 
     # --- How versions come and go ---
 
     async def work(self) -> None:
         """Scans the base paths, and loads and unloads versions, forever."""
-        poll = self._loading.poll_seconds
-        next_look = 0.0 if poll >= 0 else float("inf")
+        poll, next_look = self._loading.poll_seconds, 0.0
         while True:
             self._ask.clear()
-            asked, configs = self._asked, dict(self._configs)
+            asked, configs = self._asked, self._configs
             if time.monotonic() >= next_look or asked > self._looked:
-                next_look = time.monotonic() + poll if poll > 0 else float("inf")
+                next_look = time.monotonic() + poll if poll > 0 else math.inf
                 await self._look(configs)
             await self._load_pending()
             self._looked = asked
             self._drop_unwanted()
-            await self._tell()
-            pending = [
-                entry.next_attempt
-                for entries in self._versions.values()
-                for entry in entries.values()
-                if entry.is_pending
-            ]
+            pending = [one.next_attempt for one in self._all() if one.is_pending]
             pause = min([next_look, *pending]) - time.monotonic()
-            try:
-                async with asyncio.timeout(None if pause == float("inf") else max(pause, 0.0)):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if pause == math.inf else pause):
                     await self._ask.wait()
-            except TimeoutError:
-                pass
+
+    def _all(self) -> list[Version]:
+        return [one for versions in self._versions.values() for one in versions.values()]
 
     async def _look(self, configs: Mapping[str, ModelConfig]) -> None:
         """Determines which versions are wanted now, and adds an entry for each new one."""
@@ -256,120 +227,93 @@ class Models:
         }
         for name, config in configs.items():
             try:
-                present = await asyncio.to_thread(find_versions, config.base_path)
+                present = await asyncio.to_thread(saved_model.find_versions, config.base_path)
             except OSError as error:
                 # A base path that is briefly missing must not unload its model.
                 self._warn(name, f"{config.base_path}: {error.strerror}")
                 continue
             chosen = config.policy.choose(present)
-            if not chosen:
-                self._warn(name, f"no versions of {name} under {config.base_path}")
-            else:
-                self._warned.pop(name, None)
+            self._warn(name, "" if chosen else f"no versions of {name} under {config.base_path}")
             found[name] = {number: present[number] for number in chosen}
         for name, folders in found.items():
-            before = self._wanted.get(name, set())
-            self._wanted[name] = set(folders)
-            entries = self._versions.setdefault(name, {})
+            before, self._wanted[name] = self._wanted.get(name, set()), set(folders)
+            versions = self._versions.setdefault(name, {})
             for number, folder in folders.items():
-                entry = entries.get(number)
+                old = versions.get(number)
                 # A version that failed for good is only retried if it was missing for a while.
-                if entry is None or (
-                    entry.state == State.END and (not entry.error or number not in before)
-                ):
-                    entries[number] = Version(name, number, folder)
+                is_over = old and old.state == State.END and (not old.error or number not in before)
+                if old is None or is_over:
+                    versions[number] = Version(name, number, folder)
 
     def _warn(self, name: str, message: str) -> None:
-        if self._warned.get(name) != message:
-            self._warned[name] = message
+        if message and message != self._warned.get(name):
             _LOG.warning("%s", message)
+        self._warned[name] = message
 
     async def _load_pending(self) -> None:
-        due = [
-            entries[number]
-            for name, entries in self._versions.items()
+        for name, wanted in self._wanted.items():
             # Newest first: most requests are for it.
-            for number in sorted(self._wanted.get(name, ()), reverse=True)
-            if entries[number].is_pending and entries[number].next_attempt <= time.monotonic()
-        ]
-        for entry in due:
-            await self._try_to_load(entry)
+            for number in sorted(wanted, reverse=True):
+                version = self._versions[name][number]
+                if version.is_pending and version.next_attempt <= time.monotonic():
+                    await self._try_to_load(version)
 
-    async def _try_to_load(self, entry: Version) -> None:
-        entry.state = State.LOADING
+    async def _try_to_load(self, version: Version) -> None:
+        version.state = State.LOADING
+        name = f"{version.name} version {version.number}"
         try:
-            entry.loaded = await asyncio.to_thread(self._load, entry.name, entry.folder)
-        except RequestError as error:
-            retries, pause = self._loading.max_num_retries, max(self._loading.retry_seconds, 0.0)
-            entry.error = error
-            entry.attempts += 1
-            is_over = entry.attempts > retries
-            entry.state = State.END if is_over else State.LOADING
-            entry.next_attempt = time.monotonic() + pause
-            then = "gives up" if is_over else f"again in {pause:g} s"
-            where = f"{entry.name} version {entry.number}: load {entry.attempts} of {retries + 1}"
-            _LOG.error("%s failed, %s: %s", where, then, error.message)
+            version.loaded = await asyncio.to_thread(self._load, version.name, version.folder)
+        except Failure as error:
+            most = self._loading.max_num_retries + 1
+            version.error = error
+            version.attempts += 1
+            version.next_attempt = time.monotonic() + self._loading.retry_seconds
+            if version.attempts >= most:
+                version.state = State.END
+            _LOG.error("%s: load %d of %d: %s", name, version.attempts, most, error.cause)
             return
-        entry.error, entry.state = None, State.AVAILABLE
+        version.error, version.state = None, State.AVAILABLE
         self._drop_unwanted()
-        await self._tell()
-        _LOG.info("%s version %d serves", entry.name, entry.number)
+        _LOG.info("%s serves", name)
 
     def _drop_unwanted(self) -> None:
         """Unloads unwanted versions, if a wanted one already serves or none is wanted."""
         for name, wanted in self._wanted.items():
-            entries = self._versions[name]
-            if not wanted or any(entries[n].state == State.AVAILABLE for n in wanted):
-                for number in entries.keys() - wanted:
-                    self._retire(entries[number])
-            over = [n for n in sorted(entries) if entries[n].state == State.END]
+            versions = self._versions[name]
+            unwanted = sorted(versions.keys() - wanted)
+            if not wanted or wanted & self._available(name).keys():
+                for number in unwanted:
+                    self._retire(versions[number])
+            over = [number for number in unwanted if versions[number].state == State.END]
             for number in over[:-_REMEMBERED]:
-                if number not in wanted:
-                    del entries[number]
+                del versions[number]
 
-    def _retire(self, entry: Version) -> None:
-        if entry.is_pending:
-            entry.state = State.END
-        elif entry.state == State.AVAILABLE:
-            entry.state = State.UNLOADING
-            self._unload_unused(entry)
+    def _retire(self, version: Version) -> None:
+        if version.is_pending:
+            version.state = State.END
+        elif version.state == State.AVAILABLE:
+            version.state = State.UNLOADING
+            self._unload_unused(version)
 
-    def _unload_unused(self, entry: Version) -> None:
-        if entry.state == State.UNLOADING and not entry.users and entry.loaded is not None:
-            task = asyncio.ensure_future(self._unload(entry, entry.loaded))
-            entry.loaded = None
-            self._unloading.add(task)
-            task.add_done_callback(self._unloading.discard)
+    def _unload_unused(self, version: Version) -> None:
+        if version.users or version.state != State.UNLOADING or version.loaded is None:
+            return
+        session, version.loaded = version.loaded.session, None
 
-    async def _unload(self, entry: Version, loaded: Loaded) -> None:
-        await _beside(loaded.session.close)
-        entry.state = State.END
-        _LOG.info("%s version %d is unloaded", entry.name, entry.number)
-        await self._tell()
+        def close() -> None:
+            session.close()
+            version.state = State.END
+            _LOG.info("%s version %d is unloaded", version.name, version.number)
 
-    async def unload_all(self) -> None:
-        """Unloads everything, each version after its last request."""
-        for entries in self._versions.values():
-            for entry in entries.values():
-                self._retire(entry)
-        await self._until(
-            lambda: all(
-                entry.state == State.END
-                for entries in self._versions.values()
-                for entry in entries.values()
-            )
-        )
+        # It waits for calls, which may never end, but must not keep the process alive.
+        threading.Thread(target=close, name="unload", daemon=True).start()
 
+    async def unload_all(self, seconds: float | None = None) -> None:
+        """Unloads everything, each version after its last request.
 
-async def _beside(work: Callable[[], None]) -> None:
-    """Runs work that may never end in a daemon thread, which does not keep the process alive."""
-    loop, done = asyncio.get_running_loop(), asyncio.Event()
-
-    def run() -> None:
-        work()
-        # The loop may be closed by then.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(done.set)
-
-    threading.Thread(target=run, name="unload", daemon=True).start()
-    await done.wait()
+        Args:
+            seconds: longest time to wait; None for no limit.
+        """
+        for version in self._all():
+            self._retire(version)
+        await until(lambda: all(one.state == State.END for one in self._all()), seconds)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import re
 import time
 import zlib
@@ -16,18 +15,17 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from serving.devserver import json_tensors, metrics
-from serving.devserver.core import Core, Target
-from serving.devserver.errors import RequestError, invalid
+from serving.devserver.core import Core
+from serving.devserver.errors import invalid, only_failures
 from serving.devserver.grpc_service import metadata_message, status_message
+from serving.devserver.versions import Target
 from serving.runtime import messages
+from serving.runtime.c_api import Failure
 from serving.runtime.status import Code
 
-_LOG = logging.getLogger(__name__)
-
-_WHERE = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
-_PREDICT = re.compile(rf"(?i){_WHERE}:(classify|regress|predict)")
-_STATUS = re.compile(rf"(?i){_WHERE}(/metadata)?")
-
+_PATH = re.compile(
+    r"(?i)/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?(?::(\w+)|(/metadata))?"
+)
 _JSON = "application/json"
 # For -d, curl sends the type of a form by default, and TensorFlow Serving does not check it.
 _CONTENT_TYPES = {
@@ -35,15 +33,13 @@ _CONTENT_TYPES = {
     *("text/json", "text/plain"),
 }
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-_LARGE = 2**16
-"""Bytes beyond which a body takes too long to be parsed on the event loop."""
 
 
-class _HttpError(RequestError):
+class _HttpError(Failure):
     """An error with an HTTP status that no gRPC code corresponds to."""
 
     def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(Code.INVALID_ARGUMENT, message)
+        super().__init__(Code.of_http(status), message)
         self.status, self.headers = status, headers
 
 
@@ -65,56 +61,43 @@ class Rest:
 
     async def _answer(self, request: Request) -> Response:
         try:
-            self._require_our_page(request)
-            return await self._dispatch(request)
+            with only_failures(request.scope["path"]):
+                self._require_our_page(request)
+                return await self._dispatch(request)
         except _HttpError as error:
-            return _error(error.status, error.message, error.headers)
-        except RequestError as error:
+            return _error(error.status, error.cause, error.headers)
+        except Failure as error:
             busy = {"Retry-After": "1"} if error.code == Code.RESOURCE_EXHAUSTED else None
-            return _error(error.code.http, error.message, busy)
-        except ClientDisconnect:
-            return _error(Code.CANCELLED.http, "The client has gone.")
-        except Exception:
-            _LOG.exception("%s %s failed", request.method, request.url.path)
-            return _error(500, "Internal error.")
+            return _error(error.code.http, error.cause, busy)
 
     def _require_our_page(self, request: Request) -> None:
         """Refuses requests that a page of another origin makes through this machine's browser."""
         host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
         if self._core.settings.host in _LOOPBACK and host not in _LOOPBACK:
-            raise _HttpError(403, f"Host: expected localhost. Received: {host}")
+            raise Failure(Code.PERMISSION_DENIED, f"Host: expected localhost. Received: {host}")
         origin = request.headers.get("origin")
         if origin is not None and urlsplit(origin).hostname != host:
-            raise _HttpError(403, f"Origin: expected {host}. Received: {origin}")
+            raise Failure(Code.PERMISSION_DENIED, f"Origin: expected {host}. Received: {origin}")
 
     async def _dispatch(self, request: Request) -> Response:
-        path = request.scope.get("raw_path", b"").decode("latin-1") or request.url.path
+        path = request.scope.get("raw_path", b"").decode("latin-1") or request.scope["path"]
         path = path.split("?", 1)[0]
-        if match := _PREDICT.fullmatch(path):
-            self._allow(request, path, "POST")
-            name, version, label, method = match.groups()
-            if method.lower() != "predict":
-                raise RequestError(
-                    Code.UNIMPLEMENTED, f"The development server does not {method}; use predict."
-                )
-            return await self._predict(request, _target(name, version, label))
-        if match := _STATUS.fullmatch(path):
-            self._allow(request, path, "GET")
-            name, version, label, metadata = match.groups()
-            target = _target(name, version, label)
-            return (self._metadata if metadata else self._status)(target)
-        if path.lower().rstrip("/") == "/v1/models":
-            raise invalid("Missing model name in request.")
-        if path == self._core.settings.metrics_path:
-            self._allow(request, path, "GET")
-            return Response(self._core.metrics.page(), media_type=metrics.CONTENT_TYPE)
-        if path.lower().startswith("/v1/"):
-            raise invalid(f"Malformed request: {request.method} {path}")
-        raise _HttpError(404, "Not Found")
-
-    def _allow(self, request: Request, path: str, method: str) -> None:
+        match = _PATH.fullmatch(path)
+        if match is None and path != self._core.settings.metrics_path:
+            code = Code.INVALID_ARGUMENT if path.startswith("/v1/") else Code.NOT_FOUND
+            raise Failure(code, f"Malformed request: {request.method} {path}")
+        method = "POST" if match and match[4] else "GET"
         if request.method != method:
             raise _HttpError(405, f"Malformed request: {request.method} {path}", {"Allow": method})
+        if match is None:
+            return Response(self._core.metrics.page(), media_type=metrics.CONTENT_TYPE)
+        name, version, label, action, metadata = match.groups()
+        target = _target(name, version, label)
+        if action is None:
+            return (self._metadata if metadata else self._status)(target)
+        if action.lower() != "predict":
+            raise Failure(Code.UNIMPLEMENTED, f"expected predict. Received: {action}")
+        return await self._predict(request, target)
 
     async def _predict(self, request: Request, target: Target) -> Response:
         core = self._core
@@ -126,25 +109,21 @@ class Rest:
                     body = await self._body(request)
             except TimeoutError:
                 raise _HttpError(408, "expected the whole body in time") from None
+            except ClientDisconnect:
+                raise _gone() from None
             content = asyncio.ensure_future(self._content(body, target, end))
             gone = asyncio.ensure_future(_wait_for_disconnect(request))
             try:
                 await asyncio.wait((content, gone), return_when=asyncio.FIRST_COMPLETED)
                 if not content.done():
-                    raise RequestError(Code.CANCELLED, "The client has gone.")
+                    raise _gone()
                 return Response(content.result(), media_type=_JSON)
             finally:
                 content.cancel()
                 gone.cancel()
 
     async def _content(self, body: bytes, target: Target, end: float) -> bytes:
-        core = self._core
-        is_large = len(body) > _LARGE
-        document = (
-            await asyncio.to_thread(json_tensors.load, body)
-            if is_large
-            else (json_tensors.load(body))
-        )
+        core, document = self._core, json_tensors.load(body)
         _, _, outputs = await core.predict(
             target,
             document.get("signature_name", ""),
@@ -179,8 +158,7 @@ class Rest:
 
     def _status(self, target: Target) -> Response:
         with self._core.counted(target.name, "GetModelStatus", "REST"):
-            found = self._core.models.statuses(target.name, target.version, target.label or None)
-            return _written(messages.to_json(status_message(found)))
+            return _written(messages.to_json(status_message(self._core.models.statuses(target))))
 
     def _metadata(self, target: Target) -> Response:
         with self._core.counted(target.name, "GetModelMetadata", "REST"):
@@ -201,16 +179,16 @@ async def _wait_for_disconnect(request: Request) -> None:
         pass
 
 
+def _gone() -> Failure:
+    return Failure(Code.CANCELLED, "The client has gone.")
+
+
 def _target(name: str, version: str | None, label: str | None) -> Target:
-    number = None
-    if version is not None:
-        number = int(version) if len(version) < 20 else 2**63
-        if number >= 2**63:
-            raise invalid(f"Failed to convert version: {version} to numeric.")
     try:
+        number = None if version is None else int(version)
         return Target(unquote(name, errors="strict"), number, unquote(label or "", errors="strict"))
-    except UnicodeDecodeError:
-        raise invalid(f"Failed to decode model name: {name}") from None
+    except ValueError as error:
+        raise invalid(f"expected a name and a version. Received: {error}") from error
 
 
 def _written(document: Any) -> Response:

@@ -6,20 +6,9 @@ import dataclasses
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
 
 CORES = os.cpu_count() or 1
 """Number of cores of this machine, from which limits are derived."""
-
-METRICS_PATH = "/monitoring/prometheus/metrics"
-"""URL path of TensorFlow Serving's metrics, unless configured otherwise."""
-
-
-class VersionPolicy(Protocol):
-    """Policy that determines which of the versions on disk are served."""
-
-    def choose(self, present: Iterable[int]) -> set[int]:
-        """Chooses among the versions that are present."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +27,7 @@ class Latest:
 
     def choose(self, present: Iterable[int]) -> set[int]:
         """Chooses the highest numbers."""
-        return set(sorted(present)[-max(self.num_versions, 1) :])
+        return set(sorted(present)[-self.num_versions :])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +52,10 @@ class Specific:
     def choose(self, present: Iterable[int]) -> set[int]:
         """Chooses the named versions that are present."""
         return set(present) & self.versions
+
+
+VersionPolicy = Latest | All | Specific
+"""Policy that determines which of the versions on disk are served."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +84,6 @@ class Batching:
         batch_timeout_micros: how long a request waits for others, in microseconds.
         max_enqueued_batches: largest number of waiting batches; further requests are refused.
         num_batch_threads: number of batches that run at the same time.
-        allowed_batch_sizes: sizes that TensorFlow Serving fills batches up to, ascending, the last
-            one `max_batch_size`; here they are only checked.
         pad_variable_length_inputs: whether requests of different lengths can share a batch, padded
             with the first element of each tensor.
     """
@@ -101,7 +92,6 @@ class Batching:
     batch_timeout_micros: int = 0
     max_enqueued_batches: int = 10
     num_batch_threads: int = CORES
-    allowed_batch_sizes: tuple[int, ...] = ()
     pad_variable_length_inputs: bool = False
 
 

@@ -1,21 +1,29 @@
-"""One version of a model: its life cycle, and its place on disk."""
+"""One version of a model: how requests name it, and its life cycle."""
 
 from __future__ import annotations
 
 import dataclasses
-import logging
-import re
 from pathlib import Path
 
 from serving.devserver.batcher import Batcher
-from serving.devserver.errors import RequestError
+from serving.runtime.c_api import Failure
 from serving.runtime.session import Session
 from serving.runtime.status import State
 
-_LOG = logging.getLogger(__name__)
 
-_NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
-_LARGEST = 2**63
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """The version that a request is for.
+
+    Attributes:
+        name: name of the model.
+        version: number of the version; None for the latest.
+        label: label of the version, instead of its number; empty for none.
+    """
+
+    name: str
+    version: int | None = None
+    label: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +59,7 @@ class Version:
     number: int
     folder: Path
     state: State = State.START
-    error: RequestError | None = None
+    error: Failure | None = None
     loaded: Loaded | None = None
     users: int = 0
     attempts: int = 0
@@ -61,26 +69,3 @@ class Version:
     def is_pending(self) -> bool:
         """Whether it has yet to be loaded."""
         return self.state in (State.START, State.LOADING)
-
-
-def find_versions(base_path: Path) -> dict[int, Path]:
-    """Finds the versions of a model: the folders whose names are 64-bit integers.
-
-    Args:
-        base_path: folder of the versions.
-
-    Returns:
-        The folders by number of the version.
-
-    Raises:
-        OSError: if the base path cannot be read.
-    """
-    found: dict[int, Path] = {}
-    for entry in sorted(base_path.iterdir()):
-        if _NUMBER.fullmatch(entry.name) and entry.is_dir():
-            number = int(entry.name)
-            if -_LARGEST <= number < _LARGEST:
-                if number in found:
-                    _LOG.warning("%s and %s are the same version", found[number], entry)
-                found[number] = entry
-    return found

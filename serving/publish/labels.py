@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf import text_format
 
 from common import files
-from common.errors import InputError, reason
+from common.errors import InputError
 from serving.runtime import messages
 
 FILE = "models.config"
@@ -112,12 +112,7 @@ def _label(path: Path, model: Any, labels: Sequence[str], version: Path) -> None
 def _read(path: Path) -> Any:
     config = messages.ModelServerConfig()
     if path.exists():
-        try:
-            text_format.Parse(path.read_text("utf-8"), config)
-        except (text_format.ParseError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"{path}: expected a ModelServerConfig as text. Received: {reason(error)}"
-            ) from error
+        messages.read_text(path, config)
         if config.WhichOneof("config") == "custom_model_config":
             raise InputError(f"{path}: expected a model_config_list. Received: custom_model_config")
     return config

@@ -15,9 +15,7 @@ from serving.graph.inference import Network
 from serving.publish import model_card, sources, warmup
 from serving.publish.sources import Source
 from serving.runtime import saved_model
-
-LARGEST = 2**63 - 1
-"""The largest version number: TF Serving uses 64-bit integers."""
+from serving.runtime.saved_model import LARGEST
 
 
 def versions(model_base_path: Path) -> list[int]:
@@ -34,9 +32,7 @@ def versions(model_base_path: Path) -> list[int]:
             f"Received: {model_base_path}, which is a version itself; its base path is "
             f"{model_base_path.absolute().parent}"
         )
-    names = (entry.name for entry in model_base_path.iterdir())
-    numbers = [int(name) for name in names if saved_model.VERSION.fullmatch(name)]
-    return sorted(number for number in numbers if number <= LARGEST)
+    return list(saved_model.find_versions(model_base_path))
 
 
 def publish(model: Source | Path, model_base_path: Path, version: int | None = None) -> Path:

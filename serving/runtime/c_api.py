@@ -22,7 +22,7 @@ from serving.runtime.status import Code
 
 Pointer = ctypes.c_void_p
 
-_STRING_BYTES = 24
+STRING_BYTES = 24
 """Size of a `TF_TString` in bytes."""
 
 _NUMBER, _SIZE = ctypes.c_int, ctypes.c_size_t
@@ -178,13 +178,13 @@ def to_tensor(array: npt.NDArray[Any]) -> int:
     array = np.asarray(array, order="C")
     functions, is_text = library(), array.dtype.hasobject
     dims = (ctypes.c_int64 * array.ndim)(*array.shape)
-    size = array.size * _STRING_BYTES if is_text else array.nbytes
+    size = array.size * STRING_BYTES if is_text else array.nbytes
     number = DTYPES["string" if is_text else array.dtype.name]
     tensor: int = functions.TF_AllocateTensor(number, dims, array.ndim, size)
     data = functions.TF_TensorData(tensor)
     if is_text:
         for index, value in enumerate(array.ravel().tolist()):
-            place = data + index * _STRING_BYTES
+            place = data + index * STRING_BYTES
             functions.TF_StringInit(place)
             functions.TF_StringCopy(place, value, len(value))
     elif size:
@@ -214,7 +214,7 @@ def to_array(tensor: int) -> npt.NDArray[Any]:
 def _texts(functions: Any, data: int, shape: Sequence[int]) -> npt.NDArray[Any]:
     array = np.empty(math.prod(shape), object)
     for index in range(len(array)):
-        place = data + index * _STRING_BYTES
+        place = data + index * STRING_BYTES
         size = functions.TF_StringGetSize(place)
         pointer = functions.TF_StringGetDataPointer(place)
         array[index] = ctypes.string_at(pointer, size) if size else b""
@@ -226,7 +226,7 @@ def delete(tensor: int) -> None:
     functions = library()
     if functions.TF_TensorType(tensor) == DTYPES["string"]:
         data = functions.TF_TensorData(tensor)
-        count = functions.TF_TensorByteSize(tensor) // _STRING_BYTES
+        count = functions.TF_TensorByteSize(tensor) // STRING_BYTES
         for index in range(count):
-            functions.TF_StringDealloc(data + index * _STRING_BYTES)
+            functions.TF_StringDealloc(data + index * STRING_BYTES)
     functions.TF_DeleteTensor(tensor)

@@ -10,6 +10,7 @@ a message are kept when it is written again.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from google.protobuf import (
@@ -18,9 +19,11 @@ from google.protobuf import (
     descriptor_pool,
     json_format,
     message_factory,
+    text_format,
     wrappers_pb2,
 )
 
+from common.errors import InputError, reason
 from serving.runtime.status import Code, State
 
 # One message per line: its fields, each `name number kind`, where `*kind` is repeated and `@kind`
@@ -220,6 +223,23 @@ ReloadConfigResponse = message("tensorflow.serving.ReloadConfigResponse")
 BatchingParameters = message("tensorflow.serving.BatchingParameters")
 MonitoringConfig = message("tensorflow.serving.MonitoringConfig")
 SSLConfig = message("tensorflow.serving.SSLConfig")
+
+
+def read_text(path: Path, message: Any) -> Any:
+    """Fills a message from a file in text format, as TensorFlow Serving's configuration files are.
+
+    Raises:
+        InputError: if the file cannot be read or does not contain such a message; the error names
+            the line.
+    """
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8"), message)
+    except OSError as error:
+        raise InputError(f"{path}: {reason(error)}") from error
+    except (UnicodeDecodeError, text_format.ParseError) as error:
+        raise InputError(
+            f"{path}: expected a {type(message).__name__} as text. Received: {reason(error)}"
+        ) from error
 
 
 def to_json(message: Any) -> dict[str, Any]:

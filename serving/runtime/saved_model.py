@@ -19,8 +19,27 @@ FILE = "saved_model.pb"
 VERSION = re.compile(r"[0-9]{1,19}")
 """Pattern of the names of version folders in a model's base path."""
 
+LARGEST = 2**63 - 1
+"""The largest version number: TF Serving uses 64-bit integers."""
+
 _TAG = "serve"
 _VARIABLES = Path("variables", "variables.index")
+
+
+def find_versions(base_path: Path) -> dict[int, Path]:
+    """Finds the versions of a model by TF Serving's rule: what is named by a number.
+
+    Args:
+        base_path: folder of the model's versions.
+
+    Returns:
+        The paths by number of the version, in ascending order.
+
+    Raises:
+        OSError: if the folder cannot be read.
+    """
+    found = {int(path.name): path for path in base_path.iterdir() if VERSION.fullmatch(path.name)}
+    return {number: found[number] for number in sorted(found) if number <= LARGEST}
 
 
 def read_signature_defs(folder: Path) -> Mapping[str, Any]:

@@ -44,11 +44,6 @@ def dtype_of(proto: Any) -> str:
     return NAMES.get(proto.dtype, f"DataType {proto.dtype}")
 
 
-def itemsize(name: str) -> int:
-    """Returns the bytes per number of a type, a key of `serving.runtime.specs.DTYPES`."""
-    return np.dtype(name).itemsize
-
-
 def to_array(proto: Any) -> npt.NDArray[Any]:
     """Converts a tensor to an array.
 

@@ -7,11 +7,11 @@ import pathlib
 import pytest
 import tensorflow as tf
 
-from serving.devserver.launch import running
-from serving.devserver.settings import Batching, Loading, ModelConfig, Settings
-from tests.serving.devserver.callers import Grpc, arrays, request_for, rest
+from serving.devserver.settings import Batching, Loading
+from tests.serving.devserver.callers import arrays, request_for, rest, serving
 
 v1 = tf.compat.v1
+PREDICT = "tensorflow/serving/predict"
 
 
 def _save(folder: pathlib.Path, asset: pathlib.Path) -> None:
@@ -32,13 +32,11 @@ def _save(folder: pathlib.Path, asset: pathlib.Path) -> None:
             session,
             ["serve"],
             signature_def_map={
-                "serving_default": signature(
-                    {"x": info(x)}, {"y": info(y)}, "tensorflow/serving/predict"
-                ),
+                "serving_default": signature({"x": info(x)}, {"y": info(y)}, PREDICT),
                 "regress_x_to_y": signature(
                     {"inputs": info(examples)}, {"outputs": info(y)}, "tensorflow/serving/regress"
                 ),
-                "name": signature({}, {"name": info(name.value())}, "tensorflow/serving/predict"),
+                "name": signature({}, {"name": info(name.value())}, PREDICT),
             },
             assets_collection=v1.get_collection(v1.GraphKeys.ASSET_FILEPATHS),
             main_op=tf.group(name.assign("set")),
@@ -50,11 +48,10 @@ def _save(folder: pathlib.Path, asset: pathlib.Path) -> None:
 def test_it_is_answered(tmp_path: pathlib.Path, batching: Batching | None) -> None:
     # Versions may have leading zeros.
     _save(tmp_path / "m" / "00000123", tmp_path / "foo.txt")
-    settings = Settings((ModelConfig("m", tmp_path / "m"),), loading=Loading(batching=batching))
     path = "/v1/models/m/versions/123:predict"
     example = tf.train.Example()
     example.features.feature["x"].float_list.value.append(4.0)
-    with running(settings) as server, Grpc(server.grpc_address) as client:
+    with serving(tmp_path / "m", loading=Loading(batching=batching)) as (server, client):
         for x, y in (([2.0], [3.0]), ([[2.0]], [[3.0]])):
             response = client.call(request_for("", x=x))
             assert arrays(response)["y"].tolist() == y

@@ -2,77 +2,50 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 
-import grpc
-import numpy as np
 import pytest
 
 from tests import commands
 from tests.serving.devserver import small_models
-from tests.serving.devserver.callers import SECONDS, Grpc, arrays, request_for, rest
-
-FRAME, H = np.random.default_rng(0).normal(size=(2, 3, small_models.FEATURES)).astype(np.float32)
-
-
-def _wait_until_running(address: str) -> None:
-    while True:
-        status, content, _ = rest(address, "GET", "/metrics")
-        assert status == 200
-        if b"serving_devserver_running_requests 1.0" in content:
-            return
+from tests.serving.devserver.callers import (
+    SECONDS,
+    Grpc,
+    arrays,
+    process,
+    refusal,
+    rest,
+    turns,
+    wait_for,
+)
 
 
 def test_the_process_serves_finishes_and_ends(tmp_path):
-    base = tmp_path / "m"
-    reference = small_models.write(base, 1)
+    small_models.write(tmp_path / "m", 1)
     monitoring = tmp_path / "monitoring.config"
     monitoring.write_text('prometheus_config { enable: true path: "/metrics" }')
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "serving.server", "--model_name=m"),
-            f"--model_base_path={base}",
-            "--free_ports",
-            "--grace_seconds=300",
-            f"--monitoring_config_file={monitoring}",
-            "--enable_grpc_healthcheck_service",
-            "--grpc_channel_arguments=grpc.max_connection_age_ms=100000",
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )
-    try:
-        line = process.stdout.readline()
-        assert line.startswith("Development server, not TensorFlow Serving"), process.stderr.read()
-        addresses = dict(part.split(": ") for part in line.strip().rstrip(".").split(". ")[-2:])
-        assert all(address.startswith("127.0.0.1:") for address in addresses.values())
-        status, _, _ = rest(addresses["REST"], "GET", "/v1/models/m")
-        assert status == 200
-        with Grpc(addresses["gRPC"]) as client:
-            answer = client.predict("step", frame=FRAME, h=H)
-            np.testing.assert_allclose(
-                answer["logits"], reference.step(FRAME, H)["logits"], rtol=1e-5
-            )
+    flags = [
+        "--grace_seconds=300",
+        f"--monitoring_config_file={monitoring}",
+        "--enable_grpc_healthcheck_service",
+        "--grpc_channel_arguments=grpc.max_connection_age_ms=100000",
+    ]
+    with process(tmp_path / "m", *flags, stderr=subprocess.PIPE) as (child, address, rest_address):
+        assert rest(rest_address, "GET", "/v1/models/m")[0] == 200
+        with Grpc(address) as client:
+            assert client.version() == 1
             # Runs for some seconds, into the shutdown.
-            slow = request_for("slow", turns=np.array([300_000], np.int32))
-            running_call = client.prediction.Predict.future(slow, timeout=SECONDS)
-            _wait_until_running(addresses["REST"])
-            process.send_signal(signal.SIGTERM)
-            assert process.stdout.readline() == "Stopping.\n"
+            running_call = client.prediction.Predict.future(turns(300_000), timeout=SECONDS)
+            running = b"serving_devserver_running_requests 1.0"
+            wait_for(lambda: running in rest(rest_address, "GET", "/metrics")[1])
+            child.send_signal(signal.SIGTERM)
+            assert child.stdout.readline() == "Stopping.\n"
             assert arrays(running_call.result())["done"].tolist() == [300_000]
-            with pytest.raises(grpc.RpcError) as error:
-                client.predict("step", frame=FRAME, h=H)
-            assert error.value.code() == grpc.StatusCode.UNAVAILABLE
-        assert process.wait() == 0
-        assert "Traceback" not in process.stderr.read()
-    finally:
-        process.kill()
-        process.wait()
+            assert refusal(client.version) == "UNAVAILABLE"
+        assert child.wait() == 0
+        assert "Traceback" not in child.stderr.read()
 
 
 @pytest.mark.parametrize(

@@ -9,60 +9,41 @@ import threading
 
 import pytest
 
-from serving.devserver.launch import running
-from serving.devserver.settings import Limits, ModelConfig, Settings
+from serving.devserver.settings import Limits
 from tests.serving.devserver import small_models
-from tests.serving.devserver.callers import SECONDS, Held
-from tests.serving.devserver.callers import rest as call
+from tests.serving.devserver.callers import SECONDS, Held, rest, serving, wait_for
+
+PREDICT = "/v1/models/m:predict"
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "m"
-    small_models.write(folder, 12)
-    return (ModelConfig("m", folder),)
+def address(two_versions):
+    with serving(two_versions, limits=Limits(max_message_bytes=100_000)) as (server, _):
+        yield server.rest_address
 
 
-@pytest.fixture(scope="module")
-def server(models):
-    limits = Limits(max_message_bytes=100_000)
-    with running(Settings(models, limits=limits, grpc_port=None)) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def post(server):
-    def post(body, headers=None):
-        path = "/v1/models/m:predict"
-        return call(server.rest_address, "POST", path, body, headers)[:2]
-
-    return post
-
-
-def _first_line(server, *parts):
+def _first_line(address, *parts):
     """Sends parts of a request to predict, and returns the answer's first line."""
-    host, port = server.rest_address.split(":")
+    host, port = address.split(":")
     with socket.create_connection((host, int(port)), timeout=SECONDS) as connection:
-        for part in (b"POST /v1/models/m:predict HTTP/1.1\r\nHost: localhost\r\n", *parts):
+        for part in (f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\n".encode(), *parts):
             connection.sendall(part)
         return connection.recv(1000).split(b"\r\n")[0]
 
 
-def test_bodies_in_gzip(post):
+def test_bodies_in_gzip(address):
     body = json.dumps({"signature_name": "double", "inputs": [[1, 2]]}).encode()
     packed, headers = gzip.compress(body), {"Content-Encoding": "gzip"}
-    assert post(packed, headers=headers) == (200, {"outputs": [[2.0, 4.0]]})
-    for broken in (packed[:-9], body, b""):
-        status, answer = post(broken, headers=headers)
-        assert status == 400 and "expected a body in gzip" in answer["error"]
-    status, _ = post(gzip.compress(b" " * 10_000_000), headers=headers)
-    assert status == 413
+    answered = rest(address, "POST", PREDICT, packed, headers)[:2]
+    assert answered == (200, {"outputs": [[2.0, 4.0]]})
+    bomb = gzip.compress(b" " * 10_000_000)
+    for content, status in ((packed[:-9], 400), (body, 400), (b"", 400), (bomb, 413)):
+        assert rest(address, "POST", PREDICT, content, headers)[0] == status
 
 
-def test_a_page_of_somebody_else_cannot_ask(server):
+def test_a_page_of_somebody_else_cannot_ask(address):
     """A browser sends what any page says, and tells whose page it is."""
-    path = "/v1/models/m"
-    port = server.rest_address.split(":")[1]
+    port = address.split(":")[1]
     for headers, wanted in (
         ({"Host": "evil.example"}, 403),
         ({"Host": f"evil.example:{port}"}, 403),
@@ -71,49 +52,41 @@ def test_a_page_of_somebody_else_cannot_ask(server):
         ({"Host": f"localhost:{port}", "Origin": f"http://localhost:{port}"}, 200),
         ({"Host": f"[::1]:{port}"}, 200),
     ):
-        status, answer, _ = call(server.rest_address, "GET", path, headers=headers)
-        assert status == wanted, headers
-        assert status == 200 or answer["error"].startswith(("Host: ", "Origin: "))
+        assert rest(address, "GET", "/v1/models/m", headers=headers)[0] == wanted, headers
 
 
-def test_bodies_over_the_limit(server, post):
-    status, answer = post(" " * 100_001)
-    assert status == 413 and "100000 bytes" in answer["error"]
+def test_bodies_over_the_limit(address):
+    assert rest(address, "POST", PREDICT, " " * 100_001)[0] == 413
     # In chunks, of which no header tells the number.
     chunks = [b"c350\r\n" + b" " * 50_000 + b"\r\n"] * 3
-    assert b" 413 " in _first_line(server, b"Transfer-Encoding: chunked\r\n\r\n", *chunks)
+    assert b" 413 " in _first_line(address, b"Transfer-Encoding: chunked\r\n\r\n", *chunks)
 
 
-def test_timeout_and_full_queue(models, monkeypatch):
-    limits = Limits(max_concurrency=1, max_queue=0)
+def test_timeout(two_versions):
     body = {"signature_name": "slow", "inputs": [small_models.LONG]}
-    with running(Settings(models, grpc_port=None, rest_timeout_seconds=0.3)) as server:
-        status, answer, _ = call(server.rest_address, "POST", "/v1/models/m:predict", body)
-        assert (status, answer) == (504, {"error": "The deadline was exceeded."})
-    body, held = {"signature_name": "slow", "inputs": [7]}, Held(monkeypatch)
-    with running(Settings(models, grpc_port=None, limits=limits)) as server:
-        answers = []
+    with serving(two_versions, rest_timeout_seconds=0.3) as (server, _):
+        assert rest(server.rest_address, "POST", PREDICT, body)[0] == 504
+        # And a body that does not end.
+        line = _first_line(server.rest_address, b"Content-Length: 1000000\r\n\r\n{")
+        assert b" 408 " in line and server.core.inside == 0
 
-        def work():
-            answers.append(call(server.rest_address, "POST", "/v1/models/m:predict", body))
 
-        thread = threading.Thread(target=work)
+def test_full_queue(two_versions, monkeypatch):
+    body, held, answers = {"signature_name": "slow", "inputs": [7]}, Held(monkeypatch), []
+    with serving(two_versions, limits=Limits(max_concurrency=1, max_queue=0)) as (server, _):
+
+        def ask():
+            answers.append(rest(server.rest_address, "POST", PREDICT, body))
+
+        thread = threading.Thread(target=ask)
         thread.start()
-        while not server.core.runner.running:
-            threading.Event().wait(0.005)
-        status, answer, headers = call(server.rest_address, "POST", "/v1/models/m:predict", body)
-        assert (status, headers["Retry-After"]) == (429, "1")
-        assert "queue is full" in answer["error"]
+        wait_for(lambda: server.core.runner.running)
+        ask()
         # Refused before its body came.
-        assert b" 429 " in _first_line(server, b"Content-Length: 1000000\r\n\r\n")
+        line = _first_line(server.rest_address, b"Content-Length: 1000000\r\n\r\n")
         held.go.set()
         thread.join()
-        ((status, answer, _),) = answers
-        assert (status, answer) == (200, {"outputs": [7]})
-
-
-def test_a_body_that_does_not_end_is_given_up(models):
-    settings = Settings(models, grpc_port=None, rest_timeout_seconds=0.2)
-    with running(settings) as server:
-        assert b" 408 " in _first_line(server, b"Content-Length: 1000000\r\n\r\n{")
-        assert server.core.inside == 0
+    assert b" 429 " in line
+    (refused, _, headers), (status, answer, _) = answers
+    assert (refused, headers["Retry-After"]) == (429, "1")
+    assert (status, answer) == (200, {"outputs": [7]})
