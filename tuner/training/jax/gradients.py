@@ -19,7 +19,7 @@ from jax import lax
 
 from tuner.training.jax.blocks import BLOCK, block, blocks_for, put, row, rows, total
 from tuner.training.jax.losses import Loss
-from tuner.training.jax.step import Arrays, Step
+from tuner.training.jax.step import Arrays, Products, Step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,9 +110,13 @@ class Direction:
             return number
         return jnp.where(number < sequence.frames, sequence.frames - 1 - number, number)
 
-    def _project(self, derived: Arrays, inputs: Any) -> Arrays:
-        """Projects a block of frames."""
-        return jax.vmap(lambda frame: self._step.project(derived, frame))(inputs)
+    def _project(
+        self, derived: Arrays, inputs: Any, known: Arrays | None = None
+    ) -> tuple[Arrays, Products]:
+        """Projects several frames; see `Step.project`."""
+        over = (None, 0, None if known is None else 0)
+        found: tuple[Arrays, Products] = jax.vmap(self._step.project, over)(derived, inputs, known)
+        return found
 
     def forward(self, weights: Arrays, sequence: Sequence) -> tuple[Any, _Saved, Any]:
         """Computes all outputs `[room, units]`, the values that `backward` needs, and ponder."""
@@ -120,7 +124,7 @@ class Direction:
         derived, pull = jax.vjp(step.derive, weights)
 
         def project(number: Any, projected: Arrays) -> Arrays:
-            parts = self._project(derived, block(sequence.inputs, number))
+            parts, _ = self._project(derived, block(sequence.inputs, number))
             return [
                 put(array, part, number * BLOCK)
                 for array, part in zip(projected, parts, strict=True)
@@ -214,17 +218,21 @@ class Direction:
 
         def collect(start: Any, *, count: int) -> Arrays:
             inputs = rows(sequence.inputs, start, count)
-            _, chain = jax.vjp(lambda derived: self._project(derived, inputs), derived)
+            _, (read, read_products) = self._project(derived, inputs)
+            _, chain = jax.vjp(
+                lambda derived, known: self._project(derived, inputs, known)[0],
+                derived,
+                read_products,
+            )
             sums: Arrays
-            (sums,) = chain([rows(array, start, count) for array in of_projected])
-            for tap, products, factor in zip(step.taps, of_products, saved.factors, strict=True):
-                _, chain = jax.vjp(
-                    functools.partial(
-                        jax.vmap(tap.multiply, (0, None)), rows(factor, start, count)
-                    ),
-                    derived[tap.weight],
-                )
-                sums[tap.weight] += chain(rows(products, start, count))[0]
+            sums, of_read = chain([rows(array, start, count) for array in of_projected])
+            for tap, factor, gradient in zip(
+                (*step.frame_taps, *step.taps),
+                (*read, *(rows(array, start, count) for array in saved.factors)),
+                (*of_read, *(rows(array, start, count) for array in of_products)),
+                strict=True,
+            ):
+                sums[tap.weight] += tap.gradient(factor, gradient)
             return sums
 
         sums: Arrays = total(sequence.blocks, sequence.room // BLOCK, collect)
@@ -288,18 +296,16 @@ class Network:
         logits = self._logits(hidden, kernel, bias, sequence)
         loss, of_logits = self.loss(logits, sequence.targets, sequence.frames, sequence.labels)
 
-        def back(number: Any, carry: Any) -> Any:
-            of_hidden, of_kernel, of_bias = carry
-            rows = block(of_logits, number)
-            return (
-                put(of_hidden, rows @ kernel.T, number * BLOCK),
-                of_kernel + block(hidden, number).T @ rows,
-                of_bias + jnp.sum(rows, axis=0),
-            )
+        def back(number: Any, of_hidden: Any) -> Any:
+            return put(of_hidden, block(of_logits, number) @ kernel.T, number * BLOCK)
 
-        of_hidden, of_kernel, of_bias = lax.fori_loop(
-            0, sequence.blocks, back, tuple(_like([hidden, kernel, bias]))
-        )
+        of_hidden = lax.fori_loop(0, sequence.blocks, back, jnp.zeros_like(hidden))
+
+        def collect(start: Any, *, count: int) -> tuple[Any, Any]:
+            own = rows(of_logits, start, count)
+            return rows(hidden, start, count).T @ own, jnp.sum(own, axis=0)
+
+        of_kernel, of_bias = total(sequence.blocks, sequence.room // BLOCK, collect)
         gradients: Arrays = []
         units = hidden.shape[1] // len(self.directions)
         for place, (direction, way) in enumerate(zip(self.directions, saved, strict=True)):

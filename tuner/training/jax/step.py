@@ -7,7 +7,7 @@ fall into three parts:
 * those that depend on the frame but on no state run for many frames at once (`Step.project`);
 * the rest depend on the states and run frame by frame (`Step.advance`).
 
-In the last part, each product with a weight is a *tap*: its factor x_t and its value are kept, so
+In the last two, each product with a weight is a *tap*: its factor x_t and its value are kept, so
 that the backward pass need not multiply again, and the gradient δ_t of the value gives that of the
 weight as one product over all frames after the loop, x_1ᵀδ_1 + … + x_Tᵀδ_T, instead of T sums of
 whole matrices. Any cell is thus trained like the zoo's recurrence, without knowledge of its
@@ -28,6 +28,8 @@ import keras
 
 Arrays = list[Any]
 Multiply = Callable[[Any, Any], Any]
+Products = tuple[Arrays, Arrays]
+"""Factors and values of tapped products."""
 
 _INLINED = ("jit", "pjit")
 _PRODUCT = "dot_general"
@@ -36,21 +38,44 @@ _NOTHING, _WEIGHTS, _FRAME, _STATES = range(-1, 3)
 """What an operation depends on; each kind may also depend on the preceding ones."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Tap:
     """A product with a weight within a step.
 
     Attributes:
-        factor: shape of the other factor.
-        product: shape of the product.
+        equation: the operation.
         weight: index of the weight among those that `Step.derive` returns.
-        multiply: computes the product from factor and weight.
     """
 
-    factor: tuple[int, ...]
-    product: tuple[int, ...]
+    equation: Any
     weight: int
-    multiply: Multiply
+
+    @property
+    def factor(self) -> tuple[int, ...]:
+        """Shape of the other factor."""
+        return tuple(self.equation.invars[0].aval.shape)
+
+    @property
+    def product(self) -> tuple[int, ...]:
+        """Shape of the product."""
+        return tuple(self.equation.outvars[0].aval.shape)
+
+    def multiply(self, factor: Any, weight: Any) -> Any:
+        """Computes the product."""
+        return _apply(self.equation, [factor, weight])[0]
+
+    def gradient(self, factors: Any, of_products: Any) -> Any:
+        """Computes the gradient of the weight, summed over frames.
+
+        Args:
+            factors: the factors of several frames, `[frames, ...]`.
+            of_products: the gradients of their products, `[frames, ...]`.
+        """
+        ((left,), (right,)), _ = self.equation.params["dimension_numbers"]
+        others = [axis for axis in range(len(self.factor)) if axis != left]
+        # The axes of a product are the remaining ones of the factor, then those of the weight.
+        axes = [0, *(1 + axis for axis in others)], [0, *range(1, 1 + len(others))]
+        return jnp.moveaxis(jnp.tensordot(factors, of_products, axes), 0, right)
 
 
 class Step:
@@ -59,7 +84,8 @@ class Step:
     Attributes:
         states: sizes of the states.
         projected: shapes of the arrays that `project` returns for a frame.
-        taps: see `Tap`.
+        frame_taps: the taps of `project`.
+        taps: the taps of `advance`.
         looped: indices of the derived weights that `advance` uses outside taps; few and small, such
             as biases and peepholes.
     """
@@ -128,23 +154,17 @@ class Step:
         self.projected = [variable.aval.shape for variable in self._projected]
 
         index = {variable: number for number, variable in enumerate(self._derived)}
-        self._tapped = [
-            equation
-            for equation in states_part
-            if equation.primitive.name == _PRODUCT
-            and [kinds.get(one, _WEIGHTS) for one in equation.invars] == [_STATES, _WEIGHTS]
-        ]
-        self.taps = [
-            Tap(
-                factor.aval.shape,
-                equation.outvars[0].aval.shape,
-                index[weight],
-                functools.partial(_multiply, equation),
-            )
-            for equation in self._tapped
-            for factor, weight in [equation.invars]
-        ]
-        others = [one for each in states_part if each not in self._tapped for one in _read(each)]
+        self.frame_taps, self.taps = (
+            [
+                Tap(equation, index[equation.invars[1]])
+                for equation in part
+                if _is_tapped(equation)
+                and [kinds.get(one, _WEIGHTS) for one in equation.invars] == [kind, _WEIGHTS]
+            ]
+            for part, kind in ((frame_part, _FRAME), (states_part, _STATES))
+        )
+        tapped = [tap.equation for tap in self.taps]
+        others = [one for each in states_part if each not in tapped for one in _read(each)]
         others += [one for one in self._outputs if not isinstance(one, jex.Literal)]
         self.looped = [index[one] for one in _distinct(others, kinds, _WEIGHTS)]
 
@@ -158,17 +178,23 @@ class Step:
         _run(self._parts[_WEIGHTS], values)
         return [values[variable] for variable in self._derived]
 
-    def project(self, derived: Sequence[Any], frame: Any) -> Arrays:
+    def project(
+        self, derived: Sequence[Any], frame: Any, known: Sequence[Any] | None = None
+    ) -> tuple[Arrays, Products]:
         """Computes the values that depend on a frame but not on states.
 
         Args:
             derived: the result of `derive`.
             frame: the frame, `[inputs]`.
+            known: see `advance`.
+
+        Returns:
+            The values; factors and values of the tapped products.
         """
         values = self._constants | dict(zip(self._derived, derived, strict=True))
         values[self._frame] = frame
-        _run(self._parts[_FRAME], values)
-        return [values[variable] for variable in self._projected]
+        tapped = _run_tapped(self._parts[_FRAME], values, self.frame_taps, derived, known)
+        return [values[variable] for variable in self._projected], tapped
 
     def advance(
         self,
@@ -177,7 +203,7 @@ class Step:
         projected: Sequence[Any],
         states: Sequence[Any],
         known: Sequence[Any] | None = None,
-    ) -> tuple[Arrays, tuple[Arrays, Arrays]]:
+    ) -> tuple[Arrays, Products]:
         """Runs one step.
 
         Args:
@@ -186,7 +212,7 @@ class Step:
             projected: the result of `project`.
             states: the states before the step.
             known: values of the tapped products, if an earlier call has computed them. Their
-                gradients are those of the products.
+                gradients are those of the products, and their weights get none.
 
         Returns:
             The output and the states after the step; factors and values of the tapped products.
@@ -196,22 +222,42 @@ class Step:
         values |= dict(zip(places, looped, strict=True))
         values |= dict(zip(self._projected, projected, strict=True))
         values |= dict(zip(self._states, states, strict=True))
-        factors: Arrays = []
-        products: Arrays = []
-        for equation in self._parts[_STATES]:
-            if any(equation is tapped for tapped in self._tapped):
-                tap = self.taps[len(factors)]
-                factor, weight = values[equation.invars[0]], derived[tap.weight]
-                if known is None:
-                    product = tap.multiply(factor, weight)
-                else:
-                    product = _known_product(tap.multiply, factor, weight, known[len(factors)])
-                factors.append(factor)
-                products.append(product)
-                values[equation.outvars[0]] = product
-            else:
-                _run([equation], values)
-        return [_value(one, values) for one in self._outputs], (factors, products)
+        tapped = _run_tapped(self._parts[_STATES], values, self.taps, derived, known)
+        return [_value(one, values) for one in self._outputs], tapped
+
+
+def _is_tapped(equation: Any) -> bool:
+    """Returns whether an operation is a product with one common axis."""
+    if equation.primitive.name != _PRODUCT:
+        return False
+    (left, _), (batch, _) = equation.params["dimension_numbers"]
+    return len(left) == 1 and not batch
+
+
+def _run_tapped(
+    equations: Iterable[Any],
+    values: dict[Any, Any],
+    taps: Sequence[Tap],
+    derived: Sequence[Any],
+    known: Sequence[Any] | None,
+) -> Products:
+    """Runs operations; returns factors and values of the tapped ones."""
+    factors: Arrays = []
+    products: Arrays = []
+    for equation in equations:
+        tap = next((tap for tap in taps if tap.equation is equation), None)
+        if tap is None:
+            _run([equation], values)
+            continue
+        factor, weight = values[equation.invars[0]], derived[tap.weight]
+        if known is None:
+            product = tap.multiply(factor, weight)
+        else:
+            product = _known_product(tap.multiply, factor, weight, known[len(factors)])
+        factors.append(factor)
+        products.append(product)
+        values[equation.outvars[0]] = product
+    return factors, products
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -227,7 +273,7 @@ def _keep(multiply: Multiply, factor: Any, weight: Any, value: Any) -> tuple[Any
 def _propagate(multiply: Multiply, kept: Any, gradient: Any) -> tuple[Any, ...]:
     factor, weight = kept
     (of_factor,) = jax.linear_transpose(lambda factor: multiply(factor, weight), factor)(gradient)
-    return of_factor, jnp.zeros_like(weight), gradient
+    return of_factor, None, gradient
 
 
 _known_product.defvjp(_keep, _propagate)
@@ -276,10 +322,6 @@ def _apply(equation: Any, arguments: Sequence[Any]) -> Arrays:
     functions, parameters = parameters if isinstance(parameters, tuple) else ((), parameters)
     results = equation.primitive.bind(*functions, *arguments, **parameters)
     return list(results) if equation.primitive.multiple_results else [results]
-
-
-def _multiply(equation: Any, factor: Any, weight: Any) -> Any:
-    return _apply(equation, [factor, weight])[0]
 
 
 def _evaluate(closed: Any, arguments: Sequence[Any]) -> Arrays:
