@@ -10,6 +10,9 @@ from keras import ops
 from zoo.adaptive_cell import DepthAdaptiveCell
 from zoo.variant_cell import Tensor
 
+_REPORTS = keras.backend.backend() != "jax"
+"""Whether layers can have metrics: in the steps that Keras compiles with JAX they have none."""
+
 
 @keras.saving.register_keras_serializable(package="lstm_odyssey")
 class AdaptiveRNN(keras.layers.RNN):
@@ -19,7 +22,7 @@ class AdaptiveRNN(keras.layers.RNN):
 
     The sum is over all frames and sequences of the batch, as in the paper's loss; for a loss that
     is their mean, divide `ponder_price` by their number. Masked frames are not counted.
-    Training reports the metric `depth`, the mean number of inner steps per frame (on TensorFlow).
+    Training reports the metric `depth`, the mean number of inner steps per frame (not on JAX).
 
     Args:
         cell: a `zoo.DepthAdaptiveCell`.
@@ -55,7 +58,8 @@ class AdaptiveRNN(keras.layers.RNN):
             )
         super().__init__(cell, *arguments, **more)
         self.ponder_price = float(ponder_price)
-        self.depth = keras.metrics.Mean(name="depth")
+        if _REPORTS:
+            self.depth = keras.metrics.Mean(name="depth")
 
     def inner_loop(
         self,
@@ -69,10 +73,11 @@ class AdaptiveRNN(keras.layers.RNN):
         spent = ops.sum(states[-1] - initial_state[-1], axis=0)
         if self.ponder_price:
             self.add_loss(self.ponder_price * spent[0])
-        batch, time = ops.shape(sequences)[:2]
-        frames = batch * time if mask is None else ops.sum(ops.cast(mask, "int32"))
-        frames = ops.cast(frames, "float32")
-        self.depth.update_state(ops.cast(spent[1], "float32") / ops.maximum(frames, 1), frames)
+        if _REPORTS:
+            batch, time = ops.shape(sequences)[:2]
+            frames = batch * time if mask is None else ops.sum(ops.cast(mask, "int32"))
+            frames = ops.cast(frames, "float32")
+            self.depth.update_state(ops.cast(spent[1], "float32") / ops.maximum(frames, 1), frames)
         return last, outputs, states
 
     def get_config(self) -> dict[str, Any]:

@@ -83,10 +83,10 @@ class Task:
         model.compile(keras.optimizers.Adam(1e-3), loss, steps_per_execution=100)
         return model
 
-    def right(self, logits: np.ndarray, targets: np.ndarray) -> float:
-        """Returns the share of sequences of which everything is right."""
+    def right(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Returns which answers are right, `[sequences, answers]`."""
         found = logits > 0 if self.answers == 1 else logits.argmax(axis=-1)
-        return float(np.mean((found == targets).reshape(len(targets), -1).all(axis=1)))
+        return (found == targets).reshape(len(targets), -1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,8 +187,8 @@ def train(task: Task, arm: Arm, seed: int, updates: int) -> Row:
     """Trains a network until it has learned, or has had its updates."""
     random = np.random.default_rng(seed)
     model = arm.model(task, seed)
-    done, right, depth = 0, 0.0, 0.0
-    while done < updates and right < _LEARNED:
+    done, share, depth = 0, 0.0, 0.0
+    while done < updates and share < _LEARNED:
         sequences, targets = task.draw(random, _STRETCH * _BATCH)
         model.fit(sequences, targets, batch_size=_BATCH, shuffle=False, verbose=0)
         done += _STRETCH
@@ -196,12 +196,14 @@ def train(task: Task, arm: Arm, seed: int, updates: int) -> Row:
         model.reset_metrics()
         depth = model.evaluate(sequences, targets, _TESTED, verbose=0, return_dict=True)["depth"]
         right = task.right(model.predict(sequences, _TESTED, verbose=0), targets)
+        share = float(right.all(axis=1).mean())
     return {
         "arm": arm.name,
         "seed": seed,
         "updates": done,
-        "learned": right >= _LEARNED,
-        "right": round(right, 4),
+        "learned": share >= _LEARNED,
+        "right": round(share, 4),
+        **({"digits right": round(float(right.mean()), 4)} if task.answers > 1 else {}),
         "steps a frame": round(float(depth), 2),
     }
 
