@@ -178,9 +178,14 @@ def _guided_es(results: Results) -> Iterable[Line]:
     return (row for row in results["guided_es"] if row["step"] in steps)
 
 
-def _ends(results: Results) -> Iterable[Line]:
-    """Returns the last row of each curve."""
-    return {(row["arm"], row["seed"]): row for row in results["guided_recurrent"]}.values()
+def _ends(task: str) -> Callable[[Results], Iterable[Line]]:
+    """Makes a function that returns the last row of each curve of a task."""
+
+    def ends(results: Results) -> Iterable[Line]:
+        rows = (row for row in results["guided_recurrent"] if row["task"] == task)
+        return {(row["arm"], row["seed"]): row for row in rows}.values()
+
+    return ends
 
 
 # Columns that are the same for all kernels, or follow from other columns.
@@ -193,7 +198,10 @@ TABLES: dict[str, Render] = {
     "ratios": _by_units("times_native", "{:.3g}×", skip=NATIVE),
     "shares": _shares,
     **{name: as_it_is(name) for name in "engines scaling lengths epoch layer".split()},
-    **{name: as_it_is(name) for name in ("depth_parity", "depth_music", "depth_surprise")},
+    **{
+        f"depth_{name}": as_it_is(f"depth_{name}")
+        for name in "parity addition music surprise".split()
+    },
     "long_sequences": as_it_is("long_sequences", leave_out="data"),
     "study": _study,
     **{name: as_it_is(name) for name in ("start", "ray_scaling", "report_time", "gpu")},
@@ -215,10 +223,13 @@ TABLES: dict[str, Render] = {
         *(_guided_es, "method | surrogate", "{method} | {surrogate}", "{step}"),
         lambda row: spread(row, "gap", "{:.4f}"),
     ),
-    "guided_recurrent": grid(
-        *(_ends, "| better rate", "{arm} | {rate}", "seed {seed}"),
-        lambda row: spread(row, "loss", "{:.4f}"),
-    ),
+    **{
+        f"guided_{task}": grid(
+            *(_ends(task), "| better rate", "{arm} | {rate}", "seed {seed}"),
+            lambda row: spread(row, "loss", "{:.4f}"),
+        )
+        for task in ("recall", "music")
+    },
     "truncation": grid(
         *(lambda results: results["truncation"], "", "{task}", "cut every {cut_every}"),
         lambda row: spread(row, "cosine", "{:.3f}"),

@@ -29,7 +29,7 @@ from common import command_line
 
 _DATA = flags.DEFINE_string("data", "auto", "Data of the music task.")
 _TASKS = flags.DEFINE_list("tasks", ["recall", "music"], "Tasks whose gradients are compared.")
-_TRAINED = flags.DEFINE_list("trained", ["recall"], "Those of them that are trained, too.")
+_TRAINED = flags.DEFINE_list("trained", ["recall", "music"], "Those that are trained, too.")
 _SEEDS = flags.DEFINE_integer("seeds", 2, "Runs an arm.", lower_bound=1)
 _FRAMES = flags.DEFINE_integer("frames", 100_000, "Frames a run and sequence.", lower_bound=1)
 
