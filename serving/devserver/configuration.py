@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import collections
+import ssl
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from common.errors import InputError
+from common.errors import InputError, reason
 from serving.devserver.settings import (
     TLS,
     All,
@@ -134,10 +136,30 @@ def read_tls(path: Path) -> TLS:
         path: an `SSLConfig` in text format.
 
     Raises:
-        InputError: if the file is not one, or lacks a key or a certificate.
+        InputError: if the file is not one, or its key or certificates are missing or invalid.
     """
     message = messages.read_text(path, messages.SSLConfig())
     for name in ("server_key", "server_cert", *(("custom_ca",) if message.client_verify else ())):
         if "-----BEGIN" not in getattr(message, name):
             raise InputError(f"{path}: {name}: expected PEM text")
+    _check_key(path, message)
     return TLS(message.server_key, message.server_cert, message.custom_ca, message.client_verify)
+
+
+def _check_key(path: Path, message: Any) -> None:
+    """Refuses keys and certificates for which gRPC would only report a port that it cannot bind."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:
+        key, certificate = Path(folder, "key.pem"), Path(folder, "certificate.pem")
+        key.write_text(message.server_key)
+        certificate.write_text(message.server_cert)
+        try:
+            # Without one, OpenSSL would ask for a password on the terminal.
+            context.load_cert_chain(certificate, key, password="")
+            if message.custom_ca:
+                context.load_verify_locations(cadata=message.custom_ca)
+        except (ssl.SSLError, ValueError) as error:
+            raise InputError(
+                f"{path}: expected a key, its certificate, and authorities, each PEM. "
+                f"Received: {reason(error)}"
+            ) from error

@@ -156,8 +156,7 @@ async def _grpc(core: Core, servicer: Any) -> AsyncIterator[str]:
             )
             port = server.add_secure_port(address, credentials)
     except RuntimeError:
-        keys = "" if tls is None else ", and in --ssl_config_file a key and its certificate"
-        raise InputError(f"--port: expected a free port{keys}. Received: {address}") from None
+        raise InputError(f"--port: expected a free port. Received: {address}") from None
     await server.start()
     try:
         yield _join(settings.host, port)

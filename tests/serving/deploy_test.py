@@ -14,6 +14,7 @@ import jsonschema
 import kubernetes_validate
 import pytest
 
+from common.errors import InputError
 from serving.devserver import configuration, settings
 from serving.runtime import messages
 from tests.serving.clients import certificate_files
@@ -229,8 +230,9 @@ def test_commands_in_the_ssl_sample_make_the_file(tmp_path: pathlib.Path) -> Non
         *texts.values(),
         True,
     )
-    # The sample itself has every field, too.
-    assert configuration.read_tls(DEPLOY / "ssl.config.sample").client_verify
+    # The sample itself has every field, too, but no key.
+    with pytest.raises(InputError, match="expected a key, its certificate, and authorities"):
+        configuration.read_tls(DEPLOY / "ssl.config.sample")
 
 
 # --- Of one mind ---

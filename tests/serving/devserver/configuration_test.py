@@ -105,6 +105,7 @@ WRONG = {
     configuration.read_tls: [
         f'{KEY} server_cert: "c.pem"',
         f'{KEY} server_cert: "-----BEGIN c" client_verify: true',
+        f'{KEY} server_cert: "-----BEGIN c"',
     ],
 }
 

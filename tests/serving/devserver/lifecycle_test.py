@@ -231,6 +231,16 @@ def test_the_end_is_announced_and_new_requests_are_refused(base, monkeypatch):
     client.channel.close()
 
 
+def test_a_version_may_have_batching_parameters_of_its_own(base):
+    """FRAME has three rows; a version without a file is not batched."""
+    small_models.write(base, 2)
+    (base / "1" / "batching_params.pbtxt").write_text("max_batch_size { value: 2 }")
+    loading = Loading(batching=Batching(max_batch_size=1), per_model_batching=True)
+    with serving(base, models=(ModelConfig("m", base, All()),), loading=loading) as (_, client):
+        assert client.version(version=2) == 2
+        assert refusal(lambda: client.version(version=1)) == "INVALID_ARGUMENT"
+
+
 def test_tls(base, tmp_path):
     made = certificate_files.make(tmp_path)
     key, pem = made.key.read_bytes(), made.certificate.read_bytes()
@@ -241,4 +251,3 @@ def test_tls(base, tmp_path):
         for credentials in (grpc.ssl_channel_credentials(pem), None):
             with Grpc(server.grpc_address, credentials) as client, pytest.raises(grpc.RpcError):
                 client.call(step_for(), timeout=2)
-    _cannot_start(base, "--ssl_config_file", tls=TLS("-----BEGIN k", pem.decode()))
