@@ -41,23 +41,34 @@ GUIDED = {
 }
 """Guided evolutionary strategies and a truncated gradient."""
 
-ENGINE = {"tuner/training/jax/on_jax.py": ("on_jax", 19)}
+ENGINE = {"tuner/training/jax/on_jax.py": ("on_jax and not optimized", 19)}
+OPTIMIZED = {
+    "tuner/training/jax/on_jax.py": ("optimized or a_cell_of_keras or (two_epochs and FGR)", 5)
+}
+"""Compiled as well as a study's workers do it."""
+
+_DEVICES = "--xla_force_host_platform_device_count"
+_UNOPTIMIZED = os.environ.get("XLA_FLAGS", "")
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="runs on JAX already")
 @pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="JAX is not installed")
 @pytest.mark.parametrize(
-    ("files", "marked", "devices"),
+    ("files", "marked", "flags"),
     [
-        (ZOO | ENGINE, "not slow", 2),
-        pytest.param(ENGINE | GUIDED, "slow or not slow", 8, marks=pytest.mark.slow),
+        (ZOO | ENGINE, "not slow", f"{_UNOPTIMIZED} {_DEVICES}=2"),
+        (OPTIMIZED, "slow or not slow", machine.XLA_LOOP_FLAG),
+        pytest.param(
+            *(ENGINE | GUIDED, "slow or not slow", f"{_UNOPTIMIZED} {_DEVICES}=8"),
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["short", "slow"],
+    ids=["short", "optimized", "slow"],
 )
 def test_on_jax(
     files: dict[str, tuple[str, int]],
     marked: str,
-    devices: int,
+    flags: str,
     tmp_path: pathlib.Path,
     small_blocks: None,
 ) -> None:
@@ -69,8 +80,7 @@ def test_on_jax(
         *(f"tests/{name}" for name in files),
         KERAS_BACKEND="jax",
         JAX_PLATFORMS="cpu",
-        XLA_FLAGS=f"{os.environ['XLA_FLAGS']} {machine.XLA_LOOP_FLAG} "
-        f"--xla_force_host_platform_device_count={devices}",
+        XLA_FLAGS=flags,
         EXPECTED=str(tmp_path / "gru.npz"),
     )
     # That all of them ran: none was skipped, renamed away or not collected.

@@ -57,3 +57,4 @@ def test_a_process_of_one_core_imports_what_this_one_does(
         check=True,
     )
     assert done.stdout == "numpy 1\n"
+    assert machine.XLA_LOOP_FLAG in machine.single_threaded_environment("jax")["XLA_FLAGS"]

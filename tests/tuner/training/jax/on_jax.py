@@ -299,6 +299,17 @@ def test_a_step_in_parts_is_the_step(make, taps, projected) -> None:
     )
 
 
+def test_optimized_loops_are_one_function() -> None:
+    """XLA knows `common.machine.XLA_LOOP_FLAG`."""
+
+    @jax.jit
+    def run(matrix: jax.Array, state: jax.Array, count: int) -> jax.Array:
+        return jax.lax.fori_loop(0, count, lambda _, state: jnp.tanh(state @ matrix), state)
+
+    text = run.lower(jnp.eye(32), jnp.ones(32), 3).compile().as_text()
+    assert "xla_cpu_small_call" in text
+
+
 @pytest.mark.parametrize(("blocks", "most"), [(1, 3), (3, 3), (7, 20), (8, 20), (19, 20)])
 def test_products_over_many_frames_at_once(blocks: int, most: int) -> None:
     """In one piece, and in pieces of eight blocks and a rest."""
