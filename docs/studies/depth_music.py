@@ -32,7 +32,7 @@ _MODELS = flags.DEFINE_list("models", [], "Folders of adaptive networks that stu
 _NEAR = 1.01
 """How near its own best an arm counts as done."""
 
-_INPUTS, _STEPS = 88, 3
+_INPUTS, _UNITS, _STEPS = 88, 64, 3
 
 
 def _multiply_adds(code: str, units: int) -> int:
@@ -49,6 +49,7 @@ def _arms(path: Path) -> dict[str, list[TrialRecord]]:
             for one in records:
                 price = one.trial.values.get("ponder_price")
                 arm = code.rpartition(":")[2] + (f", price {price:.2g}" if price else "")
+                arm += "" if one.trial.units == _UNITS else f", {one.trial.units} units"
                 rates = found.setdefault(arm, {})
                 rates.setdefault(f"{one.trial.learning_rate:.2g}", []).append(one)
     return {
