@@ -23,7 +23,7 @@ ZOO = {
     "zoo/equations_test.py": ("(every_gradient_follows_the_paper and FGR)", 1),
     "zoo/oracles_test.py": ("equals_the_stock_layer_under_a_mask", 1),
     "zoo/conformance/dtype_test.py": ("(test_values and FGR and float32)", 1),
-    "zoo/adaptive_cell_test.py": ("fit_counts", 1),
+    "zoo/adaptive_layer_test.py": ("fit_counts", 1),
     "zoo/early_exit_test.py": ("(early_exit and 0.5)", 1),
     "zoo/frontends/mfcc_test.py": ("is_beyond or in_a_file", 2),
     "zoo/frontends/pen_strokes_test.py": ("(follow_the_definition and 3)", 1),
