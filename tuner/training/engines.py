@@ -278,9 +278,9 @@ ENGINES = {
             module="tuner.training.jax.engine",
             keras_backend="jax",
             obstacle=_jax_obstacle,
-            # On music it took 2.1 times as long as `native` at 64 units and 1.5 times at 200; each
+            # On music it took 1.8 times as long as `native` at 64 units and 1.4 times at 200; each
             # trial traces its network, whose code is compiled once per size.
-            speed=Speed(start=6.0, trial=1.0, frame=4.6e-6, weight=1.55e-10),
+            speed=Speed(start=6.0, trial=1.0, frame=4.1e-6, weight=1.5e-10),
             workers=_jax_workers,
             capacity=_jax_capacity,
             group=_jax_group,
