@@ -28,7 +28,6 @@ from benchmarks import table
 from benchmarks.table import Row
 from common import command_line
 
-_TASK = flags.DEFINE_enum("task", "parity", ["parity", "addition"], "What is learned.")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Runs an arm.", lower_bound=1)
 _UPDATES = flags.DEFINE_integer("updates", 30_000, "Updates a run at most.", lower_bound=1000)
 
@@ -155,7 +154,7 @@ def draw_addition(random: np.random.Generator, count: int) -> tuple[np.ndarray, 
         >>> digits = numbers[0].reshape(5, 5, 10)
         >>> terms = (digits.argmax(-1) * 10 ** np.arange(5)).sum(-1)
         >>> terms.tolist(), sums[0, -1].tolist()
-        ([54, 3, 0, 8, 17], [2, 8, 10, 10, 10, 10])
+        ([13687, 1677, 114, 25, 83], [6, 8, 5, 5, 1, 10])
     """
     lengths = random.integers(1, _DIGITS + 1, (count, _TERMS))
     # The first digit of a number is not 0, unless it is the only one.
@@ -181,6 +180,8 @@ TASKS = {
          "act of 5 steps, price 0.001"),
     ),
 }  # fmt: skip
+
+_TASK = flags.DEFINE_enum("task", "parity", list(TASKS), "What is learned.")
 
 
 def train(task: Task, arm: Arm, seed: int, updates: int) -> Row:

@@ -59,7 +59,7 @@ class RestClient:
 
     def describe(self) -> Description:
         """See `Transport.describe`."""
-        from serving.clients import json_tensors
+        from serving.runtime import json_tensors
 
         response = self._json("GET", self._path() + "/metadata")
         try:
@@ -79,7 +79,7 @@ class RestClient:
         version: int | None = None,
     ) -> dict[str, Array]:
         """See `Transport.predict`."""
-        from serving.clients import json_tensors
+        from serving.runtime import json_tensors
 
         body = json_tensors.request_body(inputs, name)
         response = self._json("POST", self._path(version) + ":predict", body)
@@ -119,7 +119,7 @@ class RestClient:
         return "" if label is None else f"/labels/{urllib.parse.quote(label, '')}"
 
     def _json(self, method: str, path: str, body: bytes | None = None) -> Any:
-        from serving.clients import json_tensors
+        from serving.runtime import json_tensors
 
         content = persistently(
             lambda seconds: self._content(method, path, body, seconds), self._target.patience
@@ -160,7 +160,7 @@ class RestClient:
 
 def _message(response: Any) -> str:
     """Returns the server's error message."""
-    from serving.clients import json_tensors
+    from serving.runtime import json_tensors
 
     try:
         return str(json_tensors.read_json(response.content)["error"])

@@ -87,7 +87,7 @@ def _policy_of(policy: Any) -> VersionPolicy:
 
 
 def read_batching(path: Path) -> Batching:
-    """Reads `--batching_parameters_file`.
+    """Reads `--batching_parameters_file`, or a version's `batching_params.pbtxt`.
 
     Args:
         path: `BatchingParameters` in text format. TensorFlow Serving fills batches up to one of

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from serving.clients import json_tensors
 from serving.devserver.batcher import Arrays
 from serving.devserver.core import check_names, check_shape
 from serving.devserver.errors import invalid
 from serving.devserver.settings import Limits
+from serving.runtime import json_tensors
 from serving.runtime.specs import Signature, TensorSpec
 
 _KINDS: Mapping[str, set[type]] = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}}

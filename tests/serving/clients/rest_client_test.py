@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from serving.client import Client, ServingError
-from serving.clients import json_tensors
+from serving.runtime import json_tensors
 from serving.runtime.specs import Signature, TensorSpec
 from tests.serving.clients import known, servers
 
