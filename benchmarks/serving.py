@@ -44,8 +44,9 @@ _PACKAGES = (
     *("uvicorn", "starlette", "onnxruntime", "ray"),
 )
 _BATCHING = """max_batch_size { value: 16 }
-batch_timeout_micros { value: 2000 }
-# One core computes; while it does, the other reads messages and fills the next batch.
+# While one core computes a batch, the other reads messages and fills the next one: that is wait
+# enough.
+batch_timeout_micros { value: 0 }
 num_batch_threads { value: 1 }
 max_enqueued_batches { value: 100 }
 """
@@ -103,7 +104,6 @@ def _peers(folder: Path) -> dict[str, Peer]:
     ours = [sys.executable, "-m", "serving.server", "--model_name=music", f"--port={PORT}"]
     ours += [f"--model_base_path={folder / variant}"]
     batched = ["--enable_batching", f"--batching_parameters_file={batching}"]
-    batched += ["--tensorflow_session_parallelism=1"]
     python = table.interpreter("ray")
     ray = [python, "-m", "benchmarks.peers.ray_server", str(folder / variant / "1"), PORT]
     peers = {SERVER: served(*ours), f"{SERVER}, batches": served(*ours, *batched)}

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import collections
 import dataclasses
+import functools
+import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +24,15 @@ from serving.runtime.status import Code
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-_BRIEF = 0.003
+_BRIEF = 0.0005
 """Longest call, in seconds, that may run on the event loop: switching threads takes as long."""
+
+_MANY = 100
+"""A call whose deadline is so many times its expected duration away has none: TensorFlow runs
+calls with a timeout in threads of its own, which takes longer."""
+
+_TICK = 0.001
+"""Resolution of the event loop's timers, in seconds."""
 
 _REMEMBERED = 1000
 """Number of kinds of calls whose duration is remembered."""
@@ -36,19 +46,21 @@ class Runner:
         is_alone: returns whether the caller is the only pending request.
 
     Attributes:
+        threads: the threads.
         running: number of calls that are running.
     """
 
     def __init__(self, concurrency: int, is_alone: Callable[[], bool] = lambda: False) -> None:
         self._is_alone = is_alone
-        self._threads = ThreadPoolExecutor(concurrency, "tensorflow")
+        self.threads = ThreadPoolExecutor(concurrency, "tensorflow")
+        # The expected duration of a call is that of the last one with the same shapes.
         self._seconds: dict[tuple[Any, ...], float] = {}
         self.running = 0
 
-    async def call(
+    def run(
         self, session: Session, name: str, inputs: Arrays, outputs: Sequence[str], end: float | None
     ) -> Arrays:
-        """Runs a signature, see `Session.run`.
+        """Runs a signature in this thread, see `Session.run`.
 
         Args:
             session: the model.
@@ -60,32 +72,40 @@ class Runner:
         Raises:
             Failure: if TensorFlow fails, or the deadline passes.
         """
-        # The expected duration is that of the last call with the same shapes.
-        key = id(session), name, *(array.shape for array in inputs.values())
-
-        def run() -> Arrays:
-            start = time.monotonic()
-            seconds = None if end is None else end - start
-            if seconds is not None and seconds <= 0:
+        kind, start = _kind(session, name, inputs), time.monotonic()
+        seconds = None if end is None else end - start
+        if seconds is not None:
+            if seconds <= 0:
                 raise expired()
-            self.running += 1
-            try:
-                answer = session.run(name, inputs, outputs, seconds)
-                self._seconds[key] = time.monotonic() - start
-                return answer
-            finally:
-                self.running -= 1
-
+            if seconds > _MANY * self._seconds.get(kind, math.inf):
+                seconds = None
+        self.running += 1
+        try:
+            answer = session.run(name, inputs, outputs, seconds)
+        finally:
+            self.running -= 1
         if len(self._seconds) > _REMEMBERED:
             self._seconds.clear()
-        if self._is_alone() and self._seconds.get(key, _BRIEF) < _BRIEF:
-            end = None
-            return run()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+        self._seconds[kind] = time.monotonic() - start
+        return answer
+
+    async def call(
+        self, session: Session, name: str, inputs: Arrays, outputs: Sequence[str], end: float | None
+    ) -> Arrays:
+        """Does what `run` does, in one of the threads unless the call is brief and alone."""
+        expected = self._seconds.get(_kind(session, name, inputs), _BRIEF)
+        if self._is_alone() and expected < _BRIEF:
+            return self.run(session, name, inputs, outputs, None)
+        run = functools.partial(self.run, session, name, inputs, outputs, end)
+        return await asyncio.get_running_loop().run_in_executor(self.threads, run)
 
     def close(self) -> None:
         """Stops the threads; running calls continue."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _kind(session: Session, name: str, inputs: Arrays) -> tuple[Any, ...]:
+    return id(session), name, *(array.shape for array in inputs.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +115,7 @@ class _Waiting:
     inputs: Arrays
     rows: int
     end: float | None
+    due: float
     answer: asyncio.Future[Arrays]
 
 
@@ -115,9 +136,8 @@ class Batcher:
     def __init__(self, runner: Runner, session: Session, batching: Batching) -> None:
         self._runner, self._session, self._batching = runner, session, batching
         self._queues: dict[Any, collections.deque[_Waiting]] = {}
-        self._due: set[Any] = set()
-        self._threads = asyncio.Semaphore(batching.num_batch_threads)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._busy = 0
+        self._lock = threading.Lock()
 
     def takes(self, name: str, inputs: Arrays) -> bool:
         """Returns whether the inputs and outputs have rows, of which batches are made."""
@@ -141,17 +161,17 @@ class Batcher:
         if rows > most or any(len(array) != rows for array in inputs.values()):
             raise invalid(f"expected inputs with one number of rows, at most {most}")
         key = name, *(self._shape(name, key, inputs[key]) for key in sorted(inputs))
-        queue = self._queues.setdefault(key, collections.deque())
-        queued = rows + sum(one.rows for one in queue)
-        if queued > most * self._batching.max_enqueued_batches:
-            raise Failure(Code.UNAVAILABLE, "The batch scheduling queue is full.")
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(inputs, rows, end, loop.create_future())
-        queue.append(waiting)
-        if queued >= most:
-            self._is_due(key)
-        elif len(queue) == 1:
-            loop.call_later(self._batching.batch_timeout_micros / 1e6, self._is_due, key)
+        due = time.monotonic() + self._batching.batch_timeout_micros / 1e6
+        waiting = _Waiting(inputs, rows, end, due, loop.create_future())
+        with self._lock:
+            queue = self._queues.setdefault(key, collections.deque())
+            queued = rows + sum(one.rows for one in queue)
+            if queued > most * self._batching.max_enqueued_batches:
+                raise Failure(Code.UNAVAILABLE, "The batch scheduling queue is full.")
+            queue.append(waiting)
+        if queued >= most or len(queue) == 1:
+            self._look(key)
         return await waiting.answer
 
     def _shape(self, name: str, key: str, array: npt.NDArray[Any]) -> tuple[int | None, ...]:
@@ -163,52 +183,80 @@ class Batcher:
         pairs = zip(wanted[1:], sizes, strict=True)
         return tuple(None if expected is None else size for expected, size in pairs)
 
-    def _is_due(self, key: Any) -> None:
-        if key in self._queues and key not in self._due:
-            self._due.add(key)
-            task = asyncio.ensure_future(self._run(key))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _run(self, key: Any) -> None:
-        """Runs a batch that is due as soon as a thread is free; until then it keeps filling."""
-        async with self._threads:
-            self._due.discard(key)
-            batch = self._taken(key)
-            try:
-                answers = await self._answers(key[0], batch) if batch else []
-            except Exception as error:
-                for one in batch:
-                    if not one.answer.done():
-                        one.answer.set_exception(error)
+    def _look(self, key: Any) -> None:
+        """Makes a thread run the batch of a queue if it is due, or looks again when it will be."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            # Busy threads look at all queues after every batch.
+            if key not in self._queues or self._busy >= self._batching.num_batch_threads:
                 return
-            for one, answer in zip(batch, answers, strict=True):
-                if not one.answer.done():
-                    one.answer.set_result(answer)
+            left = self._due(key) - time.monotonic()
+            if left > 0:
+                loop.call_later(max(left, _TICK), self._look, key)
+                return
+            self._busy += 1
+        self._runner.threads.submit(self._run_due, loop)
 
-    def _taken(self, key: Any) -> list[_Waiting]:
-        queue, batch, rows = self._queues.pop(key), [], 0
-        while queue and rows + queue[0].rows <= self._batching.max_batch_size:
-            waiting = queue.popleft()
-            # A canceled or expired request takes up no space in the batch.
-            if not waiting.answer.done():
-                batch.append(waiting)
-                rows += waiting.rows
-        if queue:
-            self._queues[key] = queue
-            self._is_due(key)
-        return batch
+    def _due(self, key: Any) -> float:
+        """Returns when the batch of a queue must run: at once if it is full."""
+        queue = self._queues[key]
+        is_full = sum(one.rows for one in queue) >= self._batching.max_batch_size
+        return 0.0 if is_full else queue[0].due
 
-    async def _answers(self, name: str, batch: list[_Waiting]) -> list[Arrays]:
+    def _run_due(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Runs batches while any are due.
+
+        The next one begins before the event loop, which is busy, has sent the answers of the last.
+        """
+        while batch := self._taken(loop):
+            name, waiting = batch
+            answers: list[Arrays] | Exception
+            try:
+                answers = self._answers(name, waiting) if waiting else []
+            except Exception as error:
+                answers = error
+            loop.call_soon_threadsafe(_deliver, waiting, answers)
+
+    def _taken(self, loop: asyncio.AbstractEventLoop) -> tuple[str, list[_Waiting]] | None:
+        """Takes the batch that has been due for longest, and the name of its signature."""
+        with self._lock:
+            key = min(self._queues, key=self._due, default=None)
+            if key is None or self._due(key) > time.monotonic():
+                self._busy -= 1
+                for key in self._queues:
+                    loop.call_soon_threadsafe(self._look, key)
+                return None
+            queue, batch, rows = self._queues.pop(key), [], 0
+            while queue and rows + queue[0].rows <= self._batching.max_batch_size:
+                waiting = queue.popleft()
+                # A canceled or expired request takes up no space in the batch.
+                if not waiting.answer.done():
+                    batch.append(waiting)
+                    rows += waiting.rows
+            if queue:
+                self._queues[key] = queue
+            return key[0], batch
+
+    def _answers(self, name: str, batch: list[_Waiting]) -> list[Arrays]:
         ends = [one.end for one in batch if one.end is not None]
         end = max(ends) if len(ends) == len(batch) else None
         inputs = {key: _joined([one.inputs[key] for one in batch]) for key in batch[0].inputs}
-        outputs = await self._runner.call(self._session, name, inputs, (), end)
+        outputs = self._runner.run(self._session, name, inputs, (), end)
         *stops, total = np.cumsum([one.rows for one in batch]).tolist()
         if any(array.shape[:1] != (total,) for array in outputs.values()):
             raise Failure(Code.FAILED_PRECONDITION, f"expected outputs with {total} rows each")
         parts = {key: np.split(array, stops) for key, array in outputs.items()}
         return [{key: parts[key][index] for key in parts} for index in range(len(batch))]
+
+
+def _deliver(batch: list[_Waiting], answers: list[Arrays] | Exception) -> None:
+    for index, one in enumerate(batch):
+        if one.answer.done():
+            continue
+        if isinstance(answers, Exception):
+            one.answer.set_exception(answers)
+        else:
+            one.answer.set_result(answers[index])
 
 
 def _joined(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:

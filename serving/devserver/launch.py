@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 import uvicorn
+import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from common.errors import InputError
@@ -73,7 +74,7 @@ def running(settings: Settings, is_cancelled: threading.Event | None = None) -> 
 
     def run() -> None:
         try:
-            asyncio.run(_serve(settings, started, stop, cancelled))
+            uvloop.run(_serve(settings, started, stop, cancelled))
         except BaseException as error:
             if not started.done():
                 started.set_exception(error)

@@ -123,8 +123,8 @@ class Loading:
         retry_seconds: time between two attempts.
         warmup: whether warm-up requests of a version are replayed before it serves.
         labels_for_unavailable_models: whether a new label may name a version that is not loaded.
-        intra_op_threads: threads of one operation; 0 for TensorFlow's choice.
-        inter_op_threads: operations at the same time; 0 for TensorFlow's choice.
+        intra_op_threads: threads per operation, see `Session`.
+        inter_op_threads: operations of a call at the same time, see `Session`.
         batching: parameters of batching, or None to run each request on its own.
         per_model_batching: whether a version's own `batching_params.pbtxt` is used.
     """
@@ -134,8 +134,8 @@ class Loading:
     retry_seconds: float = 60.0
     warmup: bool = True
     labels_for_unavailable_models: bool = False
-    intra_op_threads: int = 0
-    inter_op_threads: int = 0
+    intra_op_threads: int = 1
+    inter_op_threads: int = 1
     batching: Batching | None = None
     per_model_batching: bool = False
 

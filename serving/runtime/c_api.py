@@ -32,11 +32,13 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "TF_AllocateTensor": (Pointer, [_NUMBER, Pointer, _NUMBER, _SIZE]),
     "TF_CloseSession": (None, [Pointer, Pointer]),
     "TF_DeleteBuffer": (None, [Pointer]),
+    "TF_DeleteDeviceList": (None, [Pointer]),
     "TF_DeleteGraph": (None, [Pointer]),
     "TF_DeleteSession": (None, [Pointer, Pointer]),
     "TF_DeleteSessionOptions": (None, [Pointer]),
     "TF_DeleteStatus": (None, [Pointer]),
     "TF_DeleteTensor": (None, [Pointer]),
+    "TF_DeviceListCount": (_NUMBER, [Pointer]),
     "TF_Dim": (ctypes.c_int64, [Pointer, _NUMBER]),
     "TF_GetCode": (_NUMBER, [Pointer]),
     "TF_GraphOperationByName": (Pointer, [Pointer, ctypes.c_char_p]),
@@ -61,6 +63,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
             *(Pointer, Pointer),
         ],
     ),
+    "TF_SessionListDevices": (Pointer, [Pointer, Pointer]),
     "TF_SetConfig": (None, [Pointer, ctypes.c_char_p, _SIZE, Pointer]),
     "TF_StringCopy": (None, [Pointer, ctypes.c_char_p, _SIZE]),
     "TF_StringDealloc": (None, [Pointer]),
@@ -141,24 +144,6 @@ def library() -> Any:
         function.restype, function.argtypes = result, arguments
         setattr(functions, name, function)
     return functions
-
-
-def start() -> None:
-    """Makes the library find its devices, which it logs, without loading a model.
-
-    Raises:
-        InputError: as `library` does.
-    """
-    functions = library()
-    status, options = functions.TF_NewStatus(), functions.TF_NewSessionOptions()
-    graph = functions.TF_NewGraph()
-    session = functions.TF_NewSession(graph, options, status)
-    if session:
-        functions.TF_CloseSession(session, status)
-        functions.TF_DeleteSession(session, status)
-    functions.TF_DeleteGraph(graph)
-    functions.TF_DeleteSessionOptions(options)
-    functions.TF_DeleteStatus(status)
 
 
 def raise_failure(status: int) -> None:

@@ -48,7 +48,8 @@ tensorflow.SavedModel: meta_graphs 2 *tensorflow.MetaGraphDef
 tensorflow.RunOptions: timeout_in_ms 2 int64
 tensorflow.ConfigProto: intra_op_parallelism_threads 2 int32, \
   inter_op_parallelism_threads 5 int32, use_per_session_threads 9 bool, \
-  allow_soft_placement 7 bool
+  allow_soft_placement 7 bool, experimental 16 tensorflow.ConfigProto.Experimental
+tensorflow.ConfigProto.Experimental: executor_type 3 string
 tensorflow.serving.ModelSpec: name 1 string, signature_name 3 string, \
   version_choice(version 2 google.protobuf.Int64Value, version_label 4 string)
 tensorflow.serving.PredictRequest: model_spec 1 tensorflow.serving.ModelSpec, \

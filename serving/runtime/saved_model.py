@@ -24,6 +24,7 @@ LARGEST = 2**63 - 1
 
 _TAG = "serve"
 _VARIABLES = Path("variables", "variables.index")
+_TENSORFLOW_1 = ("Switch", "RefSwitch", "Enter", "RefEnter", "Variable", "VariableV2")
 
 
 def find_versions(base_path: Path) -> dict[int, Path]:
@@ -64,6 +65,13 @@ def read_signature_defs(folder: Path) -> Mapping[str, Any]:
                 )
             return dict(graph.signature_def)
     raise InputError(f"{path}: expected a SavedModel with the tag {_TAG}. Received: none")
+
+
+def needs_parallel_executor(folder: Path) -> bool:
+    """Returns whether a SavedModel has operations that TensorFlow cannot run one after another."""
+    content = (folder / FILE).read_bytes()
+    # The operation of a `NodeDef` is its second field, a string.
+    return any(b"\x12%c%s" % (len(name), name.encode()) in content for name in _TENSORFLOW_1)
 
 
 def read_signatures(folder: Path) -> dict[str, Signature]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import functools
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +18,36 @@ from serving.runtime.c_api import Failure, Output, Pointer
 from serving.runtime.specs import Signature
 from serving.runtime.status import Code
 
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+"""Environment variable that turns oneDNN off, with 0; it must be set before TensorFlow starts."""
+
 _TAG = b"serve"
+
+
+@functools.cache
+def count_devices(intra_op_threads: int) -> int:
+    """Makes TensorFlow find its devices, which it logs, and counts them.
+
+    Args:
+        intra_op_threads: threads per operation, 0 for TensorFlow's choice; it counts if this is the
+            first call or `Session` of the process.
+
+    Raises:
+        InputError: if TensorFlow is not installed.
+    """
+    functions = c_api.library()
+    status, graph = functions.TF_NewStatus(), functions.TF_NewGraph()
+    options = _options(intra_op_threads, 0, status)
+    session = functions.TF_NewSession(graph, options, status)
+    devices = functions.TF_SessionListDevices(session, status)
+    count: int = functions.TF_DeviceListCount(devices)
+    functions.TF_DeleteDeviceList(devices)
+    functions.TF_CloseSession(session, status)
+    functions.TF_DeleteSession(session, status)
+    functions.TF_DeleteSessionOptions(options)
+    functions.TF_DeleteGraph(graph)
+    functions.TF_DeleteStatus(status)
+    return count
 
 
 class Session:
@@ -27,8 +58,15 @@ class Session:
 
     Args:
         folder: folder of the SavedModel.
-        intra_op_threads: threads per operation; 0 for TensorFlow's choice, shared by all sessions.
-        inter_op_threads: operations at the same time; 0 for TensorFlow's choice, shared as above.
+        intra_op_threads: threads per operation, 0 for TensorFlow's choice. All sessions of a
+            process share the threads that the first one asked for.
+        inter_op_threads: operations of a call at the same time, 0 for TensorFlow's choice. With 1,
+            TensorFlow's single-threaded executor runs recurrent networks, which have little to do
+            at the same time, in a half to nine tenths of the time. It needs a single device, a
+            graph without control flow and variables of TensorFlow 1, and an environment with
+            `TF_ENABLE_ONEDNN_OPTS=0`: with oneDNN, it would multiply a single row otherwise in a
+            loop than outside, and a stream would not be the whole sequence bit for bit.
+            Elsewhere, 1 means TensorFlow's choice.
 
     Attributes:
         signatures: signatures by name, including those that cannot be called.
@@ -39,26 +77,28 @@ class Session:
         Failure: if TensorFlow cannot load it.
     """
 
-    def __init__(self, folder: Path, intra_op_threads: int = 0, inter_op_threads: int = 0) -> None:
+    def __init__(self, folder: Path, intra_op_threads: int = 1, inter_op_threads: int = 1) -> None:
         self._functions = c_api.library()
         self.signature_defs: Mapping[str, Any] = saved_model.read_signature_defs(folder)
         self.signatures = {
             name: Signature.of(message) for name, message in self.signature_defs.items()
         }
+        devices = count_devices(intra_op_threads)
+        has_onednn = os.environ.get(ONEDNN) != "0"
+        if has_onednn or devices > 1 or saved_model.needs_parallel_executor(folder):
+            inter_op_threads = 0 if inter_op_threads == 1 else inter_op_threads
         self._graph = self._functions.TF_NewGraph()
         with self._status() as status:
-            self._session = self._load(folder, _config(intra_op_threads, inter_op_threads), status)
+            options = _options(intra_op_threads, inter_op_threads, status)
+            self._session = self._load(folder, options, status)
         self._ports: dict[tuple[str, tuple[str, ...]], tuple[Any, Any]] = {}
         self._free = threading.Condition()
         self._running = 0
         self._is_closed = False
 
-    def _load(self, folder: Path, config: bytes, status: int) -> Any:
+    def _load(self, folder: Path, options: int, status: int) -> Any:
         functions = self._functions
-        options = functions.TF_NewSessionOptions()
         try:
-            functions.TF_SetConfig(options, config, len(config), status)
-            c_api.raise_failure(status)
             tags = (ctypes.c_char_p * 1)(_TAG)
             session = functions.TF_LoadSessionFromSavedModel(
                 options, None, str(folder).encode(), tags, 1, self._graph, None, status
@@ -186,12 +226,19 @@ class Session:
         self._ports.clear()
 
 
-def _config(intra: int, inter: int) -> bytes:
+def _options(intra: int, inter: int, status: int) -> int:
     config = messages.ConfigProto(
         intra_op_parallelism_threads=intra,
         inter_op_parallelism_threads=inter,
         # Otherwise all sessions of the process share the threads that the first one requested.
-        use_per_session_threads=bool(intra or inter),
+        use_per_session_threads=inter > 1,
         allow_soft_placement=True,
     )
-    return bytes(config.SerializeToString())
+    if inter == 1:
+        # Calls with a timeout still run in threads, of which there must be more than one.
+        config.ClearField("inter_op_parallelism_threads")
+        config.experimental.executor_type = "SINGLE_THREADED_EXECUTOR"
+    functions, content = c_api.library(), config.SerializeToString()
+    options: int = functions.TF_NewSessionOptions()
+    functions.TF_SetConfig(options, content, len(content), status)
+    return options

@@ -23,8 +23,8 @@ _FIELDS = {
 }
 # On the wire, repeated fixed-size numbers are contiguous bytes: number of the field, type.
 _PACKED = {"float32": (5, "<f4"), "float64": (6, "<f8")}
-_OTHERS = ("scomplex_val", "dcomplex_val")
-_ALL_FIELDS = (*dict.fromkeys(_FIELDS.values()), *_OTHERS)
+_NO_VALUES = ("dtype", "tensor_shape", "version_number")
+_NAMES = {np.dtype(object if name == "string" else name): name for name in DTYPES}
 
 
 def shape_of(proto: Any) -> tuple[int, ...]:
@@ -79,10 +79,9 @@ def to_array(proto: Any) -> npt.NDArray[Any]:
             )
         return np.frombuffer(content, dtype).reshape(shape)
     field = _FIELDS[name]
-    others = [other for other in _ALL_FIELDS if other != field and len(getattr(proto, other))]
-    if content or others:
-        where = "tensor_content" if content else others[0]
-        raise ValueError(f"expected values of {name} in {field}. Received: {where}")
+    for other, _ in proto.ListFields():
+        if other.name != field and other.name not in _NO_VALUES:
+            raise ValueError(f"expected values of {name} in {field}. Received: {other.name}")
     values = getattr(proto, field)
     if len(values) > count or (name == "string" and len(values) < count):
         raise ValueError(
@@ -136,7 +135,8 @@ def fill(proto: Any, array: npt.NDArray[Any], *, as_content: bool) -> None:
     Raises:
         KeyError: if messages do not support the type.
     """
-    name = "string" if array.dtype == object else array.dtype.name
+    # NumPy takes microseconds to make a type's name.
+    name = _NAMES.get(array.dtype) or array.dtype.name
     proto.dtype = DTYPES[name]
     for size in array.shape:
         proto.tensor_shape.dim.add().size = size
@@ -146,7 +146,7 @@ def fill(proto: Any, array: npt.NDArray[Any], *, as_content: bool) -> None:
         proto.tensor_content = array.tobytes()
     elif name in _PACKED:
         number, dtype = _PACKED[name]
-        content = array.astype(dtype).tobytes()
+        content = array.astype(dtype, copy=False).tobytes()
         head = _as_varint(number << 3 | 2) + _as_varint(len(content))
         proto.MergeFromString(head + content)
     else:

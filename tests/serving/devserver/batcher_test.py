@@ -32,6 +32,7 @@ class Session:
     def __init__(self) -> None:
         self.signatures = {"sum": SIGNATURE}
         self.shapes: list[tuple[int, ...]] = []
+        self.timeouts: list[float | None] = []
         self.go = threading.Event()
         self.go.set()
         self.failure: Exception | None = None
@@ -39,6 +40,7 @@ class Session:
     def run(self, name, inputs, outputs, seconds):
         assert self.go.wait(300)
         self.shapes.append(inputs["sequence"].shape)
+        self.timeouts.append(seconds)
         if self.failure is not None:
             raise self.failure
         counts = np.arange(inputs["sequence"].shape[1]) < inputs["lengths"][:, None]
@@ -103,6 +105,32 @@ async def test_a_batch_goes_on_filling_while_the_one_before_runs():
     session.go.set()
     await asyncio.gather(*calls)
     assert session.shapes == [(1, 2, 2), (3, 2, 2), (1, 2, 2)]
+
+
+@looped
+async def test_the_next_batch_begins_while_the_event_loop_is_busy():
+    session, batcher = make(max_batch_size=1)
+    calls = await first_runs(session, batcher, inputs(2))
+    calls += begin(batcher, inputs(3), inputs(4))
+    await asyncio.sleep(0)
+    session.go.set()
+    end = time.monotonic() + 60
+    while len(session.shapes) < 3:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+    assert not any(call.done() for call in calls)
+    await asyncio.gather(*calls)
+
+
+def test_only_calls_that_may_take_too_long_have_a_timeout():
+    session, runner = Session(), Runner(1)
+    for expected in (None, 1e-3, 400.0):
+        runner._seconds = dict.fromkeys(runner._seconds, expected)
+        runner.run(session, "sum", inputs(2), (), time.monotonic() + 500)
+    unknown, brief, long = session.timeouts
+    assert 0 < unknown <= 500
+    assert brief is None
+    assert 0 < long <= 500
 
 
 @looped

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from common.errors import InputError
+from serving.graph import signatures
+from serving.graph.inference import Network
 from serving.runtime.c_api import Failure
-from serving.runtime.session import Session
+from serving.runtime.session import ONEDNN, Session
+from tests.serving import made_up
+
+v1 = tf.compat.v1
 
 
 def save(folder: pathlib.Path, function: object, *specs: tf.TensorSpec) -> pathlib.Path:
@@ -100,6 +107,61 @@ def test_closing_waits_for_those_who_use_it(busy: Session) -> None:
     with pytest.raises(Failure, match="the model is closed") as caught:
         busy.run("serving_default", {"x": np.ones(1, np.float32)})
     assert caught.value.code == 1
+
+
+@pytest.fixture
+def old_control_flow() -> Iterator[None]:
+    """Loops of `Enter` and `Switch`, not of `While`."""
+    v1.disable_control_flow_v2()
+    yield
+    v1.enable_control_flow_v2()
+
+
+@pytest.mark.usefixtures("old_control_flow")
+@pytest.mark.parametrize("has_loop", [True, False])
+def test_graphs_that_need_the_parallel_executor_get_it(
+    has_loop: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ONEDNN, "0")
+    with v1.Session(graph=tf.Graph()) as session:
+        x = v1.placeholder(tf.float32, [None])
+        if has_loop:
+            # The least power of two times x that is more than 20.
+            y = tf.while_loop(lambda y: tf.reduce_all(y < 20), lambda y: [2 * y], [x])[0]
+        else:
+            y = x * v1.Variable(3.0, use_resource=False)
+        session.run(v1.global_variables_initializer())
+        v1.saved_model.simple_save(session, str(tmp_path / "1"), {"x": x}, {"y": y})
+    run = Session(tmp_path / "1").run
+    answer = run("serving_default", {"x": np.array([7.0], np.float32)})
+    assert answer["y"] == [28.0 if has_loop else 21.0]
+
+
+STREAM = """
+import pathlib, sys
+import numpy as np
+from serving.runtime.session import Session
+run = Session(pathlib.Path(sys.argv[1])).run
+x = np.random.default_rng(4).normal(size=(1, 9, int(sys.argv[2]))).astype(np.float32)
+whole = run("serving_default", {"sequence": x, "lengths": np.array([9], np.int32)})
+states = {name: np.zeros_like(whole[name]) for name in ("h", "c")}
+for time in range(9):
+    answer = run("step", {"frame": x[:, time], **states})
+    assert (answer["logits"] == whole["logits"][:, time]).all(), time
+    states = {name: answer[f"next_{name}"] for name in states}
+assert all((states[name] == whole[name]).all() for name in states)
+"""
+
+
+@pytest.mark.parametrize("onednn", ["0", "1"])
+def test_a_stream_is_the_whole_sequence_with_either_executor(
+    onednn: str, tmp_path: pathlib.Path
+) -> None:
+    network = made_up.make_network("V", 60)
+    endpoints = signatures.endpoints(Network.of(network, "V"), signatures.Meaning())
+    signatures.write_saved_model(network, endpoints, tmp_path)
+    command = [sys.executable, "-c", STREAM, str(tmp_path), str(made_up.FEATURES)]
+    subprocess.run(command, check=True, env={**os.environ, ONEDNN: onednn})
 
 
 def test_what_is_no_saved_model_is_an_error(tmp_path: pathlib.Path) -> None:
