@@ -62,7 +62,7 @@ _FLAGS: tuple[tuple[Any, ...], ...] = (
         "Whether numbers travel as bytes (tensor_content) instead of values (float_val ...).",
     ),
     # TensorFlow Serving's defaults of these are 0, for TensorFlow's choice.
-    ("integer", "tensorflow_session_parallelism", 1, "Both of the next."),
+    ("integer", "tensorflow_session_parallelism", 1, "Sets both of the next two."),
     ("integer", "tensorflow_intra_op_parallelism", 1, "Threads per operation; 0: one a core."),
     ("integer", "tensorflow_inter_op_parallelism", 1, "Operations of a call at the same time."),
     # Flags of this server only.
@@ -232,7 +232,7 @@ def _log_to_standard_error() -> None:
 
 
 def _tune_process() -> None:
-    """Makes the threads of this process fit each other; before TensorFlow and gRPC start any."""
+    """Sets how threads take turns, and how TensorFlow computes; call it before either starts."""
     from serving.runtime import session
 
     # Between two batches, TensorFlow's thread needs Python's lock, which the event loop holds.

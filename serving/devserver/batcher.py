@@ -204,18 +204,22 @@ class Batcher:
         return 0.0 if is_full else queue[0].due
 
     def _run_due(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Runs batches while any are due.
+        """Runs a batch if one is due, and then the next.
 
-        The next one begins before the event loop, which is busy, has sent the answers of the last.
+        It begins before the event loop, which is busy, has sent the answers of the last one, but
+        after the calls of others that wait for a thread.
         """
-        while batch := self._taken(loop):
-            name, waiting = batch
-            answers: list[Arrays] | Exception
-            try:
-                answers = self._answers(name, waiting) if waiting else []
-            except Exception as error:
-                answers = error
-            loop.call_soon_threadsafe(_deliver, waiting, answers)
+        batch = self._taken(loop)
+        if batch is None:
+            return
+        name, waiting = batch
+        answers: list[Arrays] | Exception
+        try:
+            answers = self._answers(name, waiting) if waiting else []
+        except Exception as error:
+            answers = error
+        loop.call_soon_threadsafe(_deliver, waiting, answers)
+        self._runner.threads.submit(self._run_due, loop)
 
     def _taken(self, loop: asyncio.AbstractEventLoop) -> tuple[str, list[_Waiting]] | None:
         """Takes the batch that has been due for longest, and the name of its signature."""

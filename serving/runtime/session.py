@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from common.errors import InputError
 from serving.runtime import c_api, messages, saved_model
 from serving.runtime.c_api import Failure, Output, Pointer
 from serving.runtime.specs import Signature
@@ -33,12 +34,16 @@ def count_devices(intra_op_threads: int) -> int:
             first call or `Session` of the process.
 
     Raises:
-        InputError: if TensorFlow is not installed.
+        InputError: if TensorFlow is not installed or does not start.
     """
     functions = c_api.library()
     status, graph = functions.TF_NewStatus(), functions.TF_NewGraph()
     options = _options(intra_op_threads, 0, status)
     session = functions.TF_NewSession(graph, options, status)
+    try:
+        c_api.raise_failure(status)
+    except Failure as error:
+        raise InputError(f"TensorFlow: expected it to start. Received: {error.cause}") from error
     devices = functions.TF_SessionListDevices(session, status)
     count: int = functions.TF_DeviceListCount(devices)
     functions.TF_DeleteDeviceList(devices)
@@ -63,10 +68,10 @@ class Session:
         inter_op_threads: operations of a call at the same time, 0 for TensorFlow's choice. With 1,
             TensorFlow's single-threaded executor runs recurrent networks, which have little to do
             at the same time, in a half to nine tenths of the time. It needs a single device, a
-            graph without control flow and variables of TensorFlow 1, and an environment with
-            `TF_ENABLE_ONEDNN_OPTS=0`: with oneDNN, it would multiply a single row otherwise in a
-            loop than outside, and a stream would not be the whole sequence bit for bit.
-            Elsewhere, 1 means TensorFlow's choice.
+            graph without control flow or variables of TensorFlow 1, and an environment with
+            `TF_ENABLE_ONEDNN_OPTS=0`: with oneDNN, it adds the terms of a product with a single row
+            in a different order inside a loop, and a stream would not be the whole sequence bit
+            for bit. Elsewhere, 1 means TensorFlow's choice.
 
     Attributes:
         signatures: signatures by name, including those that cannot be called.

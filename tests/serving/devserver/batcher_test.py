@@ -122,6 +122,19 @@ async def test_the_next_batch_begins_while_the_event_loop_is_busy():
     await asyncio.gather(*calls)
 
 
+@looped
+async def test_batches_take_turns_with_other_calls():
+    session, batcher = make(max_batch_size=1)
+    batcher._runner = Runner(1)
+    calls = await first_runs(session, batcher, inputs(2))
+    calls += begin(batcher, inputs(3))
+    calls.append(asyncio.ensure_future(batcher._runner.call(session, "sum", inputs(7), (), None)))
+    await asyncio.sleep(0)
+    session.go.set()
+    await asyncio.gather(*calls)
+    assert session.shapes == [(1, 2, 2), (1, 7, 2), (1, 3, 2)]
+
+
 def test_only_calls_that_may_take_too_long_have_a_timeout():
     session, runner = Session(), Runner(1)
     for expected in (None, 1e-3, 400.0):
