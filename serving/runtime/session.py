@@ -66,12 +66,12 @@ class Session:
         intra_op_threads: threads per operation, 0 for TensorFlow's choice. All sessions of a
             process share the threads that the first one asked for.
         inter_op_threads: operations of a call at the same time, 0 for TensorFlow's choice. With 1,
-            TensorFlow's single-threaded executor runs recurrent networks, which have little to do
-            at the same time, in a half to nine tenths of the time. It needs a single device, a
-            graph without control flow or variables of TensorFlow 1, and an environment with
-            `TF_ENABLE_ONEDNN_OPTS=0`: with oneDNN, it adds the terms of a product with a single row
-            in a different order inside a loop, and a stream would not be the whole sequence bit
-            for bit. Elsewhere, 1 means TensorFlow's choice.
+            TensorFlow's single-threaded executor takes a half to nine tenths of the time for a
+            recurrent network of 100 units, which has little to do at the same time. It needs a
+            single device, a graph without control flow or variables of TensorFlow 1, and an
+            environment with `TF_ENABLE_ONEDNN_OPTS=0`: with oneDNN, it adds the terms of a product
+            with a single row in a different order inside a loop, and a stream would not be the
+            whole sequence bit for bit. Elsewhere, 1 means TensorFlow's choice.
 
     Attributes:
         signatures: signatures by name, including those that cannot be called.
