@@ -17,7 +17,6 @@ from tests import commands
 from tests.serving import made_up
 from tests.serving.conformance import c_api
 from tests.serving.conformance.exported import STATES, Exported, after, by_keras
-from tests.zoo import harness
 
 BATCHES, TIMES = (1, 16), (1, 61, 500)
 CASES = [(batch, time) for batch in BATCHES for time in TIMES]
@@ -46,7 +45,7 @@ def sequence() -> np.ndarray:
     scope="module",
     params=[
         code if code == "FGR" else pytest.param(code, marks=pytest.mark.slow)
-        for code in harness.SOME
+        for code in zoo.list_variants()
     ],
 )
 def code(request: pytest.FixtureRequest) -> str:
