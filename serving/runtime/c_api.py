@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.errors import InputError, install
-from serving.runtime.specs import DTYPES, NAMES
+from serving.runtime.specs import DTYPES, NAMES, name_of
 from serving.runtime.status import Code
 
 Pointer = ctypes.c_void_p
@@ -164,7 +164,7 @@ def to_tensor(array: npt.NDArray[Any]) -> int:
     functions, is_text = library(), array.dtype.hasobject
     dims = (ctypes.c_int64 * array.ndim)(*array.shape)
     size = array.size * STRING_BYTES if is_text else array.nbytes
-    number = DTYPES["string" if is_text else array.dtype.name]
+    number = DTYPES[name_of(array.dtype)]
     tensor: int = functions.TF_AllocateTensor(number, dims, array.ndim, size)
     data = functions.TF_TensorData(tensor)
     if is_text:

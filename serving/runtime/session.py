@@ -88,10 +88,12 @@ class Session:
         self.signatures = {
             name: Signature.of(message) for name, message in self.signature_defs.items()
         }
-        devices = count_devices(intra_op_threads)
-        has_onednn = os.environ.get(ONEDNN) != "0"
-        if has_onednn or devices > 1 or saved_model.needs_parallel_executor(folder):
-            inter_op_threads = 0 if inter_op_threads == 1 else inter_op_threads
+        if inter_op_threads == 1 and (
+            os.environ.get(ONEDNN) != "0"
+            or count_devices(intra_op_threads) > 1
+            or saved_model.needs_parallel_executor(folder)
+        ):
+            inter_op_threads = 0
         self._graph = self._functions.TF_NewGraph()
         with self._status() as status:
             options = _options(intra_op_threads, inter_op_threads, status)
@@ -232,17 +234,13 @@ class Session:
 
 
 def _options(intra: int, inter: int, status: int) -> int:
-    config = messages.ConfigProto(
-        intra_op_parallelism_threads=intra,
-        inter_op_parallelism_threads=inter,
-        # Otherwise all sessions of the process share the threads that the first one requested.
-        use_per_session_threads=inter > 1,
-        allow_soft_placement=True,
-    )
+    config = messages.ConfigProto(intra_op_parallelism_threads=intra, allow_soft_placement=True)
     if inter == 1:
-        # Calls with a timeout still run in threads, of which there must be more than one.
-        config.ClearField("inter_op_parallelism_threads")
+        # Calls with a timeout still run in the threads that all sessions of the process share.
         config.experimental.executor_type = "SINGLE_THREADED_EXECUTOR"
+    elif inter > 1:
+        config.inter_op_parallelism_threads = inter
+        config.use_per_session_threads = True
     functions, content = c_api.library(), config.SerializeToString()
     options: int = functions.TF_NewSessionOptions()
     functions.TF_SetConfig(options, content, len(content), status)

@@ -31,8 +31,21 @@ DTYPES: Mapping[str, int] = {
 NAMES = {number: name for name, number in DTYPES.items()}
 """Names of the types by their number."""
 
+_NAMES = {np.dtype(object if name == "string" else name): name for name in DTYPES}
+
 MAX_BATCH = 32
 """Largest batch, in rows: what exports let servers combine, and what clients send by default."""
+
+
+def name_of(dtype: np.dtype[Any]) -> str:
+    """Returns the name of a NumPy type, a key of `DTYPES` if it is supported.
+
+    Example:
+        >>> name_of(np.dtype(object))
+        'string'
+    """
+    # NumPy itself takes microseconds to make a name.
+    return _NAMES.get(dtype) or dtype.name
 
 
 @dataclasses.dataclass(frozen=True)

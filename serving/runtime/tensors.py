@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from serving.runtime.specs import DTYPES, NAMES
+from serving.runtime.specs import DTYPES, NAMES, name_of
 
 _FIELDS = {
     "float16": "half_val",
@@ -24,7 +24,6 @@ _FIELDS = {
 # On the wire, repeated fixed-size numbers are contiguous bytes: number of the field, type.
 _PACKED = {"float32": (5, "<f4"), "float64": (6, "<f8")}
 _NO_VALUES = ("dtype", "tensor_shape", "version_number")
-_NAMES = {np.dtype(object if name == "string" else name): name for name in DTYPES}
 
 
 def shape_of(proto: Any) -> tuple[int, ...]:
@@ -135,8 +134,7 @@ def fill(proto: Any, array: npt.NDArray[Any], *, as_content: bool) -> None:
     Raises:
         KeyError: if messages do not support the type.
     """
-    # NumPy takes microseconds to make a type's name.
-    name = _NAMES.get(array.dtype) or array.dtype.name
+    name = name_of(array.dtype)
     proto.dtype = DTYPES[name]
     for size in array.shape:
         proto.tensor_shape.dim.add().size = size
