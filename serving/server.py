@@ -260,7 +260,7 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with running(settings, is_cancelled=stop) as server:
+    with running(settings, stop) as server:
         print(
             "Development server, not TensorFlow Serving: for development and tests only. "
             f"gRPC: {server.grpc_address or 'off'}. REST: {server.rest_address or 'off'}.",

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from serving.devserver.errors import expired, invalid
 from serving.devserver.settings import Batching
 from serving.runtime.c_api import Failure
 from serving.runtime.session import Session
@@ -31,57 +30,72 @@ _MANY = 100
 """A call whose deadline is so many times its expected duration away has none: TensorFlow runs
 calls with a timeout in threads of its own, which takes longer."""
 
-_TICK = 0.001
-"""Resolution of the event loop's timers, in seconds."""
-
 _REMEMBERED = 1000
 """Number of kinds of calls whose duration is remembered."""
+
+
+def expired() -> Failure:
+    """Makes the error for a request whose deadline has passed."""
+    return Failure(Code.DEADLINE_EXCEEDED, "The deadline was exceeded.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A call of a signature.
+
+    Attributes:
+        session: the model.
+        name: name of the signature.
+        inputs: arrays by name.
+        outputs: names of the wanted outputs; empty for all.
+        end: deadline, in seconds of `time.monotonic`; None for no deadline.
+    """
+
+    session: Session
+    name: str
+    inputs: Arrays
+    outputs: Sequence[str] = ()
+    end: float | None = None
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What calls that take about as long have in common."""
+        return id(self.session), self.name, *(array.shape for array in self.inputs.values())
 
 
 class Runner:
     """Threads that run sessions.
 
     Args:
-        concurrency: largest number of calls that run at the same time.
+        concurrency: number of threads.
         is_alone: returns whether the caller is the only pending request.
 
     Attributes:
-        threads: the threads.
         running: number of calls that are running.
     """
 
     def __init__(self, concurrency: int, is_alone: Callable[[], bool] = lambda: False) -> None:
-        self._is_alone = is_alone
-        self.threads = ThreadPoolExecutor(concurrency, "tensorflow")
-        # The expected duration of a call is that of the last one with the same shapes.
+        self._is_alone, self._threads = is_alone, ThreadPoolExecutor(concurrency, "tensorflow")
+        # The expected duration of a call is that of the last one of its kind.
         self._seconds: dict[tuple[Any, ...], float] = {}
         self.running = 0
 
-    def run(
-        self, session: Session, name: str, inputs: Arrays, outputs: Sequence[str], end: float | None
-    ) -> Arrays:
-        """Runs a signature in this thread, see `Session.run`.
-
-        Args:
-            session: the model.
-            name: name of the signature.
-            inputs: arrays by name.
-            outputs: names of the wanted outputs; empty for all.
-            end: deadline, in seconds of `time.monotonic`; None for no deadline.
+    def run(self, call: Call) -> Arrays:
+        """Makes a call in this thread.
 
         Raises:
             Failure: if TensorFlow fails, or the deadline passes.
         """
-        kind, start = _kind(session, name, inputs), time.monotonic()
-        seconds = None if end is None else end - start
-        if seconds is not None:
+        start, kind, seconds = time.monotonic(), call.kind, None
+        if call.end is not None:
+            seconds = call.end - start
             if seconds <= 0:
                 raise expired()
             if seconds > _MANY * self._seconds.get(kind, math.inf):
                 seconds = None
         self.running += 1
         try:
-            answer = session.run(name, inputs, outputs, seconds)
+            answer = call.session.run(call.name, call.inputs, call.outputs, seconds)
         finally:
             self.running -= 1
         if len(self._seconds) > _REMEMBERED:
@@ -89,32 +103,24 @@ class Runner:
         self._seconds[kind] = time.monotonic() - start
         return answer
 
-    async def call(
-        self, session: Session, name: str, inputs: Arrays, outputs: Sequence[str], end: float | None
-    ) -> Arrays:
+    async def call(self, call: Call) -> Arrays:
         """Does what `run` does, in one of the threads unless the call is brief and alone."""
-        expected = self._seconds.get(_kind(session, name, inputs), _BRIEF)
-        if self._is_alone() and expected < _BRIEF:
-            return self.run(session, name, inputs, outputs, None)
-        run = functools.partial(self.run, session, name, inputs, outputs, end)
-        return await asyncio.get_running_loop().run_in_executor(self.threads, run)
+        if self._is_alone() and self._seconds.get(call.kind, _BRIEF) < _BRIEF:
+            return self.run(call)
+        run = functools.partial(self.run, call)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
     def close(self) -> None:
         """Stops the threads; running calls continue."""
-        self.threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _kind(session: Session, name: str, inputs: Arrays) -> tuple[Any, ...]:
-    return id(session), name, *(array.shape for array in inputs.values())
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Waiting:
     """A request that is waiting for a batch."""
 
-    inputs: Arrays
+    call: Call
     rows: int
-    end: float | None
     due: float
     answer: asyncio.Future[Arrays]
 
@@ -122,80 +128,100 @@ class _Waiting:
 class Batcher:
     """Combines requests to one version into batches, each run by a single call of TensorFlow.
 
-    A batch runs when it is full, or `batch_timeout_micros` after its first request, as soon as a
-    thread is free; until then more requests can join it. With `pad_variable_length_inputs`,
-    requests of different lengths are padded with the first element of their tensors, and the
-    outputs stay padded, both as in TensorFlow Serving.
+    A batch runs when it is full, or `batch_timeout_micros` after its first request, as soon as one
+    of `num_batch_threads` is free; until then more requests can join it. With
+    `pad_variable_length_inputs`, requests of different lengths are padded with the first element of
+    their tensors, and the outputs stay padded, both as in TensorFlow Serving.
 
     Args:
-        runner: runs the session.
-        session: session of the version.
+        runner: makes the calls.
         batching: parameters of batching.
     """
 
-    def __init__(self, runner: Runner, session: Session, batching: Batching) -> None:
-        self._runner, self._session, self._batching = runner, session, batching
+    def __init__(self, runner: Runner, batching: Batching) -> None:
+        self._runner, self._batching = runner, batching
         self._queues: dict[Any, collections.deque[_Waiting]] = {}
-        self._busy = 0
-        self._lock = threading.Lock()
+        self._changed, self._is_closed = threading.Condition(), False
+        for _ in range(batching.num_batch_threads):
+            threading.Thread(target=self._work, name="batches", daemon=True).start()
 
-    def takes(self, name: str, inputs: Arrays) -> bool:
-        """Returns whether the inputs and outputs have rows, of which batches are made."""
-        outputs = self._session.signatures[name].outputs.values()
-        shapes = [array.shape for array in inputs.values()] + [spec.shape for spec in outputs]
-        return bool(inputs) and () not in shapes
-
-    async def call(self, name: str, inputs: Arrays, end: float | None) -> Arrays:
-        """Runs the rows of a request in a batch.
-
-        Args:
-            name: name of the signature.
-            inputs: arrays by name.
-            end: deadline, in seconds of `time.monotonic`; None for no deadline.
+    async def call(self, call: Call) -> Arrays:
+        """Makes a call in a batch, or on its own if its inputs and outputs have no rows.
 
         Raises:
             Failure: if there are too many rows, the inputs differ in their number, the queue is
                 full, or TensorFlow fails.
         """
-        rows, most = len(next(iter(inputs.values()))), self._batching.max_batch_size
-        if rows > most or any(len(array) != rows for array in inputs.values()):
-            raise invalid(f"expected inputs with one number of rows, at most {most}")
-        key = name, *(self._shape(name, key, inputs[key]) for key in sorted(inputs))
-        loop = asyncio.get_running_loop()
+        outputs = call.session.signatures[call.name].outputs.values()
+        shapes = [array.shape for array in call.inputs.values()]
+        if not shapes or () in [*shapes, *(spec.shape for spec in outputs)]:
+            return await self._runner.call(call)
+        rows, most = shapes[0][0], self._batching.max_batch_size
+        if rows > most or any(shape[0] != rows for shape in shapes):
+            what = f"expected inputs with one number of rows, at most {most}"
+            raise Failure(Code.INVALID_ARGUMENT, what)
         due = time.monotonic() + self._batching.batch_timeout_micros / 1e6
-        waiting = _Waiting(inputs, rows, end, due, loop.create_future())
-        with self._lock:
-            queue = self._queues.setdefault(key, collections.deque())
+        waiting = _Waiting(call, rows, due, asyncio.get_running_loop().create_future())
+        with self._changed:
+            queue = self._queues.setdefault(self._key(call), collections.deque())
             queued = rows + sum(one.rows for one in queue)
             if queued > most * self._batching.max_enqueued_batches:
                 raise Failure(Code.UNAVAILABLE, "The batch scheduling queue is full.")
             queue.append(waiting)
-        if queued >= most or len(queue) == 1:
-            self._look(key)
+            if queued >= most or len(queue) == 1:
+                self._changed.notify()
         return await waiting.answer
 
-    def _shape(self, name: str, key: str, array: npt.NDArray[Any]) -> tuple[int | None, ...]:
-        """Returns the sizes that requests in the same batch must have in common."""
-        sizes, wanted = array.shape[1:], self._session.signatures[name].inputs[key].shape
-        is_padded = self._batching.pad_variable_length_inputs
-        if not is_padded or wanted is None or len(wanted) != array.ndim:
-            return sizes
-        pairs = zip(wanted[1:], sizes, strict=True)
-        return tuple(None if expected is None else size for expected, size in pairs)
+    def _key(self, call: Call) -> Any:
+        """Returns what requests in the same batch must have in common: the sizes of their rows."""
+        key: list[Any] = [call.name]
+        for name, spec in call.session.signatures[call.name].inputs.items():
+            sizes, wanted = call.inputs[name].shape[1:], (spec.shape or ())[1:]
+            if self._batching.pad_variable_length_inputs and len(wanted) == len(sizes):
+                sizes = tuple(sizes[axis] for axis, size in enumerate(wanted) if size is not None)
+            key.append(sizes)
+        return tuple(key)
 
-    def _look(self, key: Any) -> None:
-        """Makes a thread run the batch of a queue if it is due, or looks again when it will be."""
-        loop = asyncio.get_running_loop()
-        with self._lock:
-            # Busy threads look at all queues after every batch.
-            if key not in self._queues or self._busy >= self._batching.num_batch_threads:
-                return
-            left = self._due(key) - time.monotonic()
-            if left > 0:
-                loop.call_later(max(left, _TICK), self._look, key)
-                return
-            self._busy += 1
-        self._runner.threads.submit(self._run_due, loop)
+    def close(self) -> None:
+        """Ends the threads; there must be no more requests."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        while batch := self._next():
+            # A canceled or expired request takes no part.
+            waiting = [one for one in batch if not one.answer.done()]
+            if not waiting:
+                continue
+            answers: list[Arrays] | Exception
+            try:
+                answers = self._answers(waiting)
+            except Exception as error:
+                answers = error
+            waiting[0].answer.get_loop().call_soon_threadsafe(_deliver, waiting, answers)
+
+    def _next(self) -> list[_Waiting]:
+        """Waits for a batch; of several, takes that which has been due for longest.
+
+        Returns:
+            Its requests; none at the end.
+        """
+        with self._changed:
+            while not self._is_closed:
+                key: Any = min(self._queues, key=self._due, default=None)
+                left = None if key is None else self._due(key) - time.monotonic()
+                if left is None or left > 0:
+                    self._changed.wait(left)
+                    continue
+                queue, batch, rows = self._queues.pop(key), list[_Waiting](), 0
+                while queue and rows + queue[0].rows <= self._batching.max_batch_size:
+                    batch.append(queue.popleft())
+                    rows += batch[-1].rows
+                if queue:
+                    self._queues[key] = queue
+                return batch
+        return []
 
     def _due(self, key: Any) -> float:
         """Returns when the batch of a queue must run: at once if it is full."""
@@ -203,49 +229,12 @@ class Batcher:
         is_full = sum(one.rows for one in queue) >= self._batching.max_batch_size
         return 0.0 if is_full else queue[0].due
 
-    def _run_due(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Runs a batch if one is due, and then the next.
-
-        It begins before the event loop, which is busy, has sent the answers of the last one, but
-        after the calls of others that wait for a thread.
-        """
-        batch = self._taken(loop)
-        if batch is None:
-            return
-        name, waiting = batch
-        answers: list[Arrays] | Exception
-        try:
-            answers = self._answers(name, waiting) if waiting else []
-        except Exception as error:
-            answers = error
-        loop.call_soon_threadsafe(_deliver, waiting, answers)
-        self._runner.threads.submit(self._run_due, loop)
-
-    def _taken(self, loop: asyncio.AbstractEventLoop) -> tuple[str, list[_Waiting]] | None:
-        """Takes the batch that has been due for longest, and the name of its signature."""
-        with self._lock:
-            key = min(self._queues, key=self._due, default=None)
-            if key is None or self._due(key) > time.monotonic():
-                self._busy -= 1
-                for key in self._queues:
-                    loop.call_soon_threadsafe(self._look, key)
-                return None
-            queue, batch, rows = self._queues.pop(key), [], 0
-            while queue and rows + queue[0].rows <= self._batching.max_batch_size:
-                waiting = queue.popleft()
-                # A canceled or expired request takes up no space in the batch.
-                if not waiting.answer.done():
-                    batch.append(waiting)
-                    rows += waiting.rows
-            if queue:
-                self._queues[key] = queue
-            return key[0], batch
-
-    def _answers(self, name: str, batch: list[_Waiting]) -> list[Arrays]:
-        ends = [one.end for one in batch if one.end is not None]
-        end = max(ends) if len(ends) == len(batch) else None
-        inputs = {key: _joined([one.inputs[key] for one in batch]) for key in batch[0].inputs}
-        outputs = self._runner.run(self._session, name, inputs, (), end)
+    def _answers(self, batch: list[_Waiting]) -> list[Arrays]:
+        calls = [one.call for one in batch]
+        ends = [call.end for call in calls if call.end is not None]
+        end = max(ends) if len(ends) == len(calls) else None
+        inputs = {key: _joined([call.inputs[key] for call in calls]) for key in calls[0].inputs}
+        outputs = self._runner.run(Call(calls[0].session, calls[0].name, inputs, (), end))
         *stops, total = np.cumsum([one.rows for one in batch]).tolist()
         if any(array.shape[:1] != (total,) for array in outputs.values()):
             raise Failure(Code.FAILED_PRECONDITION, f"expected outputs with {total} rows each")

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import collections
 import ssl
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from common.errors import InputError, reason
-from serving.devserver.settings import (
-    TLS,
-    All,
-    Batching,
-    Latest,
-    ModelConfig,
-    Specific,
-    VersionPolicy,
-)
+from serving.devserver.settings import TLS, Batching, ModelConfig
 from serving.runtime import messages
 
 _METRICS_PATH = "/monitoring/prometheus/metrics"
+_LEAST = {
+    "max_batch_size": 1,
+    "batch_timeout_micros": 0,
+    "max_enqueued_batches": 1,
+    "num_batch_threads": 1,
+}
 
 
 def read_models(path: Path) -> tuple[ModelConfig, ...]:
-    """Reads `--model_config_file`.
-
-    Args:
-        path: a `ModelServerConfig` in text format.
+    """Reads `--model_config_file`, a `ModelServerConfig`.
 
     Raises:
         InputError: if the file is not one, or asks for something that cannot be served.
@@ -40,22 +34,19 @@ def read_models(path: Path) -> tuple[ModelConfig, ...]:
 
 
 def models_of(config: Any) -> tuple[ModelConfig, ...]:
-    """Converts a `ModelServerConfig`.
-
-    Args:
-        config: the protocol message.
+    """Converts a `ModelServerConfig` message.
 
     Raises:
         InputError: if it asks for something that cannot be served.
     """
     if config.WhichOneof("config") != "model_config_list":
         raise InputError("expected a model_config_list")
-    models = tuple(_model_of(model) for model in config.model_config_list.config)
-    counts = collections.Counter(model.name for model in models)
-    if len(counts) < len(models):
-        name, count = counts.most_common(1)[0]
-        raise InputError(f"expected each name once. Received: {name} {count} times")
-    return models
+    models: dict[str, ModelConfig] = {}
+    for model in config.model_config_list.config:
+        if model.name in models:
+            raise InputError(f"expected each name once. Received: {model.name} twice")
+        models[model.name] = _model_of(model)
+    return tuple(models.values())
 
 
 def _model_of(model: Any) -> ModelConfig:
@@ -72,49 +63,35 @@ def _model_of(model: Any) -> ModelConfig:
     policy = model.model_version_policy
     if policy.HasField("specific") and not policy.specific.versions:
         raise InputError(f"model {model.name}: expected versions in the policy specific")
-    labels = dict(model.version_labels)
-    return ModelConfig(model.name, Path(model.base_path), _policy_of(policy), labels)
-
-
-def _policy_of(policy: Any) -> VersionPolicy:
-    match policy.WhichOneof("policy_choice"):
-        case "all":
-            return All()
-        case "specific":
-            return Specific(frozenset(policy.specific.versions))
-        case _:
-            return Latest(policy.latest.num_versions or 1)
+    return ModelConfig(
+        model.name,
+        Path(model.base_path),
+        0 if policy.HasField("all") else policy.latest.num_versions or 1,
+        frozenset(policy.specific.versions),
+        dict(model.version_labels),
+    )
 
 
 def read_batching(path: Path) -> Batching:
     """Reads `--batching_parameters_file`, or a version's `batching_params.pbtxt`.
 
     Args:
-        path: `BatchingParameters` in text format. TensorFlow Serving fills batches up to one of
+        path: `BatchingParameters`. TensorFlow Serving fills batches up to one of
             `allowed_batch_sizes`; here they have no effect, and neither has `thread_pool_name`.
 
     Raises:
         InputError: if the file is not that, or a number is too small.
     """
     message = messages.read_text(path, messages.BatchingParameters())
-    leasts = {
-        "max_batch_size": 1,
-        "batch_timeout_micros": 0,
-        "max_enqueued_batches": 1,
-        "num_batch_threads": 1,
-    }
-    given = {name: getattr(message, name).value for name in leasts if message.HasField(name)}
+    given = {name: getattr(message, name).value for name in _LEAST if message.HasField(name)}
     for name, value in given.items():
-        if value < leasts[name]:
-            raise InputError(f"{path}: {name}: expected at least {leasts[name]}. Received: {value}")
+        if value < _LEAST[name]:
+            raise InputError(f"{path}: {name}: expected at least {_LEAST[name]}. Received: {value}")
     return Batching(**given, pad_variable_length_inputs=message.pad_variable_length_inputs)
 
 
 def read_metrics_path(path: Path) -> str | None:
-    """Reads `--monitoring_config_file`.
-
-    Args:
-        path: a `MonitoringConfig` in text format.
+    """Reads `--monitoring_config_file`, a `MonitoringConfig`.
 
     Returns:
         The URL path of the metrics, or None if they are off.
@@ -130,36 +107,27 @@ def read_metrics_path(path: Path) -> str | None:
 
 
 def read_tls(path: Path) -> TLS:
-    """Reads `--ssl_config_file`.
-
-    Args:
-        path: an `SSLConfig` in text format.
+    """Reads `--ssl_config_file`, an `SSLConfig`.
 
     Raises:
-        InputError: if the file is not one, or its key or certificates are missing or invalid.
+        InputError: if the file is not one, or its key or certificates are missing or invalid, for
+            which gRPC would only report a port that it cannot bind.
     """
-    message = messages.read_text(path, messages.SSLConfig())
-    for name in ("server_key", "server_cert", *(("custom_ca",) if message.client_verify else ())):
-        if "-----BEGIN" not in getattr(message, name):
-            raise InputError(f"{path}: {name}: expected PEM text")
-    _check_key(path, message)
-    return TLS(message.server_key, message.server_cert, message.custom_ca, message.client_verify)
-
-
-def _check_key(path: Path, message: Any) -> None:
-    """Refuses keys and certificates for which gRPC would only report a port that it cannot bind."""
+    found = messages.read_text(path, messages.SSLConfig())
+    tls = TLS(found.server_key, found.server_cert, found.custom_ca, found.client_verify)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
         key, certificate = Path(folder, "key.pem"), Path(folder, "certificate.pem")
-        key.write_text(message.server_key)
-        certificate.write_text(message.server_cert)
+        key.write_text(tls.server_key)
+        certificate.write_text(tls.server_cert)
         try:
-            # Without one, OpenSSL would ask for a password on the terminal.
+            # Without a password, OpenSSL would ask for one on the terminal.
             context.load_cert_chain(certificate, key, password="")
-            if message.custom_ca:
-                context.load_verify_locations(cadata=message.custom_ca)
+            if tls.custom_ca or tls.client_verify:
+                context.load_verify_locations(cadata=tls.custom_ca)
         except (ssl.SSLError, ValueError) as error:
             raise InputError(
                 f"{path}: expected a key, its certificate, and authorities, each PEM. "
                 f"Received: {reason(error)}"
             ) from error
+    return tls

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,24 +12,42 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
+from common.errors import InputError
 from serving.devserver import configuration
-from serving.devserver.batcher import Arrays, Batcher, Runner
-from serving.devserver.errors import expired, invalid, only_failures
+from serving.devserver.batcher import Arrays, Batcher, Call, Runner, expired
 from serving.devserver.metrics import Metrics
-from serving.devserver.models import Models
+from serving.devserver.models import Models, Target, invalid
 from serving.devserver.settings import Batching, Limits, Settings
-from serving.devserver.versions import Loaded, Target
 from serving.runtime import messages, tensors
 from serving.runtime.c_api import STRING_BYTES, Failure
 from serving.runtime.session import Session
 from serving.runtime.specs import DEFAULT_SIGNATURE, DTYPES, Signature, TensorSpec
 from serving.runtime.status import Code
 
+_LOG = logging.getLogger(__name__)
+
 _BATCHING_FILE = "batching_params.pbtxt"
 _WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 
-Decode = Callable[[Signature], Arrays]
-"""Decodes a request into the input arrays of a signature."""
+
+@contextmanager
+def only_failures(what: str) -> Iterator[None]:
+    """Converts all other exceptions to `Failure`; clients do not learn what was not expected.
+
+    Args:
+        what: name of the work, for the log.
+    """
+    try:
+        yield
+    except Failure:
+        raise
+    except (DecodeError, InputError, OSError) as error:
+        raise invalid(str(error)) from error
+    except Exception as error:
+        _LOG.exception("%s failed", what)
+        raise Failure(Code.INTERNAL, "Internal error.") from error
 
 
 class Core:
@@ -47,16 +66,14 @@ class Core:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.metrics = Metrics()
+        self.settings, self.metrics = settings, Metrics()
         self.runner = Runner(settings.limits.max_concurrency, lambda: self.inside == 1)
         self.models = Models(settings.models, settings.loading, self._load)
-        self.inside = 0
-        self.is_closed = False
+        self.inside, self.is_closed = 0, False
         self.metrics.running.set_function(lambda: self.runner.running)
         self.metrics.waiting.set_function(lambda: max(self.inside - self.runner.running, 0))
 
-    def _load(self, name: str, folder: Path) -> Loaded:
+    def _load(self, folder: Path) -> tuple[Session, Batcher | None]:
         """Loads and warms up a version."""
         start, loading, status = time.perf_counter(), self.settings.loading, "fail"
         try:
@@ -65,15 +82,14 @@ class Core:
                 session = Session(folder, loading.intra_op_threads, loading.inter_op_threads)
                 try:
                     if loading.warmup:
-                        _warm_up(session, folder, self.settings.limits)
+                        _warm_up(session, folder / _WARMUP_FILE, self.settings.limits)
                 except BaseException:
                     session.close()
                     raise
             status = "success"
         finally:
             self.metrics.load(str(folder.parent), status, time.perf_counter() - start)
-        batcher = None if batching is None else Batcher(self.runner, session, batching)
-        return Loaded(session, batcher)
+        return session, None if batching is None else Batcher(self.runner, batching)
 
     def _batching(self, folder: Path) -> Batching | None:
         """Returns the batching parameters of a version.
@@ -114,7 +130,7 @@ class Core:
         self,
         target: Target,
         signature_name: str,
-        decode: Decode,
+        decode: Callable[[Signature], Arrays],
         outputs: Sequence[str],
         end: float | None,
     ) -> tuple[int, str, Arrays]:
@@ -123,7 +139,7 @@ class Core:
         Args:
             target: the model that the request is for.
             signature_name: name of the signature; empty for the default.
-            decode: makes the inputs.
+            decode: makes the inputs of the signature.
             outputs: names of the wanted outputs; empty for all.
             end: deadline, in seconds of `time.monotonic`; None for no deadline.
 
@@ -134,11 +150,11 @@ class Core:
             Failure: if the request fails.
         """
         with self.models.use(target) as version:
-            assert version.loaded is not None
-            session, batcher = version.loaded.session, version.loaded.batcher
+            session = version.session
+            assert session is not None
             name = signature_name or DEFAULT_SIGNATURE
-            signature = callable_signature(session, name)
-            inputs = decode(signature)
+            signature = _callable_signature(session, name)
+            call = Call(session, name, decode(signature), outputs, end)
             unknown = [output for output in outputs if output not in signature.outputs]
             if unknown:
                 raise invalid(
@@ -146,13 +162,9 @@ class Core:
                     f"Received: {_listed(unknown)}"
                 )
             start = time.perf_counter()
-            left = None if end is None else end - time.monotonic()
             try:
-                async with asyncio.timeout(left):
-                    if batcher is not None and batcher.takes(name, inputs):
-                        answer = await batcher.call(name, inputs, end)
-                    else:
-                        answer = await self.runner.call(session, name, inputs, outputs, end)
+                async with asyncio.timeout(None if end is None else end - time.monotonic()):
+                    answer = await (version.batcher or self.runner).call(call)
             except TimeoutError:
                 raise expired() from None
             self.metrics.run(target.name, time.perf_counter() - start)
@@ -160,13 +172,7 @@ class Core:
 
     @contextmanager
     def counted(self, model: str, api: str, entrypoint: str) -> Iterator[None]:
-        """Counts a request, and converts unexpected errors to `Failure`.
-
-        Args:
-            model: name of the requested model.
-            api: name of the method.
-            entrypoint: `GRPC` or `REST`.
-        """
+        """Counts a request, see `Metrics.request`, and converts unexpected errors to `Failure`."""
         start, code = time.perf_counter(), Code.OK
         try:
             with only_failures(f"{api} over {entrypoint}"):
@@ -183,12 +189,7 @@ class Core:
             self.metrics.request(known, api, entrypoint, code.name, time.perf_counter() - start)
 
 
-def callable_signature(session: Session, name: str) -> Signature:
-    """Finds a signature.
-
-    Raises:
-        Failure: if there is no signature of that name, or it cannot be called.
-    """
+def _callable_signature(session: Session, name: str) -> Signature:
     signature = session.signatures.get(name)
     if signature is None or not signature.method:
         raise Failure(Code.FAILED_PRECONDITION, f"expected a signature to call. Received: {name}")
@@ -198,36 +199,32 @@ def callable_signature(session: Session, name: str) -> Signature:
     return signature
 
 
-def check_names(signature: Signature, sent: Iterable[str]) -> None:
-    """Checks that exactly a signature's inputs were sent.
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
 
-    Raises:
-        Failure: INVALID_ARGUMENT.
-    """
+
+def check_names(signature: Signature, sent: Iterable[str]) -> None:
+    """Raises `Failure` unless exactly a signature's inputs were sent."""
     if set(sent) != set(signature.inputs):
         raise invalid(
             f"expected the inputs {_listed(signature.inputs)}. Received: {_listed(sent) or 'none'}"
         )
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
-
-
-def check_shape(name: str, shape: tuple[int, ...], spec: TensorSpec, limits: Limits) -> None:
+def check_shape(shape: tuple[int, ...], spec: TensorSpec, limits: Limits) -> None:
     """Checks the size of an input before memory is allocated for it; the graph checks the rest.
 
     Rows without bytes count, too, since the graph computes something for each of them.
 
     Raises:
-        Failure: INVALID_ARGUMENT if the input is too large.
+        ValueError: if the input is too large.
     """
     item = STRING_BYTES if spec.dtype == "string" else spec.numpy_dtype.itemsize
     size = math.prod(max(size, 1) for size in shape) * item
     longest = max(shape[1:], default=0)
     if longest > limits.max_sequence_length or size > limits.max_message_bytes:
-        raise invalid(
-            f'input "{name}": expected at most {limits.max_sequence_length} steps and '
+        raise ValueError(
+            f"expected at most {limits.max_sequence_length} steps and "
             f"{limits.max_message_bytes} bytes. Received: shape {list(shape)}, {size} bytes"
         )
 
@@ -250,16 +247,15 @@ def inputs_of(protos: Mapping[str, Any], signature: Signature, limits: Limits) -
         try:
             if received != spec.dtype:
                 raise ValueError(f"expected {spec.dtype}. Received: {received}")
-            check_shape(name, tensors.shape_of(protos[name]), spec, limits)
+            check_shape(tensors.shape_of(protos[name]), spec, limits)
             arrays[name] = tensors.to_array(protos[name])
         except (TypeError, ValueError) as error:
             raise invalid(f'input "{name}": {error}') from error
     return arrays
 
 
-def _warm_up(session: Session, folder: Path, limits: Limits) -> None:
+def _warm_up(session: Session, path: Path, limits: Limits) -> None:
     """Replays a version's warm-up requests, so that its first caller need not wait."""
-    path = folder / _WARMUP_FILE
     for count, record in enumerate(_records(path) if path.is_file() else (), 1):
         try:
             log = messages.PredictionLog.FromString(record)
@@ -267,7 +263,7 @@ def _warm_up(session: Session, folder: Path, limits: Limits) -> None:
                 raise Failure(Code.UNIMPLEMENTED, "expected a predict_log")
             request = log.predict_log.request
             name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-            inputs = inputs_of(request.inputs, callable_signature(session, name), limits)
+            inputs = inputs_of(request.inputs, _callable_signature(session, name), limits)
             session.run(name, inputs, list(request.output_filter))
         except Failure as failure:
             raise Failure(failure.code, f"warm-up request {count}: {failure.cause}") from failure

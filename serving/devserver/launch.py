@@ -20,7 +20,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from common.errors import InputError
 from serving.devserver import configuration
 from serving.devserver.core import Core
-from serving.devserver.grpc_service import Services
+from serving.devserver.grpc_service import handlers
 from serving.devserver.models import until
 from serving.devserver.rest import Rest
 from serving.devserver.settings import Settings
@@ -48,7 +48,7 @@ class Running:
 
 
 @contextmanager
-def running(settings: Settings, is_cancelled: threading.Event | None = None) -> Iterator[Running]:
+def running(settings: Settings, stop: threading.Event | None = None) -> Iterator[Running]:
     """Runs a server in this process until the context ends.
 
     It listens once every model can serve. At the end it reports that it does not serve (health),
@@ -56,7 +56,7 @@ def running(settings: Settings, is_cancelled: threading.Event | None = None) -> 
 
     Args:
         settings: configuration of the server.
-        is_cancelled: when set, ends the wait for models that have no version yet.
+        stop: ends the server when set, even while models have no version yet.
 
     Raises:
         InputError: if a model cannot be loaded, or a port is taken.
@@ -69,12 +69,11 @@ def running(settings: Settings, is_cancelled: threading.Event | None = None) -> 
         127.0.0.1:43210
     """
     started: Future[Running] = Future()
-    stop = threading.Event()
-    cancelled = is_cancelled or threading.Event()
+    stop = stop or threading.Event()
 
     def run() -> None:
         try:
-            uvloop.run(_serve(settings, started, stop, cancelled))
+            uvloop.run(_serve(settings, started, stop))
         except BaseException as error:
             if not started.done():
                 started.set_exception(error)
@@ -92,16 +91,11 @@ def running(settings: Settings, is_cancelled: threading.Event | None = None) -> 
         thread.join()
 
 
-async def _serve(
-    settings: Settings,
-    started: Future[Running],
-    stop: threading.Event,
-    cancelled: threading.Event,
-) -> None:
+async def _serve(settings: Settings, started: Future[Running], stop: threading.Event) -> None:
     core = Core(settings)
     work = asyncio.ensure_future(core.models.work())
     try:
-        await until(lambda: work.done() or cancelled.is_set() or core.models.are_settled())
+        await until(lambda: work.done() or stop.is_set() or core.models.are_settled())
         if work.done():
             work.result()
         servicer = health.aio.HealthServicer()
@@ -141,7 +135,7 @@ async def _grpc(core: Core, servicer: Any) -> AsyncIterator[str]:
             *settings.grpc_channel_arguments,
         ]
     )
-    server.add_generic_rpc_handlers(Services(core).handlers())
+    server.add_generic_rpc_handlers(handlers(core))
     if settings.health:
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
         await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
@@ -150,11 +144,9 @@ async def _grpc(core: Core, servicer: Any) -> AsyncIterator[str]:
         if tls is None:
             port = server.add_insecure_port(address)
         else:
-            credentials = grpc.ssl_server_credentials(
-                [(tls.server_key.encode(), tls.server_cert.encode())],
-                root_certificates=tls.custom_ca.encode() or None,
-                require_client_auth=tls.client_verify,
-            )
+            pair = tls.server_key.encode(), tls.server_cert.encode()
+            authority = tls.custom_ca.encode() or None
+            credentials = grpc.ssl_server_credentials([pair], authority, tls.client_verify)
             port = server.add_secure_port(address, credentials)
     except RuntimeError:
         raise InputError(f"--port: expected a free port. Received: {address}") from None
@@ -173,36 +165,25 @@ async def _rest(core: Core) -> AsyncIterator[str]:
         yield ""
         return
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # With the protocol given, asyncio turns Nagle's algorithm off, which costs 40 ms an answer.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((settings.host, settings.rest_port))
+        listener = socket.create_server((settings.host, settings.rest_port), family=family)
     except OSError as error:
-        listener.close()
         address = _join(settings.host, settings.rest_port)
         raise InputError(
             f"--rest_api_port: expected a free port. Received: {address} ({error.strerror})"
         ) from error
-    server = uvicorn.Server(
-        uvicorn.Config(
-            Rest(core),
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            ws="none",
-            server_header=False,
-            timeout_graceful_shutdown=_LAST_SECONDS,
-        )
-    )
-    serving = asyncio.ensure_future(server.serve([listener]))
-    await until(lambda: server.started or serving.done())
-    try:
-        yield _join(settings.host, listener.getsockname()[1])
-    finally:
-        server.should_exit = True
-        await serving
-        listener.close()
+    quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
+    plain: dict[str, Any] = {"lifespan": "off", "ws": "none"}
+    config = uvicorn.Config(Rest(core), timeout_graceful_shutdown=_LAST_SECONDS, **plain, **quiet)
+    server = uvicorn.Server(config)
+    with listener:
+        serving = asyncio.ensure_future(server.serve([listener]))
+        await until(lambda: server.started or serving.done())
+        try:
+            yield _join(settings.host, listener.getsockname()[1])
+        finally:
+            server.should_exit = True
+            await serving
 
 
 async def _watch_config(core: Core) -> None:

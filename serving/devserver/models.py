@@ -8,46 +8,95 @@ version displaces nothing. All of it runs in one event loop, with slow work in s
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from serving.devserver.errors import invalid
+from serving.devserver.batcher import Batcher
 from serving.devserver.settings import Loading, ModelConfig
-from serving.devserver.versions import Loaded, Target, Version
 from serving.runtime import saved_model
 from serving.runtime.c_api import Failure
+from serving.runtime.session import Session
 from serving.runtime.status import Code, State
 
 _LOG = logging.getLogger(__name__)
 
-_REMEMBERED = 100
-"""Number of ended versions that are remembered per model."""
+_PAUSE = 1.0
+"""Longest time, in seconds, between two looks at what is to be loaded."""
 
-Load = Callable[[str, Path], Loaded]
-"""Loads a version, in a thread, given the model's name and a folder; may raise `Failure`."""
+Load = Callable[[Path], tuple[Session, Batcher | None]]
+"""Loads the version in a folder, in a thread."""
 
 
-async def until(is_so: Callable[[], bool], seconds: float | None = None) -> bool:
-    """Waits until something is so; looks every 20 milliseconds, for other threads may make it so.
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """The version that a request is for.
 
-    Args:
-        is_so: returns whether it is.
-        seconds: longest time to wait; None for no limit.
-
-    Returns:
-        False if the time is over.
+    Attributes:
+        name: name of the model.
+        version: number of the version; None for the latest.
+        label: label of the version, instead of its number; empty for none.
     """
-    end = math.inf if seconds is None else time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() >= end:
-            return False
+
+    name: str
+    version: int | None = None
+    label: str = ""
+
+
+@dataclasses.dataclass
+class Version:
+    """The state of a version.
+
+    Attributes:
+        name: name of the model.
+        number: number of the version.
+        folder: folder of its SavedModel.
+        is_wanted: whether it is to be served.
+        state: stage of its life cycle.
+        error: why the last attempt to load it failed.
+        session: runs it, while it is loaded.
+        batcher: combines requests to it into batches; None to run each on its own.
+        users: number of requests that use it.
+        attempts: number of failed attempts to load it.
+        next_attempt: time of the next attempt, in seconds of `time.monotonic`.
+    """
+
+    name: str
+    number: int
+    folder: Path
+    is_wanted: bool = True
+    state: State = State.START
+    error: Failure | None = None
+    session: Session | None = None
+    batcher: Batcher | None = None
+    users: int = 0
+    attempts: int = 0
+    next_attempt: float = 0.0
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it has yet to be loaded."""
+        return self.state in (State.START, State.LOADING)
+
+
+def invalid(message: str) -> Failure:
+    """Makes the error for a malformed request."""
+    return Failure(Code.INVALID_ARGUMENT, message)
+
+
+async def until(is_so: Callable[[], bool], seconds: float = math.inf) -> None:
+    """Waits until something is so, but no longer than `seconds`.
+
+    It looks every 20 milliseconds, for other threads may make it so.
+    """
+    end = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < end:
         await asyncio.sleep(0.02)
-    return True
 
 
 class Models:
@@ -56,7 +105,7 @@ class Models:
     Args:
         models: the models to serve at first.
         loading: how versions are loaded.
-        load: loads a version.
+        load: loads a version; may raise `Failure`.
 
     Raises:
         Failure: if a label names a version that is not loaded, unless `loading` allows that.
@@ -67,9 +116,8 @@ class Models:
         self._roots = [model.base_path.resolve() for model in models]
         self._configs: dict[str, ModelConfig] = {}
         self._versions: dict[str, dict[int, Version]] = {model.name: {} for model in models}
-        self._wanted: dict[str, set[int]] = {}
         self._warned: dict[str, str] = {}
-        self._asked, self._looked, self._ask = 0, -1, asyncio.Event()
+        self._changes = asyncio.Lock()
         self._configure(models)
 
     # --- What requests ask ---
@@ -95,7 +143,8 @@ class Models:
             yield version
         finally:
             version.users -= 1
-            self._unload_unused(version)
+            if version.state == State.UNLOADING:
+                self._unload(version)
 
     def _number(self, target: Target) -> int | None:
         if not target.name:
@@ -157,11 +206,12 @@ class Models:
                 does not load in time.
         """
         self._configure(models)
-        self._asked += 1
-        asked = self._asked
-        self._ask.set()
-        if not await until(lambda: self._looked >= asked, timeout):
+        # It goes on after the timeout: a load cannot be canceled.
+        change = asyncio.ensure_future(self._change(True))
+        await asyncio.wait([change], timeout=timeout)
+        if not change.done():
             raise Failure(Code.DEADLINE_EXCEEDED, "The models are still being loaded.")
+        change.result()
         missing = [model.name for model in models if not self._available(model.name)]
         if missing:
             raise Failure(Code.UNKNOWN, f"Some models are not available: {', '.join(missing)}")
@@ -189,11 +239,11 @@ class Models:
         """
         is_settled = True
         for name in self._configs:
-            versions = [self._versions[name][number] for number in self._wanted.get(name, ())]
-            errors = [one.error for one in versions if one.error and one.state == State.END]
-            if errors and len(errors) == len(versions):
+            wanted = [one for one in self._versions[name].values() if one.is_wanted]
+            errors = [one.error for one in wanted if one.error and one.state == State.END]
+            if errors and len(errors) == len(wanted):
                 raise Failure(errors[0].code, f"model {name}: {errors[0].cause}")
-            is_untried = any(one.is_pending and not one.attempts for one in versions)
+            is_untried = any(one.is_pending and not one.attempts for one in wanted)
             is_settled = is_settled and not is_untried and bool(self._available(name))
         return is_settled
 
@@ -201,68 +251,61 @@ class Models:
 
     async def work(self) -> None:
         """Scans the base paths, and loads and unloads versions, forever."""
-        poll, next_look = self._loading.poll_seconds, 0.0
+        next_scan, poll = 0.0, self._loading.poll_seconds
         while True:
-            self._ask.clear()
-            asked, configs = self._asked, self._configs
-            if time.monotonic() >= next_look or asked > self._looked:
-                next_look = time.monotonic() + poll if poll > 0 else math.inf
-                await self._look(configs)
-            await self._load_pending()
-            self._looked = asked
-            self._drop_unwanted()
-            pending = [one.next_attempt for one in self._all() if one.is_pending]
-            pause = min([next_look, *pending]) - time.monotonic()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(None if pause == math.inf else pause):
-                    await self._ask.wait()
+            is_due = time.monotonic() >= next_scan
+            if is_due:
+                next_scan = time.monotonic() + (poll if poll > 0 else math.inf)
+            await self._change(is_due)
+            await asyncio.sleep(min(poll, _PAUSE) if poll > 0 else _PAUSE)
+
+    async def _change(self, scans: bool) -> None:
+        async with self._changes:
+            if scans:
+                for name in {**self._versions, **self._configs}:
+                    await self._scan(name)
+            # Newest first: most requests are for it.
+            for version in sorted(self._all(), key=lambda version: -version.number):
+                is_due = version.next_attempt <= time.monotonic()
+                if version.is_wanted and version.is_pending and is_due:
+                    await self._try_to_load(version)
+            self._unload_unwanted()
 
     def _all(self) -> list[Version]:
         return [one for versions in self._versions.values() for one in versions.values()]
 
-    async def _look(self, configs: Mapping[str, ModelConfig]) -> None:
-        """Determines which versions are wanted now, and adds an entry for each new one."""
-        found: dict[str, dict[int, Path]] = {
-            name: {} for name in self._versions.keys() - configs.keys()
-        }
-        for name, config in configs.items():
+    async def _scan(self, name: str) -> None:
+        """Determines which versions of a model are wanted, and adds an entry for each new one."""
+        config, present, chosen = self._configs.get(name), dict[int, Path](), set[int]()
+        if config is not None:
             try:
                 present = await asyncio.to_thread(saved_model.find_versions, config.base_path)
             except OSError as error:
                 # A base path that is briefly missing must not unload its model.
                 self._warn(name, f"{config.base_path}: {error.strerror}")
-                continue
-            chosen = config.policy.choose(present)
+                return
+            chosen = config.choose(present)
             self._warn(name, "" if chosen else f"no versions of {name} under {config.base_path}")
-            found[name] = {number: present[number] for number in chosen}
-        for name, folders in found.items():
-            before, self._wanted[name] = self._wanted.get(name, set()), set(folders)
-            versions = self._versions.setdefault(name, {})
-            for number, folder in folders.items():
-                old = versions.get(number)
-                # A version that failed for good is only retried if it was missing for a while.
-                is_over = old and old.state == State.END and (not old.error or number not in before)
-                if old is None or is_over:
-                    versions[number] = Version(name, number, folder)
+        versions = self._versions.setdefault(name, {})
+        for number, version in [*versions.items()]:
+            version.is_wanted = number in chosen
+            # A version that failed for good is only retried after its folder was missing.
+            is_new = version.is_wanted and not version.error
+            if version.state == State.END and (is_new or number not in present):
+                del versions[number]
+        for number in chosen - versions.keys():
+            versions[number] = Version(name, number, present[number])
 
     def _warn(self, name: str, message: str) -> None:
         if message and message != self._warned.get(name):
             _LOG.warning("%s", message)
         self._warned[name] = message
 
-    async def _load_pending(self) -> None:
-        for name, wanted in self._wanted.items():
-            # Newest first: most requests are for it.
-            for number in sorted(wanted, reverse=True):
-                version = self._versions[name][number]
-                if version.is_pending and version.next_attempt <= time.monotonic():
-                    await self._try_to_load(version)
-
     async def _try_to_load(self, version: Version) -> None:
         version.state = State.LOADING
         name = f"{version.name} version {version.number}"
         try:
-            version.loaded = await asyncio.to_thread(self._load, version.name, version.folder)
+            loaded = await asyncio.to_thread(self._load, version.folder)
         except Failure as error:
             most = self._loading.max_num_retries + 1
             version.error = error
@@ -272,35 +315,33 @@ class Models:
                 version.state = State.END
             _LOG.error("%s: load %d of %d: %s", name, version.attempts, most, error.cause)
             return
+        version.session, version.batcher = loaded
         version.error, version.state = None, State.AVAILABLE
-        self._drop_unwanted()
+        self._unload_unwanted()
         _LOG.info("%s serves", name)
 
-    def _drop_unwanted(self) -> None:
+    def _unload_unwanted(self) -> None:
         """Unloads unwanted versions, if a wanted one already serves or none is wanted."""
-        for name, wanted in self._wanted.items():
-            versions = self._versions[name]
-            unwanted = sorted(versions.keys() - wanted)
-            if not wanted or wanted & self._available(name).keys():
-                for number in unwanted:
-                    self._retire(versions[number])
-            over = [number for number in unwanted if versions[number].state == State.END]
-            for number in over[:-_REMEMBERED]:
-                del versions[number]
+        for versions in self._versions.values():
+            wanted = [one.state for one in versions.values() if one.is_wanted]
+            for one in versions.values():
+                if not one.is_wanted and (not wanted or State.AVAILABLE in wanted):
+                    self._unload(one)
 
-    def _retire(self, version: Version) -> None:
+    def _unload(self, version: Version) -> None:
+        """Unloads a version after its last request."""
         if version.is_pending:
             version.state = State.END
         elif version.state == State.AVAILABLE:
             version.state = State.UNLOADING
-            self._unload_unused(version)
-
-    def _unload_unused(self, version: Version) -> None:
-        if version.users or version.state != State.UNLOADING or version.loaded is None:
+        session, batcher = version.session, version.batcher
+        if version.users or session is None:
             return
-        session, version.loaded = version.loaded.session, None
+        version.session = version.batcher = None
 
         def close() -> None:
+            if batcher is not None:
+                batcher.close()
             session.close()
             version.state = State.END
             _LOG.info("%s version %d is unloaded", version.name, version.number)
@@ -308,12 +349,8 @@ class Models:
         # It waits for calls, which may never end, but must not keep the process alive.
         threading.Thread(target=close, name="unload", daemon=True).start()
 
-    async def unload_all(self, seconds: float | None = None) -> None:
-        """Unloads everything, each version after its last request.
-
-        Args:
-            seconds: longest time to wait; None for no limit.
-        """
+    async def unload_all(self, seconds: float = math.inf) -> None:
+        """Unloads everything, each version after its last request; waits at most `seconds`."""
         for version in self._all():
-            self._retire(version)
+            self._unload(version)
         await until(lambda: all(one.state == State.END for one in self._all()), seconds)

@@ -1,12 +1,19 @@
-"""REST: TensorFlow Serving's `/v1/models/...` and the page for Prometheus, as an ASGI app."""
+"""REST: TensorFlow Serving's `/v1/models/...` and the page for Prometheus, as an ASGI app.
+
+The rules for bodies are those of TensorFlow Serving (`json_tensor.cc`): `instances` holds rows,
+`inputs` columns; the name may be omitted if there is only one input, and is if there is only one
+output; strings that are not text are sent as `{"b64": ...}`; NaN and Infinity are bare tokens.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import re
 import time
 import zlib
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -14,33 +21,29 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from serving.devserver import json_tensors, metrics
-from serving.devserver.core import Core
-from serving.devserver.errors import invalid, only_failures
+from serving.devserver import metrics
+from serving.devserver.batcher import Arrays
+from serving.devserver.core import Core, check_names, check_shape, only_failures
 from serving.devserver.grpc_service import metadata_message, status_message
-from serving.devserver.versions import Target
-from serving.runtime import messages
+from serving.devserver.models import Target, invalid
+from serving.devserver.settings import Limits
+from serving.runtime import json_tensors, messages
 from serving.runtime.c_api import Failure
+from serving.runtime.specs import Signature
 from serving.runtime.status import Code
 
 _PATH = re.compile(
     r"(?i)/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?(?::(\w+)|(/metadata))?"
 )
-_JSON = "application/json"
-# For -d, curl sends the type of a form by default, and TensorFlow Serving does not check it.
-_CONTENT_TYPES = {
-    *("", _JSON, "application/octet-stream", "application/x-www-form-urlencoded"),
-    *("text/json", "text/plain"),
-}
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 class _HttpError(Failure):
     """An error with an HTTP status that no gRPC code corresponds to."""
 
-    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(self, status: int, message: str) -> None:
         super().__init__(Code.of_http(status), message)
-        self.status, self.headers = status, headers
+        self.status = status
 
 
 class Rest:
@@ -56,19 +59,17 @@ class Rest:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         # No routes: they match decoded paths, but names may contain any character, encoded.
-        response = await self._answer(Request(scope, receive))
-        await response(scope, receive, send)
-
-    async def _answer(self, request: Request) -> Response:
+        request = Request(scope, receive)
         try:
             with only_failures(request.scope["path"]):
                 self._require_our_page(request)
-                return await self._dispatch(request)
-        except _HttpError as error:
-            return _error(error.status, error.cause, error.headers)
+                response = await self._dispatch(request)
         except Failure as error:
-            busy = {"Retry-After": "1"} if error.code == Code.RESOURCE_EXHAUSTED else None
-            return _error(error.code.http, error.cause, busy)
+            status = error.status if isinstance(error, _HttpError) else error.code.http
+            response = _written({"error": error.cause}, status)
+            if error.code == Code.RESOURCE_EXHAUSTED:
+                response.headers["Retry-After"] = "1"
+        await response(scope, receive, send)
 
     def _require_our_page(self, request: Request) -> None:
         """Refuses requests that a page of another origin makes through this machine's browser."""
@@ -80,63 +81,45 @@ class Rest:
             raise Failure(Code.PERMISSION_DENIED, f"Origin: expected {host}. Received: {origin}")
 
     async def _dispatch(self, request: Request) -> Response:
+        core, method = self._core, request.method
         path = request.scope.get("raw_path", b"").decode("latin-1") or request.scope["path"]
         path = path.split("?", 1)[0]
+        if path == core.settings.metrics_path and method == "GET":
+            return Response(core.metrics.page(), media_type=metrics.CONTENT_TYPE)
         match = _PATH.fullmatch(path)
-        if match is None and path != self._core.settings.metrics_path:
+        if match is None or method != ("POST" if match[4] else "GET"):
             code = Code.INVALID_ARGUMENT if path.startswith("/v1/") else Code.NOT_FOUND
-            raise Failure(code, f"Malformed request: {request.method} {path}")
-        method = "POST" if match and match[4] else "GET"
-        if request.method != method:
-            raise _HttpError(405, f"Malformed request: {request.method} {path}", {"Allow": method})
-        if match is None:
-            return Response(self._core.metrics.page(), media_type=metrics.CONTENT_TYPE)
-        name, version, label, action, metadata = match.groups()
-        target = _target(name, version, label)
+            raise Failure(code, f"Malformed request: {method} {path}")
+        target, action = _target(*match.group(1, 2, 3)), match[4]
         if action is None:
-            return (self._metadata if metadata else self._status)(target)
+            return (self._metadata if match[5] else self._status)(target)
         if action.lower() != "predict":
             raise Failure(Code.UNIMPLEMENTED, f"expected predict. Received: {action}")
-        return await self._predict(request, target)
-
-    async def _predict(self, request: Request, target: Target) -> Response:
-        core = self._core
-        end = time.monotonic() + core.settings.rest_timeout_seconds
         # Admitted before the body is read, so that refused requests take no memory.
         with core.counted(target.name, "Predict", "REST"), core.admitted():
-            try:
-                async with asyncio.timeout(core.settings.rest_timeout_seconds):
-                    body = await self._body(request)
-            except TimeoutError:
-                raise _HttpError(408, "expected the whole body in time") from None
-            except ClientDisconnect:
-                raise _gone() from None
-            content = asyncio.ensure_future(self._content(body, target, end))
-            gone = asyncio.ensure_future(_wait_for_disconnect(request))
-            try:
-                await asyncio.wait((content, gone), return_when=asyncio.FIRST_COMPLETED)
-                if not content.done():
-                    raise _gone()
-                return Response(content.result(), media_type=_JSON)
-            finally:
-                content.cancel()
-                gone.cancel()
+            return await self._predict(request, target)
 
-    async def _content(self, body: bytes, target: Target, end: float) -> bytes:
-        core, document = self._core, json_tensors.load(body)
+    async def _predict(self, request: Request, target: Target) -> Response:
+        core, seconds = self._core, self._core.settings.rest_timeout_seconds
+        end = time.monotonic() + seconds
+        try:
+            async with asyncio.timeout(seconds):
+                document = _document(await self._body(request))
+        except TimeoutError:
+            raise _HttpError(408, "expected the whole body in time") from None
+        except ClientDisconnect:
+            raise Failure(Code.CANCELLED, "The client has gone.") from None
         _, _, outputs = await core.predict(
             target,
             document.get("signature_name", ""),
-            lambda signature: json_tensors.inputs_of(document, signature, core.settings.limits),
+            lambda signature: _inputs(document, signature, core.settings.limits),
             (),
             end,
         )
-        return json_tensors.render(outputs, by_row="instances" in document)
+        body = _rendered(outputs, by_row="instances" in document)
+        return Response(body, media_type="application/json")
 
     async def _body(self, request: Request) -> bytes:
-        kind = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
-        if kind not in _CONTENT_TYPES:
-            raise _HttpError(415, f"Content-Type: expected {_JSON}. Received: {kind}")
         coding = request.headers.get("content-encoding", "identity").strip().lower()
         if coding not in ("identity", "gzip"):
             raise _HttpError(415, f"Content-Encoding: expected gzip or none. Received: {coding}")
@@ -173,16 +156,6 @@ class Rest:
         )
 
 
-async def _wait_for_disconnect(request: Request) -> None:
-    """Waits for the client to disconnect, after its body has been read."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-def _gone() -> Failure:
-    return Failure(Code.CANCELLED, "The client has gone.")
-
-
 def _target(name: str, version: str | None, label: str | None) -> Target:
     try:
         number = None if version is None else int(version)
@@ -191,11 +164,67 @@ def _target(name: str, version: str | None, label: str | None) -> Target:
         raise invalid(f"expected a name and a version. Received: {error}") from error
 
 
-def _written(document: Any) -> Response:
-    return Response(json.dumps(document, indent=1).encode(), media_type=_JSON)
+def _written(document: Any, status: int = 200) -> Response:
+    # Escaped, because an error may quote text that cannot be encoded in UTF-8.
+    content = json.dumps(document, indent=1).encode()
+    return Response(content, status, media_type="application/json")
 
 
-def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    # Escaped, because a message may quote text that cannot be encoded in UTF-8.
-    content = json.dumps({"error": message}).encode()
-    return Response(content, status, headers, media_type=_JSON)
+def _document(body: bytes) -> dict[str, Any]:
+    """Parses the body of a request."""
+    try:
+        document = json_tensors.read_json(body)
+    except (RecursionError, ValueError) as error:
+        raise invalid(f"JSON Parse error: {error}") from error
+    if not isinstance(document, dict) or ("instances" in document) == ("inputs" in document):
+        raise invalid("expected an object with either the key 'inputs' or the key 'instances'")
+    if not isinstance(document.get("signature_name", ""), str):
+        raise invalid("'signature_name': expected a string")
+    rows = document.get("instances", [0])
+    if not isinstance(rows, list) or not rows:
+        raise invalid("'instances': expected a list with at least one value")
+    return document
+
+
+def _inputs(document: Mapping[str, Any], signature: Signature, limits: Limits) -> Arrays:
+    """Converts a parsed request to arrays."""
+    by_row = "instances" in document
+    rows = document["instances"] if by_row else [document["inputs"]]
+    named = [isinstance(row, dict) and not json_tensors.is_base64(row) for row in rows]
+    if not any(named) and len(signature.inputs) == 1:
+        rows = [dict.fromkeys(signature.inputs, row) for row in rows]
+    elif not all(named):
+        raise invalid("expected objects with the inputs by name. Received: plain values")
+    for row in rows:
+        check_names(signature, row)
+    arrays = {}
+    for name, spec in signature.inputs.items():
+        value = [row[name] for row in rows] if by_row else rows[0][name]
+        try:
+            check = functools.partial(check_shape, spec=spec, limits=limits)
+            arrays[name] = json_tensors.to_array(value, spec, check)
+        except ValueError as error:
+            raise invalid(f'input "{name}": {error}') from error
+    return arrays
+
+
+def _rendered(outputs: Arrays, *, by_row: bool) -> bytes:
+    """Writes the body of an answer: `predictions` with rows, or `outputs` with columns."""
+    sizes = {array.shape[:1] for array in outputs.values()}
+    if by_row and (len(sizes) != 1 or () in sizes):
+        raise invalid("expected outputs of one batch size for 'instances'; ask with 'inputs'")
+    columns = {name: json_tensors.plain(array, _text_of(name)) for name, array in outputs.items()}
+    value: Any = columns
+    if len(columns) == 1:
+        (value,) = columns.values()
+    elif by_row:
+        rows = zip(*columns.values(), strict=True)
+        value = [dict(zip(columns, row, strict=True)) for row in rows]
+    key = "predictions" if by_row else "outputs"
+    return json_tensors.write_json({key: value}, outputs.values())
+
+
+def _text_of(name: str) -> Any:
+    if name.endswith("_bytes"):
+        return json_tensors.as_base64
+    return lambda value: value.decode("utf-8", "replace")

@@ -12,67 +12,33 @@ CORES = os.cpu_count() or 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Latest:
-    """Serves the versions with the highest numbers.
-
-    Attributes:
-        num_versions: number of versions to serve.
-
-    Example:
-        >>> Latest(2).choose([1, 10, 9])
-        {9, 10}
-    """
-
-    num_versions: int = 1
-
-    def choose(self, present: Iterable[int]) -> set[int]:
-        """Chooses the highest numbers."""
-        return set(sorted(present)[-self.num_versions :])
-
-
-@dataclasses.dataclass(frozen=True)
-class All:
-    """Serves every version."""
-
-    def choose(self, present: Iterable[int]) -> set[int]:
-        """Chooses all."""
-        return set(present)
-
-
-@dataclasses.dataclass(frozen=True)
-class Specific:
-    """Serves the named versions.
-
-    Attributes:
-        versions: numbers of the versions.
-    """
-
-    versions: frozenset[int]
-
-    def choose(self, present: Iterable[int]) -> set[int]:
-        """Chooses the named versions that are present."""
-        return set(present) & self.versions
-
-
-VersionPolicy = Latest | All | Specific
-"""Policy that determines which of the versions on disk are served."""
-
-
-@dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """A model to serve.
 
     Attributes:
         name: name of the model, as clients use it.
         base_path: folder of the model's versions.
-        policy: which of the versions to serve.
+        latest: how many versions to serve, those with the highest numbers; 0 for all.
+        specific: numbers of the versions to serve instead; empty for `latest`.
         labels: numbers of versions by label.
     """
 
     name: str
     base_path: Path
-    policy: VersionPolicy = dataclasses.field(default_factory=Latest)
+    latest: int = 1
+    specific: frozenset[int] = frozenset()
     labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    def choose(self, present: Iterable[int]) -> set[int]:
+        """Chooses which of the versions on disk to serve.
+
+        Example:
+            >>> ModelConfig("music", Path("models/music"), latest=2).choose([1, 10, 9])
+            {9, 10}
+        """
+        if self.specific:
+            return set(present) & self.specific
+        return set(sorted(present)[-self.latest :])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +68,7 @@ class Limits:
     Attributes:
         max_message_bytes: size of a request, and of the tensors that it encodes.
         max_sequence_length: size of any dimension after the batch.
-        max_concurrency: number of calls of TensorFlow at the same time; more than one per core
-            alternate at every operation, and all end later.
+        max_concurrency: number of calls of TensorFlow at the same time.
         max_queue: number of further requests that wait; the next one is refused.
     """
 
@@ -172,8 +137,7 @@ class Settings:
         rest_port: port of REST and metrics, 0 for a free one, None for neither.
         rest_timeout_seconds: time that a REST request may take.
         grpc_channel_arguments: names and values for gRPC.
-        tensor_content: whether numbers in gRPC answers are sent as bytes (`tensor_content`) instead
-            of as repeated fields (`float_val` ...).
+        tensor_content: whether numbers in gRPC answers are sent as bytes, not repeated fields.
         metrics_path: URL path of the metrics, or None for no metrics.
         tls: keys and certificates, or None for gRPC without TLS.
         health: whether gRPC's health service is served.

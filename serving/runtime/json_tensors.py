@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import math
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -12,6 +14,9 @@ import numpy as np
 
 from serving.clients.predictor import Array
 from serving.runtime.specs import Signature, TensorSpec, callable_signatures
+
+_KINDS: Mapping[str, set[type]] = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}}
+"""Types of values by the kind of a NumPy type."""
 
 
 def request_body(inputs: Mapping[str, Array], signature: str) -> bytes:
@@ -113,22 +118,59 @@ def read_outputs(outputs: Any, signature: Signature) -> dict[str, Array]:
     missing = [name for name in signature.outputs if name not in outputs]
     if missing:
         raise ValueError(f"no output {', '.join(missing)}")
-    return {name: _incoming(outputs[name], spec) for name, spec in signature.outputs.items()}
+    return {name: to_array(outputs[name], spec) for name, spec in signature.outputs.items()}
 
 
-def _incoming(value: Any, spec: TensorSpec) -> Array:
-    if spec.dtype == "string":
-        texts = np.array(value, object)
-        array = np.empty(texts.shape, object)
-        for index, text in np.ndenumerate(texts):
-            array[index] = to_bytes(text)
-    else:
-        array = np.array(value, spec.numpy_dtype)
-    if array.size == 0 and spec.shape is not None:
+def to_array(
+    value: Any, spec: TensorSpec, check: Callable[[tuple[int, ...]], None] = lambda _: None
+) -> Array:
+    """Converts nested lists to an array.
+
+    Works on one level at a time, because that runs in C. NumPy could do it, too, but would accept
+    strings as numbers, and would run out of memory for a long string among many values.
+
+    Args:
+        value: the lists, or a single value.
+        spec: determines the type.
+        check: is called with the shape before memory is allocated for it.
+
+    Raises:
+        ValueError: if the lists differ in shape, or a value is of another kind or out of range.
+
+    Example:
+        >>> to_array([[1, 2.5]], TensorSpec("float32", (None, 2)))
+        array([[1. , 2.5]], dtype=float32)
+    """
+    shape: tuple[int, ...] = ()
+    values = [value]
+    while list in (kinds := set(map(type, values))):
+        sizes = set(map(len, values)) if len(kinds) == 1 else set()
+        if len(sizes) != 1:
+            raise ValueError("expected lists of one shape")
+        shape += tuple(sizes)
+        values = list(itertools.chain.from_iterable(values))
+    if 0 in shape and spec.shape is not None:
         # JSON does not keep the dimensions after one of size 0.
-        rest = (size or 0 for size in spec.shape[array.ndim :])
-        array = array.reshape(*array.shape, *rest)
-    return array
+        shape += tuple(size or 0 for size in spec.shape[len(shape) :])
+    check(shape)
+    if spec.dtype == "string":
+        array = np.empty(len(values), object)
+        array[:] = [to_bytes(value) for value in values]
+        return array.reshape(shape)
+    dtype = spec.numpy_dtype
+    wrong = set(map(type, values)) - _KINDS[dtype.kind]
+    if wrong:
+        received = next(value for value in values if type(value) in wrong)
+        raise ValueError(f"expected values of {spec.dtype}. Received: {reprlib.repr(received)}")
+    try:
+        wide = np.array(values, np.float64 if dtype.kind == "f" else dtype)
+        with np.errstate(over="ignore"):
+            array = wide.astype(dtype)
+        if dtype.kind == "f" and (np.isinf(array) & ~np.isinf(wide)).any():
+            raise OverflowError
+    except OverflowError:
+        raise ValueError(f"expected values of {spec.dtype}. Received: one out of range") from None
+    return array.reshape(shape)
 
 
 def to_bytes(text: Any) -> bytes:

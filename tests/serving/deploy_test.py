@@ -15,7 +15,7 @@ import kubernetes_validate
 import pytest
 
 from common.errors import InputError
-from serving.devserver import configuration, settings
+from serving.devserver import configuration
 from serving.runtime import messages
 from tests.serving.clients import certificate_files
 from tests.serving.deployment import (
@@ -196,10 +196,10 @@ def test_security_contexts_of_kserve_are_those_of_kubernetes() -> None:
 def test_models_are_served_by_number_and_label() -> None:
     served = model()
     assert served.name == "music"
-    assert isinstance(served.policy, settings.Specific)
+    assert served.specific
     # A label of a version that is not served would stop the server.
     assert served.labels
-    assert set(served.labels.values()) <= served.policy.versions
+    assert set(served.labels.values()) <= served.specific
 
 
 def test_batches_are_as_the_server_wants_them() -> None:

@@ -9,13 +9,14 @@ import time
 from typing import Any
 
 import numpy as np
+import pytest
 
-from serving.devserver.batcher import Batcher, Runner
+from serving.devserver.batcher import Batcher, Call, Runner
 from serving.devserver.settings import Batching
 from serving.runtime.c_api import Failure
 from serving.runtime.specs import Signature, TensorSpec
 from serving.runtime.status import Code
-from tests.serving.devserver.callers import fails, looped
+from tests.serving.devserver.callers import fails, looped, wait_for
 
 SIGNATURE = Signature(
     {
@@ -30,12 +31,11 @@ class Session:
     """Sums what counts of each row, and remembers the shapes that it was given."""
 
     def __init__(self) -> None:
-        self.signatures = {"sum": SIGNATURE}
+        self.signatures, self.go = {"sum": SIGNATURE}, threading.Event()
         self.shapes: list[tuple[int, ...]] = []
         self.timeouts: list[float | None] = []
-        self.go = threading.Event()
-        self.go.set()
         self.failure: Exception | None = None
+        self.go.set()
 
     def run(self, name, inputs, outputs, seconds):
         assert self.go.wait(300)
@@ -48,37 +48,45 @@ class Session:
         return {"sums": masked.sum(axis=1), "same": inputs["sequence"]}
 
 
-def make(**batching: Any) -> tuple[Session, Batcher]:
-    session: Any = Session()
-    parameters = Batching(4, 2000, num_batch_threads=1, pad_variable_length_inputs=True)
-    return session, Batcher(Runner(2), session, dataclasses.replace(parameters, **batching))
+@pytest.fixture
+def make():
+    """Makes batchers, each with a session of its own, and closes them."""
+    made = []
+
+    def make(**batching: Any) -> tuple[Session, Batcher]:
+        parameters = Batching(4, 2000, num_batch_threads=1, pad_variable_length_inputs=True)
+        made.append(Batcher(Runner(2), dataclasses.replace(parameters, **batching)))
+        return Session(), made[-1]
+
+    yield make
+    for batcher in made:
+        batcher.close()
 
 
 def inputs(time: int, rows: int = 1, value: float = 1.0) -> dict[str, np.ndarray]:
-    return {
-        "sequence": np.full((rows, time, 2), value, np.float32),
-        "lengths": np.full(rows, time, np.int32),
-    }
+    sequence = np.full((rows, time, 2), value, np.float32)
+    return {"sequence": sequence, "lengths": np.full(rows, time, np.int32)}
 
 
-def begin(batcher: Batcher, *asked: dict[str, np.ndarray], end: float | None = None):
-    return [asyncio.ensure_future(batcher.call("sum", one, end)) for one in asked]
+def begin(batcher: Batcher, session: Any, *asked: dict[str, np.ndarray], end: float | None = None):
+    calls = (Call(session, "sum", one, (), end) for one in asked)
+    return [asyncio.ensure_future(batcher.call(call)) for call in calls]
 
 
-async def first_runs(session: Session, batcher: Batcher, asked: dict[str, np.ndarray]):
+async def first_runs(batcher: Batcher, session: Session, asked: dict[str, np.ndarray]):
     """Begins a batch that runs until `session.go` is set."""
     session.go.clear()
-    calls = begin(batcher, asked)
+    calls = begin(batcher, session, asked)
     while not batcher._runner.running:
         await asyncio.sleep(0.001)
     return calls
 
 
 @looped
-async def test_requests_of_different_lengths_meet_and_come_back_each_its_own():
+async def test_requests_of_different_lengths_meet_and_come_back_each_its_own(make):
     session, batcher = make()
     asked = [inputs(3, value=1), inputs(5, value=2), inputs(1, rows=2, value=3)]
-    answers = await asyncio.gather(*begin(batcher, *asked))
+    answers = await asyncio.gather(*begin(batcher, session, *asked))
     assert session.shapes == [(4, 5, 2)]
     for value, (one, answer) in enumerate(zip(asked, answers, strict=True), 1):
         rows, times, _ = one["sequence"].shape
@@ -88,19 +96,28 @@ async def test_requests_of_different_lengths_meet_and_come_back_each_its_own():
 
 
 @looped
-async def test_without_padding_only_one_shape_meets():
+async def test_without_padding_only_one_shape_meets(make):
     """And no batch waits for ever to be full."""
     session, batcher = make(pad_variable_length_inputs=False, max_batch_size=1000)
-    await asyncio.gather(*begin(batcher, *map(inputs, (3, 5, 3, 5))))
+    await asyncio.gather(*begin(batcher, session, *map(inputs, (3, 5, 3, 5))))
     assert sorted(session.shapes) == [(2, 3, 2), (2, 5, 2)]
 
 
 @looped
-async def test_a_batch_goes_on_filling_while_the_one_before_runs():
+async def test_a_wrong_size_spoils_no_batch(make):
+    """Only free sizes are padded."""
+    session, batcher = make()
+    wide = {"sequence": np.ones((1, 3, 7), np.float32), "lengths": np.ones(1, np.int32)}
+    await asyncio.gather(*begin(batcher, session, inputs(3), wide, inputs(3)))
+    assert sorted(session.shapes) == [(1, 3, 7), (2, 3, 2)]
+
+
+@looped
+async def test_a_batch_goes_on_filling_while_the_one_before_runs(make):
     session, batcher = make(max_batch_size=3, batch_timeout_micros=0)
-    calls = await first_runs(session, batcher, inputs(2))
+    calls = await first_runs(batcher, session, inputs(2))
     for _ in range(4):
-        calls += begin(batcher, inputs(2))
+        calls += begin(batcher, session, inputs(2))
         await asyncio.sleep(0.002)
     session.go.set()
     await asyncio.gather(*calls)
@@ -108,38 +125,32 @@ async def test_a_batch_goes_on_filling_while_the_one_before_runs():
 
 
 @looped
-async def test_the_next_batch_begins_while_the_event_loop_is_busy():
+async def test_the_next_batch_begins_while_the_event_loop_is_busy(make):
     session, batcher = make(max_batch_size=1)
-    calls = await first_runs(session, batcher, inputs(2))
-    calls += begin(batcher, inputs(3), inputs(4))
+    calls = await first_runs(batcher, session, inputs(2))
+    calls += begin(batcher, session, inputs(3), inputs(4))
     await asyncio.sleep(0)
     session.go.set()
-    end = time.monotonic() + 60
-    while len(session.shapes) < 3:
-        assert time.monotonic() < end
-        time.sleep(0.001)
+    wait_for(lambda: len(session.shapes) == 3)
     assert not any(call.done() for call in calls)
     await asyncio.gather(*calls)
 
 
 @looped
-async def test_batches_take_turns_with_other_calls():
-    session, batcher = make(max_batch_size=1)
-    batcher._runner = Runner(1)
-    calls = await first_runs(session, batcher, inputs(2))
-    calls += begin(batcher, inputs(3))
-    calls.append(asyncio.ensure_future(batcher._runner.call(session, "sum", inputs(7), (), None)))
-    await asyncio.sleep(0)
+async def test_a_saturated_model_leaves_others_their_threads(make):
+    (session, batcher), other = make(max_batch_size=1), Session()
+    calls = await first_runs(batcher, session, inputs(2))
+    calls += begin(batcher, session, *map(inputs, (3, 4, 5)))
+    await batcher._runner.call(Call(other, "sum", inputs(7)))
     session.go.set()
     await asyncio.gather(*calls)
-    assert session.shapes == [(1, 2, 2), (1, 7, 2), (1, 3, 2)]
 
 
 def test_only_calls_that_may_take_too_long_have_a_timeout():
     session, runner = Session(), Runner(1)
     for expected in (None, 1e-3, 400.0):
         runner._seconds = dict.fromkeys(runner._seconds, expected)
-        runner.run(session, "sum", inputs(2), (), time.monotonic() + 500)
+        runner.run(Call(session, "sum", inputs(2), (), time.monotonic() + 500))
     unknown, brief, long = session.timeouts
     assert 0 < unknown <= 500
     assert brief is None
@@ -147,19 +158,19 @@ def test_only_calls_that_may_take_too_long_have_a_timeout():
 
 
 @looped
-async def test_too_many_rows_and_unequal_ones_are_refused():
-    _, batcher = make()
+async def test_too_many_rows_and_unequal_ones_are_refused(make):
+    session, batcher = make()
     unequal = {**inputs(2), "lengths": np.ones(2, np.int32)}
-    for call in begin(batcher, inputs(2, rows=5), unequal):
+    for call in begin(batcher, session, inputs(2, rows=5), unequal):
         with fails(Code.INVALID_ARGUMENT):
             await call
 
 
 @looped
-async def test_the_queue_of_batches_is_bounded():
+async def test_the_queue_of_batches_is_bounded(make):
     session, batcher = make(max_enqueued_batches=1)
-    calls = await first_runs(session, batcher, inputs(1, rows=4))
-    *others, last = begin(batcher, inputs(1, rows=3), inputs(1, rows=2))
+    calls = await first_runs(batcher, session, inputs(1, rows=4))
+    *others, last = begin(batcher, session, inputs(1, rows=3), inputs(1, rows=2))
     with fails(Code.UNAVAILABLE):
         await last
     session.go.set()
@@ -167,10 +178,10 @@ async def test_the_queue_of_batches_is_bounded():
 
 
 @looped
-async def test_who_has_gone_takes_no_place_and_a_failure_is_everybodys():
+async def test_who_has_gone_takes_no_part_and_a_failure_is_everybodys(make):
     session, batcher = make()
     session.failure = Failure(Code.INVALID_ARGUMENT, "no such rows\n\t[[node]]")
-    gone, *calls = begin(batcher, *map(inputs, (9, 1, 1)))
+    gone, *calls = begin(batcher, session, *map(inputs, (9, 1, 1)))
     await asyncio.sleep(0)
     gone.cancel()
     for call in calls:
@@ -180,26 +191,27 @@ async def test_who_has_gone_takes_no_place_and_a_failure_is_everybodys():
 
 
 @looped
-async def test_what_is_late_is_not_run():
+async def test_what_is_late_is_not_run(make):
     session, batcher = make()
-    (call,) = begin(batcher, inputs(1), end=time.monotonic() - 1)
+    (call,) = begin(batcher, session, inputs(1), end=time.monotonic() - 1)
     with fails(Code.DEADLINE_EXCEEDED):
         await call
     assert session.shapes == []
 
 
-def test_what_has_no_rows_runs_by_itself():
+@looped
+async def test_what_has_no_rows_runs_by_itself(make):
     session, batcher = make()
-    assert batcher.takes("sum", inputs(1))
-    assert not batcher.takes("sum", {"x": np.zeros(())})
-    session.signatures["sum"] = Signature({}, {})
-    assert not batcher.takes("sum", {})
+    session.run = lambda name, inputs, *_: inputs
+    session.signatures["sum"] = Signature({"x": TensorSpec("float32", ())}, {})
+    for asked in ({"x": np.zeros(())}, {}):
+        assert await begin(batcher, session, asked)[0] == asked
 
 
 @looped
-async def test_outputs_that_are_no_rows_are_an_error():
+async def test_outputs_that_are_no_rows_are_an_error(make):
     session, batcher = make()
     session.run = lambda *_: {"sums": np.zeros(7), "same": np.zeros((1, 1))}
-    (call,) = begin(batcher, inputs(1))
+    (call,) = begin(batcher, session, inputs(1))
     with fails(Code.FAILED_PRECONDITION):
         await call

@@ -30,9 +30,8 @@ from tensorflow_serving.apis import (
 )
 
 from serving.devserver.launch import Running, running
-from serving.devserver.models import Models
+from serving.devserver.models import Models, Target
 from serving.devserver.settings import ModelConfig, Settings
-from serving.devserver.versions import Target
 from serving.runtime.c_api import Failure
 from serving.runtime.session import Session
 from serving.runtime.status import Code

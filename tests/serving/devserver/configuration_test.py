@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import InputError
 from serving.devserver import configuration
-from serving.devserver.settings import TLS, All, Batching, Latest, ModelConfig, Specific
+from serving.devserver.settings import TLS, Batching, ModelConfig
 from tests.serving.clients import certificate_files
 
 
@@ -38,16 +38,12 @@ def test_models(file):
         }
         """)
     )
+    labels = {"stable": 3, "canary": 4}
     assert models == (
-        ModelConfig("a", pathlib.Path("/models/a"), Latest(1)),
-        ModelConfig(
-            "b",
-            pathlib.Path("/models/b"),
-            Specific(frozenset({3, 4})),
-            {"stable": 3, "canary": 4},
-        ),
-        ModelConfig("c", pathlib.Path("/c"), All()),
-        ModelConfig("d", pathlib.Path("/d"), Latest(2)),
+        ModelConfig("a", pathlib.Path("/models/a")),
+        ModelConfig("b", pathlib.Path("/models/b"), 1, frozenset({3, 4}), labels),
+        ModelConfig("c", pathlib.Path("/c"), latest=0),
+        ModelConfig("d", pathlib.Path("/d"), latest=2),
     )
 
 

@@ -14,7 +14,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving.devserver.settings import Limits, ModelConfig, Specific
+from serving.devserver.settings import Limits, ModelConfig
 from serving.runtime.status import State
 from tests.serving.devserver import small_models
 from tests.serving.devserver.callers import (
@@ -38,7 +38,7 @@ FEATURES, EXTREMES = small_models.FEATURES, small_models.EXTREMES
 @pytest.fixture(scope="module")
 def client(two_versions):
     limits = Limits(max_message_bytes=200_000, max_sequence_length=500)
-    models = (ModelConfig("m", two_versions, Specific(frozenset({3, 12}))),)
+    models = (ModelConfig("m", two_versions, specific=frozenset({3, 12})),)
     with serving(two_versions, models=models, limits=limits) as (_, client):
         yield client
 

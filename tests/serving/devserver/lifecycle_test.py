@@ -18,7 +18,7 @@ from tensorflow_serving.apis import (
 from common import files
 from common.errors import InputError
 from serving.devserver.launch import running
-from serving.devserver.settings import TLS, All, Batching, Loading, ModelConfig, Settings
+from serving.devserver.settings import TLS, Batching, Loading, ModelConfig, Settings
 from tests.serving.clients import certificate_files
 from tests.serving.devserver import small_models
 from tests.serving.devserver.callers import (
@@ -131,7 +131,7 @@ def test_a_configuration_that_was_refused_is_tried_again(base, tmp_path):
     text = " ".join(one.format(name, tmp_path, label) for name, label in models)
     files.write_text(file, f"model_config_list {{ {text} }}")
     settings = Settings(
-        (ModelConfig("m", base, All()),),
+        (ModelConfig("m", base, latest=0),),
         config_file=file,
         config_poll_seconds=POLL,
         loading=Loading(poll_seconds=POLL),
@@ -236,7 +236,7 @@ def test_a_version_may_have_batching_parameters_of_its_own(base):
     small_models.write(base, 2)
     (base / "1" / "batching_params.pbtxt").write_text("max_batch_size { value: 2 }")
     loading = Loading(batching=Batching(max_batch_size=1), per_model_batching=True)
-    with serving(base, models=(ModelConfig("m", base, All()),), loading=loading) as (_, client):
+    with serving(base, models=(ModelConfig("m", base, latest=0),), loading=loading) as (_, client):
         assert client.version(version=2) == 2
         assert refusal(lambda: client.version(version=1)) == "INVALID_ARGUMENT"
 

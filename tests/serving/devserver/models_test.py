@@ -9,9 +9,8 @@ from unittest import mock
 
 import pytest
 
-from serving.devserver.models import Models, until
-from serving.devserver.settings import All, Latest, Loading, ModelConfig, Specific
-from serving.devserver.versions import Loaded, Target
+from serving.devserver.models import Models, Target, until
+from serving.devserver.settings import Loading, ModelConfig
 from serving.runtime import saved_model
 from serving.runtime.c_api import Failure
 from serving.runtime.status import Code
@@ -34,17 +33,17 @@ class House:
     def remove(self, version: int) -> None:
         (self.folder / "m" / str(version)).rmdir()
 
-    def load(self, name: str, folder: Path) -> Loaded:
+    def load(self, folder: Path) -> tuple[mock.Mock, None]:
         version = int(folder.name)
         assert folder.is_dir()
         self.loads.append(version)
         if version in self.broken:
             raise Failure(Code.DATA_LOSS, "half of it")
         self.sessions[version] = mock.Mock()
-        return Loaded(self.sessions[version])
+        return self.sessions[version], None
 
-    def config(self, policy=None, labels=None, name="m") -> ModelConfig:
-        return ModelConfig(name, self.folder / name, policy or Latest(), labels or {})
+    def config(self, name="m", **policy) -> ModelConfig:
+        return ModelConfig(name, self.folder / name, **policy)
 
     @contextlib.asynccontextmanager
     async def models(self, config=None, **loading):
@@ -71,10 +70,16 @@ def _latest(models, name="m", **which):
 
 
 async def _wait(condition):
-    assert await until(condition, SECONDS), "it never came"
+    await until(condition, SECONDS)
+    assert condition(), "it never came"
 
 
-POLICIES = [(Latest(), {10}), (Latest(2), {9, 10}), (All(), {1, 9, 10}), (Specific({1, 7}), {1})]
+POLICIES = [
+    ({}, {10}),
+    ({"latest": 2}, {9, 10}),
+    ({"latest": 0}, {1, 9, 10}),
+    ({"specific": frozenset({1, 7})}, {1}),
+]
 
 
 @looped
@@ -82,7 +87,7 @@ async def test_policies(house):
     house.add(1, 9, 10)
     for policy, wanted in POLICIES:
         house.sessions.clear()
-        async with house.models(house.config(policy)) as models:
+        async with house.models(house.config(**policy)) as models:
             await _wait(models.are_settled)
             assert set(house.sessions) == wanted
             assert _latest(models) == max(wanted)
@@ -127,7 +132,7 @@ async def test_a_broken_version_displaces_nothing_and_is_tried_again(house):
         await models.reload([house.config()])
         assert house.loads == [1, 2, 2, 2]
         house.remove(2)
-        await _wait(lambda: models._wanted["m"] == {1})
+        await _wait(lambda: 2 not in models._versions["m"])
         house.broken.clear()
         house.add(2)
         await _wait(lambda: states(models) == {2: "AVAILABLE", 1: "END"})
@@ -167,7 +172,7 @@ async def test_back_by_removing_the_newest_folder_or_by_its_number(house):
         house.add(2)
         await models.reload([house.config()])
         assert _latest(models) == 2
-        await models.reload([house.config(Specific(frozenset({1})))])
+        await models.reload([house.config(specific=frozenset({1}))])
         assert _latest(models) == 1
 
 
@@ -190,18 +195,18 @@ async def test_all_folders_gone_unloads_but_a_missing_base_path_does_not(house):
 @looped
 async def test_labels(house):
     house.add(1, 2)
-    both = Specific(frozenset({1, 2}))
+    both = frozenset({1, 2})
     async with house.models() as models:
         # As TensorFlow Serving has it: first the version, then its label.
         with fails(Code.FAILED_PRECONDITION):
-            await models.reload([house.config(both, {"stable": 1})])
-        await models.reload([house.config(both)])
-        await models.reload([house.config(both, {"stable": 1, "canary": 2})])
+            await models.reload([house.config(specific=both, labels={"stable": 1})])
+        await models.reload([house.config(specific=both)])
+        await models.reload([house.config(specific=both, labels={"stable": 1, "canary": 2})])
         assert [_latest(models, label=label) for label in ("stable", "canary")] == [1, 2]
         with fails(Code.INVALID_ARGUMENT):
             _latest(models, label="new")
         # The label moves, then the old version goes.
-        await models.reload([house.config(both, {"stable": 2})])
+        await models.reload([house.config(specific=both, labels={"stable": 2})])
         assert _latest(models, label="stable") == 2
 
 
@@ -245,6 +250,6 @@ async def test_a_client_may_name_folders_of_the_start_only(house):
 @looped
 async def test_a_reload_ends_with_its_time(house):
     async with house.models() as models:
-        models._load_pending = asyncio.Event().wait
+        models._change = lambda _: asyncio.Event().wait()
         with fails(Code.DEADLINE_EXCEEDED):
             await models.reload([house.config()], 0.01)
