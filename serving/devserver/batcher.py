@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import dataclasses
 import functools
 import math
@@ -199,7 +200,9 @@ class Batcher:
                 answers = self._answers(waiting)
             except Exception as error:
                 answers = error
-            waiting[0].answer.get_loop().call_soon_threadsafe(_deliver, waiting, answers)
+            # A server that has ended meanwhile has no event loop.
+            with contextlib.suppress(RuntimeError):
+                waiting[0].answer.get_loop().call_soon_threadsafe(_deliver, waiting, answers)
 
     def _next(self) -> list[_Waiting]:
         """Waits for a batch; of several, takes that which has been due for longest.

@@ -237,15 +237,16 @@ class Models:
         Raises:
             Failure: if none of the versions of a model can be loaded.
         """
-        is_settled = True
-        for name in self._configs:
-            wanted = [one for one in self._versions[name].values() if one.is_wanted]
-            errors = [one.error for one in wanted if one.error and one.state == State.END]
-            if errors and len(errors) == len(wanted):
+        wanted = {
+            name: [one for one in self._versions[name].values() if one.is_wanted]
+            for name in self._configs
+        }
+        for name, versions in wanted.items():
+            errors = [one.error for one in versions if one.error and one.state == State.END]
+            if errors and len(errors) == len(versions):
                 raise Failure(errors[0].code, f"model {name}: {errors[0].cause}")
-            is_untried = any(one.is_pending and not one.attempts for one in wanted)
-            is_settled = is_settled and not is_untried and bool(self._available(name))
-        return is_settled
+        tried = [one.attempts or not one.is_pending for ones in wanted.values() for one in ones]
+        return all(tried) and all(self._available(name) for name in wanted)
 
     # --- How versions come and go ---
 
@@ -288,10 +289,10 @@ class Models:
             self._warn(name, "" if chosen else f"no versions of {name} under {config.base_path}")
         versions = self._versions.setdefault(name, {})
         for number, version in [*versions.items()]:
+            # What failed for good is not retried before it was unwanted, or its folder missing.
+            is_back = number in chosen and not (version.is_wanted and version.error)
             version.is_wanted = number in chosen
-            # A version that failed for good is only retried after its folder was missing.
-            is_new = version.is_wanted and not version.error
-            if version.state == State.END and (is_new or number not in present):
+            if version.state == State.END and (is_back or number not in present):
                 del versions[number]
         for number in chosen - versions.keys():
             versions[number] = Version(name, number, present[number])

@@ -94,9 +94,7 @@ def test_a_piece_goes_on_from_a_chord(folder: Path, composed: str) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
-def test_a_server_gives_the_same_music(
-    folder: Path, server: Running, protocol: str
-) -> None:
+def test_a_server_gives_the_same_music(folder: Path, server: Running, protocol: str) -> None:
     address = server.grpc_address if protocol == "grpc" else f"http://{server.rest_address}"
     out = folder / f"{protocol}.mid"
     given = f"--prompt={folder}/prompt.mid"

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,8 @@ class Grpc:
     def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
         # A pool of its own: channels of one address would share their connection.
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
-        self.channel = (
-            grpc.insecure_channel(address, options)
-            if credentials is None
-            else grpc.secure_channel(address, credentials, options)
-        )
+        secure = credentials and grpc.secure_channel(address, credentials, options)
+        self.channel = secure or grpc.insecure_channel(address, options)
         self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.model = model_service_pb2_grpc.ModelServiceStub(self.channel)
 
@@ -87,13 +85,9 @@ def process(
 ) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """Starts the command as its users do; yields the process, and its addresses when it serves."""
     command = [sys.executable, "-m", "serving.server", "--model_name=m", "--free_ports"]
-    with subprocess.Popen(
-        [*command, f"--model_base_path={base}", *flags],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-        **options,
-    ) as child:
+    command += [f"--model_base_path={base}", *flags]
+    options |= {"stdout": subprocess.PIPE, "env": os.environ | {"PYTHONUNBUFFERED": "1"}}
+    with subprocess.Popen(command, text=True, **options) as child:
         try:
             line = child.stdout.readline()
             assert line.startswith("Development server, not TensorFlow Serving")
@@ -112,14 +106,14 @@ def request_for(signature: str, **inputs: Any) -> predict_pb2.PredictRequest:
     return request
 
 
-def step_for(name: str = "m", version: int | None = None, label: str = "") -> Any:
+def step_for(name: str = "m", **which: Any) -> predict_pb2.PredictRequest:
     """A request for a step of one version of a model."""
     request = request_for("step", frame=FRAME, h=H)
     request.model_spec.name = name
-    if version is not None:
-        request.model_spec.version.value = version
-    if label:
-        request.model_spec.version_label = label
+    if "version" in which:
+        request.model_spec.version.value = which["version"]
+    if "label" in which:
+        request.model_spec.version_label = which["label"]
     return request
 
 
@@ -128,9 +122,8 @@ def turns(count: int) -> predict_pb2.PredictRequest:
     return request_for("slow", turns=np.array([count], np.int32))
 
 
-def status_of(version: int | None = None) -> get_model_status_pb2.GetModelStatusRequest:
-    spec = step_for(version=version).model_spec
-    return get_model_status_pb2.GetModelStatusRequest(model_spec=spec)
+def status_of(**which: int) -> get_model_status_pb2.GetModelStatusRequest:
+    return get_model_status_pb2.GetModelStatusRequest(model_spec=step_for(**which).model_spec)
 
 
 def states(models: Models) -> dict[int, str]:
@@ -170,19 +163,14 @@ class Askers:
     def __init__(
         self, addresses: Sequence[str], answers: dict[int, np.ndarray], threads: tuple[int, int]
     ) -> None:
-        self._addresses, self._answers = addresses, answers
-        self.answered: collections.Counter[int] = collections.Counter()
-        self.failures: list[BaseException] = []
-        self._stop = threading.Event()
-        works = [self._ask_over_grpc] * threads[0] + [self._ask_over_rest] * threads[1]
-        self._threads = [threading.Thread(target=self._guard, args=(work,)) for work in works]
-        for thread in self._threads:
-            thread.start()
+        self._addresses, self._answers, self._stop = addresses, answers, threading.Event()
+        self.answered, self.failures = collections.Counter[int](), list[BaseException]()
+        self._pool = ThreadPoolExecutor(sum(threads))
+        for work in [self._ask_over_grpc] * threads[0] + [self._ask_over_rest] * threads[1]:
+            self._pool.submit(work).add_done_callback(self._note)
 
-    def _guard(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except BaseException as failure:
+    def _note(self, ended: Future[None]) -> None:
+        if failure := ended.exception():
             self.failures.append(failure)
 
     def _ask_over_grpc(self) -> None:
@@ -210,8 +198,7 @@ class Askers:
     def stop(self) -> None:
         """Ends the threads; none may have failed."""
         self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        self._pool.shutdown()
         assert self.failures == []
 
 
@@ -248,15 +235,11 @@ def looped(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None
 
 
 def rest(
-    address: str,
-    method: str,
-    path: str,
-    body: Any = None,
-    headers: dict[str, str] | None = None,
+    address: str, method: str, path: str, body: Any = None, headers: Any = None
 ) -> tuple[int, Any, http.client.HTTPMessage]:
     """Returns status, body (parsed if it is JSON) and headers."""
     connection = http.client.HTTPConnection(address, timeout=SECONDS)
-    try:
+    with contextlib.closing(connection):
         if body is not None and not isinstance(body, str | bytes):
             body = json.dumps(body)
         connection.request(method, path, body, headers or {})
@@ -265,5 +248,3 @@ def rest(
         if response.headers.get_content_type() == "application/json":
             content = json.loads(content)
         return response.status, content, response.headers
-    finally:
-        connection.close()

@@ -82,7 +82,7 @@ def test_a_half_written_version_displaces_nothing(base, tmp_path):
         (half / "saved_model.pb").write_bytes((whole / "saved_model.pb").read_bytes()[:5000])
 
         def state():
-            return client.model.GetModelStatus(status_of(2)).model_version_status[0]
+            return client.model.GetModelStatus(status_of(version=2)).model_version_status[0]
 
         wait_for(lambda: 2 in server.core.models._versions["m"] and state().status.error_code)
         assert state().state == get_model_status_pb2.ModelVersionStatus.LOADING

@@ -11,7 +11,6 @@ import pytest
 
 from serving.devserver.models import Models, Target, until
 from serving.devserver.settings import Loading, ModelConfig
-from serving.runtime import saved_model
 from serving.runtime.c_api import Failure
 from serving.runtime.status import Code
 from tests.serving.devserver.callers import SECONDS, fails, looped, states
@@ -94,12 +93,6 @@ async def test_policies(house):
         assert all(session.close.called for session in house.sessions.values())
 
 
-def test_versions_are_named_by_numbers(tmp_path):
-    for name in ("0012", "1", "v3", ".tmp-4", "5x", "99999999999999999999", "1.5", "-7"):
-        (tmp_path / name).mkdir()
-    assert saved_model.find_versions(tmp_path) == {1: tmp_path / "1", 12: tmp_path / "0012"}
-
-
 @looped
 async def test_a_version_goes_after_its_last_request(house):
     house.add(1)
@@ -136,6 +129,18 @@ async def test_a_broken_version_displaces_nothing_and_is_tried_again(house):
         house.broken.clear()
         house.add(2)
         await _wait(lambda: states(models) == {2: "AVAILABLE", 1: "END"})
+
+
+@looped
+async def test_what_failed_for_good_is_tried_again_once_it_was_unwanted(house):
+    house.add(1, 2)
+    house.broken.add(2)
+    async with house.models() as models:
+        for specific in (2, 2, 1, 2):
+            with contextlib.suppress(Failure):
+                await models.reload([house.config(specific=frozenset({specific}))])
+    # At the start the newest, which is 2; and it was not wanted while 1 was.
+    assert house.loads == [2, 1, 2]
 
 
 @looped

@@ -16,6 +16,7 @@ import tensorflow as tf
 from common.errors import InputError
 from serving.graph import signatures
 from serving.graph.inference import Network
+from serving.runtime import saved_model
 from serving.runtime.c_api import Failure
 from serving.runtime.session import ONEDNN, Session
 from tests.serving import made_up
@@ -171,6 +172,12 @@ def test_what_is_no_saved_model_is_an_error(tmp_path: pathlib.Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"")
     with pytest.raises(InputError, match="with the tag serve. Received: none"):
         Session(tmp_path)
+
+
+def test_versions_are_named_by_numbers(tmp_path: pathlib.Path) -> None:
+    for name in ("0012", "1", "v3", ".tmp-4", "5x", "99999999999999999999", "1.5", "-7"):
+        (tmp_path / name).mkdir()
+    assert saved_model.find_versions(tmp_path) == {1: tmp_path / "1", 12: tmp_path / "0012"}
 
 
 def test_variables_that_are_missing_are_a_failure(tmp_path: pathlib.Path) -> None:
