@@ -300,7 +300,7 @@ ENGINES = {
 """The engines of `python -m tuner.run --engine`, the fastest first."""
 
 
-_VERSIONED = ("keras", "keras-tuner", "llvmlite", "numba", "numpy", "tensorflow")
+_VERSIONED = ("jax", "jaxlib", "keras", "keras-tuner", "llvmlite", "numba", "numpy", "tensorflow")
 """Packages on whose versions the results of a trial depend."""
 
 
