@@ -38,11 +38,13 @@ def draw_cells(cells: Sequence[CellTruth], metric: Metric) -> svg.Figure:
         )  # fmt: skip
         named = [place for place, cell in enumerate(cells) if cell.code in nine]
         axes.plot(places[named], values[named], "o", markersize=6, color=style.ACCENT)
-        for place in named:
+        for index, place in enumerate(named):
+            # In turn above and below, for neighbors are closer than letters are high.
+            up = index % 2 == 0
             axes.annotate(
-                nine[cells[place].code], (places[place], values[place]), (0, 16),
+                nine[cells[place].code], (places[place], values[place]), (0, 6 if up else -6),
                 textcoords="offset points", rotation=90, ha="center", fontsize=8,
-                color=style.ACCENT,
+                va="bottom" if up else "top", color=style.ACCENT,
             )  # fmt: skip
         axes.set_yscale("log")
         ticks = [10.0**power for power in range(-2, 4)]
