@@ -14,7 +14,7 @@ from common.errors import InputError, one_line
 from tuner.search.samplers import SAMPLERS
 from tuner.search.space import Space
 from tuner.study.presets import StudyConfig
-from tuner.tasks.task import DatasetInfo, Metric, find_task, load_corpus
+from tuner.tasks.task import DatasetInfo, Metric, find_task, import_path_of, load_corpus
 from tuner.training import engines
 from tuner.training.protocol import Problem, Protocol
 from zoo import registry
@@ -37,6 +37,7 @@ class _Plain:
     machines: list[str] = dataclasses.field(default_factory=list)
     commands: list[str] = dataclasses.field(default_factory=list)
     cells: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    task_class: str | None = None
 
 
 def check(facts: Any, where: str) -> dict[str, Any]:
@@ -85,9 +86,9 @@ def load_problem(facts: Mapping[str, Any], data: str) -> Problem:
         data: see `tuner.tasks.task.Task.load`.
 
     Raises:
-        InputError: if the task is not one of the project's, or these are other data.
+        InputError: if the task cannot be imported, or these are other data.
     """
-    task = find_task(facts["task"])
+    task = find_task(facts.get("task_class", facts["task"]))
     corpus = load_corpus(task, data)
     expected, received = facts["data"]["sha256"], corpus.dataset.sha256
     if received != expected:
@@ -140,6 +141,8 @@ def update(
         name: _joined(begun.get(name, []), *(other.get(name, []) for other in others), ours)
         for name, ours in here.items()
     }
+    if "task_class" in facts:
+        grown["task_class"] = facts["task_class"]
     if "cells" in facts:
         grown["cells"] = begun.get("cells", {}) | facts["cells"]
     if not grown.items() <= begun.items():
@@ -161,6 +164,8 @@ def _facts(config: StudyConfig) -> dict[str, Any]:
     if config.joint:
         # The proposals of such a sampler depend on both.
         facts |= {"lag": config.lag, "variants": config.variants}
+    if path := import_path_of(problem.task):
+        facts["task_class"] = path
     if problem.cells:
         facts["cells"] = {registry.find_variant(cell): cell for cell in problem.cells}
     # Through JSON, so that they equal facts that were read from the file.
@@ -188,6 +193,9 @@ def _differences(
 ) -> Iterator[tuple[str, str, str]]:
     """Yields the name, old value and new value of each changed fact that affects results."""
     for name, now in facts.items():
+        if name == "task_class":
+            # Where the task is found now; its name and its data say what it is.
+            continue
         before = _today(name, begun.get(name))
         shared: Iterable[str] | None = None
         match name:

@@ -232,6 +232,18 @@ _TASKS = {
 }
 
 
+def import_path_of(task: Task) -> str:
+    """Returns what `find_task` finds a user's own task by, `package.module:TaskClass`.
+
+    Returns:
+        An empty text for a task of the project, and for a class that no other process can import.
+    """
+    kind = type(task)
+    path = f"{kind.__module__}:{kind.__qualname__}"
+    can_import = kind.__module__ != "__main__" and "<locals>" not in path
+    return path if can_import and path not in _TASKS.values() else ""
+
+
 def find_task(name: str) -> Task:
     """Instantiates the task that a user named.
 

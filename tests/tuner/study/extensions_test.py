@@ -148,6 +148,26 @@ def test_a_cell_of_ones_own_and_a_further_hyperparameter_reach_the_report(
     assert "2 of 2 trials are already done" in again.stdout
 
 
+def test_trials_of_ones_own_task_are_trained_again(
+    alone: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """The study remembers where the class is."""
+    facts = json.loads((alone / "study.json").read_text())
+    assert facts["task_class"] == "tests.tuner.tiny_task:TinyTask"
+    table = tmp_path / "trials.csv"
+    done = commands.run("tuner.export", f"--study_dir={alone}", f"--out={table}")
+    assert done.returncode == 0, done.stderr
+    done = commands.run(
+        "tuner.pretrain",
+        f"--trial_table={table}",
+        f"--data={facts['data']['sha256'][0]}",
+        f"--out={tmp_path / 'out'}",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for code in CONFIG.variants:
+        assert (tmp_path / "out" / f"tiny-{code}" / "model.keras").exists()
+
+
 def test_auto_takes_the_fastest_engine_that_can_train_a_trial(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

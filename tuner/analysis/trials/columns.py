@@ -56,6 +56,7 @@ _BEYOND = (
     Column("lag", "int64", "", "`--lag` of a sampler that chose the variants", optional=True),
     Column("variants", "json list", "", "texts: codes that it chose among", optional=True),
     Column("cells", "json object", "", "import paths of a user's cells, by code", optional=True),
+    Column("task_class", "str", "", "import path of a user's task", optional=True),
 )
 
 _TRIAL = (

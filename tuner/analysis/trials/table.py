@@ -43,6 +43,7 @@ _FACTS = {
     "study_seed": ("seed",),
     **{name: (name,) for name in ("protocol", "space", "versions")},
     **{name: (name,) for name in ("machines", "commands", "sampler", "lag", "variants", "cells")},
+    "task_class": ("task_class",),
 }
 """The path to each column in the facts of a study."""
 

@@ -76,6 +76,7 @@ def odd_study() -> Records:
         "lag": 8,
         "variants": ["V", "NP", "FGR"],
         "cells": {"GRUCell": "my_package.cells:GRUCell"},
+        "task_class": "my_package.tasks:ChordTask",
     }
     del facts["machines"]
     return Records(
