@@ -9,6 +9,17 @@ from typing import Any
 from common.errors import reason
 
 
+def of(kind: type) -> str:
+    """Returns the path that `find` finds a class by.
+
+    Example:
+        >>> import collections
+        >>> of(collections.Counter)
+        'collections:Counter'
+    """
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
 def find(path: str) -> Any:
     """Imports the object that a path names.
 

@@ -6,7 +6,6 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
-import functools
 import math
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from serving.devserver.errors import expired, invalid
 from serving.devserver.settings import Batching
 from serving.runtime.c_api import Failure
 from serving.runtime.session import Session
@@ -33,11 +33,6 @@ calls with a timeout in threads of its own, which takes longer."""
 
 _REMEMBERED = 1000
 """Number of kinds of calls whose duration is remembered."""
-
-
-def expired() -> Failure:
-    """Makes the error for a request whose deadline has passed."""
-    return Failure(Code.DEADLINE_EXCEEDED, "The deadline was exceeded.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,8 +103,7 @@ class Runner:
         """Does what `run` does, in one of the threads unless the call is brief and alone."""
         if self._is_alone() and self._seconds.get(call.kind, _BRIEF) < _BRIEF:
             return self.run(call)
-        run = functools.partial(self.run, call)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self.run, call)
 
     def close(self) -> None:
         """Stops the threads; running calls continue."""
@@ -159,12 +153,12 @@ class Batcher:
             return await self._runner.call(call)
         rows, most = shapes[0][0], self._batching.max_batch_size
         if rows > most or any(shape[0] != rows for shape in shapes):
-            what = f"expected inputs with one number of rows, at most {most}"
-            raise Failure(Code.INVALID_ARGUMENT, what)
+            raise invalid(f"expected inputs with one number of rows, at most {most}")
         due = time.monotonic() + self._batching.batch_timeout_micros / 1e6
         waiting = _Waiting(call, rows, due, asyncio.get_running_loop().create_future())
+        key = self._key(call)
         with self._changed:
-            queue = self._queues.setdefault(self._key(call), collections.deque())
+            queue = self._queues.setdefault(key, collections.deque())
             queued = rows + sum(one.rows for one in queue)
             if queued > most * self._batching.max_enqueued_batches:
                 raise Failure(Code.UNAVAILABLE, "The batch scheduling queue is full.")
@@ -191,18 +185,14 @@ class Batcher:
 
     def _work(self) -> None:
         while batch := self._next():
-            # A canceled or expired request takes no part.
-            waiting = [one for one in batch if not one.answer.done()]
-            if not waiting:
-                continue
             answers: list[Arrays] | Exception
             try:
-                answers = self._answers(waiting)
+                answers = self._answers(batch)
             except Exception as error:
                 answers = error
             # A server that has ended meanwhile has no event loop.
             with contextlib.suppress(RuntimeError):
-                waiting[0].answer.get_loop().call_soon_threadsafe(_deliver, waiting, answers)
+                batch[0].answer.get_loop().call_soon_threadsafe(_deliver, batch, answers)
 
     def _next(self) -> list[_Waiting]:
         """Waits for a batch; of several, takes that which has been due for longest.
@@ -219,11 +209,15 @@ class Batcher:
                     continue
                 queue, batch, rows = self._queues.pop(key), list[_Waiting](), 0
                 while queue and rows + queue[0].rows <= self._batching.max_batch_size:
-                    batch.append(queue.popleft())
-                    rows += batch[-1].rows
+                    waiting = queue.popleft()
+                    # A canceled or expired request takes up no space in the batch.
+                    if not waiting.answer.done():
+                        batch.append(waiting)
+                        rows += waiting.rows
                 if queue:
                     self._queues[key] = queue
-                return batch
+                if batch:
+                    return batch
         return []
 
     def _due(self, key: Any) -> float:

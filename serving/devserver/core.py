@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,13 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.message import DecodeError
-
-from common.errors import InputError
 from serving.devserver import configuration
-from serving.devserver.batcher import Arrays, Batcher, Call, Runner, expired
+from serving.devserver.batcher import Arrays, Batcher, Call, Runner
+from serving.devserver.errors import expired, invalid, only_failures
 from serving.devserver.metrics import Metrics
-from serving.devserver.models import Models, Target, invalid
+from serving.devserver.models import Models, Target
 from serving.devserver.settings import Batching, Limits, Settings
 from serving.runtime import messages, tensors
 from serving.runtime.c_api import STRING_BYTES, Failure
@@ -26,28 +23,8 @@ from serving.runtime.session import Session
 from serving.runtime.specs import DEFAULT_SIGNATURE, DTYPES, Signature, TensorSpec
 from serving.runtime.status import Code
 
-_LOG = logging.getLogger(__name__)
-
 _BATCHING_FILE = "batching_params.pbtxt"
 _WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
-
-
-@contextmanager
-def only_failures(what: str) -> Iterator[None]:
-    """Converts all other exceptions to `Failure`; clients do not learn what was not expected.
-
-    Args:
-        what: name of the work, for the log.
-    """
-    try:
-        yield
-    except Failure:
-        raise
-    except (DecodeError, InputError, OSError) as error:
-        raise invalid(str(error)) from error
-    except Exception as error:
-        _LOG.exception("%s failed", what)
-        raise Failure(Code.INTERNAL, "Internal error.") from error
 
 
 class Core:

@@ -9,8 +9,9 @@ from typing import Any
 import grpc
 
 from serving.devserver import configuration
-from serving.devserver.core import Core, inputs_of, only_failures
-from serving.devserver.models import Target, Version, invalid
+from serving.devserver.core import Core, inputs_of
+from serving.devserver.errors import invalid, only_failures
+from serving.devserver.models import Target, Version
 from serving.runtime import messages, tensors
 from serving.runtime.c_api import Failure
 from serving.runtime.status import Code

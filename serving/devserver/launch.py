@@ -172,10 +172,17 @@ async def _rest(core: Core) -> AsyncIterator[str]:
         raise InputError(
             f"--rest_api_port: expected a free port. Received: {address} ({error.strerror})"
         ) from error
-    quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
-    plain: dict[str, Any] = {"lifespan": "off", "ws": "none"}
-    config = uvicorn.Config(Rest(core), timeout_graceful_shutdown=_LAST_SECONDS, **plain, **quiet)
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            Rest(core),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=_LAST_SECONDS,
+        )
+    )
     with listener:
         serving = asyncio.ensure_future(server.serve([listener]))
         await until(lambda: server.started or serving.done())

@@ -48,19 +48,27 @@ class Metrics:
             # The library takes 3 microseconds to find a metric by its labels.
             return functools.cache(kind(name, text, labels, registry=registry, **options).labels)
 
-        model, took = "model_name", "Microseconds of a request"
-        self._requests = made(Counter, f"{_SERVING}:request_count", "Requests.", model, "status")
+        self._requests = made(
+            Counter, f"{_SERVING}:request_count", "Requests.", "model_name", "status"
+        )
         self._latency = made(
-            Histogram, f"{_SERVING}:request_latency", f"{took}.", model, "API", "entrypoint"
+            *(Histogram, f"{_SERVING}:request_latency", "Microseconds of a request."),
+            *("model_name", "API", "entrypoint"),
         )
         self._runtime = made(
-            Histogram, f"{_SERVING}:runtime_latency", f"{took} in batches.", model, "API", "runtime"
+            *(Histogram, f"{_SERVING}:runtime_latency"),
+            "Microseconds of TensorFlow, batching included.",
+            *("model_name", "API", "runtime"),
         )
-        path = "model_path"
-        self._loads = made(Counter, f"{_LOADING}:load_attempt_count", "Loads.", path, "status")
-        self._load_time = made(Counter, f"{_LOADING}:load_latency", "Microseconds of loads.", path)
-        self.running = Gauge("serving_devserver_running_requests", "Calls.", registry=registry)
-        self.waiting = Gauge("serving_devserver_queue_depth", "Requests.", registry=registry)
+        self._loads = made(
+            Counter, f"{_LOADING}:load_attempt_count", "Attempts to load.", "model_path", "status"
+        )
+        self._load_time = made(
+            Counter, f"{_LOADING}:load_latency", "Microseconds of what was loaded.", "model_path"
+        )
+        gauge = functools.partial(Gauge, registry=registry)
+        self.running = gauge("serving_devserver_running_requests", "Calls of TensorFlow.")
+        self.waiting = gauge("serving_devserver_queue_depth", "Requests that wait.")
 
     def request(self, model: str, api: str, entrypoint: str, status: str, seconds: float) -> None:
         """Counts an answered request over an entrypoint, `GRPC` or `REST`."""

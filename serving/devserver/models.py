@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from serving.devserver.batcher import Batcher
+from serving.devserver.errors import invalid
 from serving.devserver.settings import Loading, ModelConfig
 from serving.runtime import saved_model
 from serving.runtime.c_api import Failure
@@ -82,11 +83,6 @@ class Version:
     def is_pending(self) -> bool:
         """Whether it has yet to be loaded."""
         return self.state in (State.START, State.LOADING)
-
-
-def invalid(message: str) -> Failure:
-    """Makes the error for a malformed request."""
-    return Failure(Code.INVALID_ARGUMENT, message)
 
 
 async def until(is_so: Callable[[], bool], seconds: float = math.inf) -> None:

@@ -23,9 +23,10 @@ from starlette.types import Receive, Scope, Send
 
 from serving.devserver import metrics
 from serving.devserver.batcher import Arrays
-from serving.devserver.core import Core, check_names, check_shape, only_failures
+from serving.devserver.core import Core, check_names, check_shape
+from serving.devserver.errors import invalid, only_failures
 from serving.devserver.grpc_service import metadata_message, status_message
-from serving.devserver.models import Target, invalid
+from serving.devserver.models import Target
 from serving.devserver.settings import Limits
 from serving.runtime import json_tensors, messages
 from serving.runtime.c_api import Failure
@@ -192,17 +193,18 @@ def _inputs(document: Mapping[str, Any], signature: Signature, limits: Limits) -
     rows = document["instances"] if by_row else [document["inputs"]]
     named = [isinstance(row, dict) and not json_tensors.is_base64(row) for row in rows]
     if not any(named) and len(signature.inputs) == 1:
-        rows = [dict.fromkeys(signature.inputs, row) for row in rows]
+        columns = dict.fromkeys(signature.inputs, rows if by_row else rows[0])
     elif not all(named):
         raise invalid("expected objects with the inputs by name. Received: plain values")
-    for row in rows:
-        check_names(signature, row)
+    else:
+        for row in rows:
+            check_names(signature, row)
+        columns = {name: [row[name] for row in rows] for name in rows[0]} if by_row else rows[0]
     arrays = {}
     for name, spec in signature.inputs.items():
-        value = [row[name] for row in rows] if by_row else rows[0][name]
         try:
             check = functools.partial(check_shape, spec=spec, limits=limits)
-            arrays[name] = json_tensors.to_array(value, spec, check)
+            arrays[name] = json_tensors.to_array(columns[name], spec, check)
         except ValueError as error:
             raise invalid(f'input "{name}": {error}') from error
     return arrays

@@ -158,7 +158,7 @@ def to_array(
         array[:] = [to_bytes(value) for value in values]
         return array.reshape(shape)
     dtype = spec.numpy_dtype
-    wrong = set(map(type, values)) - _KINDS[dtype.kind]
+    wrong = kinds - _KINDS[dtype.kind]
     if wrong:
         received = next(value for value in values if type(value) in wrong)
         raise ValueError(f"expected values of {spec.dtype}. Received: {reprlib.repr(received)}")

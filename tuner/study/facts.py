@@ -141,8 +141,8 @@ def update(
         name: _joined(begun.get(name, []), *(other.get(name, []) for other in others), ours)
         for name, ours in here.items()
     }
-    if "task_class" in facts:
-        grown["task_class"] = facts["task_class"]
+    if path_of_task := import_path_of(config.problem.task):
+        grown["task_class"] = path_of_task
     if "cells" in facts:
         grown["cells"] = begun.get("cells", {}) | facts["cells"]
     if not grown.items() <= begun.items():
@@ -164,8 +164,6 @@ def _facts(config: StudyConfig) -> dict[str, Any]:
     if config.joint:
         # The proposals of such a sampler depend on both.
         facts |= {"lag": config.lag, "variants": config.variants}
-    if path := import_path_of(problem.task):
-        facts["task_class"] = path
     if problem.cells:
         facts["cells"] = {registry.find_variant(cell): cell for cell in problem.cells}
     # Through JSON, so that they equal facts that were read from the file.
@@ -193,9 +191,6 @@ def _differences(
 ) -> Iterator[tuple[str, str, str]]:
     """Yields the name, old value and new value of each changed fact that affects results."""
     for name, now in facts.items():
-        if name == "task_class":
-            # Where the task is found now; its name and its data say what it is.
-            continue
         before = _today(name, begun.get(name))
         shared: Iterable[str] | None = None
         match name:

@@ -238,9 +238,8 @@ def import_path_of(task: Task) -> str:
     Returns:
         An empty text for a task of the project, and for a class that no other process can import.
     """
-    kind = type(task)
-    path = f"{kind.__module__}:{kind.__qualname__}"
-    can_import = kind.__module__ != "__main__" and "<locals>" not in path
+    path = import_path.of(type(task))
+    can_import = not path.startswith("__main__:") and "<locals>" not in path
     return path if can_import and path not in _TASKS.values() else ""
 
 

@@ -191,6 +191,19 @@ async def test_who_has_gone_takes_no_part_and_a_failure_is_everybodys(make):
 
 
 @looped
+async def test_who_has_gone_leaves_room_for_others(make):
+    session, batcher = make(max_batch_size=2)
+    calls = await first_runs(batcher, session, inputs(1, rows=2))
+    gone, *others = begin(batcher, session, *map(inputs, (3, 3, 3)))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.sleep(0)
+    session.go.set()
+    await asyncio.gather(*calls, *others)
+    assert session.shapes == [(2, 1, 2), (2, 3, 2)]
+
+
+@looped
 async def test_what_is_late_is_not_run(make):
     session, batcher = make()
     (call,) = begin(batcher, session, inputs(1), end=time.monotonic() - 1)

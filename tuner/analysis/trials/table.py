@@ -41,9 +41,8 @@ _FACTS = {
     "data_sha256": ("data", "sha256"),
     "data_detail": ("data", "detail"),
     "study_seed": ("seed",),
-    **{name: (name,) for name in ("protocol", "space", "versions")},
+    **{name: (name,) for name in ("protocol", "space", "versions", "task_class")},
     **{name: (name,) for name in ("machines", "commands", "sampler", "lag", "variants", "cells")},
-    "task_class": ("task_class",),
 }
 """The path to each column in the facts of a study."""
 
