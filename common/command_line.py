@@ -9,10 +9,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import runpy
-import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -124,24 +122,6 @@ def without_messages() -> Iterator[None]:
         finally:
             os.dup2(screen, 2)
             os.close(screen)
-
-
-def repeat_lost_interrupts() -> None:
-    """Repeats a Ctrl-C that Python has ignored.
-
-    An exception that a signal raises inside a callback of the garbage collector (JAX has one) or a
-    finalizer is printed and discarded.
-    """
-    before = sys.unraisablehook
-
-    def hook(lost: sys.UnraisableHookArgs) -> None:
-        if issubclass(lost.exc_type, KeyboardInterrupt):
-            # Not immediately: raised here, it would be lost again.
-            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
-        else:
-            before(lost)
-
-    sys.unraisablehook = hook
 
 
 def log(message: str) -> None:

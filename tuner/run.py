@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from common import command_line
+from common import command_line, interrupts
 from common.errors import InputError
 from tuner.parallel import flags as resources
 from tuner.search import samplers
@@ -263,10 +262,6 @@ def _print_plans(plans: Sequence[Plan], workers: int) -> None:
         print(f"elsewhere: {line}")
 
 
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> int:
     """Runs the command."""
     samplers.require(_SAMPLER.value)
@@ -289,14 +284,25 @@ def main() -> int:
 
 
 def _lead(pool: Pool, plans: Sequence[Plan], engine: str, adopt: Sequence[Source]) -> int:
-    """Runs the studies, writes their report and exports their best models."""
+    """Runs the studies, writes their report and exports their best models, until interrupted."""
+    command = shlex.join(["python", "-m", "tuner.run", *sys.argv[1:]])
+    try:
+        with interrupts.raised():
+            _run(pool, plans, engine, adopt, command)
+    except KeyboardInterrupt:
+        again = command_line.spelled(command)
+        print(f"\nstopped; nothing finished is lost. To go on: {again}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run(
+    pool: Pool, plans: Sequence[Plan], engine: str, adopt: Sequence[Source], command: str
+) -> None:
     command_line.start_tensorflow()
     from tuner.study import progress, together
     from tuner.study.study import Study
 
-    command = shlex.join(["python", "-m", "tuner.run", *sys.argv[1:]])
-    signal.signal(signal.SIGTERM, _interrupt)
-    command_line.repeat_lost_interrupts()
     console = progress.console()
     followed = [
         progress.Progress(
@@ -309,19 +315,14 @@ def _lead(pool: Pool, plans: Sequence[Plan], engine: str, adopt: Sequence[Source
     ]
     studies = [Study(plan.directory, plan.config, command) for plan in plans]
     folder = plans[0].directory if len(plans) == 1 else Path(_STUDY_DIR.value or "studies")
-    try:
-        with _watched(plans, followed, folder), progress.live(followed):
-            together.run(
-                list(zip(studies, followed, strict=True)),
-                pool,
-                engine,
-                retry_failed=_RETRY_FAILED.value,
-                adopt=adopt,
-            )
-    except KeyboardInterrupt:
-        again = command_line.spelled(command)
-        print(f"\nstopped; nothing finished is lost. To go on: {again}", file=sys.stderr)
-        return 130
+    with _watched(plans, followed, folder), progress.live(followed):
+        together.run(
+            list(zip(studies, followed, strict=True)),
+            pool,
+            engine,
+            retry_failed=_RETRY_FAILED.value,
+            adopt=adopt,
+        )
 
     from tuner.analysis.report import report
     from tuner.analysis.trials import records
@@ -337,13 +338,10 @@ def _lead(pool: Pool, plans: Sequence[Plan], engine: str, adopt: Sequence[Source
                 f"{plan.directory}: expected a finished trial, whose model to export. Received: "
                 f"{len(study.all_failures)} failed trials; the report says why"
             )
-    return 0
 
 
 @contextlib.contextmanager
-def _watched(
-    plans: Sequence[Plan], followed: Sequence[Progress], folder: Path
-) -> Iterator[None]:
+def _watched(plans: Sequence[Plan], followed: Sequence[Progress], folder: Path) -> Iterator[None]:
     """Serves the live page while the studies run, if `--live` is set."""
     if not _LIVE.value:
         yield

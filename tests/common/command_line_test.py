@@ -112,30 +112,3 @@ def test_tensorflows_messages_are_kept_back_but_not_its_errors(tmp_path: pathlib
         [sys.executable, "-c", textwrap.dedent(broken)], text=True, capture_output=True, check=False
     )
     assert done.stderr.startswith("why it is broken") and "ImportError: broken" in done.stderr
-
-
-def test_ctrl_c_is_not_lost_in_a_callback_of_the_garbage_collector() -> None:
-    code = """
-        import gc, os, signal, time
-        from common import command_line
-
-        def interrupted(phase, info):
-            gc.callbacks.remove(interrupted)
-            os.kill(os.getpid(), signal.SIGINT)
-            for _ in range(1000):
-                pass
-
-        # What a shell starts in the background ignores SIGINT.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        command_line.repeat_lost_interrupts()
-        gc.callbacks.append(interrupted)
-        try:
-            gc.collect()
-            time.sleep(60)
-        except KeyboardInterrupt:
-            print("stopped")
-        """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
-    )
-    assert (done.stdout, done.stderr, done.returncode) == ("stopped\n", "", 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import pathlib
 import re
@@ -19,6 +20,8 @@ from tests.commands import Forked
 from tests.tuner import tiny
 from tests.tuner.tiny import study_command
 from tuner.search import design
+from tuner.study.variant_study import VariantStudy
+from tuner.training.protocol import TrialRecord, TrialResult
 
 QUICK = ("--data=a", "--preset=quick", "--variants=CIFG", "--trials=2", "--max_epochs=2")
 
@@ -150,6 +153,29 @@ def test_ctrl_c_stops_and_says_how_to_go_on(tmp_path: pathlib.Path, number: int)
     # One of the first two: the longest trials come first.
     longest = sorted(planned, key=lambda row: -row.units)
     assert first["hyperparameters"]["units"] >= longest[machine.cores() - 1].units
+
+
+def run_interrupted_while_recording(*command: str) -> None:
+    """Discards what a signal raises there, as TensorFlow's `except:` clauses do."""
+    finish = VariantStudy.finish
+
+    def interrupted(self: VariantStudy, result: TrialResult) -> TrialRecord:
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(signal.SIGTERM)
+        return finish(self, result)
+
+    VariantStudy.finish = interrupted
+    commands.run_module(*command)
+
+
+def test_what_interrupts_the_recording_of_a_trial_stops_after_it(tmp_path: pathlib.Path) -> None:
+    directory = tmp_path / "study"
+    done = Forked(run_interrupted_while_recording, *study_command(directory, *QUICK)).wait()
+    assert done.returncode == 130 and "To go on: " in done.stderr
+    assert "Traceback" not in done.stderr
+    (line,) = (directory / "trials" / "CIFG.jsonl").read_text().splitlines()
+    assert json.loads(line)["best_epoch"] >= 0
+    assert len(list((directory / "best" / "CIFG").iterdir())) > 0
 
 
 def run_on_a_full_disk(*command: str) -> None:

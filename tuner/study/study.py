@@ -19,7 +19,7 @@ from typing import Protocol as Interface
 
 import filelock
 
-from common import files
+from common import files, interrupts
 from common.command_line import log
 from common.errors import InputError
 from serving.publish.sources import CARD, STUDY
@@ -182,7 +182,8 @@ class Study:
                 )
 
             def take(event: Event) -> None:
-                self._take(event, variants, observer)
+                with interrupts.held():
+                    self._take(event, variants, observer)
 
             problems = {config.problem.task.name: config.problem}
             variants, queue = restore()

@@ -1,0 +1,107 @@
+"""Ctrl-C and SIGTERM, which libraries lose.
+
+A signal raises `KeyboardInterrupt` wherever Python happens to be, and that may be a place where the
+exception ends: TensorFlow and Keras have bare `except:` clauses, one of which even makes a
+`TypeError` of it; Python prints and drops what is raised in a finalizer or in a callback of the
+garbage collector (JAX has one).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclasses.dataclass
+class _State:
+    """What has come to this process; its main thread handles signals."""
+
+    received: int = 0
+    held: bool = False
+
+
+_state = _State()
+
+
+@contextmanager
+def raised() -> Iterator[None]:
+    """Raises `KeyboardInterrupt` for Ctrl-C and SIGTERM, whatever the code inside makes of it.
+
+    To be entered by the main thread. A signal that the process ignores (as shells and `nohup`
+    arrange) stays ignored.
+
+    Raises:
+        KeyboardInterrupt: if a signal has come; in the place of any other exception, too.
+
+    Example:
+        >>> with raised():
+        ...     print("working")
+        working
+    """
+    hook = sys.unraisablehook
+
+    def repeat(lost: sys.UnraisableHookArgs) -> None:
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            # Not immediately: raised here, it would be lost again.
+            threading.Timer(0.05, os.kill, (os.getpid(), _state.received)).start()
+        else:
+            hook(lost)
+
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    _state.received = 0
+    try:
+        sys.unraisablehook = repeat
+        for number, handler in handlers.items():
+            if handler != signal.SIG_IGN:
+                signal.signal(number, _handle)
+        yield
+        _check()
+    except Exception as error:
+        if _state.received:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        sys.unraisablehook = hook
+        for number, handler in handlers.items():
+            # None: what a library has installed, which Python cannot install again.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Holds signals back from what must not be left half done; one that comes is raised at the end.
+
+    Raises:
+        KeyboardInterrupt: at the beginning, if an earlier signal was lost; or at the end.
+
+    Example:
+        >>> with held():
+        ...     print("recording")
+        recording
+    """
+    _check()
+    _state.held = True
+    try:
+        yield
+    finally:
+        _state.held = False
+    _check()
+
+
+def _handle(number: int, frame: FrameType | None) -> None:
+    _state.received = number
+    if not _state.held:
+        raise KeyboardInterrupt
+
+
+def _check() -> None:
+    if _state.received:
+        raise KeyboardInterrupt
