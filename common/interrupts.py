@@ -35,8 +35,8 @@ _state = _State()
 def raised() -> Iterator[None]:
     """Raises `KeyboardInterrupt` for Ctrl-C and SIGTERM, whatever the code inside makes of it.
 
-    To be entered by the main thread. A signal that the process ignores (as shells and `nohup`
-    arrange) stays ignored.
+    A signal that the process ignores (as shells and `nohup` arrange) stays ignored. In any but the
+    main thread, which alone handles signals, it changes nothing.
 
     Raises:
         KeyboardInterrupt: if a signal has come; in the place of any other exception, too.
@@ -46,6 +46,9 @@ def raised() -> Iterator[None]:
         ...     print("working")
         working
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     hook = sys.unraisablehook
 
     def repeat(lost: sys.UnraisableHookArgs) -> None:

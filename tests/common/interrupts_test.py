@@ -1,6 +1,7 @@
 import gc
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -90,6 +91,17 @@ def ignoring() -> None:
 def test_a_signal_that_a_shell_has_ignored_stays_ignored() -> None:
     done = Forked(ignoring).wait()
     assert (done.stdout, done.returncode) == ("end\n", 0)
+
+
+def in_a_thread() -> None:
+    thread = threading.Thread(target=steps, args=(lost_by_a_callback,))
+    thread.start()
+    thread.join()
+
+
+def test_another_thread_leaves_signals_to_the_main_thread() -> None:
+    done = Forked(in_a_thread).wait()
+    assert done.stdout == "lost\nend\n" and "KeyboardInterrupt" in done.stderr
 
 
 def test_errors_of_others_stay_what_they_are() -> None:

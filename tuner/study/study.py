@@ -115,9 +115,14 @@ class Study:
         retry_failed: bool = False,
         adopt: Sequence[Source] = (),
     ) -> None:
-        """Runs all trials that have not ended; see `begin` and `tuner.study.together.run`."""
-        with self.begin(pool, observer, engine, retry_failed=retry_failed, adopt=adopt) as begun:
-            pool.run(begun.problems, begun.queue, begun.take)
+        """Runs all trials that have not ended; see `begin` and `tuner.study.together.run`.
+
+        Raises:
+            KeyboardInterrupt: at Ctrl-C or SIGTERM, if this is the main thread.
+        """
+        begun = self.begin(pool, observer, engine, retry_failed=retry_failed, adopt=adopt)
+        with interrupts.raised(), begun as study:
+            pool.run(study.problems, study.queue, study.take)
 
     @contextmanager
     def begin(
