@@ -139,7 +139,7 @@ def test_several_tasks_from_the_command_line(tmp_path: pathlib.Path) -> None:
 def test_ctrl_c_stops_and_says_how_to_go_on(tmp_path: pathlib.Path, number: int) -> None:
     directory = tmp_path / "study"
     # More than can be done while the test waits.
-    flags = (*QUICK[:3], "--trials=200", "--max_epochs=2")
+    flags = (*QUICK[:3], "--trials=1000", "--max_epochs=2")
     ledger = directory / "trials" / "CIFG.jsonl"
     output = tiny.kill_when(
         commands.start(*study_command(directory, *flags)),
