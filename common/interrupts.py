@@ -72,6 +72,7 @@ def raised() -> Iterator[None]:
             raise KeyboardInterrupt from error
         raise
     finally:
+        _state.received = 0
         sys.unraisablehook = hook
         for number, handler in handlers.items():
             # None: what a library has installed, which Python cannot install again.

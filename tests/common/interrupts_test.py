@@ -93,6 +93,16 @@ def test_a_signal_that_a_shell_has_ignored_stays_ignored() -> None:
     assert (done.stdout, done.returncode) == ("end\n", 0)
 
 
+def twice() -> None:
+    steps(interrupt)
+    next_record()
+
+
+def test_a_signal_counts_once() -> None:
+    done = Forked(twice).wait()
+    assert (done.stdout, done.returncode) == ("stopped\nnext\n", 0)
+
+
 def in_a_thread() -> None:
     thread = threading.Thread(target=steps, args=(lost_by_a_callback,))
     thread.start()
