@@ -51,17 +51,17 @@ def raised() -> Iterator[None]:
         return
     hook = sys.unraisablehook
 
-    def repeat(lost: sys.UnraisableHookArgs) -> None:
+    def handle_lost(lost: sys.UnraisableHookArgs) -> None:
         if issubclass(lost.exc_type, KeyboardInterrupt):
             # Not immediately: raised here, it would be lost again.
-            threading.Timer(0.05, os.kill, (os.getpid(), _state.received)).start()
+            threading.Timer(0.05, _repeat).start()
         else:
             hook(lost)
 
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     _state.received = 0
     try:
-        sys.unraisablehook = repeat
+        sys.unraisablehook = handle_lost
         for number, handler in handlers.items():
             if handler != signal.SIG_IGN:
                 signal.signal(number, _handle)
@@ -104,6 +104,11 @@ def _handle(number: int, frame: FrameType | None) -> None:
     _state.received = number
     if not _state.held:
         raise KeyboardInterrupt
+
+
+def _repeat() -> None:
+    if _state.received:
+        os.kill(os.getpid(), _state.received)
 
 
 def _check() -> None:
