@@ -104,7 +104,7 @@ def quiet_libraries() -> Iterator[bool]:
 
 @contextmanager
 def without_messages() -> Iterator[None]:
-    """Suppresses messages to standard error, but shows them if there is an exception.
+    """Suppresses messages to standard error, but shows them if there is an error.
 
     This includes messages from C++, which writes to the file descriptor.
     """
@@ -114,7 +114,7 @@ def without_messages() -> Iterator[None]:
         os.dup2(messages.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             sys.stderr.flush()
             messages.seek(0)
             os.write(screen, messages.read())

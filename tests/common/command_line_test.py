@@ -6,6 +6,8 @@ import textwrap
 
 import pytest
 
+from common import command_line
+
 COMMAND = """
 \"\"\"A command of a test.\"\"\"
 import sys
@@ -112,3 +114,10 @@ def test_tensorflows_messages_are_kept_back_but_not_its_errors(tmp_path: pathlib
         [sys.executable, "-c", textwrap.dedent(broken)], text=True, capture_output=True, check=False
     )
     assert done.stderr.startswith("why it is broken") and "ImportError: broken" in done.stderr
+
+
+def test_ctrl_c_shows_no_messages_that_were_held_back(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), command_line.without_messages():
+        os.write(2, b"no GPU")
+        raise KeyboardInterrupt
+    assert capfd.readouterr().err == ""
