@@ -26,6 +26,9 @@ from serving.runtime.status import Code
 _BATCHING_FILE = "batching_params.pbtxt"
 _WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 
+_MOST_RECORDS = 1000
+"""Most warm-up requests of a version, as in TensorFlow Serving."""
+
 
 class Core:
     """A server without its ports; runs in an event loop.
@@ -234,6 +237,8 @@ def inputs_of(protos: Mapping[str, Any], signature: Signature, limits: Limits) -
 def _warm_up(session: Session, path: Path, limits: Limits) -> None:
     """Replays a version's warm-up requests, so that its first caller need not wait."""
     for count, record in enumerate(_records(path) if path.is_file() else (), 1):
+        if count > _MOST_RECORDS:
+            raise invalid(f"{path}: expected at most {_MOST_RECORDS} warm-up requests")
         try:
             log = messages.PredictionLog.FromString(record)
             if not log.HasField("predict_log"):

@@ -203,7 +203,7 @@ class Models:
         """
         self._configure(models)
         # It goes on after the timeout: a load cannot be canceled.
-        change = asyncio.ensure_future(self._change(True))
+        change = asyncio.ensure_future(self._change(self._names()))
         await asyncio.wait([change], timeout=timeout)
         if not change.done():
             raise Failure(Code.DEADLINE_EXCEEDED, "The models are still being loaded.")
@@ -253,14 +253,18 @@ class Models:
             is_due = time.monotonic() >= next_scan
             if is_due:
                 next_scan = time.monotonic() + (poll if poll > 0 else math.inf)
-            await self._change(is_due)
+            await self._change(self._names() if is_due else [])
             await asyncio.sleep(min(poll, _PAUSE) if poll > 0 else _PAUSE)
 
-    async def _change(self, scans: bool) -> None:
+    def _names(self) -> list[str]:
+        """Returns the models that are or were configured."""
+        return [*{**self._versions, **self._configs}]
+
+    async def _change(self, scanned: Iterable[str]) -> None:
+        """Scans the base paths of some models, and loads and unloads versions of all."""
         async with self._changes:
-            if scans:
-                for name in {**self._versions, **self._configs}:
-                    await self._scan(name)
+            for name in scanned:
+                await self._scan(name)
             # Newest first: most requests are for it.
             for version in sorted(self._all(), key=lambda version: -version.number):
                 is_due = version.next_attempt <= time.monotonic()

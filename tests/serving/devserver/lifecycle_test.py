@@ -166,7 +166,9 @@ def test_warmup(base):
         write(step_for(), request_for("double", x=[[1]])),
         write(request_for("broken", x=[1.0, 2.0])),
     ]
-    content = write(step_for(), request_for("double", x=[[1.0, 2.0]]))
+    most = [request_for("double", x=[[1.0, 2.0]])] * 1000
+    wrong.append(write(*most, step_for()))
+    content = write(step_for(), *most[1:])
     with serving(base) as (_, client):
         assert client.version() == 1
     wrong += [content[:-3], b"\xff" + content[1:], content[:12] + b"\xff" + content[13:]]
