@@ -90,7 +90,7 @@ def start_tensorflow() -> None:
 
 @contextmanager
 def quiet_libraries() -> Iterator[bool]:
-    """Suppresses the start-up messages of C++ libraries, unless there is an exception.
+    """Suppresses the start-up messages of C++ libraries, unless there is an error.
 
     Yields:
         Whether it does; False if the environment sets `TF_CPP_MIN_LOG_LEVEL` below 2.

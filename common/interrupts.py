@@ -22,10 +22,24 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclasses.dataclass
 class _State:
-    """What has come to this process; its main thread handles signals."""
+    """What has come to the main thread, which alone handles signals.
 
+    Attributes:
+        installed: whether `raised` has been entered.
+        received: number of the last signal; 0 for none.
+        held: whether it is to be raised later.
+        passed_on: whether it was raised where nothing loses it.
+    """
+
+    installed: bool = False
     received: int = 0
     held: bool = False
+    passed_on: bool = False
+
+    def reset(self, *, installed: bool) -> None:
+        """Forgets what has come."""
+        self.installed = installed
+        self.received, self.held, self.passed_on = 0, False, False
 
 
 _state = _State()
@@ -35,18 +49,18 @@ _state = _State()
 def raised() -> Iterator[None]:
     """Raises `KeyboardInterrupt` for Ctrl-C and SIGTERM, whatever the code inside makes of it.
 
-    A signal that the process ignores (as shells and `nohup` arrange) stays ignored. In any but the
-    main thread, which alone handles signals, it changes nothing.
+    A signal that the process ignores (as shells arrange for what they start in the background)
+    stays ignored. In any but the main thread, and inside itself, it changes nothing.
 
     Raises:
-        KeyboardInterrupt: if a signal has come; in the place of any other exception, too.
+        KeyboardInterrupt: if a signal has come; in the place of any other `Exception`, too.
 
     Example:
         >>> with raised():
         ...     print("working")
         working
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not _is_main() or _state.installed:
         yield
         return
     hook = sys.unraisablehook
@@ -59,7 +73,7 @@ def raised() -> Iterator[None]:
             hook(lost)
 
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
-    _state.received = 0
+    _state.reset(installed=True)
     try:
         sys.unraisablehook = handle_lost
         for number, handler in handlers.items():
@@ -72,16 +86,19 @@ def raised() -> Iterator[None]:
             raise KeyboardInterrupt from error
         raise
     finally:
-        _state.received = 0
+        _state.held = True
         sys.unraisablehook = hook
         for number, handler in handlers.items():
             # None: what a library has installed, which Python cannot install again.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        _state.reset(installed=False)
 
 
 @contextmanager
 def held() -> Iterator[None]:
     """Holds signals back from what must not be left half done; one that comes is raised at the end.
+
+    In any but the main thread, and inside itself, it changes nothing.
 
     Raises:
         KeyboardInterrupt: at the beginning, if an earlier signal was lost; or at the end.
@@ -91,6 +108,9 @@ def held() -> Iterator[None]:
         ...     print("recording")
         recording
     """
+    if not _is_main() or _state.held:
+        yield
+        return
     _check()
     _state.held = True
     try:
@@ -100,17 +120,22 @@ def held() -> Iterator[None]:
     _check()
 
 
+def _is_main() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
 def _handle(number: int, frame: FrameType | None) -> None:
-    _state.received = number
+    _state.received, _state.passed_on = number, False
     if not _state.held:
         raise KeyboardInterrupt
 
 
 def _repeat() -> None:
-    if _state.received:
+    if _state.received and not _state.passed_on:
         os.kill(os.getpid(), _state.received)
 
 
 def _check() -> None:
     if _state.received:
+        _state.passed_on = True
         raise KeyboardInterrupt

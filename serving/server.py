@@ -261,16 +261,18 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with running(settings, stop) as server:
-        print(
-            "Development server, not TensorFlow Serving: for development and tests only. "
-            f"gRPC: {server.grpc_address or 'off'}. REST: {server.rest_address or 'off'}.",
-            flush=True,
-        )
+        if not stop.is_set():
+            print(
+                "Development server, not TensorFlow Serving: for development and tests only. "
+                f"gRPC: {server.grpc_address or 'off'}. REST: {server.rest_address or 'off'}.",
+                flush=True,
+            )
         stop.wait()
         print("Stopping.", flush=True)
-    if server.core.inside:
+    core = server.core
+    if left := max(core.inside, core.runner.running):
         # TensorFlow cannot be interrupted, and Python would wait for the threads that are in it.
-        print(f"Left behind after --grace_seconds: {server.core.inside} requests.")
+        print(f"Left behind after --grace_seconds: {left} requests.")
         sys.stdout.flush()
         os._exit(0)
     return 0

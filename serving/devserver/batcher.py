@@ -9,6 +9,7 @@ import dataclasses
 import math
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -45,6 +46,7 @@ class Call:
         inputs: arrays by name.
         outputs: names of the wanted outputs; empty for all.
         end: deadline, in seconds of `time.monotonic`; None for no deadline.
+        requests: number of requests that it answers.
     """
 
     session: Session
@@ -52,11 +54,14 @@ class Call:
     inputs: Arrays
     outputs: Sequence[str] = ()
     end: float | None = None
+    requests: int = 1
 
     @property
     def kind(self) -> tuple[Any, ...]:
         """What calls that take about as long have in common."""
-        return id(self.session), self.name, *(array.shape for array in self.inputs.values())
+        # A reference, since another session may get the number (`id`) of one that is gone.
+        session = weakref.ref(self.session)
+        return session, self.name, *(array.shape for array in self.inputs.values())
 
 
 class Runner:
@@ -67,7 +72,7 @@ class Runner:
         is_alone: returns whether the caller is the only pending request.
 
     Attributes:
-        running: number of calls that are running.
+        running: number of requests whose calls are running.
     """
 
     def __init__(self, concurrency: int, is_alone: Callable[[], bool] = lambda: False) -> None:
@@ -89,11 +94,11 @@ class Runner:
                 raise expired()
             if seconds > _MANY * self._seconds.get(kind, math.inf):
                 seconds = None
-        self.running += 1
+        self.running += call.requests
         try:
             answer = call.session.run(call.name, call.inputs, call.outputs, seconds)
         finally:
-            self.running -= 1
+            self.running -= call.requests
         if len(self._seconds) > _REMEMBERED:
             self._seconds.clear()
         self._seconds[kind] = time.monotonic() - start
@@ -124,7 +129,7 @@ class Batcher:
     """Combines requests to one version into batches, each run by a single call of TensorFlow.
 
     A batch runs when it is full, or `batch_timeout_micros` after its first request, as soon as one
-    of `num_batch_threads` is free; until then more requests can join it. With
+    of the version's `num_batch_threads` is free; until then more requests can join it. With
     `pad_variable_length_inputs`, requests of different lengths are padded with the first element of
     their tensors, and the outputs stay padded, both as in TensorFlow Serving.
 
@@ -144,8 +149,8 @@ class Batcher:
         """Makes a call in a batch, or on its own if its inputs and outputs have no rows.
 
         Raises:
-            Failure: if there are too many rows, the inputs differ in their number, the queue is
-                full, or TensorFlow fails.
+            Failure: if there are too many rows, the inputs differ in their number of rows, the
+                queue is full, or TensorFlow fails.
         """
         outputs = call.session.signatures[call.name].outputs.values()
         shapes = [array.shape for array in call.inputs.values()]
@@ -168,13 +173,13 @@ class Batcher:
         return await waiting.answer
 
     def _key(self, call: Call) -> Any:
-        """Returns what requests in the same batch must have in common: the sizes of their rows."""
+        """Returns what requests in the same batch must have in common: ranks and sizes of rows."""
         key: list[Any] = [call.name]
         for name, spec in call.session.signatures[call.name].inputs.items():
             sizes, wanted = call.inputs[name].shape[1:], (spec.shape or ())[1:]
             if self._batching.pad_variable_length_inputs and len(wanted) == len(sizes):
                 sizes = tuple(sizes[axis] for axis, size in enumerate(wanted) if size is not None)
-            key.append(sizes)
+            key.append((call.inputs[name].ndim, sizes))
         return tuple(key)
 
     def close(self) -> None:
@@ -231,7 +236,8 @@ class Batcher:
         ends = [call.end for call in calls if call.end is not None]
         end = max(ends) if len(ends) == len(calls) else None
         inputs = {key: _joined([call.inputs[key] for call in calls]) for key in calls[0].inputs}
-        outputs = self._runner.run(Call(calls[0].session, calls[0].name, inputs, (), end))
+        first = calls[0]
+        outputs = self._runner.run(Call(first.session, first.name, inputs, (), end, len(batch)))
         *stops, total = np.cumsum([one.rows for one in batch]).tolist()
         if any(array.shape[:1] != (total,) for array in outputs.values()):
             raise Failure(Code.FAILED_PRECONDITION, f"expected outputs with {total} rows each")

@@ -20,8 +20,9 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 _SIGNATURES = "signature_def"
 
-_LONGEST = 1000
-"""Longest error message, in characters: it is sent in a header, which is limited to 8 KiB."""
+_LONGEST = 2000
+"""Longest error message, in bytes, of which each may take three: it is sent in a header, which is
+limited to 8 KiB."""
 
 _FOREVER = 1e6
 """Deadlines beyond this many seconds count as none: without one, gRPC reports centuries."""
@@ -124,7 +125,8 @@ def handlers(core: Core) -> tuple[grpc.GenericRpcHandler, ...]:
                     response = await method(core, request, end)
                     return bytes(response.SerializeToString())
             except Failure as error:
-                await context.abort(_CODES[error.code], error.cause[:_LONGEST])
+                cause = error.cause.encode(errors="replace")[:_LONGEST].decode(errors="ignore")
+                await context.abort(_CODES[error.code], cause)
                 raise AssertionError from error
 
         return grpc.unary_unary_rpc_method_handler(answer)

@@ -83,9 +83,11 @@ def running(settings: Settings, stop: threading.Event | None = None) -> Iterator
     thread = threading.Thread(target=run, name="devserver", daemon=True)
     thread.start()
     try:
-        yield started.result()
-    except Failure as error:
-        raise InputError(error.cause) from error
+        try:
+            server = started.result()
+        except Failure as error:
+            raise InputError(error.cause) from error
+        yield server
     finally:
         stop.set()
         thread.join()
@@ -98,6 +100,9 @@ async def _serve(settings: Settings, started: Future[Running], stop: threading.E
         await until(lambda: work.done() or stop.is_set() or core.models.are_settled())
         if work.done():
             work.result()
+        if stop.is_set():
+            started.set_result(Running("", "", core))
+            return
         servicer = health.aio.HealthServicer()
         async with _grpc(core, servicer) as grpc_address, _rest(core) as rest_address:
             watch = asyncio.ensure_future(_watch_config(core))
@@ -108,10 +113,10 @@ async def _serve(settings: Settings, started: Future[Running], stop: threading.E
             core.is_closed = True
             await until(lambda: not core.inside, settings.grace_seconds)
     finally:
+        await core.models.unload_all(_LAST_SECONDS)
         work.cancel()
         with suppress(asyncio.CancelledError):
             await work
-        await core.models.unload_all(_LAST_SECONDS)
         core.runner.close()
 
 

@@ -35,7 +35,7 @@ class Metrics:
     without a counterpart there begin with `serving_devserver`.
 
     Attributes:
-        running: gauge of the calls of TensorFlow that run.
+        running: gauge of the requests that TensorFlow runs.
         waiting: gauge of the requests that wait.
     """
 
@@ -67,7 +67,7 @@ class Metrics:
             Counter, f"{_LOADING}:load_latency", "Microseconds of what was loaded.", "model_path"
         )
         gauge = functools.partial(Gauge, registry=registry)
-        self.running = gauge("serving_devserver_running_requests", "Calls of TensorFlow.")
+        self.running = gauge("serving_devserver_running_requests", "Requests that run.")
         self.waiting = gauge("serving_devserver_queue_depth", "Requests that wait.")
 
     def request(self, model: str, api: str, entrypoint: str, status: str, seconds: float) -> None:

@@ -113,7 +113,7 @@ class Models:
         self._configs: dict[str, ModelConfig] = {}
         self._versions: dict[str, dict[int, Version]] = {model.name: {} for model in models}
         self._warned: dict[str, str] = {}
-        self._changes = asyncio.Lock()
+        self._changes, self._is_closed = asyncio.Lock(), False
         self._configure(models)
 
     # --- What requests ask ---
@@ -267,6 +267,9 @@ class Models:
                 await self._scan(name)
             # Newest first: most requests are for it.
             for version in sorted(self._all(), key=lambda version: -version.number):
+                if self._is_closed:
+                    return
+                self._take_back(version)
                 is_due = version.next_attempt <= time.monotonic()
                 if version.is_wanted and version.is_pending and is_due:
                     await self._try_to_load(version)
@@ -301,6 +304,13 @@ class Models:
         if message and message != self._warned.get(name):
             _LOG.warning("%s", message)
         self._warned[name] = message
+
+    def _take_back(self, version: Version) -> None:
+        """Serves a version that is wanted again while or after it was unloaded."""
+        if version.is_wanted and version.state == State.UNLOADING and version.session is not None:
+            version.state = State.AVAILABLE
+        elif version.is_wanted and version.state == State.END and version.error is None:
+            version.state = State.START
 
     async def _try_to_load(self, version: Version) -> None:
         version.state = State.LOADING
@@ -351,7 +361,14 @@ class Models:
         threading.Thread(target=close, name="unload", daemon=True).start()
 
     async def unload_all(self, seconds: float = math.inf) -> None:
-        """Unloads everything, each version after its last request; waits at most `seconds`."""
-        for version in self._all():
-            self._unload(version)
+        """Unloads everything, each version after its last request; loads nothing from then on.
+
+        Args:
+            seconds: longest time to wait for requests; for a load, which cannot be canceled, it
+                waits in any case.
+        """
+        self._is_closed = True
+        async with self._changes:
+            for version in self._all():
+                self._unload(version)
         await until(lambda: all(one.state == State.END for one in self._all()), seconds)

@@ -74,11 +74,11 @@ class Rest:
 
     def _require_our_page(self, request: Request) -> None:
         """Refuses requests that a page of another origin makes through this machine's browser."""
-        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        host = _host_of(f"//{request.headers.get('host', '')}")
         if self._core.settings.host in _LOOPBACK and host not in _LOOPBACK:
             raise Failure(Code.PERMISSION_DENIED, f"Host: expected localhost. Received: {host}")
         origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).hostname != host:
+        if origin is not None and _host_of(origin) != host:
             raise Failure(Code.PERMISSION_DENIED, f"Origin: expected {host}. Received: {origin}")
 
     async def _dispatch(self, request: Request) -> Response:
@@ -132,6 +132,8 @@ class Rest:
                 content = inflate.decompress(chunk, limit - size + 1) if inflate else chunk
             except zlib.error:
                 raise invalid("Content-Encoding: expected a body in gzip") from None
+            if inflate is not None and inflate.unused_data:
+                raise invalid("Content-Encoding: expected one gzip stream. Received: more after it")
             size += len(content)
             if size > limit:
                 raise _HttpError(413, f"expected a body of at most {limit} bytes")
@@ -155,6 +157,14 @@ class Rest:
                 "metadata": {"signature_def": messages.to_json(signatures)},
             }
         )
+
+
+def _host_of(url: str) -> str:
+    """Returns the name of the host in a URL; empty if there is none or the URL is malformed."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _target(name: str, version: str | None, label: str | None) -> Target:

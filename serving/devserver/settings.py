@@ -49,7 +49,7 @@ class Batching:
         max_batch_size: largest number of rows in a batch.
         batch_timeout_micros: how long a request waits for others, in microseconds.
         max_enqueued_batches: largest number of waiting batches; further requests are refused.
-        num_batch_threads: number of batches that run at the same time.
+        num_batch_threads: number of batches of a version that run at the same time.
         pad_variable_length_inputs: whether requests of different lengths can share a batch, padded
             with the first element of each tensor.
     """
@@ -112,7 +112,7 @@ class TLS:
     Attributes:
         server_key: private key.
         server_cert: certificate chain.
-        custom_ca: authority that signs the clients' certificates; empty for the system's.
+        custom_ca: authority that signs the clients' certificates; `client_verify` needs it.
         client_verify: whether clients must show a certificate.
     """
 

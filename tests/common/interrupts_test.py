@@ -83,6 +83,47 @@ def test_ctrl_c_is_raised_whatever_libraries_make_of_it(functions, printed: str)
     assert (done.stdout.split(), done.stderr, done.returncode) == (printed.split(), "", 0)
 
 
+def cleanup(function) -> None:
+    """A signal that was lost and then raised does not come again while things are put in order."""
+    try:
+        with interrupts.raised():
+            try:
+                lost_by_a_callback()
+                function()
+            finally:
+                time.sleep(0.2)
+                print("clean")
+    except KeyboardInterrupt:
+        print("stopped")
+
+
+def test_a_signal_is_not_repeated_into_the_cleanup() -> None:
+    done = Forked(cleanup, next_record).wait()
+    assert (done.stdout.split(), done.stderr) == (["lost", "clean", "stopped"], "")
+
+
+def nested() -> None:
+    with interrupts.held():
+        lost_by_a_bare_except()
+        steps(recorded)
+        print("whole")
+
+
+def test_inside_themselves_they_change_nothing() -> None:
+    done = Forked(steps, nested).wait()
+    assert done.stdout.split() == ["recorded", "end", "whole", "stopped"]
+
+
+def recorded_in_a_thread() -> None:
+    threading.Thread(target=recorded).start()
+
+
+def test_another_thread_holds_nothing_back() -> None:
+    done = Forked(steps, recorded_in_a_thread, an_epoch).wait()
+    # Both print at the same time.
+    assert done.stdout.replace("\n", "") in ("recordedstopped", "stoppedrecorded")
+
+
 def ignoring() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     steps(interrupt)

@@ -169,8 +169,11 @@ def train(
     try:
         run.run()
     finally:
-        run.terminate()
-        machines.close()
+        # A second Ctrl-C may interrupt this, too.
+        try:
+            run.terminate()
+        finally:
+            machines.close()
 
 
 class _Run(Generic[SomeWorker]):

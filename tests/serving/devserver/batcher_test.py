@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import threading
 import time
@@ -104,12 +105,16 @@ async def test_without_padding_only_one_shape_meets(make):
 
 
 @looped
-async def test_a_wrong_size_spoils_no_batch(make):
+async def test_a_wrong_size_or_rank_spoils_no_batch(make):
     """Only free sizes are padded."""
     session, batcher = make()
     wide = {"sequence": np.ones((1, 3, 7), np.float32), "lengths": np.ones(1, np.int32)}
-    await asyncio.gather(*begin(batcher, session, inputs(3), wide, inputs(3)))
-    assert sorted(session.shapes) == [(1, 3, 7), (2, 3, 2)]
+    flat = {"sequence": np.ones((1, 2), np.float32), "lengths": np.ones(1, np.int32)}
+    first, _, wrong, last = begin(batcher, session, inputs(3), wide, flat, inputs(3))
+    await asyncio.gather(first, last)
+    with contextlib.suppress(Exception):
+        await wrong
+    assert sorted(session.shapes) == [(1, 2), (1, 3, 7), (2, 3, 2)]
 
 
 @looped
@@ -201,6 +206,30 @@ async def test_who_has_gone_leaves_room_for_others(make):
     session.go.set()
     await asyncio.gather(*calls, *others)
     assert session.shapes == [(2, 1, 2), (2, 3, 2)]
+
+
+@looped
+async def test_all_requests_of_a_running_batch_count(make):
+    session, batcher = make()
+    session.go.clear()
+    calls = begin(batcher, session, *map(inputs, (1, 2, 3, 4)))
+    while not batcher._runner.running:
+        await asyncio.sleep(0.001)
+    assert batcher._runner.running == 4
+    session.go.set()
+    await asyncio.gather(*calls)
+    assert batcher._runner.running == 0
+
+
+def test_a_session_that_is_gone_is_no_other():
+    session, runner = Session(), Runner(1)
+    call = Call(session, "sum", inputs(2))
+    kind = call.kind
+    assert kind == Call(session, "sum", inputs(2)).kind != Call(Session(), "sum", inputs(2)).kind
+    runner.run(call)
+    del session, call
+    for _ in range(50):
+        assert Call(Session(), "sum", inputs(2)).kind not in runner._seconds
 
 
 @looped

@@ -115,6 +115,7 @@ def _sequence(rows, time, claimed=0):
     ("request_", "code"),
     [
         (step_for(name="n"), "NOT_FOUND"),
+        (step_for(name="\N{MUSICAL SYMBOL G CLEF}" * 2000), "NOT_FOUND"),
         (step_for(version=4), "NOT_FOUND"),
         (predict_pb2.PredictRequest(), "INVALID_ARGUMENT"),
         (step_for(label="stable"), "INVALID_ARGUMENT"),

@@ -19,6 +19,8 @@ from common import files
 from common.errors import InputError
 from serving.devserver.launch import running
 from serving.devserver.settings import TLS, Batching, Loading, ModelConfig, Settings
+from serving.runtime.c_api import Failure
+from serving.runtime.status import Code
 from tests.serving.clients import certificate_files
 from tests.serving.devserver import small_models
 from tests.serving.devserver.callers import (
@@ -207,6 +209,19 @@ def test_a_request_that_outlives_the_grace_does_not_stop_the_end(base, monkeypat
     assert server.core.runner.running
     held.go.set()
     wait_for(lambda: not server.core.runner.running)
+
+
+def test_what_is_stopped_before_it_serves_opens_no_ports(tmp_path):
+    (tmp_path / "m").mkdir()
+    stop = threading.Event()
+    stop.set()
+    with running(Settings((ModelConfig("m", tmp_path / "m"),)), stop) as server:
+        assert (server.grpc_address, server.rest_address) == ("", "")
+
+
+def test_a_failure_of_the_caller_stays_one(base):
+    with pytest.raises(Failure, match="mine"), running(Settings((ModelConfig("m", base),))):
+        raise Failure(Code.NOT_FOUND, "mine")
 
 
 def test_the_end_is_announced_and_new_requests_are_refused(base, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from pathlib import Path
 from unittest import mock
 
@@ -108,6 +109,42 @@ async def test_a_version_goes_after_its_last_request(house):
                 _latest(models, version=1)
         await _wait(lambda: states(models)[1] == "END")
         assert house.sessions[1].close.called
+
+
+@looped
+async def test_a_version_in_use_can_be_taken_back(house):
+    house.add(1, 2)
+    async with house.models() as models:
+        await models.reload([house.config()])
+        with models.use(Target("m")):
+            await models.reload([house.config(specific=frozenset({1}))])
+            assert states(models) == {2: "UNLOADING", 1: "AVAILABLE"}
+            await models.reload([house.config(specific=frozenset({2}))])
+            assert _latest(models) == 2
+        await _wait(lambda: states(models) == {2: "AVAILABLE", 1: "END"})
+        assert house.loads == [2, 1] and not house.sessions[2].close.called
+
+
+@looped
+async def test_what_is_being_loaded_at_the_end_is_unloaded(house):
+    house.add(1)
+    begun, go, load = threading.Event(), threading.Event(), house.load
+
+    def slow(folder):
+        begun.set()
+        assert go.wait(SECONDS)
+        return load(folder)
+
+    house.load = slow
+    async with house.models() as models:
+        await _wait(begun.is_set)
+        end = asyncio.ensure_future(models.unload_all())
+        house.add(2)
+        go.set()
+        await end
+        assert house.sessions[1].close.called and house.loads == [1]
+        await asyncio.sleep(0.05)
+        assert states(models) == {1: "END"}
 
 
 @looped

@@ -48,6 +48,26 @@ def test_the_process_serves_finishes_and_ends(tmp_path):
         assert "Traceback" not in child.stderr.read()
 
 
+def test_a_call_whose_client_has_gone_does_not_stop_the_end(tmp_path):
+    small_models.write(tmp_path / "m", 1)
+    monitoring = tmp_path / "monitoring.config"
+    monitoring.write_text('prometheus_config { enable: true path: "/metrics" }')
+    flags = ["--grace_seconds=300", f"--monitoring_config_file={monitoring}"]
+    with process(tmp_path / "m", *flags) as (child, address, rest_address):
+        with Grpc(address) as client:
+            call = client.prediction.Predict.future(turns(small_models.LONG), timeout=None)
+            running = b"serving_devserver_running_requests 1.0"
+            wait_for(lambda: running in rest(rest_address, "GET", "/metrics")[1])
+            call.cancel()
+        canceled = b'request_count{model_name="m",status="CANCELLED"} 1.0'
+        wait_for(lambda: canceled in rest(rest_address, "GET", "/metrics")[1])
+        child.send_signal(signal.SIGTERM)
+        assert child.stdout.read() == (
+            "Stopping.\nLeft behind after --grace_seconds: 1 requests.\n"
+        )
+        assert child.wait() == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
