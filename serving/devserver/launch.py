@@ -52,11 +52,11 @@ def running(settings: Settings, stop: threading.Event | None = None) -> Iterator
     """Runs a server in this process until the context ends.
 
     It listens once every model can serve. At the end it reports that it does not serve (health),
-    refuses new requests, finishes running ones (`grace_seconds`), and frees all memory and ports.
+    refuses new requests, finishes running ones (`grace_seconds`), and frees its ports and models.
 
     Args:
         settings: configuration of the server.
-        stop: ends the server when set, even while models have no version yet.
+        stop: ends the server when set; before every model can serve, it then has no addresses.
 
     Raises:
         InputError: if a model cannot be loaded, or a port is taken.
