@@ -341,7 +341,9 @@ def _run(
 
 
 @contextlib.contextmanager
-def _watched(plans: Sequence[Plan], followed: Sequence[Progress], folder: Path) -> Iterator[None]:
+def _watched(
+    plans: Sequence[Plan], followed: Sequence[Progress], folder: Path
+) -> Iterator[None]:
     """Serves the live page while the studies run, if `--live` is set."""
     if not _LIVE.value:
         yield

@@ -293,7 +293,7 @@ class Models:
         versions = self._versions.setdefault(name, {})
         for number, version in [*versions.items()]:
             # What failed for good is not retried before it was unwanted, or its folder missing.
-            is_back = number in chosen and not (version.is_wanted and version.error)
+            is_back = number in chosen and not version.is_wanted
             version.is_wanted = number in chosen
             if version.state == State.END and (is_back or number not in present):
                 del versions[number]
@@ -310,7 +310,7 @@ class Models:
         if version.is_wanted and version.state == State.UNLOADING and version.session is not None:
             version.state = State.AVAILABLE
         elif version.is_wanted and version.state == State.END and version.error is None:
-            version.state = State.START
+            version.state, version.attempts, version.next_attempt = State.START, 0, 0.0
 
     async def _try_to_load(self, version: Version) -> None:
         version.state = State.LOADING

@@ -74,10 +74,10 @@ def begin(batcher: Batcher, session: Any, *asked: dict[str, np.ndarray], end: fl
     return [asyncio.ensure_future(batcher.call(call)) for call in calls]
 
 
-async def first_runs(batcher: Batcher, session: Session, asked: dict[str, np.ndarray]):
+async def first_runs(batcher: Batcher, session: Session, *asked: dict[str, np.ndarray]):
     """Begins a batch that runs until `session.go` is set."""
     session.go.clear()
-    calls = begin(batcher, session, asked)
+    calls = begin(batcher, session, *asked)
     while not batcher._runner.running:
         await asyncio.sleep(0.001)
     return calls
@@ -211,10 +211,7 @@ async def test_who_has_gone_leaves_room_for_others(make):
 @looped
 async def test_all_requests_of_a_running_batch_count(make):
     session, batcher = make()
-    session.go.clear()
-    calls = begin(batcher, session, *map(inputs, (1, 2, 3, 4)))
-    while not batcher._runner.running:
-        await asyncio.sleep(0.001)
+    calls = await first_runs(batcher, session, *map(inputs, (1, 2, 3, 4)))
     assert batcher._runner.running == 4
     session.go.set()
     await asyncio.gather(*calls)

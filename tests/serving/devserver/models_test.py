@@ -126,6 +126,21 @@ async def test_a_version_in_use_can_be_taken_back(house):
 
 
 @looped
+async def test_a_version_that_is_being_closed_can_be_loaded_again(house):
+    house.add(1, 2)
+    closed = threading.Event()
+    async with house.models() as models:
+        await models.reload([house.config()])
+        house.sessions[2].close.side_effect = lambda: closed.wait(SECONDS)
+        await models.reload([house.config(specific=frozenset({1}))])
+        await models.reload([house.config(specific=frozenset({2}))])
+        assert states(models) == {2: "UNLOADING", 1: "AVAILABLE"}
+        closed.set()
+        await _wait(lambda: states(models) == {2: "AVAILABLE", 1: "END"})
+        assert house.loads == [2, 1, 2]
+
+
+@looped
 async def test_what_is_being_loaded_at_the_end_is_unloaded(house):
     house.add(1)
     begun, go, load = threading.Event(), threading.Event(), house.load

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,14 +22,22 @@ from tests.serving.devserver.callers import (
     wait_for,
 )
 
+RUNNING = b"serving_devserver_running_requests 1.0"
+"""What the metrics say while one request runs."""
+
+
+def metrics_on(folder: Path) -> str:
+    """Returns the flag that turns metrics on at `/metrics`."""
+    path = folder / "monitoring.config"
+    path.write_text('prometheus_config { enable: true path: "/metrics" }')
+    return f"--monitoring_config_file={path}"
+
 
 def test_the_process_serves_finishes_and_ends(tmp_path):
     small_models.write(tmp_path / "m", 1)
-    monitoring = tmp_path / "monitoring.config"
-    monitoring.write_text('prometheus_config { enable: true path: "/metrics" }')
     flags = [
         "--grace_seconds=300",
-        f"--monitoring_config_file={monitoring}",
+        metrics_on(tmp_path),
         "--enable_grpc_healthcheck_service",
         "--grpc_channel_arguments=grpc.max_connection_age_ms=100000",
     ]
@@ -38,8 +47,7 @@ def test_the_process_serves_finishes_and_ends(tmp_path):
             assert client.version() == 1
             # Runs for some seconds, into the shutdown.
             running_call = client.prediction.Predict.future(turns(300_000), timeout=SECONDS)
-            running = b"serving_devserver_running_requests 1.0"
-            wait_for(lambda: running in rest(rest_address, "GET", "/metrics")[1])
+            wait_for(lambda: RUNNING in rest(rest_address, "GET", "/metrics")[1])
             child.send_signal(signal.SIGTERM)
             assert child.stdout.readline() == "Stopping.\n"
             assert arrays(running_call.result())["done"].tolist() == [300_000]
@@ -50,14 +58,11 @@ def test_the_process_serves_finishes_and_ends(tmp_path):
 
 def test_a_call_whose_client_has_gone_does_not_stop_the_end(tmp_path):
     small_models.write(tmp_path / "m", 1)
-    monitoring = tmp_path / "monitoring.config"
-    monitoring.write_text('prometheus_config { enable: true path: "/metrics" }')
-    flags = ["--grace_seconds=300", f"--monitoring_config_file={monitoring}"]
+    flags = ["--grace_seconds=300", metrics_on(tmp_path)]
     with process(tmp_path / "m", *flags) as (child, address, rest_address):
         with Grpc(address) as client:
             call = client.prediction.Predict.future(turns(small_models.LONG), timeout=None)
-            running = b"serving_devserver_running_requests 1.0"
-            wait_for(lambda: running in rest(rest_address, "GET", "/metrics")[1])
+            wait_for(lambda: RUNNING in rest(rest_address, "GET", "/metrics")[1])
             call.cancel()
         canceled = b'request_count{model_name="m",status="CANCELLED"} 1.0'
         wait_for(lambda: canceled in rest(rest_address, "GET", "/metrics")[1])
